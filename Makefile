@@ -1,0 +1,47 @@
+# make demo    trains on the real wine data         make test    passes the tests
+# Both need nothing but Python >= 3.11: they make .venv and install into it.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-slow bench lint format readme clean
+
+demo: .venv/installed
+	$(BIN)/mtl train dataset=wine balancer=gradnorm
+
+test: .venv/developing
+	$(BIN)/python -m pytest -n 2
+
+test-slow: .venv/developing
+	$(BIN)/python -m pytest -m slow
+
+bench: .venv/developing
+	$(BIN)/python -m tests.bench.startup
+	$(BIN)/python -m tests.bench.wine
+
+lint: .venv/developing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/developing
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+readme: .venv/developing
+	$(BIN)/python -m tests.readme
+
+clean:
+	rm -rf .venv build dist .*_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/developing: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement .ci/requirements.txt
+	touch $@

@@ -1,0 +1,112 @@
+"""GradNorm: weights that give every task a gradient of like size, larger for tasks that lag behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from mtl_cli.balancing.balancer import Needs, Observed, State, Weighing
+from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.registry import component
+from mtl_cli.config.schema import Config
+
+if TYPE_CHECKING:
+    import torch
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's usual constants
+
+
+@component("balancer", "gradnorm")
+@dataclass(frozen=True, kw_only=True)
+class GradNorm:
+    """GradNorm (Chen, Badrinarayanan, Lee & Rabinovich, ICML 2018, arXiv 1711.02257, algorithm 1).
+
+    With W the weight of the last shared layer, T tasks, and at step t
+
+    - G_i(t) = ‖∇_W w_i(t) L_i(t)‖₂ and Ḡ(t) = (1/T) Σ_i G_i(t),
+    - the loss ratio L̃_i(t) = L_i(t) / L_i(0) and the inverse training rate r_i(t) = L̃_i(t) / ((1/T) Σ_j L̃_j(t)),
+
+    the weights descend, in w alone and with the target Ḡ(t) r_i(t)^α held constant,
+
+        L_grad(t; w) = Σ_i | G_i(t) − Ḡ(t) r_i(t)^α |   (equation 2),
+
+    and are then renormalised to Σ_i w_i = T. The network is trained on Σ_i w_i(t) L_i(t), with the weights before that
+    update. Since w_i > 0, G_i = w_i n_i with n_i = ‖∇_W L_i‖, so dL_grad/dw_i = sign(G_i − Ḡ r_i^α) n_i is known without
+    a second backward pass, and nothing of L_grad reaches the network.
+
+    Parameters
+    ----------
+    alpha : float
+        How strongly slow tasks are pulled along: 0.12 and 1.5 in the paper; 0 asks for equal norms.
+    lr : float
+        Of the weights' own Adam optimiser, without weight decay.
+    min_weight : float
+        Weights are clamped here, from below, before they are renormalised.
+    heads : {"weighted", "unit"}
+        Train heads on w_i L_i, as the paper does, or on L_i.
+
+    Notes
+    -----
+    What the paper leaves open: it names no optimiser for w (here Adam), says nothing of w_i ≤ 0, where the norm's
+    derivative changes its sign (here a clamp), and nothing of batches that lack a task's labels: there the means run
+    over the tasks present, the others keep their weight and their Adam state, and the renormalisation keeps the sum of
+    the weights present. L_i(0) is the loss of the first batch that has labels of task i.
+    """
+
+    alpha: NonNegativeFloat = 1.5
+    lr: PositiveFloat = 0.025
+    min_weight: Annotated[float, Bound(above=0, below=1)] = 1e-4
+    heads: Literal["weighted", "unit"] = "weighted"
+
+    needs: ClassVar[Needs] = "norms"
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        if config.model is not None and not getattr(config.model.trunk, "shares_layers", True):
+            yield Problem("model.trunk.hidden", "is empty: balancer=gradnorm needs a shared layer", "give it one, [64]")
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        zeros = torch.zeros(len(tasks), device=device)
+        return {
+            "weights": torch.ones_like(zeros),
+            "initial_losses": torch.full_like(zeros, torch.nan),
+            "mean": zeros,
+            "mean_square": zeros,
+            "steps": zeros,
+        }
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        weights, losses, norms = state["weights"], observed.losses, observed.norms
+        assert norms is not None
+        present = losses.isfinite() if observed.present is None else observed.present
+        count = present.sum().clamp(min=1)
+
+        initial = losses.where(state["initial_losses"].isnan() & present, state["initial_losses"])
+        ratios = (losses / initial).where(present, 0.0)
+        rates = ratios / (ratios.sum() / count)
+        weighted_norms = weights * norms
+        target = weighted_norms.where(present, 0.0).sum() / count * rates**self.alpha
+        gradient = (weighted_norms - target).sign() * norms
+
+        steps = state["steps"] + present
+        mean = state["mean"].lerp(gradient, 1 - BETA1).where(present, state["mean"])
+        mean_square = state["mean_square"].lerp(gradient.square(), 1 - BETA2).where(present, state["mean_square"])
+        corrected_mean = mean / (1 - BETA1**steps)
+        corrected_square = mean_square / (1 - BETA2**steps)
+        updated = (weights - self.lr * corrected_mean / (corrected_square.sqrt() + EPSILON)).clamp(min=self.min_weight)
+        share = weights.where(present, 0.0).sum() / updated.where(present, 0.0).sum().clamp(min=self.min_weight)
+        following = (updated * share).where(present, weights)
+        return Weighing(
+            weights,
+            {
+                "weights": following,
+                "initial_losses": initial,
+                "mean": mean,
+                "mean_square": mean_square,
+                "steps": steps,
+            },
+            {"norm": weighted_norms, "rate": rates},
+        )

@@ -1,0 +1,29 @@
+"""The plain sum of the losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mtl_cli.balancing.balancer import Needs, Observed, State, Weighing
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "uniform")
+@dataclass(frozen=True, kw_only=True)
+class Uniform:
+    """w_t = 1 for every task: the loss is Σ_t L_t."""
+
+    needs: ClassVar[Needs] = "losses"
+    heads: ClassVar[Literal["weighted"]] = "weighted"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        return {"weights": torch.ones(len(tasks), device=device)}
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        return Weighing(state["weights"], state)

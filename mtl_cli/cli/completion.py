@@ -1,0 +1,37 @@
+"""Tab completion, through Hydra's: `eval "$(mtl -sc install=bash)"`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+
+import hydra
+
+from mtl_cli.cli.main import COMMANDS
+from mtl_cli.config.compose import VERSION_BASE
+from mtl_cli.config.paths import conf_dir
+
+
+def complete(argv: list[str]) -> int:
+    """Answer the shell's ``mtl -sc query=bash``, or print the script that makes it ask (``install=bash``)."""
+    line = os.environ.get("COMP_LINE", "")
+    query = next((word.removeprefix("query=") for word in argv if word.startswith("query=")), None)
+    words = line.split()
+    typed = "" if line.endswith(" ") else (words[-1] if words else "")
+    at_command = len(words) - (typed != "") <= 1
+    if query and at_command:
+        names = [name for name in COMMANDS if name.startswith(typed)]
+        print(("\n" if query == "fish" else " ").join(names))
+        return 0
+    if query and words[1] != "train":
+        return 0  # the shell completes file names by itself
+    if query:
+        os.environ["COMP_LINE"] = line.replace(f"{words[1]} ", "", 1)
+        point = int(os.environ.get("COMP_POINT", len(line))) - len(words[1]) - 1
+        os.environ["COMP_POINT"] = str(max(point, 0))
+    sys.argv = [sys.argv[0], "-sc", *argv]
+    with contextlib.redirect_stderr(io.StringIO() if query else sys.stderr), contextlib.suppress(SystemExit):
+        hydra.main(config_path=str(conf_dir()), config_name="train", **VERSION_BASE)(lambda config: None)()
+    return 0

@@ -1,0 +1,46 @@
+"""`mtl evaluate`: metrics of a trained model."""
+
+from __future__ import annotations
+
+import argparse
+
+from mtl_cli.cli.arguments import Parser, notice
+
+
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    result = Parser(
+        "mtl evaluate",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measure a trained model: metrics as JSON on stdout, as a table on stderr.",
+        epilog="""\
+examples:
+  mtl evaluate RUN | jq .score
+  mtl evaluate RUN new_wines_with_labels.csv""",
+    )
+    result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
+    result.add_argument("data", metavar="DATA", nargs="?", help="a table with labels; by default the run's own test rows")
+    return result
+
+
+def run(argv: list[str]) -> int:
+    """Run ``mtl evaluate`` with these arguments."""
+    arguments = parser().parse_args(argv)
+    from mtl_cli.runs.model_file import find_model
+
+    find_model(arguments.run)
+    from mtl_cli.inference.trained import TrainedModel
+    from mtl_cli.reports.console import print_metrics, stderr_console
+    from mtl_cli.runs.directory import to_json
+
+    model = TrainedModel.load(arguments.run)
+    if arguments.data is None:
+        table, where = model.test_table(notice)
+        title = f"the test rows of {where}"
+    else:
+        table, where = model.read(arguments.data, notice), "stdin" if arguments.data == "-" else arguments.data
+        title = where
+    report = model.evaluate(table, where)
+    print_metrics(stderr_console(), report, model.tasks, title)
+    print(to_json({"data": where, **report}))
+    return 0

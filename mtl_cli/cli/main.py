@@ -1,0 +1,109 @@
+"""The `mtl` command: finds the subcommand, and turns what happens into exit codes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from mtl_cli import __version__
+from mtl_cli.config.errors import UserError, did_you_mean
+
+COMMANDS = {
+    "train": "train a model, or with -m a sweep of models",
+    "predict": "predict new rows with a trained model",
+    "evaluate": "measure a trained model on its test rows or on a table",
+}
+
+HELP = """\
+usage: mtl COMMAND …
+
+Train one network on many tasks, from YAML.
+
+commands:
+{commands}
+
+first steps:
+  mtl train dataset=wine balancer=gradnorm           a first model, on data that comes along
+  mtl train --help                                   data sets, models, balancers and their settings
+  mtl train dataset=my.csv tasks='{{price: regression, sold: binary}}'
+  mtl predict RUN new.csv > scored.csv               RUN is the folder that `mtl train` printed
+  mtl evaluate RUN
+
+tab completion:
+  eval "$(mtl -sc install=bash)"                     or zsh (with bashcompinit), or fish
+
+options:
+  -h, --help     this text; `mtl COMMAND --help` says more
+  --version      {version}
+"""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: list[str]) -> int:
+    """Run ``mtl`` with these arguments.
+
+    Returns
+    -------
+    int
+        0 done, 2 the user's input, 130 Ctrl-C, 141 a closed pipe. SIGTERM raises SystemExit(143); a bug of ours passes
+        through as it is.
+    """
+    name = f"mtl {argv[0]}" if argv and argv[0] in COMMANDS else "mtl"
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        for problem in error.problems:
+            print(f"{name}: error: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail again
+        return 141
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv:
+        print(_help(), end="", file=sys.stderr)
+        return 2
+    command, rest = argv[0], argv[1:]
+    if command in COMMANDS:
+        module = importlib.import_module(f"mtl_cli.cli.{command}")
+        status: int = module.run(rest)
+        return status
+    if command in ("-sc", "--shell-completion"):
+        from mtl_cli.cli.completion import complete
+
+        return complete(rest)
+    if command in ("-h", "--help", "help"):
+        print(_help(), end="")
+        return 0
+    if command in ("--version", "-V"):
+        print(f"mtl {__version__}")
+        return 0
+    what = "unknown option" if command.startswith("-") else "unknown command"
+    raise UserError(command, what, did_you_mean(command, [*COMMANDS, "--help", "--version"]))
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    return HELP.format(commands=commands, version=f"print the version ({__version__})")
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    print("mtl: terminated", file=sys.stderr)
+    raise SystemExit(143)

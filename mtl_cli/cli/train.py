@@ -1,0 +1,199 @@
+"""`mtl train`: compose a config, check it, train, report."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from mtl_cli.cli.train_help import train_help
+from mtl_cli.config.compose import PRIMARY, VERSION_BASE, as_primary, compose, explain, to_plain
+from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.overrides import Arguments, quote, read_arguments
+from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
+from mtl_cli.config.schema import parse
+from mtl_cli.runs import directory
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass
+class _Jobs:
+    """What happened to the jobs of this process; Hydra would report the first failure only."""
+
+    process: int | None = None
+    failures: list[Exception] = field(default_factory=list)
+
+
+_jobs = _Jobs()
+
+
+def run(argv: list[str]) -> int:
+    """Run ``mtl train`` with these arguments."""
+    if "-h" in argv or "--help" in argv:
+        print(train_help(), end="")
+        return 0
+    arguments = read_arguments(argv)
+    _check(arguments)
+    _jobs.process, _jobs.failures = os.getpid(), []
+    _run_hydra(arguments)
+    if not _jobs.failures:
+        return 0
+    if not arguments.multirun:
+        raise _jobs.failures[0]
+    for failure in _jobs.failures:
+        if isinstance(failure, BrokenPipeError):
+            raise failure
+    return 2 if all(isinstance(failure, UserError) for failure in _jobs.failures) else 1
+
+
+def _check(arguments: Arguments) -> None:
+    """Raise every problem that can be known before a run starts.
+
+    A single run whose arguments read well is left to the job itself, which composes its config anyhow. For a sweep,
+    each value is tried once, so that the last job's typing error shows before the first job starts.
+    """
+    problems = list(arguments.problems)
+    first = [arguments.sweeps.get(i, [override])[0] for i, override in enumerate(arguments.overrides)]
+    variants = [first]
+    if arguments.multirun:
+        for i, values in arguments.sweeps.items():
+            variants += [[*first[:i], value, *first[i + 1 :]] for value in values[1:]]
+    elif not problems:
+        return
+    if not arguments.own_config and not arguments.inspect:
+        wrong = tuple(f"{problem.where}." for problem in problems)
+        if "dataset." in wrong:  # the rest is checked with another data set in its place
+            variants = [["dataset=wine", *variant] for variant in variants]
+            wrong += ("dataset", "tasks", "model.heads.", "balancer.weights.")
+        for variant in variants:
+            try:
+                parse(compose([o for o in variant if not o.startswith("hydra")], arguments.config_dirs))
+            except UserError as error:
+                problems += [problem for problem in error.problems if not problem.where.startswith(wrong)]
+    if problems:
+        raise UserError.of(problems)
+
+
+def _run_hydra(arguments: Arguments) -> None:
+    flags = [*arguments.flags, *(["--multirun"] if arguments.multirun else [])]
+    argv = ["mtl train", *flags, *arguments.overrides]  # Hydra 1.3 wants the flags first
+    if plugin_conf_dirs():
+        argv.append(f"hydra.searchpath=[{','.join(quote(f'file://{folder}') for folder in plugin_conf_dirs())}]")
+    if arguments.multirun:
+        if not any(override.startswith("hydra.sweep.dir=") for override in arguments.overrides):
+            folder = directory.claim(arguments.run_dir) if arguments.run_dir else directory.fresh("sweep")
+            argv.append(f"hydra.sweep.dir={quote(str(folder))}")
+    if arguments.config_file is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            as_primary(arguments.config_file, Path(folder))
+            _call_hydra(["mtl train", "--config-dir", folder, "--config-name", PRIMARY, *argv[1:]])
+    else:
+        _call_hydra(argv)
+
+
+def _call_hydra(argv: list[str]) -> None:
+    saved_argv, saved_mode = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = argv
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a dozen lines and exits by itself
+    try:
+        hydra.main(config_path=str(conf_dir()), config_name="train", **VERSION_BASE)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error) from error
+    finally:
+        sys.argv = saved_argv
+        if saved_mode is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = saved_mode
+
+
+def job(config: DictConfig) -> None:
+    """Run one job, and keep its failure: of several, Hydra would report the first only, after lines of its own."""
+    multirun = HydraConfig.get().mode.name == "MULTIRUN"
+    try:
+        _train(config, multirun)
+    except Exception as error:
+        if multirun:
+            _report_failure(error)
+            if _jobs.process != os.getpid():  # a launcher's worker: only the exception finds its way back
+                raise
+        _jobs.failures.append(error)
+
+
+def _train(composed: DictConfig, multirun: bool) -> None:
+    plain = to_plain(composed)
+    config = parse(plain)
+    if config.run_dir is not None:
+        directory.check_free(config.run_dir)
+
+    from mtl_cli.reports.console import print_summary, stderr_console
+    from mtl_cli.reports.progress import TrainingProgress
+    from mtl_cli.training.run import train
+
+    choices = HydraConfig.get().runtime.choices
+    path = config.dataset.path
+    stem = choices["dataset"] if choices.get("dataset") and path.startswith("builtin:") else Path(path).name
+    stem = stem.removeprefix("builtin:").split(".")[0] or "table"
+    balancer = plain["balancer"]["name"]
+
+    def make_directory() -> Path:
+        if config.run_dir is not None:
+            return directory.claim(config.run_dir)
+        if multirun:
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        return directory.fresh(f"{stem}_{balancer}")
+
+    console = stderr_console()
+    command = ["mtl", "train", *(override.lstrip("+") for override in HydraConfig.get().overrides.task)]
+    finished = train(config, _rerunnable(plain), command, make_directory, TrainingProgress(console))
+    if config.plots:
+        from mtl_cli.reports.plots import write_plots
+
+        write_plots(finished, directory.weights_name(balancer))
+    print_summary(console, finished)
+    splits = finished.metrics["splits"]
+    line = {
+        "run_dir": str(finished.run.path),
+        "status": "done",
+        "score": finished.metrics["score"],
+        "metrics": splits["test"]["tasks"] if "test" in splits else {},
+    }
+    print(directory.to_json(line), flush=True)
+
+
+def _rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
+    dataset = dict(plain["dataset"])
+    path = str(dataset.get("path", ""))
+    if path and path != "-" and not path.startswith("builtin:"):
+        dataset["path"] = str(Path(path).expanduser().absolute())
+    return {**plain, "dataset": dataset, "run_dir": None}
+
+
+def _report_failure(error: Exception) -> None:
+    overrides = list(HydraConfig.get().overrides.task)
+    if isinstance(error, UserError):
+        problems = [str(problem) for problem in error.problems]
+        for problem in problems:
+            print(f"mtl train: error: {problem}", file=sys.stderr)
+    else:
+        problems = [str(Problem(type(error).__name__, str(error)))]
+        traceback.print_exception(error, file=sys.stderr)
+    output = Path(HydraConfig.get().runtime.output_dir)
+    if output.is_dir() and not any(output.iterdir()):
+        output.rmdir()
+    if not isinstance(error, BrokenPipeError):
+        line = {"run_dir": None, "status": "failed", "error": problems, "overrides": overrides}
+        print(directory.to_json(line), flush=True)

@@ -1,0 +1,75 @@
+"""The text of `mtl train --help`, made from the config files themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
+
+GROUPS = {
+    "dataset": "what to learn from; dataset=FILE.csv and dataset=FILE.parquet for a table of your own",
+    "model": "the shared trunk and the tasks' heads",
+    "balancer": "how the task losses are weighed",
+    "optimizer": "",
+    "scheduler": "the learning rate over the epochs",
+    "trainer": "epochs, batch size, early stopping",
+    "experiment": "a whole recipe, laid over the rest",
+}
+
+TEXT = """\
+usage: mtl train [FLAG …] [CONFIG.yaml] GROUP=NAME … KEY=VALUE …
+
+Train a model and write it, its history and its test metrics to a fresh folder under outputs/.
+stdout gets one JSON line per run: run_dir, status, score, metrics. Everything for people goes to stderr.
+
+  mtl train dataset=wine balancer=gradnorm
+  mtl train dataset=wine balancer=gradnorm model.trunk.hidden=[128,64] trainer.epochs=50 optimizer.lr=3e-3
+  mtl train dataset=my.csv tasks='{{price: regression, sold: binary, kind: multiclass}}'
+  mtl train -m dataset=wine balancer=uniform,static,gradnorm seed=0,1,2        one run for each combination
+  mtl train RUN/config.yaml seed=1                                             a run again, with another seed
+
+tasks: NAME: KIND, or NAME: {{kind: KIND, target: COLUMN, …}}; tasks={{…}} replaces a data set's own tasks
+  regression   loss: mse|mae|huber, transform: log1p, standardize, mapping
+  binary       at_least: NUMBER, positive: LABEL, mapping, pos_weight: auto
+  multiclass   class_weights: balanced, label_smoothing, mapping
+  multilabel   target: [COLUMN, …] or one column with separator: "|", pos_weight: auto
+  all kinds    target, weight, auxiliary
+
+groups and their files; each file's keys are set as GROUP.KEY=VALUE:
+{groups}
+
+other keys: seed=0 device=auto|cpu|cuda|mps plots=true run_dir=FOLDER
+
+flags:
+  -m, --multirun            run every combination of values given as a,b,c
+  --cfg job                 print the composed config and train nothing
+  --config-dir DIR          a folder with config groups of your own
+  --config-name NAME        another config than train.yaml, from the folder given by --config-dir
+  --info, --hydra-help      what Hydra says of itself
+  -h, --help                this text
+"""
+
+
+def train_help() -> str:
+    """Return the help text."""
+    folders = [conf_dir(), *plugin_conf_dirs()]
+    return TEXT.format(groups="\n".join(_describe(group, text, folders) for group, text in GROUPS.items()))
+
+
+def _describe(group: str, text: str, folders: list[Path]) -> str:
+    files = sorted((file for folder in folders for file in (folder / group).glob("*.yaml")), key=lambda file: file.stem)
+    lines = [f"  {group}" + (f": {text}" if text else "")]
+    lines += [f"    {file.stem:<14} {describe(file)}" for file in files]
+    return "\n".join(lines)
+
+
+def describe(file: Path) -> str:
+    """Return the first sentence of a config file's comment, behind the line with its command."""
+    comments = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        comments.append(line.lstrip("# "))
+    prose = [line for line in comments if not line.startswith(("@package", "mtl train"))]
+    sentence = " ".join(prose).split(". ")[0].rstrip(".")
+    return sentence if len(sentence) <= 100 else sentence[:97].rsplit(" ", 1)[0] + " …"

@@ -1,0 +1,144 @@
+"""The keys of a run's config that do not depend on which components were chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from mtl_cli.config.convert import (
+    Component,
+    Converter,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+)
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
+
+Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The layers between the trunk and one task's output."""
+
+    hidden: list[PositiveInt] = field(default_factory=list)
+    activation: Activation = "relu"
+    dropout: Probability = 0.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network: a shared trunk and a head per task."""
+
+    trunk: Annotated[Any, Component("trunk")]
+    head: Head = field(default_factory=Head)
+    heads: dict[str, Head] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when the validation score has not risen by ``min_delta`` for ``patience`` epochs; keep the best weights."""
+
+    patience: PositiveInt = 30
+    min_delta: NonNegativeFloat = 0.0
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How long and in what pieces to train."""
+
+    epochs: PositiveInt = 200
+    batch_size: PositiveInt | None = 64
+    clip_norm: PositiveFloat | None = None
+    early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    dataset: Annotated[Any, Component("dataset")]
+    tasks: dict[str, Annotated[Any, Component("task")]]
+    model: Model
+    balancer: Annotated[Any, Component("balancer")]
+    optimizer: Annotated[Any, Component("optimizer")]
+    scheduler: Annotated[Any, Component("scheduler")]
+    trainer: Trainer = field(default_factory=Trainer)
+    seed: NonNegativeInt = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    plots: bool = True
+    run_dir: str | None = None
+
+
+def parse(raw: Mapping[str, Any]) -> Config:
+    """Turn a composed config into a ``Config``.
+
+    Parameters
+    ----------
+    raw : mapping
+        Plain values, as ``OmegaConf.to_container(resolve=True)`` gives them.
+
+    Raises
+    ------
+    UserError
+        With every problem found, not only the first.
+    """
+    raw = normalise(raw)
+    converter = Converter()
+    config = Config(**{f.name: None for f in fields(Config)} | converter.fields(Config, raw, ""))  # type: ignore[arg-type]
+    problems = converter.problems + list(_check(config))
+    if problems:
+        raise UserError.of(problems)
+    return config
+
+
+def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the short forms out: ``price: regression``, and heads that inherit from ``model.head``."""
+    plain = dict(raw)
+    tasks = plain.get("tasks")
+    if isinstance(tasks, Mapping):
+        plain["tasks"] = {
+            str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()
+        }
+    model = plain.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("heads"), Mapping):
+        shared = model.get("head") or {}
+        heads = {
+            name: {**shared, **head} if isinstance(head, Mapping) else head for name, head in model["heads"].items()
+        }
+        plain["model"] = {**model, "heads": heads}
+    return plain
+
+
+def _check(config: Config) -> Iterator[Problem]:
+    """Check what needs more than one key. A part that did not convert is None and has been reported."""
+    names = list(config.tasks or {})
+    if config.tasks is not None and not names:
+        yield Problem("tasks", "no task is given", "for example tasks='{price: regression, sold: binary}'")
+    for name in names:
+        if not name.strip() or "." in name or name == "total":
+            yield Problem(f"tasks.{name}", "cannot be a task's name", "name it otherwise and give target=…")
+    if config.model is not None:
+        yield from unknown_tasks(config.model.heads, names, "model.heads")
+    parts = {
+        "dataset": config.dataset,
+        "balancer": config.balancer,
+        "model.trunk": config.model.trunk if config.model else None,
+        "optimizer": config.optimizer,
+        "scheduler": config.scheduler,
+        **{f"tasks.{name}": task for name, task in (config.tasks or {}).items()},
+    }
+    for part in parts.values():
+        if hasattr(part, "check"):
+            yield from part.check(config)
+
+
+def unknown_tasks(found: Mapping[str, Any] | list[str], names: list[str], where: str) -> Iterator[Problem]:
+    """Yield a problem for each of ``found`` that is no task."""
+    for name in found:
+        if name not in names:
+            key = f"{where}.{name}" if isinstance(found, Mapping) else where
+            yield Problem(key, f"no task is called '{name}'", did_you_mean(name, names))

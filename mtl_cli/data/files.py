@@ -1,0 +1,40 @@
+"""Finding a data file and reading its bytes."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+
+from mtl_cli.config.errors import UserError, did_you_mean
+
+BUILTIN = "builtin:"
+STDIN = "-"
+
+
+def read_bytes(path: str) -> bytes:
+    """Return a file's bytes; ``-`` is standard input, ``builtin:NAME`` a file shipped with the package."""
+    if path == STDIN:
+        return sys.stdin.buffer.read()
+    file = resolve(path)
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(path, f"cannot be read: {error.strerror}") from error
+
+
+def resolve(path: str) -> Path:
+    """Return the path of a data file. Raises UserError, with the nearest name, if there is none."""
+    if path.startswith(BUILTIN):
+        folder = Path(str(resources.files("mtl_cli"))) / "data" / "builtin"
+        file = folder / path.removeprefix(BUILTIN)
+    else:
+        file = Path(path).expanduser()
+        folder = file.parent
+    if file.is_dir():
+        raise UserError(path, "is a folder, not a file")
+    if not file.exists():
+        beside = [other.name for other in folder.iterdir() if other.is_file()] if folder.is_dir() else []
+        hint = did_you_mean(file.name, beside) if beside else None
+        raise UserError(path, "there is no such file", hint if hint and hint.startswith("did") else None)
+    return file

@@ -1,0 +1,265 @@
+"""Which rows train, which choose the model, which test it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+
+from mtl_cli.config.convert import Bound, NonNegativeInt
+from mtl_cli.config.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Size = Annotated[int | float, Bound(at_least=0)]
+NAMES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How rows are split.
+
+    Parameters
+    ----------
+    test, val : float or int
+        Below 1 a fraction of the rows, from 1 on a count of them. ``val`` is cut from the training rows; 0 is none.
+    seed : int
+        The random state of scikit-learn's ``train_test_split``. Apart from the run's ``seed``, so that runs compare.
+    stratify : list of str
+        Tasks whose labels (for regression: fifths of the range of ranks) are spread evenly.
+    group : str, optional
+        A column; all rows with one value of it stay on one side.
+    time : str, optional
+        A column; the latest rows are the test rows, those before them the validation rows.
+    column : str, optional
+        A column that says train, val or test.
+    duplicates : {"warn", "together", "drop"}
+        What to do about rows whose features are the same: say so; keep them on one side; or leave out those validation
+        and test rows that repeat a training row (or, for test rows, a validation row).
+    """
+
+    test: Size = 0.2
+    val: Size = 0.1
+    seed: NonNegativeInt = 42
+    stratify: list[str] = field(default_factory=list)
+    group: str | None = None
+    time: str | None = None
+    column: str | None = None
+    duplicates: Literal["warn", "together", "drop"] = "warn"
+
+    def columns(self) -> list[str]:
+        """Return the columns that a split reads, which are no features unless asked for."""
+        return [name for name in (self.group, self.time, self.column) if name is not None]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of each part, in the order in which they are used, and which test rows repeat no training row."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    repeats: dict[str, np.ndarray]
+    """By part: which validation rows have the features of a training row, which test rows those of either."""
+
+    def names(self, rows: int) -> np.ndarray:
+        """Return the part of each row, ``dropped`` for rows in none."""
+        names = np.full(rows, "dropped", dtype=object)
+        for part in ("train", "val", "test"):
+            names[getattr(self, part)] = part
+        return names
+
+
+def split_rows(
+    config: SplitConfig,
+    table: pd.DataFrame,
+    features: list[str],
+    strata: Callable[[str], pd.Series],
+    notice: Callable[[str], None] = lambda line: None,
+) -> Split:
+    """Split the rows of a table.
+
+    Parameters
+    ----------
+    config : SplitConfig
+    table : DataFrame
+    features : list of str
+        The columns by which rows repeat each other.
+    strata : callable
+        Gives the labels of a task by name, for stratification.
+    notice : callable
+        Takes a line that the user should see.
+
+    Raises
+    ------
+    UserError
+        If a column is missing, a part would be empty, or a class cannot be spread.
+    """
+    for key in ("group", "time", "column"):
+        name = getattr(config, key)
+        if name is not None and name not in table.columns:
+            raise UserError(f"dataset.split.{key}", f"there is no column '{name}'", did_you_mean(name, table.columns))
+    repeat = table.groupby(features, sort=False, dropna=False).ngroup().to_numpy()
+    if config.column is not None:
+        train, val, test = _by_column(config, table, config.column)
+    elif config.time is not None:
+        train, val, test = _by_time(config, table, config.time)
+    else:
+        unit = _units(config, table, repeat)
+        labels = _stratum(config, table, strata)
+        train, test = _cut(np.arange(len(table)), config.test, len(table), unit, labels, config, "test")
+        train, val = _cut(train, config.val, len(table), unit, labels, config, "val")
+    if len(train) < 2:
+        raise UserError("dataset.split", f"leaves {len(train)} of {len(table)} rows to train on", "a table needs more rows")
+    return _without_repeats(Split(train, val, test, {}), repeat, config, notice)
+
+
+def _count(size: float, rows: int, key: str) -> int:
+    """Return the rows a size asks for, rounded up as scikit-learn rounds the test size."""
+    count = int(size) if size >= 1 else int(np.ceil(size * rows))
+    if count >= rows:
+        raise UserError(f"dataset.split.{key}", f"asks for {count} of {rows} rows", "leave some to train on")
+    return count
+
+
+def _cut(
+    rows: np.ndarray,
+    size: float,
+    total: int,
+    unit: np.ndarray | None,
+    labels: np.ndarray | None,
+    config: SplitConfig,
+    key: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut ``size`` (of all rows) off ``rows``; with units, whole units."""
+    from sklearn.model_selection import train_test_split
+
+    if size == 0:
+        return rows, rows[:0]
+    count = _count(size, total, key)
+    if unit is None:
+        stratify = None if labels is None else labels[rows]
+        items = rows
+    else:
+        items, first = np.unique(unit[rows], return_index=True)
+        stratify = None if labels is None else labels[rows][first]
+        count = max(1, round(count * len(items) / len(rows)))
+    if count >= len(items):
+        what = "rows" if unit is None else "groups of rows"
+        raise UserError(f"dataset.split.{key}", f"asks for {count} of {len(items)} {what}", "leave some to train on")
+    try:
+        rest, cut = train_test_split(items, test_size=count, random_state=config.seed, stratify=stratify)
+    except ValueError as error:  # more strata than rows in a part
+        raise UserError("dataset.split.stratify", str(error), "stratify by fewer tasks") from error
+    if unit is None:
+        return np.asarray(rest), np.asarray(cut)
+    inside = np.isin(unit[rows], cut)
+    return rows[~inside], rows[inside]
+
+
+def _units(config: SplitConfig, table: pd.DataFrame, repeat: np.ndarray) -> np.ndarray | None:
+    """Return what must stay together: groups, repeated rows, or both (joined where they overlap)."""
+    ids = []
+    if config.group is not None:
+        ids.append(table.groupby(config.group, sort=True, dropna=False).ngroup().to_numpy())
+    if config.duplicates == "together":
+        ids.append(repeat)
+    if len(ids) < 2:
+        return ids[0] if ids else None
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    groups, repeats = ids
+    offset = groups.max() + 1
+    size = offset + repeats.max() + 1
+    links = coo_array((np.ones(len(table)), (groups, offset + repeats)), shape=(size, size))
+    return np.asarray(connected_components(links, directed=False)[1][groups])
+
+
+def _stratum(config: SplitConfig, table: pd.DataFrame, strata: Callable[[str], pd.Series]) -> np.ndarray | None:
+    """Return one number per row for its combination of labels."""
+    import pandas as pd
+
+    if not config.stratify:
+        return None
+    parts = []
+    for name in config.stratify:
+        labels = strata(name)
+        if pd.api.types.is_float_dtype(labels.dtype):
+            labels = pd.qcut(labels.rank(method="first"), 5, labels=False)
+        parts.append(labels.map(str, na_action="ignore").fillna("(missing)"))
+    joined = parts[0].str.cat(parts[1:], sep=", ") if len(parts) > 1 else parts[0]
+    counts = joined.value_counts()
+    needed = 2 + (config.val > 0 and config.test > 0)
+    if counts.min() < needed:
+        label, count = counts.idxmin(), counts.min()
+        rows = "a single row" if count == 1 else f"{count} rows"
+        raise UserError(
+            "dataset.split.stratify", f"the class '{label}' of {', '.join(config.stratify)} has {rows}",
+            f"stratifying into {needed} parts needs {needed}; leave those rows out or do not stratify",
+        )  # fmt: skip
+    return joined.factorize()[0]
+
+
+def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    import pandas as pd
+
+    values = table[column]
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        values = pd.to_datetime(values, errors="coerce", utc=True)
+    wrong = values.isna().to_numpy()
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise UserError(
+            "dataset.split.time", f"'{table[column].iloc[row]}' in row {row + 1} of column '{column}' is no time",
+            "a split by time needs a date or a number in every row",
+        )  # fmt: skip
+    order = np.argsort(values.to_numpy(), kind="stable")
+    test = _count(config.test, len(table), "test")
+    val = _count(config.val, len(table), "val")
+    if test + val >= len(table):
+        raise UserError("dataset.split", f"test and val ask for {test + val} of {len(table)} rows")
+    end = len(table) - test
+    return order[: end - val], order[end - val : end], order[end:]
+
+
+def _by_column(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    text = table[column].map(lambda value: str(value).strip().lower(), na_action="ignore").fillna("")
+    parts = text.map(NAMES)
+    unknown = parts.isna().to_numpy()
+    if unknown.any():
+        row = int(np.flatnonzero(unknown)[0])
+        what = f"'{table[column].iloc[row]}' in row {row + 1} of column '{column}' names no part"
+        raise UserError("dataset.split.column", what, "write train, val or test in every row")
+    train, val, test = (np.flatnonzero(parts == part) for part in ("train", "val", "test"))
+    if not len(val):
+        train, val = _cut(train, config.val, len(table), None, None, config, "val")
+    return train, val, test
+
+
+def _without_repeats(
+    split: Split, repeat: np.ndarray, config: SplitConfig, notice: Callable[[str], None]
+) -> Split:
+    """Find, and with ``duplicates: drop`` leave out, validation and test rows that repeat rows the model has seen.
+
+    A test row counts as seen if it repeats a training row or a validation row, by which the model was chosen.
+    """
+    found = {
+        "val": np.isin(repeat[split.val], repeat[split.train]),
+        "test": np.isin(repeat[split.test], repeat[np.concatenate([split.train, split.val])]),
+    }
+    if config.duplicates == "drop":
+        val, test = split.val[~found["val"]], split.test[~found["test"]]
+        return Split(split.train, val, test, {"val": np.zeros(len(val), bool), "test": np.zeros(len(test), bool)})
+    if any(mask.any() for mask in found.values()):
+        notice(
+            f"{found['test'].sum()} of {len(split.test)} test rows and {found['val'].sum()} of {len(split.val)} validation"
+            " rows repeat the features of rows trained on; dataset.split.duplicates=together keeps repeats on one side,"
+            " dataset.split.duplicates=drop leaves them out"
+        )
+    return Split(split.train, split.val, split.test, found)

@@ -1,0 +1,123 @@
+"""A trained model, from its run's folder: predicting and evaluating new tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.registry import components
+from mtl_cli.config.schema import Config, parse
+from mtl_cli.data.features import FeatureEncoder
+from mtl_cli.data.files import STDIN
+from mtl_cli.data.prepared import Part
+from mtl_cli.data.table import encode_part, row_ids
+from mtl_cli.inference.evaluate import evaluate, outputs
+from mtl_cli.models.network import Network, build_network
+from mtl_cli.runs.directory import SPLITS
+from mtl_cli.runs.model_file import find_model, load_model
+from mtl_cli.tasks.task import Task
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a run learned, and what it needs to read tables like the one it learned from."""
+
+    path: Path
+    config: Config
+    network: Network
+    encoder: FeatureEncoder
+    tasks: dict[str, Task]
+    id_column: str | None
+    text_columns: list[str]
+
+    @classmethod
+    def load(cls, path: str) -> TrainedModel:
+        """Load a run's model. Raises UserError if there is none or it is damaged."""
+        content = load_model(path)
+        try:
+            config = parse(content["config"])
+            data = content["data"]
+            kinds = components("task")
+            tasks: dict[str, Task] = {}
+            for entry in data["tasks"]:
+                task = kinds[entry["kind"]].restore(entry["state"])  # type: ignore[attr-defined]
+                tasks[task.name] = task
+            encoder = FeatureEncoder.from_state(data["features"])
+            widths = {name: task.outputs for name, task in tasks.items()}
+            network = build_network(config.model, len(encoder.names), widths)
+            network.load_state_dict(content["weights"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
+        return cls(find_model(path).parent, config, network.eval(), encoder, tasks, data["id_column"], data["text_columns"])
+
+    def read(self, path: str, notice: Notice) -> pd.DataFrame:
+        """Read a table of the kind that its name tells; text from standard input."""
+        kinds = components("dataset")
+        lowered = path.lower()
+        kind = next((k for k, source in kinds.items() if lowered.endswith(getattr(source, "suffixes", ()))), None)
+        if path == STDIN:
+            kind = "csv"
+        if kind is None:
+            suffixes = " ".join(s for source in kinds.values() for s in getattr(source, "suffixes", ()))
+            raise UserError(path, "is no table by its name", f"it must end in one of {suffixes}")
+        table: pd.DataFrame = kinds[kind](path=path).read(self.text_columns, notice)
+        return table
+
+    def predict(self, table: pd.DataFrame, where: str) -> pd.DataFrame:
+        """Return the row ids and each task's predictions, in the table's order; labels are not needed."""
+        id_column = self.id_column if self.id_column in table.columns else None
+        found = self.outputs(self.encoder.transform(table, where))
+        return pd.concat([row_ids(table, id_column).to_frame(), predictions(found, self.tasks, table.index)], axis=1)
+
+    def outputs(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return each task's raw outputs."""
+        return {name: output.numpy() for name, output in outputs(self.network, torch.from_numpy(inputs)).items()}
+
+    def evaluate(self, table: pd.DataFrame, where: str) -> dict[str, Any]:
+        """Return the metrics on a table with labels."""
+        part = self._part(table, where)
+        return evaluate(self.outputs(part.inputs), part, self.tasks)
+
+    def test_table(self, notice: Notice) -> tuple[pd.DataFrame, str]:
+        """Return the test rows of the table that the run trained on, and the table's name."""
+        source = self.config.dataset
+        table: pd.DataFrame = source.read(self.text_columns, notice)
+        splits = self.path / SPLITS
+        if not splits.is_file():
+            raise UserError(str(splits), "there is no such file", "give a table to evaluate on")
+        names = pd.read_csv(splits)["split"].to_numpy()
+        if len(names) != len(table):
+            what = f"has {len(table)} rows, and had {len(names)} when the run was made"
+            raise UserError(source.path, what, "give a table to evaluate on")
+        return table[names == "test"], source.path
+
+    def _part(self, table: pd.DataFrame, where: str) -> Part:
+        id_column = self.id_column if self.id_column in table.columns else None
+        ids = row_ids(table, id_column)
+        return encode_part(table, self.encoder, self.tasks, ids, np.zeros(len(table), bool), where)
+
+
+def predictions(found: dict[str, np.ndarray], tasks: dict[str, Task], index: pd.Index) -> pd.DataFrame:
+    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task."""
+    columns: dict[str, np.ndarray] = {}
+    for name, task in tasks.items():
+        columns |= task.decode(found[name])
+    return pd.DataFrame(columns, index=index)
+
+
+def predictions_with_labels(found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part) -> pd.DataFrame:
+    """Return the row ids, and for each task its label and its predictions side by side."""
+    predicted = predictions(found, tasks, part.labels.index)
+    columns = [part.ids.to_frame()]
+    for name, task in tasks.items():
+        columns += [part.labels[[name]].convert_dtypes(), predicted[list(task.decode(found[name][:1]))]]
+    return pd.concat(columns, axis=1)

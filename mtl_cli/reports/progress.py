@@ -1,0 +1,81 @@
+"""Progress on stderr: a bar in a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from mtl_cli.training.loop import Epoch
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class TrainingProgress:
+    """Shows a run as it goes on.
+
+    Parameters
+    ----------
+    console : Console
+        On stderr.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar: Progress | None = None
+        self._bar_task: TaskID | None = None
+        self._epochs, self._tasks = 0, [""]
+        self._started = self._last_line = 0.0
+
+    def notice(self, line: str) -> None:
+        """Print a line that the user should see."""
+        self.console.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def start(self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int) -> None:
+        """Begin training."""
+        self._epochs, self._tasks = epochs, tasks
+        self._started = self._last_line = time.monotonic()
+        line = f"training {len(tasks)} tasks, {parameters:,} parameters, {rows:,} rows, at most {epochs} epochs on {device}"
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if self.console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"),
+                TimeRemainingColumn(), console=self.console, transient=True, refresh_per_second=5,
+            )  # fmt: skip
+            self._bar_task = self._bar.add_task("", total=epochs)
+            self._bar.start()
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Show an epoch."""
+        row = epoch.history
+        if self._bar is not None and self._bar_task is not None:
+            self._bar.update(self._bar_task, completed=row["epoch"], description=self._describe(row))
+            return
+        now = time.monotonic()
+        if now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            spent = now - self._started
+            left = spent / row["epoch"] * (self._epochs - row["epoch"])
+            line = f"epoch {row['epoch']}/{self._epochs}  {self._describe(row)}  {spent:.0f} s, at most {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """End training."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _describe(self, row: dict[str, Any]) -> str:
+        shown = [f"loss {row['loss_total']:.4g}"] + [f"{name} {row[f'loss_{name}']:.4g}" for name in self._tasks[:6]]
+        if len(self._tasks) > 6:
+            shown.append("…")
+        if "val_score" in row:
+            shown.append(f"val_score {row['val_score']:.4f}")
+        return "  ".join(shown)

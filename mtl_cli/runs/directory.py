@@ -1,0 +1,113 @@
+"""A run's folder: its files' names, and making it so that no two runs share one and none is overwritten."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mtl_cli.config.errors import UserError
+
+OUTPUTS = "outputs"
+MODEL = "mtl_model.pt"
+HISTORY = "mtl_history.csv"
+METRICS = "metrics.json"
+PREDICTIONS = "predictions.csv"
+SPLITS = "splits.csv"
+CONFIG = "config.yaml"
+RUN = "run.json"
+PLOTS = "plots"
+
+
+def weights_name(balancer: str) -> str:
+    """Return the name of the file with a balancer's weights."""
+    return f"{balancer}_weights.csv"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The folder of one run."""
+
+    path: Path
+
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write a file of the run whole or not at all."""
+        atomic(self.path / name, write)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file; numbers that JSON lacks become null."""
+        self.write(name, lambda file: file.write_text(to_json(value, indent=2) + "\n", encoding="utf-8"))
+
+
+def fresh(stem: str) -> Path:
+    """Make a new folder ``outputs/<date>_<time>_<stem>``, numbered if another process took the name first."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    outputs = Path(OUTPUTS)
+    try:
+        outputs.mkdir(exist_ok=True)
+        for number in range(1, 10_000):
+            path = outputs / (f"{stamp}_{stem}" if number == 1 else f"{stamp}_{stem}_{number}")
+            try:
+                path.mkdir()
+                return path
+            except FileExistsError:
+                continue
+    except OSError as error:
+        raise UserError("run_dir", f"{outputs} cannot be written: {error.strerror}", "give run_dir=…") from error
+    raise UserError("run_dir", f"{outputs} is full of runs of this second", "give run_dir=…")
+
+
+def check_free(path: str) -> None:
+    """Raise UserError if the folder that the user named holds anything: a run never overwrites."""
+    folder = Path(path).expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError("run_dir", f"{path} is there already", "give another folder; a run never overwrites")
+
+
+def claim(path: str) -> Path:
+    """Make the folder that the user named, or take it if it is empty."""
+    check_free(path)
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("run_dir", f"{path} cannot be made: {error.strerror}") from error
+    return folder
+
+
+def atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file beside ``path``, then put it in place in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return JSON that every parser reads: NaN and infinities become null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

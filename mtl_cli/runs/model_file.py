@@ -1,0 +1,70 @@
+"""The model file: a plain dict of tensors, numbers and strings that `torch.load(weights_only=True)` reads."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+from mtl_cli import __version__
+from mtl_cli.config.errors import UserError
+from mtl_cli.runs.directory import MODEL, RunDirectory
+
+FORMAT = 1
+"""Raised whenever a file of the old form could not be read any more."""
+
+
+def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], weights: dict[str, Any]) -> None:
+    """Write the model file.
+
+    Parameters
+    ----------
+    run : RunDirectory
+    config : dict
+        The resolved config.
+    data : dict
+        Fitted encoders, tasks and the split, as plain values.
+    weights : dict
+        The network's state dict.
+    """
+    import torch
+
+    cpu = {name: tensor.detach().cpu() for name, tensor in weights.items()}
+    content = {"format": FORMAT, "mtl": __version__, "config": config, "data": data, "weights": cpu}
+    run.write(MODEL, lambda file: torch.save(content, file))
+
+
+def load_model(path: str) -> dict[str, Any]:
+    """Read the model file of a run, given its folder or the file itself.
+
+    Raises
+    ------
+    UserError
+        If there is none, or the file is no model of this format.
+    """
+    import torch
+
+    file = find_model(path)
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt") from error
+    if not isinstance(content, dict) or "format" not in content or "weights" not in content:
+        raise UserError(path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt")
+    if content["format"] != FORMAT:
+        hint = f"that was mtl {content.get('mtl')}; this is mtl {__version__}"
+        raise UserError(path, f"is a model of format {content['format']}, not {FORMAT}", hint)
+    return content
+
+
+def find_model(path: str) -> Path:
+    """Return the model file of a run, given its folder or the file itself; without loading torch."""
+    given = Path(path).expanduser()
+    if not given.exists():
+        beside = sorted(p.name for p in given.parent.iterdir()) if given.parent.is_dir() else []
+        hint = f"in {given.parent} there are {', '.join(beside[:5])}" if beside else "give the folder of a run"
+        raise UserError(path, "there is no such run", hint)
+    file = given / MODEL if given.is_dir() else given
+    if not file.is_file():
+        raise UserError(path, f"holds no {MODEL}", "give the folder of a finished run")
+    return file

@@ -1,0 +1,168 @@
+"""Binary classification: one of two labels per row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.registry import component
+from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.labels import apply_mapping, as_label_array, check_training_labels, class_indices, class_list, label_column, numbers, typed_classes
+from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+
+@component("task", "binary")
+@dataclass(frozen=True, kw_only=True)
+class Binary(TaskConfig):
+    """A task with two classes.
+
+    Parameters
+    ----------
+    at_least : float, optional
+        The label is whether the column's number is at least this.
+    positive : str, optional
+        The class whose probability is predicted. By default the second in order: True, 1, or the later in the alphabet.
+    mapping : dict, optional
+        A class for each label in the column, such as ``{M: malignant, B: benign}``.
+    pos_weight : float or "auto", optional
+        Weight of the positive rows in the loss; ``auto`` is negatives / positives among the training rows.
+    """
+
+    at_least: float | None = None
+    positive: str | bool | None = None
+    mapping: dict[str, str | int | bool] | None = None
+    pos_weight: Literal["auto"] | PositiveFloat | None = None
+
+    labels_as_text: ClassVar[bool] = True
+
+    def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> BinaryTask:
+        """Fit to the rows ``train`` of ``table``.
+
+        Raises
+        ------
+        UserError
+            If there are not exactly two classes, or the training rows lack one.
+        """
+        where = f"tasks.{name}"
+        task = BinaryTask(name, self.columns(name), self.weight, self.auxiliary, [], self.at_least, self.mapping)
+        labels = task.labels(table)
+        task.classes = class_list(labels, where)
+        if len(task.classes) != 2:
+            shown = ", ".join(f"'{label}'" for label in task.classes[:5]) + (", …" if len(task.classes) > 5 else "")
+            hint = "use kind: multiclass, or give at_least=… or a mapping"
+            raise UserError(where, f"has {len(task.classes)} classes ({shown}), not two", hint)
+        if self.positive is not None:
+            names = [str(label) for label in task.classes]
+            if str(self.positive) not in names:
+                hint = did_you_mean(str(self.positive), names)
+                raise UserError(f"{where}.positive", f"no label is '{self.positive}'", hint)
+            if str(self.positive) == names[0]:
+                task.classes.reverse()
+        target = task.encode(labels)
+        check_training_labels(target.mask[train], where)
+        positives = float(target.values[train][target.mask[train]].mean())
+        if positives in (0.0, 1.0):
+            raise UserError(where, f"all labels of the training rows are '{task.classes[int(positives)]}'")
+        if self.pos_weight == "auto":
+            task.pos_weight = (1 - positives) / positives
+        elif self.pos_weight is not None:
+            task.pos_weight = self.pos_weight
+        task.constant = math.log(task.pos_weight * positives / (1 - positives))
+        return task
+
+    @staticmethod
+    def restore(state: dict[str, Any]) -> BinaryTask:
+        """Make the task that ``state`` was taken from."""
+        return BinaryTask(**state)
+
+
+@dataclass
+class BinaryTask:
+    """A binary task fitted to its training rows. See ``Task`` for the methods."""
+
+    name: str
+    columns: list[str]
+    weight: float
+    auxiliary: bool
+    classes: list[Label]
+    at_least: float | None
+    mapping: dict[str, Label] | None
+    pos_weight: float = 1.0
+    constant: float = 0.0
+    """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""
+
+    kind: ClassVar[str] = "binary"
+    primary: ClassVar[str] = "accuracy"
+    lower_is_better: ClassVar[bool] = False
+    outputs: ClassVar[int] = 1
+
+    @property
+    def baseline(self) -> np.ndarray:
+        return np.array([self.constant], dtype="float32")
+
+    def labels(self, table: pd.DataFrame) -> pd.Series:
+        column = label_column(table, self.columns[0], self.name)
+        if self.at_least is None:
+            return apply_mapping(typed_classes(column), self.mapping, f"tasks.{self.name}")
+        values = numbers(column, f"tasks.{self.name}.at_least")
+        threshold = self.at_least
+        return values.map(lambda value: bool(value >= threshold), na_action="ignore").astype("object")
+
+    def encode(self, labels: pd.Series) -> Target:
+        index, mask = class_indices(labels, self.classes, f"tasks.{self.name}")
+        return Target(index.astype("float32"), mask)
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """−[p y log σ(o) + (1 − y) log(1 − σ(o))] per row, with p the positive weight."""
+        from torch.nn import functional as F
+
+        weight = None if self.pos_weight == 1 else device_tensor((self.pos_weight,), output.device)
+        return F.binary_cross_entropy_with_logits(output.squeeze(-1), target, pos_weight=weight, reduction="none")
+
+    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the likelier label, and the probability of the positive one."""
+        probability = self.probability(output)
+        return {
+            f"predicted_{self.name}": as_label_array(self.classes)[(probability >= 0.5).astype(int)],
+            f"predicted_{self.name}_prob": probability,
+        }
+
+    def probability(self, output: np.ndarray) -> np.ndarray:
+        """Return the probability of the positive label, shape (n,)."""
+        return _sigmoid(output[:, 0])
+
+    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        from sklearn import metrics
+
+        probability, truth = self.probability(output), values.astype(int)
+        predicted = (probability >= 0.5).astype(int)
+        both = len(np.unique(truth)) == 2
+        return {
+            "accuracy": float(metrics.accuracy_score(truth, predicted)),
+            "balanced_accuracy": float(metrics.recall_score(truth, predicted, average="macro", zero_division=0))
+            if both
+            else math.nan,
+            "macro_f1": float(metrics.f1_score(truth, predicted, average="macro", labels=[0, 1], zero_division=0)),
+            "roc_auc": float(metrics.roc_auc_score(truth, probability)) if both else math.nan,
+            "log_loss": float(metrics.log_loss(truth, probability, labels=[0, 1])),
+            "ece": expected_calibration_error(probability, truth == 1),
+        }
+
+    def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return ((output.squeeze(-1) >= 0) == (target > 0.5)).float().mean()
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype("float64")))

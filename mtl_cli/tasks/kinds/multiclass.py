@@ -1,0 +1,176 @@
+"""Multiclass classification: one of several labels per row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from mtl_cli.config.convert import NonNegativeFloat, Probability
+from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.registry import component
+from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.labels import apply_mapping, as_label_array, check_training_labels, class_indices, class_list, label_column, typed_classes
+from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+
+@component("task", "multiclass")
+@dataclass(frozen=True, kw_only=True)
+class Multiclass(TaskConfig):
+    """A task with two or more classes.
+
+    Parameters
+    ----------
+    mapping : dict, optional
+        A class for each label in the column.
+    class_weights : "balanced" or dict, optional
+        Weight of each class in the loss; ``balanced`` is n / (classes · n_class) over the training rows.
+    label_smoothing : float
+        The share of each row's target that is spread over all classes.
+    """
+
+    mapping: dict[str, str | int | bool] | None = None
+    class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
+    label_smoothing: Probability = 0.0
+
+    labels_as_text: ClassVar[bool] = True
+
+    def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MulticlassTask:
+        """Fit to the rows ``train`` of ``table``. Classes are those of the whole table.
+
+        Raises
+        ------
+        UserError
+            If there is one class only, in the table or in the training rows.
+        """
+        where = f"tasks.{name}"
+        columns = self.columns(name)
+        task = MulticlassTask(name, columns, self.weight, self.auxiliary, [], self.mapping, self.label_smoothing)
+        labels = task.labels(table)
+        task.classes = class_list(labels, where)
+        target = task.encode(labels)
+        check_training_labels(target.mask[train], where)
+        counts = np.bincount(target.values[train][target.mask[train]], minlength=len(task.classes)).astype("float64")
+        if (counts > 0).sum() == 1:
+            raise UserError(where, f"all labels of the training rows are '{task.classes[int(counts.argmax())]}'")
+        if self.class_weights is not None:
+            task.class_weights = _class_weights(self.class_weights, task.classes, counts, where)
+        weights = np.array(task.class_weights or [1.0] * len(counts))
+        mass = weights * ((1 - self.label_smoothing) * counts / counts.sum() + self.label_smoothing / len(counts))
+        task.constant = np.log(np.maximum(mass / mass.sum(), 1e-12)).tolist()
+        return task
+
+    @staticmethod
+    def restore(state: dict[str, Any]) -> MulticlassTask:
+        """Make the task that ``state`` was taken from."""
+        return MulticlassTask(**state)
+
+
+@dataclass
+class MulticlassTask:
+    """A multiclass task fitted to its training rows. See ``Task`` for the methods."""
+
+    name: str
+    columns: list[str]
+    weight: float
+    auxiliary: bool
+    classes: list[Label]
+    mapping: dict[str, Label] | None
+    label_smoothing: float
+    class_weights: list[float] | None = None
+    constant: list[float] | None = None
+    """Log-probabilities of the best constant prediction, w_c ((1 − ε) f_c + ε / C) normalised."""
+
+    kind: ClassVar[str] = "multiclass"
+    primary: ClassVar[str] = "accuracy"
+    lower_is_better: ClassVar[bool] = False
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def baseline(self) -> np.ndarray:
+        return np.array(self.constant, dtype="float32")
+
+    def labels(self, table: pd.DataFrame) -> pd.Series:
+        column = typed_classes(label_column(table, self.columns[0], self.name))
+        return apply_mapping(column, self.mapping, f"tasks.{self.name}")
+
+    def encode(self, labels: pd.Series) -> Target:
+        return Target(*class_indices(labels, self.classes, f"tasks.{self.name}"))
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy per row: (1 − ε) w_y (−log p_y) + (ε / C) Σ_c w_c (−log p_c)."""
+        from torch.nn import functional as F
+
+        weights = None if self.class_weights is None else device_tensor(tuple(self.class_weights), output.device)
+        return F.cross_entropy(output, target, weights, reduction="none", label_smoothing=self.label_smoothing)
+
+    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the likeliest label and its probability."""
+        probability = self.probability(output)
+        return {
+            f"predicted_{self.name}": as_label_array(self.classes)[probability.argmax(1)],
+            f"predicted_{self.name}_prob": probability.max(1),
+        }
+
+    def probability(self, output: np.ndarray) -> np.ndarray:
+        """Return the probability of every class, shape (n, classes)."""
+        shifted = np.exp(output.astype("float64") - output.max(1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(1, keepdims=True))
+
+    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        from sklearn import metrics
+
+        probability = self.probability(output)
+        predicted, every = probability.argmax(1), np.arange(self.outputs)
+        present = np.unique(values)
+        return {
+            "accuracy": float(metrics.accuracy_score(values, predicted)),
+            "balanced_accuracy": float(
+                metrics.recall_score(values, predicted, labels=present, average="macro", zero_division=0)
+            ),
+            "macro_f1": float(
+                metrics.f1_score(
+                    values, predicted, labels=np.union1d(present, predicted), average="macro", zero_division=0
+                )
+            ),
+            "roc_auc": _roc_auc(values, probability, present),
+            "log_loss": float(metrics.log_loss(values, probability, labels=every)),
+            "ece": expected_calibration_error(probability.max(1), predicted == values),
+        }
+
+    def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (output.argmax(-1) == target).float().mean()
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _roc_auc(values: np.ndarray, probability: np.ndarray, present: np.ndarray) -> float:
+    """Return the mean over present classes of one class against the rest; NaN where only one is present."""
+    from sklearn import metrics
+
+    if len(present) < 2:
+        return math.nan
+    return float(np.mean([metrics.roc_auc_score(values == label, probability[:, label]) for label in present]))
+
+
+def _class_weights(
+    asked: str | dict[str, float], classes: list[Label], counts: np.ndarray, where: str
+) -> list[float]:
+    if asked == "balanced":
+        return [float(counts.sum() / (len(counts) * max(count, 1))) for count in counts]
+    assert isinstance(asked, dict)
+    names = [str(label) for label in classes]
+    for name in asked:
+        if name not in names:
+            raise UserError(f"{where}.class_weights.{name}", f"no class is '{name}'", did_you_mean(name, names))
+    return [asked.get(name, 1.0) for name in names]

@@ -1,0 +1,197 @@
+"""Multilabel classification: any number of labels per row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.registry import component
+from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.labels import check_training_labels, label_column, typed_classes
+from mtl_cli.tasks.task import Target, TaskConfig, device_tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+
+@component("task", "multilabel")
+@dataclass(frozen=True, kw_only=True)
+class Multilabel(TaskConfig):
+    """A task whose rows carry a set of labels.
+
+    Parameters
+    ----------
+    target : str or list of str
+        One column with labels joined by ``separator``, or several columns of 0/1 or true/false, one a label. A row has
+        no label set if the one column, or any of the several, is empty.
+    separator : str
+        Between the labels of a row.
+    none : str
+        How an empty set is written in the one column.
+    pos_weight : float or "auto", optional
+        Weight of the positive entries in the loss; ``auto`` is negatives / positives, for each label.
+    """
+
+    separator: str = "|"
+    none: str = "none"
+    pos_weight: Literal["auto"] | PositiveFloat | None = None
+
+    labels_as_text: ClassVar[bool] = True
+
+    def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MultilabelTask:
+        """Fit to the rows ``train`` of ``table``.
+
+        Raises
+        ------
+        UserError
+            If there is no label, or the training rows never or always carry one.
+        """
+        where = f"tasks.{name}"
+        columns = self.columns(name)
+        task = MultilabelTask(name, columns, self.weight, self.auxiliary, [], self.separator, self.none)
+        labels = task.labels(table)
+        if labels.isna().all():
+            raise UserError(where, "all labels are missing")
+        found = {label for entry in labels.dropna() for label in task.split(entry)}
+        task.classes = columns if len(columns) > 1 else sorted(found)
+        if not task.classes:
+            raise UserError(where, "no row carries a label")
+        target = task.encode(labels)
+        check_training_labels(target.mask[train], where)
+        share = target.values[train][target.mask[train]].mean(0, dtype="float64")
+        for label, s in zip(task.classes, share, strict=True):
+            if s in (0.0, 1.0):
+                raise UserError(where, f"{'no' if s == 0 else 'every'} training row carries '{label}'", "leave it out")
+        if self.pos_weight == "auto":
+            task.pos_weight = ((1 - share) / share).tolist()
+        elif self.pos_weight is not None:
+            task.pos_weight = [self.pos_weight] * len(task.classes)
+        weight = np.array(task.pos_weight or 1.0)
+        task.constant = np.log(weight * share / (1 - share)).tolist()
+        return task
+
+    @staticmethod
+    def restore(state: dict[str, Any]) -> MultilabelTask:
+        """Make the task that ``state`` was taken from."""
+        return MultilabelTask(**state)
+
+
+@dataclass
+class MultilabelTask:
+    """A multilabel task fitted to its training rows. See ``Task`` for the methods."""
+
+    name: str
+    columns: list[str]
+    weight: float
+    auxiliary: bool
+    classes: list[str]
+    separator: str
+    none: str
+    pos_weight: list[float] | None = None
+    constant: list[float] | None = None
+
+    kind: ClassVar[str] = "multilabel"
+    primary: ClassVar[str] = "micro_f1"
+    lower_is_better: ClassVar[bool] = False
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def baseline(self) -> np.ndarray:
+        return np.array(self.constant, dtype="float32")
+
+    def labels(self, table: pd.DataFrame) -> pd.Series:
+        """Return each row's labels joined by the separator."""
+        import pandas as pd
+
+        if len(self.columns) == 1:
+            column = label_column(table, self.columns[0], self.name)
+            return column.map(str, na_action="ignore").astype("object")
+        flags = []
+        for name in self.columns:
+            column = typed_classes(label_column(table, name, self.name))
+            wrong = column.dropna()[~column.dropna().isin([0, 1])]
+            if len(wrong):
+                raise UserError(f"tasks.{self.name}", f"'{wrong.iloc[0]}' in column '{name}' is neither 0/1 nor true/false")
+            flags.append(column)
+        table_of_flags = pd.concat(flags, axis=1)
+        missing = table_of_flags.isna().any(axis=1)
+        carried = table_of_flags.fillna(0).astype(bool).to_numpy()
+        joined = [self.join(row) for row in carried]
+        return pd.Series(joined, index=table.index, dtype="object").mask(missing)
+
+    def split(self, entry: str) -> list[str]:
+        """Return the labels in one row's entry."""
+        parts = [part.strip() for part in entry.split(self.separator)]
+        return [part for part in parts if part and part != self.none]
+
+    def join(self, carried: np.ndarray) -> str:
+        """Write a row's labels as they are read."""
+        names = self.classes or self.columns
+        return self.separator.join(name for name, c in zip(names, carried, strict=True) if c) or self.none
+
+    def encode(self, labels: pd.Series) -> Target:
+        positions = {label: i for i, label in enumerate(self.classes)}
+        values = np.zeros((len(labels), len(positions)), dtype="float32")
+        mask = labels.notna().to_numpy()
+        for row, entry in enumerate(labels):
+            for label in self.split(entry) if mask[row] else ():
+                if label not in positions:
+                    known = ", ".join(self.classes[:12])
+                    raise UserError(f"tasks.{self.name}", f"'{label}' is none of the labels", f"they are {known}")
+                values[row, positions[label]] = 1
+        return Target(values, mask)
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Binary cross-entropy with logits, the mean over labels, per row."""
+        from torch.nn import functional as F
+
+        weight = None if self.pos_weight is None else device_tensor(tuple(self.pos_weight), output.device)
+        return F.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none").mean(-1)
+
+    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the labels whose probability is at least a half, and the probability of every label."""
+        probability = self.probability(output)
+        predicted = np.array([self.join(row) for row in probability >= 0.5], dtype=object)
+        by_label = {
+            f"predicted_{self.name}_prob_{label}": probability[:, i] for i, label in enumerate(self.classes)
+        }
+        return {f"predicted_{self.name}": predicted, **by_label}
+
+    def probability(self, output: np.ndarray) -> np.ndarray:
+        """Return the probability of every label, shape (n, labels)."""
+        return np.asarray(1 / (1 + np.exp(-output.astype("float64"))))
+
+    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        from sklearn import metrics
+
+        probability, truth = self.probability(output), values > 0.5
+        predicted = probability >= 0.5
+        mixed = truth.any(0) & ~truth.all(0)
+        return {
+            "micro_f1": float(metrics.f1_score(truth, predicted, average="micro", zero_division=0)),
+            "macro_f1": float(metrics.f1_score(truth, predicted, average="macro", zero_division=0)),
+            "accuracy": float((truth == predicted).mean()),
+            "exact_match": float((truth == predicted).all(1).mean()),
+            "roc_auc": float(metrics.roc_auc_score(truth[:, mixed], probability[:, mixed], average="macro"))
+            if mixed.any()
+            else math.nan,
+            "log_loss": float(metrics.log_loss(truth.ravel(), probability.ravel(), labels=[False, True])),
+            "ece": expected_calibration_error(probability.ravel(), truth.ravel()),
+        }
+
+    def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        predicted, truth = output >= 0, target > 0.5
+        both = (predicted & truth).sum()
+        return 2 * both / (predicted.sum() + truth.sum()).clamp(min=1)
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,174 @@
+"""Regression: one number per row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.registry import component
+from mtl_cli.tasks.labels import apply_mapping, label_column, numbers
+from mtl_cli.tasks.task import Target, TaskConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+
+@component("task", "regression")
+@dataclass(frozen=True, kw_only=True)
+class Regression(TaskConfig):
+    """A task whose labels are numbers.
+
+    Parameters
+    ----------
+    loss : {"mse", "mae", "huber"}
+        Of the encoded labels.
+    delta : float
+        Where the Huber loss turns from squared to absolute, in units of the encoded labels.
+    transform : {"none", "log1p"}
+        ``log1p`` trains on log(1 + y), for counts and prices; predictions and metrics are back in y.
+    standardize : bool
+        Train on labels with mean 0 and deviation 1 over the training rows.
+    mapping : dict, optional
+        A number for each label, such as ``{low: 0, high: 1}``.
+    """
+
+    loss: Literal["mse", "mae", "huber"] = "mse"
+    delta: PositiveFloat = 1.0
+    transform: Literal["none", "log1p"] = "none"
+    standardize: bool = True
+    mapping: dict[str, float] | None = None
+
+    def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> RegressionTask:
+        """Fit to the rows ``train`` of ``table``.
+
+        Raises
+        ------
+        UserError
+            If labels are missing, constant, no numbers, or negative under ``log1p``.
+        """
+        where = f"tasks.{name}"
+        task = RegressionTask(
+            name, self.columns(name), self.weight, self.auxiliary, self.loss, self.delta, self.transform, self.mapping
+        )
+        labels = task.labels(table)
+        if labels.isna().all():
+            raise UserError(where, f"all labels in column '{task.columns[0]}' are missing")
+        target = task.encode(labels)
+        values = target.values[train][target.mask[train]].astype("float64")
+        if not len(values):
+            raise UserError(where, "all labels of the training rows are missing")
+        if values.min() == values.max():
+            raise UserError(where, f"the label is constant over the training rows ({labels.iloc[train].max():g})")
+        if self.standardize:
+            task.center, task.scale = float(values.mean()), float(values.std())
+            values = (values - task.center) / task.scale
+        task.constant = _best_constant(values, self.loss, self.delta)
+        return task
+
+    @staticmethod
+    def restore(state: dict[str, Any]) -> RegressionTask:
+        """Make the task that ``state`` was taken from."""
+        return RegressionTask(**state)
+
+
+@dataclass
+class RegressionTask:
+    """A regression task fitted to its training rows. See ``Task`` for the methods."""
+
+    name: str
+    columns: list[str]
+    weight: float
+    auxiliary: bool
+    loss_name: str
+    delta: float
+    transform: str
+    mapping: dict[str, float] | None
+    center: float = 0.0
+    scale: float = 1.0
+    constant: float = 0.0
+
+    kind: ClassVar[str] = "regression"
+    primary: ClassVar[str] = "rmse"
+    lower_is_better: ClassVar[bool] = True
+    outputs: ClassVar[int] = 1
+
+    @property
+    def baseline(self) -> np.ndarray:
+        return np.array([self.constant], dtype="float32")
+
+    def labels(self, table: pd.DataFrame) -> pd.Series:
+        where = f"tasks.{self.name}"
+        column = apply_mapping(label_column(table, self.columns[0], self.name), self.mapping, where)
+        return numbers(column, where, "for text labels use kind: multiclass, or give a mapping to numbers")
+
+    def encode(self, labels: pd.Series) -> Target:
+        values = labels.to_numpy(dtype="float64", na_value=np.nan)
+        mask = ~np.isnan(values)
+        if self.transform == "log1p":
+            if (values[mask] <= -1).any():
+                row = int(np.flatnonzero(mask & (values <= -1))[0])
+                raise UserError(f"tasks.{self.name}.transform", f"log1p of {values[row]:g} in row {row + 1}")
+            values = np.log1p(values, where=mask, out=np.zeros_like(values))
+        values = np.where(mask, (values - self.center) / self.scale, 0.0)
+        return Target(values.astype("float32"), mask)
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Squared, absolute or Huber loss of the encoded label, per row."""
+        from torch.nn import functional as F
+
+        prediction = output.squeeze(-1)
+        if self.loss_name == "mse":
+            return F.mse_loss(prediction, target, reduction="none")
+        if self.loss_name == "mae":
+            return F.l1_loss(prediction, target, reduction="none")
+        return F.huber_loss(prediction, target, reduction="none", delta=self.delta)
+
+    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"predicted_{self.name}": self._to_user(output[:, 0])}
+
+    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        from sklearn import metrics
+
+        truth, predicted = self._to_user(values), self._to_user(output[:, 0])
+        mse = float(metrics.mean_squared_error(truth, predicted))
+        return {
+            "rmse": math.sqrt(mse),
+            "mse": mse,
+            "mae": float(metrics.mean_absolute_error(truth, predicted)),
+            "r2": float(metrics.r2_score(truth, predicted)) if len(truth) > 1 else math.nan,
+        }
+
+    def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        truth, predicted = target * self.scale + self.center, output.squeeze(-1) * self.scale + self.center
+        if self.transform == "log1p":
+            truth, predicted = truth.expm1(), predicted.expm1()
+        return (predicted - truth).square().mean().sqrt()
+
+    def _to_user(self, encoded: np.ndarray) -> np.ndarray:
+        values = encoded.astype("float64") * self.scale + self.center
+        return np.expm1(values) if self.transform == "log1p" else values
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _best_constant(values: np.ndarray, loss: str, delta: float) -> float:
+    """Return the number c that minimises the mean loss: the mean, the median, or for Huber the root of its derivative."""
+    if loss == "mse":
+        return float(values.mean())
+    if loss == "mae":
+        return float(np.median(values))
+    low, high = float(values.min()), float(values.max())
+    for _ in range(60):  # the derivative rises with c, so bisection finds its root
+        middle = (low + high) / 2
+        if np.clip(values - middle, -delta, delta).sum() > 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

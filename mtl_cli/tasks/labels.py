@@ -1,0 +1,110 @@
+"""Label columns: fetching them, mapping them, and keeping class labels the user's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.tasks.task import Label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INTEGER = re.compile(r"-?(0|[1-9]\d*)")
+_BOOLEANS = {"True": True, "False": False, "true": True, "false": False, "TRUE": True, "FALSE": False}
+
+
+def label_column(table: pd.DataFrame, column: str, task: str) -> pd.Series:
+    """Return the column of a task's labels, or say which column is nearest."""
+    if column not in table.columns:
+        raise UserError(f"tasks.{task}.target", f"there is no column '{column}'", did_you_mean(column, table.columns))
+    return table[column]
+
+
+def numbers(labels: pd.Series, where: str, hint: str | None = None) -> pd.Series:
+    """Return labels as float64, NaN where missing. Raises UserError naming the first that is no finite number."""
+    import pandas as pd
+
+    values = pd.to_numeric(labels.astype("object"), errors="coerce").astype("float64")
+    wrong = (values.isna() & labels.notna()) | np.isinf(values)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.to_numpy())[0])
+        raise UserError(where, f"'{labels.iloc[row]}' in row {row + 1} is not a finite number", hint)
+    return values
+
+
+def typed_classes(labels: pd.Series) -> pd.Series:
+    """Give labels read as text the type they are written in.
+
+    All whole numbers become int (``007`` keeps its zeros, as text), all true/false become bool, whole-valued floats from
+    a typed file become int; everything else stays.
+    """
+    import pandas as pd
+
+    present = labels.dropna()
+    if pd.api.types.is_bool_dtype(labels.dtype) or present.map(type).eq(bool).all():
+        return labels.map(bool, na_action="ignore").astype("object")
+    if pd.api.types.is_numeric_dtype(labels.dtype):
+        whole = bool((present == present.round()).all())
+        return labels.map(int if whole else float, na_action="ignore").astype("object")
+    text = present.astype(str)
+    if text.isin(list(_BOOLEANS)).all() and len(text):
+        return labels.map(_BOOLEANS, na_action="ignore").astype("object")
+    if text.map(lambda value: bool(_INTEGER.fullmatch(value))).all() and len(text):
+        return labels.map(int, na_action="ignore").astype("object")
+    return labels.map(str, na_action="ignore").astype("object")
+
+
+def apply_mapping(labels: pd.Series, mapping: dict[str, Any] | None, where: str) -> pd.Series:
+    """Replace labels by ``mapping``, compared as text. Raises UserError for a label without an entry."""
+    if mapping is None:
+        return labels
+    text = labels.map(str, na_action="ignore")
+    unknown = sorted(set(text.dropna()) - set(mapping))
+    if unknown:
+        raise UserError(f"{where}.mapping", f"has no entry for '{unknown[0]}'", f"it maps {', '.join(mapping)}")
+    return text.map(mapping, na_action="ignore").astype("object")
+
+
+def class_list(labels: pd.Series, where: str) -> list[Label]:
+    """Return the distinct labels in order. Raises UserError if there are fewer than two."""
+    present = labels.dropna()
+    if present.empty:
+        raise UserError(where, "all labels are missing")
+    classes = list(present.unique())
+    if len(classes) == 1:
+        raise UserError(where, f"has one class only, '{classes[0]}'", "a task needs at least two")
+    try:
+        return sorted(classes)
+    except TypeError:  # labels of several types
+        return sorted(classes, key=str)
+
+
+def class_indices(labels: pd.Series, classes: Sequence[Label], where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return each label's position in ``classes`` (0 where missing) and whether there is a label."""
+    positions = {str(label): i for i, label in enumerate(classes)}
+    text = labels.map(str, na_action="ignore")
+    found = text.map(positions, na_action="ignore")
+    mask = labels.notna().to_numpy()
+    unknown = found.isna().to_numpy() & mask
+    if unknown.any():
+        label = labels.iloc[int(np.flatnonzero(unknown)[0])]
+        raise UserError(where, f"'{label}' is none of the classes", did_you_mean(str(label), positions))
+    return found.fillna(0).to_numpy(dtype="int64"), mask
+
+
+def as_label_array(classes: Sequence[Label]) -> np.ndarray:
+    """Return the classes as an array that keeps each label's own type."""
+    array = np.empty(len(classes), dtype=object)
+    array[:] = classes
+    return array
+
+
+def check_training_labels(mask: np.ndarray, where: str) -> None:
+    """Raise UserError if no training row has a label."""
+    if not mask.any():
+        raise UserError(where, "all labels of the training rows are missing")

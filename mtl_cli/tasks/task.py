@@ -1,0 +1,115 @@
+"""What every kind of task is to the rest of the program.
+
+A kind is two classes in one file of ``tasks/kinds``: its config (a dataclass, the YAML keys), whose ``fit`` looks at the
+labels and whose ``restore`` reads a model file, and what both return: a ``Task``, which owns the target, the loss, the
+way back to user units and the metrics.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from mtl_cli.config.convert import NonNegativeFloat
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+Label = str | int | float | bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """The keys that every kind of task has.
+
+    Parameters
+    ----------
+    target : str or list of str, optional
+        The column that holds the labels; by default the task's own name.
+    weight : float
+        Multiplies this task's loss, before any balancer sees it.
+    auxiliary : bool
+        Train this task, but leave it out of the score.
+    """
+
+    target: str | list[str] | None = None
+    weight: NonNegativeFloat = 1.0
+    auxiliary: bool = False
+
+    labels_as_text: ClassVar[bool] = False
+    """Whether a text file's labels are to be read as they are written, not as numbers."""
+
+    def columns(self, name: str) -> list[str]:
+        """Return the label columns of the task called ``name``."""
+        target = self.target if self.target is not None else name
+        return target if isinstance(target, list) else [target]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Encoded labels.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,) or (n, labels)
+        Zero where there is no label.
+    mask : ndarray of bool, shape (n,)
+        Whether there is a label.
+    """
+
+    values: np.ndarray
+    mask: np.ndarray
+
+
+class Task(Protocol):
+    """A task that has been fitted to the labels of the training rows."""
+
+    kind: ClassVar[str]
+    primary: ClassVar[str]
+    """The metric shown first and kept per epoch."""
+    lower_is_better: ClassVar[bool]
+    name: str
+    columns: list[str]
+    weight: float
+    auxiliary: bool
+
+    @property
+    def outputs(self) -> int:
+        """The width of the head's output."""
+
+    @property
+    def baseline(self) -> np.ndarray:
+        """The best constant output on the training rows, shape (outputs,)."""
+
+    def labels(self, table: pd.DataFrame) -> pd.Series:
+        """Return the labels in the user's own terms, missing where there are none."""
+
+    def encode(self, labels: pd.Series) -> Target:
+        """Turn labels into what the loss takes. Raises UserError for a label it was not fitted for."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss per row, shape (n,)."""
+
+    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Return prediction columns in user units, by column name."""
+
+    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        """Return the metrics of rows that have a label."""
+
+    def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the primary metric as a tensor, cheaply, for the history."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the config class's ``restore`` needs: plain numbers, strings, lists."""
+
+
+@functools.lru_cache(maxsize=64)
+def device_tensor(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return constants as a tensor that is copied to the device once, not at every step."""
+    import torch
+
+    return torch.tensor(values, device=device)

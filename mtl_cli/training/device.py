@@ -1,0 +1,40 @@
+"""Choosing a device, and making two runs with one seed alike."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from mtl_cli.config.errors import UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is cuda, then mps, then cpu.
+
+    Raises
+    ------
+    UserError
+        If this machine has no such device.
+    """
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, there in found.items() if there))
+    if not found[name]:
+        there = ", ".join(device for device, is_there in found.items() if is_there)
+        raise UserError("device", f"there is no {name} device on this machine", f"there is {there}")
+    return torch.device(name)
+
+
+def seed_everything(seed: int, device: torch.device) -> None:
+    """Seed every generator; on CUDA also ask for deterministic kernels. Another run in this process may have changed them."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.set_default_dtype(torch.float32)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False

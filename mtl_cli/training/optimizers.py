@@ -1,0 +1,91 @@
+"""The optimisers that a config may name; torch's own, fused where there is a fused kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat, Probability
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim import Optimizer
+
+Parameters = Iterable["torch.nn.Parameter"]
+
+
+def _fused(device: torch.device) -> bool:
+    return device.type in ("cpu", "cuda")
+
+
+@component("optimizer", "adam")
+@dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Adam; weight decay is added to the gradient."""
+
+    lr: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.0
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+
+    def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
+        from torch import optim
+
+        return optim.Adam(parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device))
+
+
+@component("optimizer", "adamw")
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Adam with decoupled weight decay."""
+
+    lr: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.01
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+
+    def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
+        from torch import optim
+
+        return optim.AdamW(parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device))
+
+
+@component("optimizer", "sgd")
+@dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Stochastic gradient descent with momentum."""
+
+    lr: PositiveFloat = 0.02
+    weight_decay: NonNegativeFloat = 0.0
+    momentum: Probability = 0.9
+    nesterov: bool = True
+
+    def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
+        from torch import optim
+
+        return optim.SGD(
+            parameters,
+            self.lr,
+            self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.nesterov and self.momentum > 0,
+            fused=_fused(device),
+        )
+
+
+@component("optimizer", "rmsprop")
+@dataclass(frozen=True, kw_only=True)
+class RMSprop:
+    """RMSprop; ``smoothing`` is of the running mean of squared gradients."""
+
+    lr: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.0
+    smoothing: Probability = 0.99
+    momentum: Probability = 0.0
+
+    def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
+        from torch import optim
+
+        return optim.RMSprop(
+            parameters, self.lr, self.smoothing, weight_decay=self.weight_decay, momentum=self.momentum
+        )

@@ -1,0 +1,215 @@
+"""One run from a checked config to its folder: data, model, loop, and what they leave on disk."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from mtl_cli import __version__
+from mtl_cli.balancing.step import Step
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.registry import SELECTORS
+from mtl_cli.config.schema import Config
+from mtl_cli.data.batches import TensorBatches
+from mtl_cli.data.prepared import Part, Prepared
+from mtl_cli.inference.evaluate import Validation, evaluate, outputs
+from mtl_cli.inference.trained import predictions_with_labels
+from mtl_cli.models.network import Network, build_network
+from mtl_cli.runs import directory
+from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.history import CSVLog
+from mtl_cli.runs.model_file import save_model
+from mtl_cli.tasks.task import Task
+from mtl_cli.training.device import choose_device, seed_everything
+from mtl_cli.training.loop import Best, Epoch, fit
+
+
+RERUN = """\
+# mtl train THIS_FILE
+# The config of a run, complete; `mtl train THIS_FILE KEY=VALUE` changes a key of it.
+"""
+
+
+class Progress(Protocol):
+    """What a run tells while it goes on."""
+
+    def notice(self, line: str) -> None:
+        """Take a line that the user should see."""
+
+    def start(self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int) -> None:
+        """Begin training."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """End an epoch."""
+
+    def stop(self) -> None:
+        """End training, however it ended."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is done.
+
+    Parameters
+    ----------
+    run : RunDirectory
+    tasks : dict of str to Task
+    metrics : dict
+        What ``metrics.json`` holds.
+    best : Best
+        The epoch whose weights were kept.
+    part : Part, optional
+        The test rows.
+    outputs : dict of str to ndarray
+        The model's outputs on them.
+    """
+
+    run: RunDirectory
+    tasks: dict[str, Task]
+    metrics: dict[str, Any]
+    best: Best
+    part: Part | None
+    outputs: dict[str, np.ndarray]
+
+
+def train(
+    config: Config,
+    plain: dict[str, Any],
+    command: list[str],
+    make_directory: Callable[[], Path],
+    progress: Progress,
+) -> Finished:
+    """Train a model and write its run folder.
+
+    Parameters
+    ----------
+    config : Config
+    plain : dict
+        The same config as plain values, to be kept with the run.
+    command : list of str
+        What the user wrote, to be kept too.
+    make_directory : callable
+        Makes the run's folder; called once the data are known to be right, so that wrong input leaves none.
+    progress : Progress
+
+    Raises
+    ------
+    UserError
+        If the data or the device are not as the config says, or a loss is no longer finite.
+    """
+    started = time.perf_counter()
+    device = choose_device(config.device)
+    seed_everything(config.seed, device)
+    data = config.dataset.prepare(config.tasks, progress.notice)
+    model, batches = _build(config, data, device)
+    validation = None
+    if "val" in data.parts:
+        validation = Validation(TensorBatches(data.parts["val"], device).whole, data.tasks)
+    elif config.trainer.early_stopping is not None:
+        progress.notice("there are no validation rows: all epochs are trained, and the last one's weights are kept")
+    step = Step(model, data.tasks, config.balancer, device)
+    optimizer = config.optimizer.build(model.parameters(), device)
+    advance = config.scheduler.build(optimizer, config.trainer.epochs)
+
+    run = RunDirectory(make_directory())
+    record = {"command": command, **_record(config, device, data, model)}
+    run.write(directory.CONFIG, lambda file: file.write_text(RERUN + OmegaConf.to_yaml(plain), encoding="utf-8"))
+    run.write(directory.SPLITS, lambda file: data.splits.to_csv(file, index=False))
+    status = "failed"
+    weights_file = run.path / directory.weights_name(plain["balancer"][SELECTORS["balancer"]])
+    try:
+        with closing(CSVLog(run.path / directory.HISTORY)) as history, closing(CSVLog(weights_file)) as balance:
+
+            def on_epoch(epoch: Epoch) -> None:
+                history.append(epoch.history)
+                balance.append(epoch.balance)
+                progress.epoch(epoch)
+
+            parameters = sum(p.numel() for p in model.parameters())
+            progress.start(config.trainer.epochs, list(data.tasks), str(device), parameters, len(data.parts["train"]))
+            try:
+                best = fit(model, step, batches, optimizer, advance, config.trainer, validation, on_epoch)
+            finally:
+                progress.stop()
+                save_model(run, plain, data.state(), model.state_dict())
+        metrics, found = _measure(model, data, device, best)
+        run.write_json(directory.METRICS, metrics)
+        test = data.parts.get("test")
+        if test is not None:
+            table = predictions_with_labels(found, data.tasks, test)
+            run.write(directory.PREDICTIONS, lambda file: table.to_csv(file, index=False))
+        status = "done"
+        return Finished(run, data.tasks, metrics, best, test, found)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except SystemExit:
+        status = "terminated"
+        raise
+    finally:
+        record |= {"status": status, "seconds": time.perf_counter() - started, "peak_memory_bytes": _peak_memory(device)}
+        run.write_json(directory.RUN, record)
+
+
+def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Network, TensorBatches]:
+    rows, batch_size = len(data.parts["train"]), config.trainer.batch_size
+    smallest = getattr(config.model.trunk, "smallest_batch", 1)
+    if smallest > 1 and batch_size is not None and not smallest <= batch_size <= rows:
+        what = f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
+        raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
+    widths = {name: task.outputs for name, task in data.tasks.items()}
+    model = build_network(config.model, len(data.encoder.names), widths).to(device)
+    return model, TensorBatches(data.parts["train"], device, batch_size, config.seed, smallest)
+
+
+def _measure(
+    model: Network, data: Prepared, device: torch.device, best: Best
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what ``metrics.json`` holds, and the outputs on the test rows."""
+    metrics: dict[str, Any] = {"score": None, "epoch": best.epoch, "splits": {}}
+    found: dict[str, np.ndarray] = {}
+    for name, part in data.parts.items():
+        tensors = outputs(model, torch.from_numpy(part.inputs).to(device))
+        found = {task: output.cpu().numpy() for task, output in tensors.items()}
+        metrics["splits"][name] = evaluate(found, part, data.tasks)
+        if name == "test" and part.repeats.any():
+            metrics["splits"]["test_unseen"] = evaluate(found, part, data.tasks, ~part.repeats)
+    if "val" in metrics["splits"]:
+        metrics["score"] = metrics["splits"]["val"]["score"]
+    return metrics, found if "test" in data.parts else {}
+
+
+def _record(config: Config, device: torch.device, data: Prepared, model: Network) -> dict[str, Any]:
+    return {
+        "mtl": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "rows": {name: len(part) for name, part in data.parts.items()},
+        "inputs": data.encoder.names,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    """Return the most memory the process has held, or on CUDA the most that torch has."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,101 @@
+"""The learning-rate schedules that a config may name; torch's own, stepped once per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from mtl_cli.config.convert import Bound, NonNegativeInt, PositiveInt
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.registry import component
+from mtl_cli.config.schema import Config
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+Advance = Callable[[float | None], None]
+"""Called at the end of each epoch with the validation score."""
+Factor = Annotated[float, Bound(above=0, below=1)]
+Share = Annotated[float, Bound(at_least=0, at_most=1)]
+
+
+@component("scheduler", "none")
+@dataclass(frozen=True, kw_only=True)
+class Constant:
+    """The learning rate stays."""
+
+    def build(self, optimizer: Optimizer, epochs: int) -> Advance:
+        return lambda score: None
+
+
+@component("scheduler", "cosine")
+@dataclass(frozen=True, kw_only=True)
+class Cosine:
+    """Half a cosine from the learning rate down to ``final`` times it at the last epoch."""
+
+    final: Share = 0.0
+
+    def build(self, optimizer: Optimizer, epochs: int) -> Advance:
+        from torch.optim.lr_scheduler import CosineAnnealingLR
+
+        lr = optimizer.param_groups[0]["lr"]
+        schedule = CosineAnnealingLR(optimizer, max(epochs - 1, 1), self.final * lr)
+        return lambda score: schedule.step()
+
+
+@component("scheduler", "step")
+@dataclass(frozen=True, kw_only=True)
+class StepDecay:
+    """Multiply the learning rate by ``factor`` after every ``every`` epochs."""
+
+    every: PositiveInt = 30
+    factor: Factor = 0.1
+
+    def build(self, optimizer: Optimizer, epochs: int) -> Advance:
+        from torch.optim.lr_scheduler import StepLR
+
+        schedule = StepLR(optimizer, self.every, self.factor)
+        return lambda score: schedule.step()
+
+
+@component("scheduler", "plateau")
+@dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """Multiply the learning rate by ``factor`` when the validation score has not risen for ``patience`` epochs."""
+
+    factor: Factor = 0.5
+    patience: NonNegativeInt = 10
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        if config.dataset is not None and getattr(config.dataset.split, "val", 1) == 0:
+            yield Problem("scheduler", "plateau needs validation rows", "give dataset.split.val, or another scheduler")
+
+    def build(self, optimizer: Optimizer, epochs: int) -> Advance:
+        from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+        schedule = ReduceLROnPlateau(optimizer, "max", self.factor, self.patience, threshold=0.0)
+        return lambda score: schedule.step(score) if score is not None else None
+
+
+@component("scheduler", "warmup")
+@dataclass(frozen=True, kw_only=True)
+class Warmup:
+    """Rise linearly over ``epochs`` epochs, then fall by half a cosine to ``final`` times the learning rate."""
+
+    epochs: PositiveInt = 5
+    final: Share = 0.0
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        if config.trainer is not None and self.epochs >= config.trainer.epochs:
+            what = f"warms up for {self.epochs} of {config.trainer.epochs} epochs"
+            yield Problem("scheduler.epochs", what, "give fewer than trainer.epochs")
+
+    def build(self, optimizer: Optimizer, epochs: int) -> Advance:
+        from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
+        lr = optimizer.param_groups[0]["lr"]
+        rise = LinearLR(optimizer, 1 / (self.epochs + 1), 1.0, self.epochs)
+        fall = CosineAnnealingLR(optimizer, max(epochs - self.epochs - 1, 1), self.final * lr)
+        schedule = SequentialLR(optimizer, [rise, fall], [self.epochs])
+        return lambda score: schedule.step()

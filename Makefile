@@ -43,5 +43,5 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement .ci/requirements.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

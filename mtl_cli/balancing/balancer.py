@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -52,15 +52,24 @@ class Weighing:
     seen: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
-class Balancer(Protocol):
-    """A method: a dataclass of its settings and two functions without side effects."""
+@dataclass(frozen=True, kw_only=True)
+class Balancer:
+    """A method: its settings as fields, and two functions without side effects.
+
+    Parameters
+    ----------
+    heads : {"weighted", "unit"}
+        Whether heads are trained on w_t L_t or on L_t. The trunk always gets the gradient of Σ w_t L_t.
+    """
+
+    heads: Literal["weighted", "unit"] = "weighted"
 
     needs: ClassVar[Needs]
-    heads: Literal["unit", "weighted"]
-    """Whether heads are trained on L_t or on w_t L_t. The trunk always gets the gradient of Σ w_t L_t."""
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step."""
+        raise NotImplementedError
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         """Return this step's weights and the next state, without a gradient and without waiting for the device."""
+        raise NotImplementedError

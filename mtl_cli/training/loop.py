@@ -98,7 +98,7 @@ def fit(
             total = torch.zeros((), device=sums.device)
             result: StepResult | None = None
             for batch in batches:
-                optimizer.zero_grad(set_to_none=True)
+                model.zero_grad(set_to_none=True)
                 result = step(batch)
                 if trainer.clip_norm is not None:
                     clip_grad_norm_(model.parameters(), trainer.clip_norm)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat, Probability
 from mtl_cli.config.registry import component
@@ -20,6 +22,24 @@ def _fused(device: torch.device) -> bool:
     return device.type in ("cpu", "cuda")
 
 
+@functools.cache
+def _light(optimizer: Any) -> Any:
+    """Return torch's optimiser class without its import of torch's compiler, which takes about a second.
+
+    torch imports the compiler when an optimiser is made, and again when it is stepped, only to tell it not to look
+    inside. Nothing here is compiled, so the functions that it would return unchanged are put in their place. Where a
+    version of torch has no such wrappers, its class is used as it is.
+    """
+    import torch
+
+    add = getattr(optimizer.add_param_group, "__wrapped__", None)
+    if add is None:
+        return optimizer
+    add.__dict__.setdefault("__dynamo_disable", add)
+    step = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), {"step": step})
+
+
 @component("optimizer", "adam")
 @dataclass(frozen=True, kw_only=True)
 class Adam:
@@ -32,7 +52,7 @@ class Adam:
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
 
-        return optim.Adam(parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device))
+        return _light(optim.Adam)(parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device))
 
 
 @component("optimizer", "adamw")
@@ -47,7 +67,7 @@ class AdamW:
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
 
-        return optim.AdamW(parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device))
+        return _light(optim.AdamW)(parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device))
 
 
 @component("optimizer", "sgd")
@@ -63,7 +83,7 @@ class SGD:
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
 
-        return optim.SGD(
+        return _light(optim.SGD)(
             parameters,
             self.lr,
             self.momentum,
@@ -86,6 +106,6 @@ class RMSprop:
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
 
-        return optim.RMSprop(
+        return _light(optim.RMSprop)(
             parameters, self.lr, self.smoothing, weight_decay=self.weight_decay, momentum=self.momentum
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from mtl_cli.balancing.balancer import Needs, Observed, State, Weighing
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
@@ -20,7 +20,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's usual constants
 
 @component("balancer", "gradnorm")
 @dataclass(frozen=True, kw_only=True)
-class GradNorm:
+class GradNorm(Balancer):
     """GradNorm (Chen, Badrinarayanan, Lee & Rabinovich, ICML 2018, arXiv 1711.02257, algorithm 1).
 
     With W the weight of the last shared layer, T tasks, and at step t
@@ -44,8 +44,6 @@ class GradNorm:
         Of the weights' own Adam optimiser, without weight decay.
     min_weight : float
         Weights are clamped here, from below, before they are renormalised.
-    heads : {"weighted", "unit"}
-        Train heads on w_i L_i, as the paper does, or on L_i.
 
     Notes
     -----
@@ -58,7 +56,6 @@ class GradNorm:
     alpha: NonNegativeFloat = 1.5
     lr: PositiveFloat = 0.025
     min_weight: Annotated[float, Bound(above=0, below=1)] = 1e-4
-    heads: Literal["weighted", "unit"] = "weighted"
 
     needs: ClassVar[Needs] = "norms"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Needs, Observed, State, Weighing
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("balancer", "static")
 @dataclass(frozen=True, kw_only=True)
-class Static:
+class Static(Balancer):
     """w_t as given: the loss is Σ_t w_t L_t.
 
     Parameters
@@ -30,7 +30,6 @@ class Static:
     weights: dict[str, NonNegativeFloat] = field(default_factory=dict)
 
     needs: ClassVar[Needs] = "losses"
-    heads: ClassVar[Literal["weighted"]] = "weighted"
 
     def check(self, config: Config) -> Iterator[Problem]:
         yield from unknown_tasks(self.weights, list(config.tasks or {}), "balancer.weights")

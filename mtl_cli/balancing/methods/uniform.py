@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Needs, Observed, State, Weighing
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 @component("balancer", "uniform")
 @dataclass(frozen=True, kw_only=True)
-class Uniform:
+class Uniform(Balancer):
     """w_t = 1 for every task: the loss is Σ_t L_t."""
 
     needs: ClassVar[Needs] = "losses"
-    heads: ClassVar[Literal["weighted"]] = "weighted"
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         import torch

@@ -1,0 +1,98 @@
+"""What the tests share: the installed command, small tables, and one thread per worker."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers on two cores; also inherited by subprocesses
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+MTL = Path(sys.executable).with_name("mtl")
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """The installed `mtl` command, run in a temporary folder."""
+
+    def run(*arguments: str, stdin: str | None = None, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [MTL, *arguments], cwd=tmp_path, input=stdin, capture_output=True, text=True, timeout=120, **options
+        )  # type: ignore[call-overload,no-any-return]
+
+    return run
+
+
+class InProcess:
+    """`mtl` in this process, in a temporary folder: for the many cases that need no process of their own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Return exit status, stdout and stderr."""
+        from mtl_cli.cli.main import run
+
+        self.capsys.readouterr()
+        try:
+            status = run(list(arguments))
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = self.capsys.readouterr()
+        return status, out, err
+
+
+@pytest.fixture
+def mtl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
+    """`mtl` in this process, in a temporary folder."""
+    monkeypatch.chdir(tmp_path)
+    return InProcess(capsys)
+
+
+def houses(rows: int = 240, seed: int = 0) -> pd.DataFrame:
+    """A table with every kind of column, missing values, and labels that can be learnt."""
+    random = np.random.default_rng(seed)
+    area = random.uniform(30, 200, rows)
+    rooms = random.integers(1, 7, rows)
+    city = random.choice(["Lyon", "Oslo", "Riga", "Ulm"], rows, p=[0.4, 0.3, 0.28, 0.02])
+    garden = random.random(rows) < 0.5
+    built = pd.Timestamp("1990-01-01") + pd.to_timedelta(random.integers(0, 12_000, rows), unit="D")
+    price = 1000 * area + 20_000 * (city == "Oslo") + 10_000 * garden + random.normal(0, 5_000, rows)
+    table = pd.DataFrame(
+        {
+            "house": [f"h{i:03}" for i in range(rows)],
+            "area": area.round(1),
+            "rooms": rooms,
+            "city": city,
+            "garden": garden,
+            "built": pd.Series(built).dt.strftime("%Y-%m-%d"),
+            "price": price.round(),
+            "sold": np.where(price > np.median(price), "yes", "no"),
+            "kind": np.select([area < 60, area < 120], ["flat", "house"], "villa"),
+            "tags": [
+                "|".join(t for t, has in (("big", a > 100), ("green", g)) if has) or "none"
+                for a, g in zip(area, garden, strict=True)
+            ],
+        }
+    )
+    table.loc[::11, "area"] = np.nan
+    table.loc[::13, "city"] = None
+    table.loc[::7, "price"] = np.nan
+    table.loc[3::9, "sold"] = None
+    return table
+
+
+@pytest.fixture
+def houses_csv(tmp_path: Path) -> Path:
+    """The houses as a CSV file in the test's folder."""
+    path = tmp_path / "houses.csv"
+    houses().to_csv(path, index=False)
+    return path

@@ -164,13 +164,10 @@ def _dataset_overrides(value: str, arguments: Arguments) -> list[str]:
     known = options("dataset", arguments.config_dirs)
     if value in known:
         return [f"dataset={value}"]
-    kind = kind_of_file(value)
-    if kind is not None:
-        return [f"dataset={kind}", f"++dataset.path={quote(str(Path(value).expanduser()))}"]
-    values = value.split(",")
-    kinds = {kind_of_file(item) for item in values}
-    if len(values) > 1 and len(kinds) == 1 and None not in kinds:
-        paths = ",".join(quote(str(Path(item).expanduser())) for item in values)
+    files = value.split(",") if arguments.multirun else [value]
+    kinds = {kind_of_file(file) for file in files}
+    if len(kinds) == 1 and None not in kinds:
+        paths = ",".join(quote(str(Path(file).expanduser())) for file in files)
         return [f"dataset={kinds.pop()}", f"++dataset.path={paths}"]
     before = len(arguments.problems)
     _check_option("dataset", value, arguments)

@@ -289,8 +289,8 @@ def _date_numbers(values: pd.Series, column: Column, where: str) -> np.ndarray:
     dates = pd.to_datetime(values, errors="coerce", utc=True)
     _refuse((dates.isna() & values.notna()).to_numpy(), values, column, where, "is not a date")
     days = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64", na_value=np.nan)
-    year = 2 * np.pi * dates.dt.dayofyear.to_numpy("float64", na_value=np.nan) / 365.25
-    week = 2 * np.pi * dates.dt.dayofweek.to_numpy("float64", na_value=np.nan) / 7
+    year = 2 * np.pi * dates.dt.day_of_year.to_numpy("float64", na_value=np.nan) / 365.25
+    week = 2 * np.pi * dates.dt.day_of_week.to_numpy("float64", na_value=np.nan) / 7
     return np.column_stack([days, np.sin(year), np.cos(year), np.sin(week), np.cos(week)])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,14 @@ def numbers(labels: pd.Series, where: str, hint: str | None = None) -> pd.Series
     return values
 
 
+def each(labels: pd.Series, convert: Callable[[Any], Label]) -> pd.Series:
+    """Convert each label that is there. (``Series.map`` would turn ints into floats where one is missing.)"""
+    import pandas as pd
+
+    converted = [None if missing else convert(label) for label, missing in zip(labels, labels.isna(), strict=True)]
+    return pd.Series(converted, index=labels.index, dtype="object")
+
+
 def typed_classes(labels: pd.Series) -> pd.Series:
     """Give labels read as text the type they are written in.
 
@@ -47,27 +55,27 @@ def typed_classes(labels: pd.Series) -> pd.Series:
 
     present = labels.dropna()
     if pd.api.types.is_bool_dtype(labels.dtype) or present.map(type).eq(bool).all():
-        return labels.map(bool, na_action="ignore").astype("object")
+        return each(labels, bool)
     if pd.api.types.is_numeric_dtype(labels.dtype):
         whole = bool((present == present.round()).all())
-        return labels.map(int if whole else float, na_action="ignore").astype("object")
+        return each(labels, int if whole else float)
     text = present.astype(str)
     if text.isin(list(_BOOLEANS)).all() and len(text):
-        return labels.map(_BOOLEANS, na_action="ignore").astype("object")
+        return each(labels, _BOOLEANS.__getitem__)
     if text.map(lambda value: bool(_INTEGER.fullmatch(value))).all() and len(text):
-        return labels.map(int, na_action="ignore").astype("object")
-    return labels.map(str, na_action="ignore").astype("object")
+        return each(labels, int)
+    return each(labels, str)
 
 
 def apply_mapping(labels: pd.Series, mapping: dict[str, Any] | None, where: str) -> pd.Series:
     """Replace labels by ``mapping``, compared as text. Raises UserError for a label without an entry."""
     if mapping is None:
         return labels
-    text = labels.map(str, na_action="ignore")
+    text = each(labels, str)
     unknown = sorted(set(text.dropna()) - set(mapping))
     if unknown:
         raise UserError(f"{where}.mapping", f"has no entry for '{unknown[0]}'", f"it maps {', '.join(mapping)}")
-    return text.map(mapping, na_action="ignore").astype("object")
+    return each(text, mapping.__getitem__)
 
 
 def class_list(labels: pd.Series, where: str) -> list[Label]:

@@ -12,7 +12,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.labels import apply_mapping, as_label_array, check_training_labels, class_indices, class_list, label_column, numbers, typed_classes
+from mtl_cli.tasks.labels import apply_mapping, as_label_array, check_training_labels, class_indices, class_list, each, label_column, numbers, typed_classes
 from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class BinaryTask:
             return apply_mapping(typed_classes(column), self.mapping, f"tasks.{self.name}")
         values = numbers(column, f"tasks.{self.name}.at_least")
         threshold = self.at_least
-        return values.map(lambda value: bool(value >= threshold), na_action="ignore").astype("object")
+        return each(values, lambda value: bool(value >= threshold))
 
     def encode(self, labels: pd.Series) -> Target:
         index, mask = class_indices(labels, self.classes, f"tasks.{self.name}")

@@ -12,7 +12,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.labels import check_training_labels, label_column, typed_classes
+from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
 from mtl_cli.tasks.task import Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class MultilabelTask:
 
         if len(self.columns) == 1:
             column = label_column(table, self.columns[0], self.name)
-            return column.map(str, na_action="ignore").astype("object")
+            return each(column, str)
         flags = []
         for name in self.columns:
             column = typed_classes(label_column(table, name, self.name))

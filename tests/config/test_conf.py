@@ -1,0 +1,98 @@
+"""The shipped YAML files: each composes, opens with its command, and says what its component takes."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from mtl_cli.config.compose import compose
+from mtl_cli.config.overrides import read_arguments
+from mtl_cli.config.paths import conf_dir
+from mtl_cli.config.registry import PACKAGES, SELECTORS, components
+from mtl_cli.config.schema import EarlyStopping, Head, Trainer, parse
+
+FILES = sorted(file for file in conf_dir().rglob("*.yaml") if "hydra" not in file.parts)
+TABLE = ["dataset.path=builtin:winequality-red.csv", "tasks={quality: regression}"]
+
+
+def identifier(file: Path) -> str:
+    return str(file.relative_to(conf_dir()))
+
+
+@pytest.mark.parametrize("file", FILES, ids=identifier)
+def test_every_file_opens_with_a_command_that_composes(file: Path) -> None:
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# mtl train ")
+    assert lines[1].startswith("# "), "what it is comes next"
+    words = shlex.split(lines[0].removeprefix("# mtl train ").split("      ")[0])
+    words = [word.replace("houses.csv", "builtin:winequality-red.csv").replace("price", "quality") for word in words]
+    words = [word.replace("houses.parquet", "builtin:winequality-red.csv").replace("sold", "alcohol") for word in words]
+    arguments = read_arguments(words)
+    assert arguments.problems == []
+    parse(compose(arguments.overrides, arguments.config_dirs))
+    if file.parent != conf_dir():
+        assert any(word.startswith(f"{file.parent.name}=") and word.endswith(f"={file.stem}") for word in words) or (
+            file.stem == "default"
+        )
+
+
+@pytest.mark.parametrize("group", [group for group in PACKAGES if (conf_dir() / group).is_dir()])
+def test_yaml_says_what_the_dataclass_says(group: str) -> None:
+    """Every component has its file; the keys are the same, and so are the defaults."""
+    known = components(group)
+    files = {file.stem: OmegaConf.to_container(OmegaConf.load(file)) for file in (conf_dir() / group).glob("*.yaml")}
+    assert set(known) <= set(files)
+    for name, cls in known.items():
+        content: Any = files[name]
+        content = content["dataset"] if group == "dataset" else content
+        content.pop(SELECTORS[group])
+        assert_same(cls, content, name)
+
+
+def test_trainer_and_model_yaml_say_what_the_dataclasses_say() -> None:
+    trainer: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "trainer" / "default.yaml"))
+    assert_same(EarlyStopping, trainer.pop("early_stopping"), "early_stopping")
+    assert_same(Trainer, trainer, "trainer")
+    model: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / "mlp.yaml"))
+    assert_same(Head, model["head"], "head")
+    trunk = model["trunk"]
+    assert_same(components("trunk")[trunk.pop("kind")], trunk, "trunk")
+
+
+def assert_same(cls: type, content: dict[str, Any], name: str) -> None:
+    by_name = {field.name: field for field in fields(cls)}
+    assert set(content) <= set(by_name), name
+    for key, value in content.items():
+        field = by_name[key]
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if isinstance(value, dict) and not isinstance(default, dict):
+            assert_same(type(default), value, f"{name}.{key}")
+        elif default is MISSING:
+            assert value == "???"
+        else:
+            assert (tuple(value) if isinstance(default, tuple) else value) == default, f"{name}.{key}"
+
+
+def test_no_python_path_stands_in_a_config() -> None:
+    for file in conf_dir().rglob("*.yaml"):
+        assert "_target_" not in yaml.safe_dump(yaml.safe_load(file.read_text())), file
+
+
+def test_components_import_nothing_heavy() -> None:
+    """A wrong config is found without torch, pandas, scikit-learn and matplotlib."""
+    code = (
+        "import sys\n"
+        "from mtl_cli.config.registry import PACKAGES, components\n"
+        "for group in PACKAGES: assert components(group), group\n"
+        "print([name for name in ('torch', 'pandas', 'sklearn', 'matplotlib') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

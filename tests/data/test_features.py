@@ -1,0 +1,143 @@
+"""Columns become inputs: fitted on training rows only, the same for new tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.preprocessing import RobustScaler, StandardScaler
+
+from mtl_cli.config.errors import UserError
+from mtl_cli.data.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
+from tests.conftest import houses
+
+NAMES = ["area", "rooms", "city", "garden", "built"]
+
+
+def fit(table: pd.DataFrame, train: np.ndarray | None = None, **options: object) -> FeatureEncoder:
+    rows = np.arange(len(table)) if train is None else train
+    return fit_features(FeatureConfig(**options), table, list(table.columns), rows, "t.csv")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("scale", "scaler"), [("standard", StandardScaler()), ("robust", RobustScaler())])
+def test_scaling_is_scikit_learns_on_the_training_rows(scale: str, scaler: StandardScaler) -> None:
+    table = pd.DataFrame(np.random.default_rng(0).normal(3, 5, (50, 3)), columns=list("abc"))
+    train = np.arange(30)
+    encoder = fit(table, train, scale=scale)
+    expected = scaler.fit(table.iloc[train]).transform(table)
+    np.testing.assert_allclose(encoder.transform(table, "t.csv"), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_other_rows_do_not_matter_to_the_fit() -> None:
+    table = houses()
+    train = np.arange(100)
+    other = table.copy()
+    other.loc[100:, "area"] *= 1000
+    other.loc[100:, "city"] = "Nowhere"
+    fitted = [fit_features(FeatureConfig(), t, NAMES, train, "t").state() for t in (table, other)]
+    assert fitted[0] == fitted[1]
+
+
+def test_kinds_are_told_apart_and_named() -> None:
+    table = houses()
+    encoder = fit_features(FeatureConfig(), table, NAMES, np.arange(len(table)), "t")
+    kinds = {column.name: column.kind for column in encoder.columns}
+    assert kinds == {"area": "numeric", "rooms": "numeric", "city": "categorical", "garden": "boolean", "built": "date"}
+    assert encoder.names == [
+        "area", "area missing", "rooms", "city=Lyon", "city=Oslo", "city=Riga", "city=Ulm", "city missing", "garden",
+        "built:days", "built:year_sin", "built:year_cos", "built:week_sin", "built:week_cos",
+    ] or "city=other" in encoder.names  # fmt: skip
+    inputs = encoder.transform(table, "t")
+    assert inputs.dtype == np.float32
+    assert np.isfinite(inputs).all()
+
+
+def test_rare_and_unknown_levels_share_one() -> None:
+    table = pd.DataFrame({"c": ["a"] * 6 + ["b"] * 5 + ["rare"] * 2, "x": range(13)})
+    encoder = fit(table, min_count=5)
+    assert encoder.names[:3] == ["c=a", "c=b", "c=other"]
+    new = pd.DataFrame({"c": ["a", "rare", "never seen", None], "x": 0})
+    np.testing.assert_array_equal(
+        encoder.transform(new, "n")[:, :3], [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    )
+
+
+def test_an_unknown_level_is_no_level_where_none_was_rare() -> None:
+    encoder = fit(pd.DataFrame({"c": ["a"] * 6 + ["b"] * 6, "x": range(12)}))
+    np.testing.assert_array_equal(encoder.transform(pd.DataFrame({"c": ["z"], "x": 0}), "n")[0, :2], [0, 0])
+
+
+def test_missing_numbers_are_filled_and_marked() -> None:
+    table = pd.DataFrame({"x": [1.0, 2.0, 9.0, np.nan], "y": range(4)})
+    for impute, fill in (("median", 2.0), ("mean", 4.0), ("zero", 0.0)):
+        inputs = fit(table, impute=impute, scale="none").transform(table, "t")
+        assert inputs[3, 0] == fill
+        assert inputs[:, 1].tolist() == [0, 0, 0, 1]
+
+
+def test_a_missing_number_is_an_error_where_asked() -> None:
+    table = pd.DataFrame({"x": [1.0, np.nan], "y": [1, 2]})
+    with pytest.raises(UserError, match="the column 'x' has no value in row 2; dataset.features.impute=median"):
+        fit(table, impute="none").transform(table, "t")
+
+
+def test_an_infinite_number_is_an_error() -> None:
+    with pytest.raises(UserError, match="'inf' in row 2 of column 'x' is not finite"):
+        fit(pd.DataFrame({"x": [1.0, np.inf, 2.0]}))
+
+
+def test_text_in_a_column_declared_numeric() -> None:
+    with pytest.raises(UserError, match=r"'b' in row 2 of column 'x' is not a number; dataset.features.categorical=\[x\]"):
+        fit(pd.DataFrame({"x": ["1", "b", "3"]}), numeric=["x"])
+
+
+def test_numbers_declared_categorical() -> None:
+    encoder = fit(pd.DataFrame({"code": [1, 2] * 6, "x": range(12)}), categorical=["co*"])
+    assert encoder.names[:2] == ["code=1", "code=2"]
+
+
+def test_a_constant_column_is_harmless() -> None:
+    table = pd.DataFrame({"x": [5.0] * 4, "y": range(4)})
+    assert (fit(table).transform(table, "t")[:, 0] == 0).all()
+
+
+def test_an_empty_column_is_left_out_aloud() -> None:
+    notices: list[str] = []
+    table = pd.DataFrame({"x": [np.nan] * 4, "y": range(4)})
+    encoder = fit_features(FeatureConfig(), table, ["x", "y"], np.arange(4), "t", notices.append)
+    assert encoder.names == ["y"]
+    assert "'x' is empty" in notices[0]
+
+
+def test_a_column_of_names_is_pointed_out() -> None:
+    notices: list[str] = []
+    table = pd.DataFrame({"who": [f"p{i}" for i in range(60)], "y": range(60)})
+    fit_features(FeatureConfig(), table, ["who", "y"], np.arange(60), "t", notices.append)
+    assert "dataset.id=who" in notices[0]
+
+
+def test_columns_by_name_and_pattern() -> None:
+    table = houses()
+    names = feature_names(FeatureConfig(include=["ar*", "rooms", "city"], exclude=["city"]), table, ["price"])
+    assert names == ["area", "rooms"]
+    with pytest.raises(UserError, match=r"dataset.features.include: no column is 'aera'; did you mean area\?"):
+        feature_names(FeatureConfig(include=["aera"]), table, [])
+    with pytest.raises(UserError, match="no column is left"):
+        feature_names(FeatureConfig(exclude=["*"]), table, [])
+
+
+def test_a_new_table_that_lacks_columns_names_them_all() -> None:
+    encoder = fit(houses()[NAMES])
+    with pytest.raises(UserError) as caught:
+        encoder.transform(pd.DataFrame({"aera": [1.0], "city": ["Oslo"], "garden": [True], "built": ["2001-01-01"]}), "n.csv")
+    assert str(caught.value).splitlines() == [
+        "n.csv: the feature column 'area' is missing; did you mean aera?",
+        "n.csv: the feature column 'rooms' is missing",
+    ]
+
+
+def test_state_round_trip() -> None:
+    table = houses()[NAMES]
+    encoder = fit(table)
+    again = FeatureEncoder.from_state(encoder.state())
+    np.testing.assert_array_equal(again.transform(table, "t"), encoder.transform(table, "t"))

@@ -78,9 +78,7 @@ class Step:
         The balancer's state.
     """
 
-    def __init__(
-        self, model: SharedModel, tasks: dict[str, Task], balancer: Balancer, device: torch.device
-    ) -> None:
+    def __init__(self, model: SharedModel, tasks: dict[str, Task], balancer: Balancer, device: torch.device) -> None:
         self.model, self.tasks, self.balancer = model, tasks, balancer
         self.state = balancer.start(list(tasks), device)
         self.task_weights = torch.tensor([task.weight for task in tasks.values()], device=device)
@@ -131,7 +129,7 @@ class Step:
         """Return ‖∇_W L_t‖ for each task, W the last shared layer's weight; the graph stops at W."""
         layer = self.model.last_shared_layer
         assert layer is not None
-        weight = layer.weight
+        weight = layer.get_parameter("weight")
         per_task = [
             torch.autograd.grad(z, weight, c, retain_graph=True)[0]
             for z, c in zip(representations, gradients, strict=True)

@@ -19,7 +19,9 @@ examples:
   mtl evaluate RUN new_wines_with_labels.csv""",
     )
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
-    result.add_argument("data", metavar="DATA", nargs="?", help="a table with labels; by default the run's own test rows")
+    result.add_argument(
+        "data", metavar="DATA", nargs="?", help="a table with labels; by default the run's own test rows"
+    )
     return result
 
 

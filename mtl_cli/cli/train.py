@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.cli.train_help import train_help
@@ -90,10 +91,9 @@ def _run_hydra(arguments: Arguments) -> None:
     argv = ["mtl train", *flags, *arguments.overrides]  # Hydra 1.3 wants the flags first
     if plugin_conf_dirs():
         argv.append(f"hydra.searchpath=[{','.join(quote(f'file://{folder}') for folder in plugin_conf_dirs())}]")
-    if arguments.multirun:
-        if not any(override.startswith("hydra.sweep.dir=") for override in arguments.overrides):
-            folder = directory.claim(arguments.run_dir) if arguments.run_dir else directory.fresh("sweep")
-            argv.append(f"hydra.sweep.dir={quote(str(folder))}")
+    if arguments.multirun and not any(override.startswith("hydra.sweep.dir=") for override in arguments.overrides):
+        sweep = directory.claim(arguments.run_dir) if arguments.run_dir else directory.fresh("sweep")
+        argv.append(f"hydra.sweep.dir={quote(str(sweep))}")
     if arguments.config_file is not None:
         with tempfile.TemporaryDirectory() as folder:
             as_primary(arguments.config_file, Path(folder))
@@ -120,7 +120,7 @@ def _call_hydra(argv: list[str]) -> None:
 
 def job(config: DictConfig) -> None:
     """Run one job, and keep its failure: of several, Hydra would report the first only, after lines of its own."""
-    multirun = HydraConfig.get().mode.name == "MULTIRUN"
+    multirun = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         _train(config, multirun)
     except Exception as error:

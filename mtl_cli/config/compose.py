@@ -46,7 +46,7 @@ def to_plain(config: Any) -> dict[str, Any]:
 
 
 def as_primary(file: Path, folder: Path) -> None:
-    """Copy a complete config into ``folder`` as one that Hydra can start from, with the parts of Hydra's own that we set."""
+    """Copy a complete config into ``folder`` as one that Hydra can start from, with our settings of Hydra itself."""
     try:
         content = OmegaConf.to_container(OmegaConf.load(file))
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:

@@ -106,9 +106,7 @@ class Converter:
             if str(key) not in annotations:
                 self._note(f"{dot}{key}", "unknown key", did_you_mean(str(key), annotations, dot))
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        found = {
-            name: self.convert(value[name], annotations[name], f"{dot}{name}") for name in fields if name in value
-        }
+        found = {name: self.convert(value[name], annotations[name], f"{dot}{name}") for name in fields if name in value}
         for name, field in fields.items():
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             if required and name not in value:
@@ -125,7 +123,9 @@ class Converter:
         if name is None or name == MISSING:
             return self._note(f"{where}.{selector}", "needs a value", f"choose from {', '.join(known)}")
         if str(name) not in known:
-            return self._note(f"{where}.{selector}", f"'{name}' is no {group} {selector}", did_you_mean(str(name), known))
+            return self._note(
+                f"{where}.{selector}", f"'{name}' is no {group} {selector}", did_you_mean(str(name), known)
+            )
         rest = {key: item for key, item in value.items() if key != selector}
         return self.build(known[str(name)], rest, where)
 

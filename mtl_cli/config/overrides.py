@@ -4,8 +4,8 @@
 - A value that Hydra's grammar refuses (``path=data(1).csv``) is taken as text.
 - ``dataset=my.csv`` means ``dataset=csv dataset.path=my.csv``.
 - ``tasks={…}`` replaces the tasks of the data set; ``tasks.price.weight=2`` changes one.
-- A key outside ``hydra.`` is set whether or not a YAML file has it: the schema, which knows every key, refuses the wrong
-  ones, all at once. Hydra would stop at the first.
+- A key outside ``hydra.`` is set whether or not a YAML file has it: the schema, which knows every key, refuses the
+  wrong ones, all at once. Hydra would stop at the first.
 - The name of a config group's file is checked here, before anything is composed.
 """
 

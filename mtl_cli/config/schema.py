@@ -88,7 +88,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     """
     raw = normalise(raw)
     converter = Converter()
-    config = Config(**{f.name: None for f in fields(Config)} | converter.fields(Config, raw, ""))  # type: ignore[arg-type]
+    config = Config(**{f.name: None for f in fields(Config)} | converter.fields(Config, raw, ""))
     problems = converter.problems + list(_check(config))
     if problems:
         raise UserError.of(problems)
@@ -100,9 +100,7 @@ def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
     plain = dict(raw)
     tasks = plain.get("tasks")
     if isinstance(tasks, Mapping):
-        plain["tasks"] = {
-            str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()
-        }
+        plain["tasks"] = {str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()}
     model = plain.get("model")
     if isinstance(model, Mapping) and isinstance(model.get("heads"), Mapping):
         shared = model.get("head") or {}

@@ -11,6 +11,7 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.tasks.labels import first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +142,9 @@ def feature_names(config: FeatureConfig, table: pd.DataFrame, taken: list[str]) 
     dropped = {name for pattern in config.exclude for name in _matching(pattern, table.columns)}
     names = [name for name in names if name not in dropped]
     if not names:
-        raise UserError("dataset.features", "no column is left to be a feature", "give the table more, or exclude fewer")
+        raise UserError(
+            "dataset.features", "no column is left to be a feature", "give the table more, or exclude fewer"
+        )
     return names
 
 
@@ -201,16 +204,14 @@ def _kind(name: str, values: pd.Series, config: FeatureConfig, where: str) -> st
     return "categorical"
 
 
-def _fit_levels(
-    column: Column, values: pd.Series, min_count: int, where: str, notice: Callable[[str], None]
-) -> None:
+def _fit_levels(column: Column, values: pd.Series, min_count: int, where: str, notice: Callable[[str], None]) -> None:
     counts = values.dropna().map(str).value_counts()
     column.levels = sorted(counts.index[counts >= min_count])
     column.has_other = bool((counts < min_count).any())
     if len(counts) > 20 and len(counts) > 0.5 * len(values):
         notice(
-            f"{where}: the column '{column.name}' has {len(counts)} levels in {len(values)} training rows; if it names the"
-            f" rows give dataset.id={column.name}, if it is of no use dataset.features.exclude=[{column.name}]"
+            f"{where}: the column '{column.name}' has {len(counts)} levels in {len(values)} training rows; if it names"
+            f" the rows give dataset.id={column.name}, if it is of no use dataset.features.exclude=[{column.name}]"
         )
 
 
@@ -246,7 +247,7 @@ def _encode(values: pd.Series, column: Column, where: str) -> np.ndarray:
         block[known, index[known]] = 1
     else:
         if not column.impute and missing.any():
-            row = int(np.flatnonzero(missing)[0]) + 1
+            _, row = first(values, missing)
             hint = "dataset.features.impute=median fills it in"
             raise UserError(where, f"the column '{column.name}' has no value in row {row}", hint)
         numbers = _numbers(values, column, where)
@@ -271,9 +272,11 @@ def _numbers(values: pd.Series, column: Column, where: str) -> np.ndarray:
         numbers = text.map({"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}, na_action="ignore")
     else:
         numbers = values
-    result = pd.to_numeric(numbers.astype("object"), errors="coerce").to_numpy("float64") if (
-        numbers.dtype == object or not pd.api.types.is_numeric_dtype(numbers.dtype)
-    ) else numbers.to_numpy("float64", na_value=np.nan)
+    result = (
+        pd.to_numeric(numbers.astype("object"), errors="coerce").to_numpy("float64")
+        if (numbers.dtype == object or not pd.api.types.is_numeric_dtype(numbers.dtype))
+        else numbers.to_numpy("float64", na_value=np.nan)
+    )
     _refuse(np.isnan(result) & values.notna().to_numpy(), values, column, where, f"is not {_A[column.kind]}")
     _refuse(np.isinf(result), values, column, where, "is not finite")
     return result[:, None]
@@ -296,8 +299,8 @@ def _date_numbers(values: pd.Series, column: Column, where: str) -> np.ndarray:
 
 def _refuse(wrong: np.ndarray, values: pd.Series, column: Column, where: str, what: str) -> None:
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+        value, row = first(values, wrong)
         hint = None
         if column.kind == "numeric" and what.startswith("is not a"):
             hint = f"dataset.features.categorical=[{column.name}] takes it as text"
-        raise UserError(where, f"'{values.iloc[row]}' in row {row + 1} of column '{column.name}' {what}", hint)
+        raise UserError(where, f"'{value}' in row {row} of column '{column.name}' {what}", hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 Size = Annotated[int | float, Bound(at_least=0)]
 NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test",
+    "train": "train", "training": "train", "test": "test",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
 }  # fmt: skip
 
 
@@ -115,7 +117,9 @@ def split_rows(
         train, test = _cut(np.arange(len(table)), config.test, len(table), unit, labels, config, "test")
         train, val = _cut(train, config.val, len(table), unit, labels, config, "val")
     if len(train) < 2:
-        raise UserError("dataset.split", f"leaves {len(train)} of {len(table)} rows to train on", "a table needs more rows")
+        raise UserError(
+            "dataset.split", f"leaves {len(train)} of {len(table)} rows to train on", "a table needs more rows"
+        )
     return _without_repeats(Split(train, val, test, {}), repeat, config, notice)
 
 
@@ -193,7 +197,7 @@ def _stratum(config: SplitConfig, table: pd.DataFrame, strata: Callable[[str], p
         if pd.api.types.is_float_dtype(labels.dtype):
             labels = pd.qcut(labels.rank(method="first"), 5, labels=False)
         parts.append(labels.map(str, na_action="ignore").fillna("(missing)"))
-    joined = parts[0].str.cat(parts[1:], sep=", ") if len(parts) > 1 else parts[0]
+    joined = functools.reduce(lambda left, right: left.str.cat(right, sep=", "), parts)
     counts = joined.value_counts()
     needed = 2 + (config.val > 0 and config.test > 0)
     if counts.min() < needed:
@@ -242,9 +246,7 @@ def _by_column(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[n
     return train, val, test
 
 
-def _without_repeats(
-    split: Split, repeat: np.ndarray, config: SplitConfig, notice: Callable[[str], None]
-) -> Split:
+def _without_repeats(split: Split, repeat: np.ndarray, config: SplitConfig, notice: Callable[[str], None]) -> Split:
     """Find, and with ``duplicates: drop`` leave out, validation and test rows that repeat rows the model has seen.
 
     A test row counts as seen if it repeats a training row or a validation row, by which the model was chosen.
@@ -257,9 +259,9 @@ def _without_repeats(
         val, test = split.val[~found["val"]], split.test[~found["test"]]
         return Split(split.train, val, test, {"val": np.zeros(len(val), bool), "test": np.zeros(len(test), bool)})
     if any(mask.any() for mask in found.values()):
+        counts = [f"{found[part].sum()} of {len(getattr(split, part))}" for part in ("test", "val")]
         notice(
-            f"{found['test'].sum()} of {len(split.test)} test rows and {found['val'].sum()} of {len(split.val)} validation"
-            " rows repeat the features of rows trained on; dataset.split.duplicates=together keeps repeats on one side,"
+            f"{counts[0]} test rows and {counts[1]} validation rows repeat the features of rows trained on; dataset.split.duplicates=together keeps repeats on one side,"
             " dataset.split.duplicates=drop leaves them out"
         )
     return Split(split.train, split.val, split.test, found)

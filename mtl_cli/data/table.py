@@ -89,7 +89,9 @@ class TableDataset:
         if leaked is not None:
             raise UserError("dataset.features.include", f"'{leaked}' is a target and cannot be a feature too")
         every = np.arange(len(table))
-        split = split_rows(self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice)
+        split = split_rows(
+            self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
+        )
         fitted = _fit_tasks(tasks, table, split.train)
         encoder = fit_features(self.features, table, names, split.train, self.path, notice)
         ids = row_ids(table, self.id)

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ",;\t|"
-_MAGIC = {b"PAR1": "a parquet file", b"PK\x03\x04": "a zip file (xlsx?)", b"\x89PNG": "a PNG image", b"\x89HDF": "an HDF5 file"}
+_MAGIC = {
+    b"PAR1": "a parquet file",
+    b"PK\x03\x04": "a zip file (xlsx?)",
+    b"\x89PNG": "a PNG image",
+    b"\x89HDF": "an HDF5 file",
+}
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
 
 

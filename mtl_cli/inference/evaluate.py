@@ -43,7 +43,7 @@ def outputs(model: Network, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return each task's outputs, in evaluation mode, a chunk of rows at a time."""
     was_training = model.training
     model.eval()
-    chunks = [model(chunk) for chunk in inputs.split(CHUNK)]
+    chunks = [model(chunk) for chunk in torch.split(inputs, CHUNK)]
     model.train(was_training)
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in model.heads}
 
@@ -61,7 +61,8 @@ class Validation:
     def __init__(self, batch: Batch, tasks: dict[str, Task]) -> None:
         self.batch = batch
         self.rows = {name: None if mask is None else mask.nonzero()[:, 0] for name, mask in batch.masks.items()}
-        self.tasks = {name: task for name, task in tasks.items() if self.rows[name] is None or len(self.rows[name])}
+        labelled = [name for name, rows in self.rows.items() if rows is None or len(rows)]
+        self.tasks = {name: task for name, task in tasks.items() if name in labelled}
         self.all_tasks = tasks
         constant = {
             name: torch.from_numpy(task.baseline).to(batch.inputs.device).expand(len(batch), -1)

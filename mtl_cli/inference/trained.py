@@ -57,7 +57,9 @@ class TrainedModel:
             network.load_state_dict(content["weights"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
-        return cls(find_model(path).parent, config, network.eval(), encoder, tasks, data["id_column"], data["text_columns"])
+        return cls(
+            find_model(path).parent, config, network.eval(), encoder, tasks, data["id_column"], data["text_columns"]
+        )
 
     def read(self, path: str, notice: Notice) -> pd.DataFrame:
         """Read a table of the kind that its name tells; text from standard input."""

@@ -27,7 +27,7 @@ def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[st
     console.print(f"{title}: {report['rows']} rows, score {_short(report['score'])}", style="bold", markup=False)
     for kind in dict.fromkeys(task.kind for task in tasks.values()):
         measured = {name: report["tasks"][name] for name, task in tasks.items() if task.kind == kind}
-        example = next((values for values in measured.values() if "skill" in values), {})
+        example: Mapping[str, Any] = next((values for values in measured.values() if "skill" in values), {})
         metrics = [metric for metric in example if metric not in ("rows", "loss", "skill", "constant")]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in (kind, "rows", "skill", *metrics):

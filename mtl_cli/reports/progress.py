@@ -40,7 +40,8 @@ class TrainingProgress:
         """Begin training."""
         self._epochs, self._tasks = epochs, tasks
         self._started = self._last_line = time.monotonic()
-        line = f"training {len(tasks)} tasks, {parameters:,} parameters, {rows:,} rows, at most {epochs} epochs on {device}"
+        size = f"{len(tasks)} tasks, {parameters:,} parameters, {rows:,} rows"
+        line = f"training {size}, at most {epochs} epochs on {device}"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if self.console.is_terminal:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -63,7 +64,9 @@ class TrainingProgress:
             self._last_line = now
             spent = now - self._started
             left = spent / row["epoch"] * (self._epochs - row["epoch"])
-            line = f"epoch {row['epoch']}/{self._epochs}  {self._describe(row)}  {spent:.0f} s, at most {left:.0f} s left"
+            line = (
+                f"epoch {row['epoch']}/{self._epochs}  {self._describe(row)}  {spent:.0f} s, at most {left:.0f} s left"
+            )
             print(line, file=sys.stderr, flush=True)
 
     def stop(self) -> None:

@@ -48,7 +48,9 @@ def load_model(path: str) -> dict[str, Any]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt") from error
+        raise UserError(
+            path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt"
+        ) from error
     if not isinstance(content, dict) or "format" not in content or "weights" not in content:
         raise UserError(path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt")
     if content["format"] != FORMAT:

@@ -25,6 +25,12 @@ def label_column(table: pd.DataFrame, column: str, task: str) -> pd.Series:
     return table[column]
 
 
+def first(values: pd.Series, chosen: np.ndarray) -> tuple[Any, int]:
+    """Return the first chosen value, and the number of its row in the table it came from, from 1."""
+    position = int(np.flatnonzero(chosen)[0])
+    return values.iloc[position], int(values.index[position]) + 1
+
+
 def numbers(labels: pd.Series, where: str, hint: str | None = None) -> pd.Series:
     """Return labels as float64, NaN where missing. Raises UserError naming the first that is no finite number."""
     import pandas as pd
@@ -32,8 +38,8 @@ def numbers(labels: pd.Series, where: str, hint: str | None = None) -> pd.Series
     values = pd.to_numeric(labels.astype("object"), errors="coerce").astype("float64")
     wrong = (values.isna() & labels.notna()) | np.isinf(values)
     if wrong.any():
-        row = int(np.flatnonzero(wrong.to_numpy())[0])
-        raise UserError(where, f"'{labels.iloc[row]}' in row {row + 1} is not a finite number", hint)
+        value, row = first(labels, wrong.to_numpy())
+        raise UserError(where, f"'{value}' in row {row} is not a finite number", hint)
     return values
 
 
@@ -48,13 +54,13 @@ def each(labels: pd.Series, convert: Callable[[Any], Label]) -> pd.Series:
 def typed_classes(labels: pd.Series) -> pd.Series:
     """Give labels read as text the type they are written in.
 
-    All whole numbers become int (``007`` keeps its zeros, as text), all true/false become bool, whole-valued floats from
-    a typed file become int; everything else stays.
+    All whole numbers become int (``007`` keeps its zeros, as text), all true/false become bool, whole-valued floats
+    from a typed file become int; everything else stays.
     """
     import pandas as pd
 
     present = labels.dropna()
-    if pd.api.types.is_bool_dtype(labels.dtype) or present.map(type).eq(bool).all():
+    if pd.api.types.is_bool_dtype(labels.dtype) or all(isinstance(label, bool) for label in present):
         return each(labels, bool)
     if pd.api.types.is_numeric_dtype(labels.dtype):
         whole = bool((present == present.round()).all())
@@ -97,12 +103,12 @@ def class_indices(labels: pd.Series, classes: Sequence[Label], where: str) -> tu
     positions = {str(label): i for i, label in enumerate(classes)}
     text = labels.map(str, na_action="ignore")
     found = text.map(positions, na_action="ignore")
-    mask = labels.notna().to_numpy()
+    mask = labels.notna().to_numpy(copy=True)
     unknown = found.isna().to_numpy() & mask
     if unknown.any():
-        label = labels.iloc[int(np.flatnonzero(unknown)[0])]
-        raise UserError(where, f"'{label}' is none of the classes", did_you_mean(str(label), positions))
-    return found.fillna(0).to_numpy(dtype="int64"), mask
+        label, row = first(labels, unknown)
+        raise UserError(where, f"'{label}' in row {row} is none of the classes", did_you_mean(str(label), positions))
+    return found.fillna(0).to_numpy(dtype="int64", copy=True), mask
 
 
 def as_label_array(classes: Sequence[Label]) -> np.ndarray:

@@ -29,7 +29,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def seed_everything(seed: int, device: torch.device) -> None:
-    """Seed every generator; on CUDA also ask for deterministic kernels. Another run in this process may have changed them."""
+    """Seed every generator, and on CUDA ask for deterministic kernels; another run in this process may have been before."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

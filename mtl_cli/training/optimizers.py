@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ def _fused(device: torch.device) -> bool:
 
 
 @functools.cache
-def _light(optimizer: Any) -> Any:
+def _light(optimizer: Any) -> Callable[..., Optimizer]:
     """Return torch's optimiser class without its import of torch's compiler, which takes about a second.
 
     torch imports the compiler when an optimiser is made, and again when it is stepped, only to tell it not to look
@@ -34,7 +34,7 @@ def _light(optimizer: Any) -> Any:
 
     add = getattr(optimizer.add_param_group, "__wrapped__", None)
     if add is None:
-        return optimizer
+        return optimizer  # type: ignore[no-any-return]
     add.__dict__.setdefault("__dynamo_disable", add)
     step = torch.no_grad()(inspect.unwrap(optimizer.step))
     return type(optimizer.__name__, (optimizer,), {"step": step})
@@ -67,7 +67,9 @@ class AdamW:
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
 
-        return _light(optim.AdamW)(parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device))
+        return _light(optim.AdamW)(
+            parameters, self.lr, self.betas, weight_decay=self.weight_decay, fused=_fused(device)
+        )
 
 
 @component("optimizer", "sgd")

@@ -33,7 +33,6 @@ from mtl_cli.tasks.task import Task
 from mtl_cli.training.device import choose_device, seed_everything
 from mtl_cli.training.loop import Best, Epoch, fit
 
-
 RERUN = """\
 # mtl train THIS_FILE
 # The config of a run, complete; `mtl train THIS_FILE KEY=VALUE` changes a key of it.
@@ -157,7 +156,11 @@ def train(
         status = "terminated"
         raise
     finally:
-        record |= {"status": status, "seconds": time.perf_counter() - started, "peak_memory_bytes": _peak_memory(device)}
+        record |= {
+            "status": status,
+            "seconds": time.perf_counter() - started,
+            "peak_memory_bytes": _peak_memory(device),
+        }
         run.write_json(directory.RUN, record)
 
 
@@ -165,7 +168,9 @@ def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Networ
     rows, batch_size = len(data.parts["train"]), config.trainer.batch_size
     smallest = getattr(config.model.trunk, "smallest_batch", 1)
     if smallest > 1 and batch_size is not None and not smallest <= batch_size <= rows:
-        what = f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
+        what = (
+            f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
+        )
         raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
     widths = {name: task.outputs for name, task in data.tasks.items()}
     model = build_network(config.model, len(data.encoder.names), widths).to(device)

@@ -35,7 +35,7 @@ TASKS = {
 def network(norm: str = "batch") -> Network:
     torch.manual_seed(0)
     config = Model(trunk=MLP(hidden=[16, 8], norm=norm, dropout=0.0), head=Head(hidden=[4]))
-    return build_network(config, 5, {name: 1 for name in TASKS}).double()
+    return build_network(config, 5, dict.fromkeys(TASKS, 1)).double()
 
 
 def batches(steps: int = STEPS) -> list[Batch]:
@@ -122,9 +122,7 @@ def test_it_is_algorithm_1_of_the_paper(alpha: float) -> None:
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "wrong", ["task loss", "unweighted norms", "last parameter", "flipped exponent", "one target"]
-)
+@pytest.mark.parametrize("wrong", ["task loss", "unweighted norms", "last parameter", "flipped exponent", "one target"])
 def test_it_is_none_of_the_known_wrong_versions(wrong: str) -> None:
     mistaken, _ = literal(wrong)
     right, _ = literal()

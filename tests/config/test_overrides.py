@@ -17,7 +17,8 @@ def plain(*words: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    "path", ["my.csv", "a b.csv", "data(1).csv", "é.csv", "a=b.csv", "x#y.csv", "back\\slash.csv", "it's.tsv", "a,b.csv"]
+    "path",
+    ["my.csv", "a b.csv", "data(1).csv", "é.csv", "a=b.csv", "x#y.csv", "back\\slash.csv", "it's.tsv", "a,b.csv"],
 )
 def test_a_file_as_data_set(path: str) -> None:
     config = plain(f"dataset={path}", "tasks={price: regression}")

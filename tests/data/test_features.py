@@ -57,9 +57,7 @@ def test_rare_and_unknown_levels_share_one() -> None:
     encoder = fit(table, min_count=5)
     assert encoder.names[:3] == ["c=a", "c=b", "c=other"]
     new = pd.DataFrame({"c": ["a", "rare", "never seen", None], "x": 0})
-    np.testing.assert_array_equal(
-        encoder.transform(new, "n")[:, :3], [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
-    )
+    np.testing.assert_array_equal(encoder.transform(new, "n")[:, :3], [[1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]])
 
 
 def test_an_unknown_level_is_no_level_where_none_was_rare() -> None:
@@ -87,7 +85,9 @@ def test_an_infinite_number_is_an_error() -> None:
 
 
 def test_text_in_a_column_declared_numeric() -> None:
-    with pytest.raises(UserError, match=r"'b' in row 2 of column 'x' is not a number; dataset.features.categorical=\[x\]"):
+    with pytest.raises(
+        UserError, match=r"'b' in row 2 of column 'x' is not a number; dataset.features.categorical=\[x\]"
+    ):
         fit(pd.DataFrame({"x": ["1", "b", "3"]}), numeric=["x"])
 
 
@@ -129,7 +129,9 @@ def test_columns_by_name_and_pattern() -> None:
 def test_a_new_table_that_lacks_columns_names_them_all() -> None:
     encoder = fit(houses()[NAMES])
     with pytest.raises(UserError) as caught:
-        encoder.transform(pd.DataFrame({"aera": [1.0], "city": ["Oslo"], "garden": [True], "built": ["2001-01-01"]}), "n.csv")
+        encoder.transform(
+            pd.DataFrame({"aera": [1.0], "city": ["Oslo"], "garden": [True], "built": ["2001-01-01"]}), "n.csv"
+        )
     assert str(caught.value).splitlines() == [
         "n.csv: the feature column 'area' is missing; did you mean aera?",
         "n.csv: the feature column 'rooms' is missing",

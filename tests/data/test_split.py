@@ -15,7 +15,9 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.split import Split, SplitConfig, split_rows
 
 
-def split(table: pd.DataFrame, features: list[str] | None = None, notices: list[str] | None = None, **keys: Any) -> Split:
+def split(
+    table: pd.DataFrame, features: list[str] | None = None, notices: list[str] | None = None, **keys: Any
+) -> Split:
     return split_rows(
         SplitConfig(**keys), table, features or list(table.columns), lambda name: table[name],
         (notices if notices is not None else []).append,

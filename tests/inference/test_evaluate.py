@@ -20,7 +20,9 @@ def part_of(table: pd.DataFrame, tasks: dict) -> Part:
     labels = {name: task.labels(table) for name, task in tasks.items()}
     targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
     rows = len(table)
-    return Part(np.zeros((rows, 1), "float32"), targets, pd.Series(range(rows)), pd.DataFrame(labels), np.zeros(rows, bool))
+    return Part(
+        np.zeros((rows, 1), "float32"), targets, pd.Series(range(rows)), pd.DataFrame(labels), np.zeros(rows, bool)
+    )
 
 
 def test_skill_is_r2_on_the_training_rows_and_mcfaddens_on_likelihoods() -> None:
@@ -52,7 +54,10 @@ def test_rows_without_a_label_do_not_count() -> None:
 
 def test_auxiliary_tasks_stay_out_of_the_score() -> None:
     table = pd.DataFrame({"y": range(9)})
-    tasks = {"y": Regression().fit("y", table, np.arange(9)), "z": Regression(target="y", auxiliary=True).fit("z", table, np.arange(9))}
+    tasks = {
+        "y": Regression().fit("y", table, np.arange(9)),
+        "z": Regression(target="y", auxiliary=True).fit("z", table, np.arange(9)),
+    }
     assert score({"y": 0.5, "z": -9.0}, tasks) == 0.5
     assert score({"y": math.nan, "z": 0.1}, {"z": tasks["z"]}) == 0.1
 

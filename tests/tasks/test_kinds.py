@@ -87,7 +87,7 @@ def test_missing_labels_are_masked_and_the_monitor_is_the_primary_metric(
     output = np.random.default_rng(0).normal(size=(len(TABLE), task.outputs)).astype("float32")[expected]
     values = target.values[expected]
     found = task.metrics(output, values)
-    assert list(found)[0] == task.primary
+    assert next(iter(found)) == task.primary
     assert float(task.monitor(torch.from_numpy(output), torch.from_numpy(values))) == pytest.approx(
         found[task.primary], rel=1e-4
     )
@@ -109,7 +109,9 @@ def test_regression_goes_to_the_encoded_scale_and_back(transform: str) -> None:
     inside = target.values[train][target.mask[train]]
     assert inside.mean() == pytest.approx(0, abs=1e-5)
     assert inside.std() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(task.decode(target.values[:, None])["predicted_t"][target.mask], labels.dropna(), rtol=1e-5)
+    np.testing.assert_allclose(
+        task.decode(target.values[:, None])["predicted_t"][target.mask], labels.dropna(), rtol=1e-5
+    )
 
 
 def test_regression_metrics_are_in_user_units() -> None:
@@ -218,5 +220,5 @@ def test_labels_that_cannot_be_learnt(kind: str, labels: list[Any], keys: dict[s
 
 def test_a_label_that_was_not_there_in_training() -> None:
     task = fit("multiclass", "kind")
-    with pytest.raises(UserError, match=r"tasks.t: 'vila' is none of the classes; did you mean villa\?"):
+    with pytest.raises(UserError, match=r"tasks.t: 'vila' in row 2 is none of the classes; did you mean villa\?"):
         task.encode(pd.Series(["flat", "vila"]))

@@ -26,7 +26,7 @@ class GradNorm(Balancer):
     With W the weight of the last shared layer, T tasks, and at step t
 
     - G_i(t) = ‖∇_W w_i(t) L_i(t)‖₂ and Ḡ(t) = (1/T) Σ_i G_i(t),
-    - the loss ratio L̃_i(t) = L_i(t) / L_i(0) and the inverse training rate r_i(t) = L̃_i(t) / ((1/T) Σ_j L̃_j(t)),
+    - the loss ratio L̃_i(t) = L_i(t) / L_i(0) and the inverse training rate r_i(t) = L̃_i(t) / ((1/T) Σ_j L̃_j),
 
     the weights descend, in w alone and with the target Ḡ(t) r_i(t)^α held constant,
 

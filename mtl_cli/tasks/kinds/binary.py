@@ -12,7 +12,17 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.labels import apply_mapping, as_label_array, check_training_labels, class_indices, class_list, each, label_column, numbers, typed_classes
+from mtl_cli.tasks.labels import (
+    apply_mapping,
+    as_label_array,
+    check_training_labels,
+    class_indices,
+    class_list,
+    each,
+    label_column,
+    numbers,
+    typed_classes,
+)
 from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -39,7 +49,7 @@ class Binary(TaskConfig):
 
     at_least: float | None = None
     positive: str | bool | None = None
-    mapping: dict[str, str | int | bool] | None = None
+    mapping: dict[str, Label] | None = None
     pos_weight: Literal["auto"] | PositiveFloat | None = None
 
     labels_as_text: ClassVar[bool] = True
@@ -63,8 +73,8 @@ class Binary(TaskConfig):
         if self.positive is not None:
             names = [str(label) for label in task.classes]
             if str(self.positive) not in names:
-                hint = did_you_mean(str(self.positive), names)
-                raise UserError(f"{where}.positive", f"no label is '{self.positive}'", hint)
+                near = did_you_mean(str(self.positive), names)
+                raise UserError(f"{where}.positive", f"no label is '{self.positive}'", near)
             if str(self.positive) == names[0]:
                 task.classes.reverse()
         target = task.encode(labels)
@@ -165,4 +175,4 @@ class BinaryTask:
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits.astype("float64")))
+    return np.asarray(1 / (1 + np.exp(-logits.astype("float64"))))

@@ -12,7 +12,15 @@ from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.labels import apply_mapping, as_label_array, check_training_labels, class_indices, class_list, label_column, typed_classes
+from mtl_cli.tasks.labels import (
+    apply_mapping,
+    as_label_array,
+    check_training_labels,
+    class_indices,
+    class_list,
+    label_column,
+    typed_classes,
+)
 from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -35,7 +43,7 @@ class Multiclass(TaskConfig):
         The share of each row's target that is spread over all classes.
     """
 
-    mapping: dict[str, str | int | bool] | None = None
+    mapping: dict[str, Label] | None = None
     class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
     label_smoothing: Probability = 0.0
 
@@ -163,9 +171,7 @@ def _roc_auc(values: np.ndarray, probability: np.ndarray, present: np.ndarray) -
     return float(np.mean([metrics.roc_auc_score(values == label, probability[:, label]) for label in present]))
 
 
-def _class_weights(
-    asked: str | dict[str, float], classes: list[Label], counts: np.ndarray, where: str
-) -> list[float]:
+def _class_weights(asked: str | dict[str, float], classes: list[Label], counts: np.ndarray, where: str) -> list[float]:
     if asked == "balanced":
         return [float(counts.sum() / (len(counts) * max(count, 1))) for count in counts]
     assert isinstance(asked, dict)

@@ -120,7 +120,9 @@ class MultilabelTask:
             column = typed_classes(label_column(table, name, self.name))
             wrong = column.dropna()[~column.dropna().isin([0, 1])]
             if len(wrong):
-                raise UserError(f"tasks.{self.name}", f"'{wrong.iloc[0]}' in column '{name}' is neither 0/1 nor true/false")
+                raise UserError(
+                    f"tasks.{self.name}", f"'{wrong.iloc[0]}' in column '{name}' is neither 0/1 nor true/false"
+                )
             flags.append(column)
         table_of_flags = pd.concat(flags, axis=1)
         missing = table_of_flags.isna().any(axis=1)
@@ -141,7 +143,7 @@ class MultilabelTask:
     def encode(self, labels: pd.Series) -> Target:
         positions = {label: i for i, label in enumerate(self.classes)}
         values = np.zeros((len(labels), len(positions)), dtype="float32")
-        mask = labels.notna().to_numpy()
+        mask = labels.notna().to_numpy(copy=True)
         for row, entry in enumerate(labels):
             for label in self.split(entry) if mask[row] else ():
                 if label not in positions:
@@ -161,9 +163,7 @@ class MultilabelTask:
         """Return the labels whose probability is at least a half, and the probability of every label."""
         probability = self.probability(output)
         predicted = np.array([self.join(row) for row in probability >= 0.5], dtype=object)
-        by_label = {
-            f"predicted_{self.name}_prob_{label}": probability[:, i] for i, label in enumerate(self.classes)
-        }
+        by_label = {f"predicted_{self.name}_prob_{label}": probability[:, i] for i, label in enumerate(self.classes)}
         return {f"predicted_{self.name}": predicted, **by_label}
 
     def probability(self, output: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
-from mtl_cli.tasks.labels import apply_mapping, label_column, numbers
+from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers
 from mtl_cli.tasks.task import Target, TaskConfig
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class RegressionTask:
         mask = ~np.isnan(values)
         if self.transform == "log1p":
             if (values[mask] <= -1).any():
-                row = int(np.flatnonzero(mask & (values <= -1))[0])
-                raise UserError(f"tasks.{self.name}.transform", f"log1p of {values[row]:g} in row {row + 1}")
+                value, row = first(labels, mask & (values <= -1))
+                raise UserError(f"tasks.{self.name}.transform", f"log1p of {value:g} in row {row}")
             values = np.log1p(values, where=mask, out=np.zeros_like(values))
         values = np.where(mask, (values - self.center) / self.scale, 0.0)
         return Target(values.astype("float32"), mask)
@@ -159,7 +159,7 @@ class RegressionTask:
 
 
 def _best_constant(values: np.ndarray, loss: str, delta: float) -> float:
-    """Return the number c that minimises the mean loss: the mean, the median, or for Huber the root of its derivative."""
+    """Return the c of least mean loss: the mean, the median, or for Huber the root of the loss's derivative."""
     if loss == "mse":
         return float(values.mean())
     if loss == "mae":

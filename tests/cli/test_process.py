@@ -1,0 +1,168 @@
+"""The command as a process: start-up, streams, signals, exit codes, completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MTL, Command
+
+LONG = ["train", "dataset=wine", "trainer.epochs=100000", "trainer.early_stopping=null", "plots=false", "run_dir=run"]
+
+
+def imported(code: str, *names: str) -> list[str]:
+    program = f"import sys\n{code}\nprint([n for n in {names!r} if n in sys.modules], file=sys.__stderr__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return json.loads(done.stderr.splitlines()[-1].replace("'", '"'))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "from mtl_cli.cli.main import run\nrun(['--help'])"
+    assert imported(code, "torch", "pandas", "sklearn", "hydra", "numpy", "rich") == []
+
+
+def test_a_wrong_config_is_found_without_torch() -> None:
+    code = (
+        "from mtl_cli.cli.main import run\nassert run(['train', 'dataset=wine', 'optimizer.lr=abc', 'balancer=x']) == 2"
+    )
+    assert imported(code, "torch", "pandas", "sklearn") == []
+    code = "from mtl_cli.cli.main import run\nassert run(['train', 'dataset=wine', 'optimizer.lr=abc']) == 2"
+    assert imported(code, "torch", "pandas", "sklearn") == []
+
+
+def test_training_does_not_import_torchs_compiler(tmp_path: Path) -> None:
+    code = (
+        f"import os; os.chdir({str(tmp_path)!r})\nfrom mtl_cli.cli.main import run\n"
+        "assert run(['train', 'dataset=wine', 'trainer.epochs=1', 'plots=false', 'scheduler=cosine']) == 0"
+    )
+    assert imported(code, "torch", "torch._dynamo") == ["torch"]
+
+
+def cpu_seconds(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([MTL, *arguments], capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.slow
+def test_help_and_wrong_configs_are_quick() -> None:
+    assert min(cpu_seconds("--help") for _ in range(5)) < 0.2
+    assert min(cpu_seconds("train", "dataset=wine", "optimizer.lr=abc", "balancer=gradnrm") for _ in range(3)) < 1
+
+
+def test_help_teaches(command: Command) -> None:
+    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"], ["evaluate", "--help"]):
+        done = command(*arguments)
+        assert done.returncode == 0
+        assert done.stderr == ""
+        assert "mtl train" in done.stdout or "examples:" in done.stdout
+    groups = command("train", "--help").stdout
+    for name in ("wine", "gradnorm", "warmup", "wine_baseline", "multilabel"):
+        assert name in groups
+
+
+def test_no_arguments_is_a_question(command: Command) -> None:
+    done = command()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: mtl COMMAND" in done.stderr
+
+
+def test_python_m(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "mtl_cli", "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("mtl ")
+
+
+def test_a_closed_pipe_is_141_and_the_run_is_whole(tmp_path: Path) -> None:
+    script = (
+        f"'{MTL}' train dataset=wine trainer.epochs=1 plots=false run_dir=run 2>err | head -0; echo ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "141\n"
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_signals_end_a_run_in_one_line_and_keep_its_model(
+    tmp_path: Path, number: signal.Signals, code: int, status: str
+) -> None:
+    process = subprocess.Popen([MTL, *LONG], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    history = tmp_path / "run" / "mtl_history.csv"
+    deadline = time.monotonic() + 60
+    while not (history.exists() and history.read_text().count("\n") > 5):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    assert err.splitlines()[-1] == {130: "mtl train: interrupted", 143: "mtl: terminated"}[code]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == status
+    predicted = subprocess.run(
+        [MTL, "predict", "run", Path(__file__).parents[2] / "mtl_cli/data/builtin/winequality-red.csv"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert predicted.returncode == 0, "the model so far can be used"
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
+
+
+def test_a_pipeline_as_in_the_readme(tmp_path: Path) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    wine = Path(__file__).parents[2] / "mtl_cli/data/builtin/winequality-red.csv"
+    script = (
+        "run=$(mtl train dataset=wine balancer=gradnorm trainer.epochs=2 2>/dev/null | jq -r .run_dir)\n"
+        f'mtl predict "$run" {wine} > scored.csv && mtl evaluate "$run" 2>/dev/null | jq .score && wc -l < scored.csv'
+    )
+    path = f"{MTL.parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    score, lines = done.stdout.split()
+    assert 0 < float(score) < 1
+    assert int(lines) == 1600
+
+
+def test_progress_lines_where_stderr_is_no_terminal(command: Command) -> None:
+    done = command("train", "dataset=wine", "trainer.epochs=1", "plots=false")
+    assert "\x1b" not in done.stderr
+    assert "training 2 tasks" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("mtl tr", "train"),
+        ("mtl train datas", "dataset="),
+        ("mtl train dataset=wine balancer=g", "balancer=gradnorm"),
+        ("mtl train dataset=wine optimizer.weight", "optimizer.weight_decay="),
+    ],
+)
+def test_completion(line: str, expected: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    done = subprocess.run([MTL, "-sc", "query=bash"], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == [expected]
+    assert done.stderr == ""
+
+
+def test_completion_in_a_real_shell(tmp_path: Path) -> None:
+    script = (
+        f'PATH="{MTL.parent}:$PATH"; eval "$(mtl -sc install=bash)"; COMP_LINE="mtl train dataset="; COMP_POINT=18; '
+        "COMP_WORDS=(mtl train dataset=); COMP_CWORD=2; hydra_bash_completion; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert any("wine" in word for word in done.stdout.split()), (done.stdout, done.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
@@ -59,17 +60,17 @@ def train_help() -> str:
 def _describe(group: str, text: str, folders: list[Path]) -> str:
     files = sorted((file for folder in folders for file in (folder / group).glob("*.yaml")), key=lambda file: file.stem)
     lines = [f"  {group}" + (f": {text}" if text else "")]
-    lines += [f"    {file.stem:<14} {describe(file)}" for file in files]
+    lines += [f"    {file.stem:<14} {describe(file, 100)}" for file in files]
     return "\n".join(lines)
 
 
-def describe(file: Path) -> str:
-    """Return the first sentence of a config file's comment, behind the line with its command."""
+def describe(file: Path, width: int | None = None) -> str:
+    """Return the first sentence of a config file's comment, behind the line with its command, cut to ``width``."""
     comments = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         comments.append(line.lstrip("# "))
     prose = [line for line in comments if not line.startswith(("@package", "mtl train"))]
-    sentence = " ".join(prose).split(". ")[0].rstrip(".")
-    return sentence if len(sentence) <= 100 else sentence[:97].rsplit(" ", 1)[0] + " …"
+    sentence = re.split(r"(?<! al)\. ", " ".join(prose))[0].rstrip(".")
+    return sentence if width is None or len(sentence) <= width else sentence[: width - 2].rsplit(" ", 1)[0] + " …"

@@ -261,7 +261,7 @@ def _without_repeats(split: Split, repeat: np.ndarray, config: SplitConfig, noti
     if any(mask.any() for mask in found.values()):
         counts = [f"{found[part].sum()} of {len(getattr(split, part))}" for part in ("test", "val")]
         notice(
-            f"{counts[0]} test rows and {counts[1]} validation rows repeat the features of rows trained on; dataset.split.duplicates=together keeps repeats on one side,"
-            " dataset.split.duplicates=drop leaves them out"
+            f"{counts[0]} test rows and {counts[1]} validation rows repeat the features of rows trained on; "
+            "dataset.split.duplicates=together keeps repeats on one side, dataset.split.duplicates=drop leaves them out"
         )
     return Split(split.train, split.val, split.test, found)

@@ -1,8 +1,8 @@
 """What every kind of task is to the rest of the program.
 
 A kind is two classes in one file of ``tasks/kinds``: its config (a dataclass, the YAML keys), whose ``fit`` looks at
-the labels and whose ``restore`` reads a model file, and what both return: a ``Task``, which owns the target, the loss, the
-way back to user units and the metrics.
+the labels and whose ``restore`` reads a model file, and what both return: a ``Task``, which owns the target, the loss,
+the way back to user units and the metrics.
 """
 
 from __future__ import annotations

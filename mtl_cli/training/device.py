@@ -28,8 +28,26 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+_ALL_THREADS = torch.get_num_threads()
+SMALL_STEP = 2**24
+"""Multiply-adds of a step below which threads cost more than they bring, and far more on a busy machine."""
+
+
+def choose_threads(rows: int, parameters: int) -> None:
+    """Use one thread for a small model's steps, torch's own number for a larger one's.
+
+    Parameters
+    ----------
+    rows : int
+        In a batch.
+    parameters : int
+        Of the model.
+    """
+    torch.set_num_threads(1 if rows * parameters < SMALL_STEP else _ALL_THREADS)
+
+
 def seed_everything(seed: int, device: torch.device) -> None:
-    """Seed every generator, and on CUDA ask for deterministic kernels; another run in this process may have been before."""
+    """Seed every generator and undo what an earlier run in this process set; on CUDA ask for deterministic kernels."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

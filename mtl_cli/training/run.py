@@ -30,7 +30,7 @@ from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import CSVLog
 from mtl_cli.runs.model_file import save_model
 from mtl_cli.tasks.task import Task
-from mtl_cli.training.device import choose_device, seed_everything
+from mtl_cli.training.device import choose_device, choose_threads, seed_everything
 from mtl_cli.training.loop import Best, Epoch, fit
 
 RERUN = """\
@@ -116,12 +116,14 @@ def train(
         validation = Validation(TensorBatches(data.parts["val"], device).whole, data.tasks)
     elif config.trainer.early_stopping is not None:
         progress.notice("there are no validation rows: all epochs are trained, and the last one's weights are kept")
+    parameters = sum(p.numel() for p in model.parameters())
+    choose_threads(batches.batch_size, parameters)
     step = Step(model, data.tasks, config.balancer, device)
     optimizer = config.optimizer.build(model.parameters(), device)
     advance = config.scheduler.build(optimizer, config.trainer.epochs)
 
     run = RunDirectory(make_directory())
-    record = {"command": command, **_record(config, device, data, model)}
+    record = {"command": command, **_record(config, device, data, parameters)}
     run.write(directory.CONFIG, lambda file: file.write_text(RERUN + OmegaConf.to_yaml(plain), encoding="utf-8"))
     run.write(directory.SPLITS, lambda file: data.splits.to_csv(file, index=False))
     status = "failed"
@@ -134,7 +136,6 @@ def train(
                 balance.append(epoch.balance)
                 progress.epoch(epoch)
 
-            parameters = sum(p.numel() for p in model.parameters())
             progress.start(config.trainer.epochs, list(data.tasks), str(device), parameters, len(data.parts["train"]))
             try:
                 best = fit(model, step, batches, optimizer, advance, config.trainer, validation, on_epoch)
@@ -194,7 +195,7 @@ def _measure(
     return metrics, found if "test" in data.parts else {}
 
 
-def _record(config: Config, device: torch.device, data: Prepared, model: Network) -> dict[str, Any]:
+def _record(config: Config, device: torch.device, data: Prepared, parameters: int) -> dict[str, Any]:
     return {
         "mtl": __version__,
         "python": platform.python_version(),
@@ -205,7 +206,7 @@ def _record(config: Config, device: torch.device, data: Prepared, model: Network
         "seed": config.seed,
         "rows": {name: len(part) for name, part in data.parts.items()},
         "inputs": data.encoder.names,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": parameters,
     }
 
 

@@ -33,8 +33,8 @@ class GradNorm(Balancer):
         L_grad(t; w) = Σ_i | G_i(t) − Ḡ(t) r_i(t)^α |   (equation 2),
 
     and are then renormalised to Σ_i w_i = T. The network is trained on Σ_i w_i(t) L_i(t), with the weights before that
-    update. Since w_i > 0, G_i = w_i n_i with n_i = ‖∇_W L_i‖, so dL_grad/dw_i = sign(G_i − Ḡ r_i^α) n_i is known without
-    a second backward pass, and nothing of L_grad reaches the network.
+    update. Since w_i > 0, G_i = w_i n_i with n_i = ‖∇_W L_i‖, so dL_grad/dw_i = sign(G_i − Ḡ r_i^α) n_i is known
+    without a second backward pass, and nothing of L_grad reaches the network.
 
     Parameters
     ----------

@@ -1,0 +1,71 @@
+"""The README: every command in it runs, and what it shows of the code is current."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MTL, houses
+from tests.readme import README, ROOT, groups_table, replace
+
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README.read_text(), flags=re.DOTALL | re.MULTILINE)
+ELSEWHERE = {
+    "make demo\n": "test_make_demo",
+    "python -m pip install -c constraints.txt .\n": "test_a_wheel_works_from_any_folder, in tests/test_packaging.py",
+    "make test\nmake lint\nmake bench\n": "CI runs the first two",
+}
+
+
+def test_every_command_is_known() -> None:
+    text = README.read_text()
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    for command in re.findall(r"`(mtl (?:train|predict|evaluate)[^`]*)`", outside):
+        assert "=" not in command or any(command in block for block in BLOCKS), command
+    assert set(ELSEWHERE) <= set(BLOCKS)
+    assert sum("mtl " in block for block in BLOCKS) >= 8
+
+
+def test_every_command_runs_in_order_in_a_new_users_folder(tmp_path: Path) -> None:
+    if shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    houses().to_csv(tmp_path / "houses.csv", index=False)
+    wine = (ROOT / "mtl_cli/data/builtin/winequality-red.csv").read_text().splitlines()
+    new = [";".join(line.split(";")[:-1]) for line in wine[:21]]
+    (tmp_path / "new_wines.csv").write_text("\n".join(new) + "\n")
+    script = "set -e\n" + "\n".join(block for block in BLOCKS if block not in ELSEWHERE)
+    script = script.replace("mtl train -m", "mtl train -m trainer.epochs=2")  # nine runs: each short
+    environment = {**os.environ, "PATH": f"{MTL.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len((tmp_path / "scored.csv").read_text().splitlines()) == 21
+    assert done.stdout.count('"status": "done"') >= 8
+    assert done.stdout.count('"predicted_quality"') == 3, "the last pipe shows three rows"
+
+
+def test_make_demo(tmp_path: Path) -> None:
+    """With what is installed already; CI's clean clone installs by the same rules."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", ".venv"):
+        if not (ROOT / name).exists():
+            pytest.skip(f"there is no {name} here")
+        (tmp_path / name).symlink_to(ROOT / name)
+    dry = subprocess.run(["make", "-n", "demo"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    if "pip" in dry.stdout:
+        pytest.skip("the environment of this checkout was not made by make")
+    done = subprocess.run(["make", "demo"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "results are in outputs/" in done.stderr
+
+
+def test_the_table_of_groups_is_current() -> None:
+    text = README.read_text()
+    assert replace(text, "groups", groups_table()) == text, "run `make readme`"
+
+
+def test_the_picture_is_there() -> None:
+    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README.read_text()):
+        assert (ROOT / path).is_file()

@@ -9,12 +9,11 @@ import sys
 
 import hydra
 
-from mtl_cli.cli.main import COMMANDS
 from mtl_cli.config.compose import VERSION_BASE
 from mtl_cli.config.paths import conf_dir
 
 
-def complete(argv: list[str]) -> int:
+def complete(argv: list[str], commands: list[str]) -> int:
     """Answer the shell's ``mtl -sc query=bash``, or print the script that makes it ask (``install=bash``)."""
     line = os.environ.get("COMP_LINE", "")
     query = next((word.removeprefix("query=") for word in argv if word.startswith("query=")), None)
@@ -22,7 +21,7 @@ def complete(argv: list[str]) -> int:
     typed = "" if line.endswith(" ") else (words[-1] if words else "")
     at_command = len(words) - (typed != "") <= 1
     if query and at_command:
-        names = [name for name in COMMANDS if name.startswith(typed)]
+        names = [name for name in commands if name.startswith(typed)]
         print(("\n" if query == "fish" else " ").join(names))
         return 0
     if query and words[1] != "train":

@@ -88,7 +88,7 @@ def _dispatch(argv: list[str]) -> int:
     if command in ("-sc", "--shell-completion"):
         from mtl_cli.cli.completion import complete
 
-        return complete(rest)
+        return complete(rest, list(COMMANDS))
     if command in ("-h", "--help", "help"):
         print(_help(), end="")
         return 0

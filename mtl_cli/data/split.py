@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.convert import Bound, NonNegativeInt
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.data.strata import strata_of, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,8 +112,9 @@ def split_rows(
     elif config.time is not None:
         train, val, test = _by_time(config, table, config.time)
     else:
-        unit = _units(config, table, repeat)
-        labels = _stratum(config, table, strata)
+        group = None if config.group is None else table[config.group]
+        unit = units_of(group, repeat if config.duplicates == "together" else None)
+        labels = strata_of(config.stratify, strata, parts=2 + (config.val > 0 and config.test > 0))
         train, test = _cut(np.arange(len(table)), config.test, len(table), unit, labels, config, "test")
         train, val = _cut(train, config.val, len(table), unit, labels, config, "val")
     if len(train) < 2:
@@ -164,50 +165,6 @@ def _cut(
         return np.asarray(rest), np.asarray(cut)
     inside = np.isin(unit[rows], cut)
     return rows[~inside], rows[inside]
-
-
-def _units(config: SplitConfig, table: pd.DataFrame, repeat: np.ndarray) -> np.ndarray | None:
-    """Return what must stay together: groups, repeated rows, or both (joined where they overlap)."""
-    ids = []
-    if config.group is not None:
-        ids.append(table.groupby(config.group, sort=True, dropna=False).ngroup().to_numpy())
-    if config.duplicates == "together":
-        ids.append(repeat)
-    if len(ids) < 2:
-        return ids[0] if ids else None
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    groups, repeats = ids
-    offset = groups.max() + 1
-    size = offset + repeats.max() + 1
-    links = coo_array((np.ones(len(table)), (groups, offset + repeats)), shape=(size, size))
-    return np.asarray(connected_components(links, directed=False)[1][groups])
-
-
-def _stratum(config: SplitConfig, table: pd.DataFrame, strata: Callable[[str], pd.Series]) -> np.ndarray | None:
-    """Return one number per row for its combination of labels."""
-    import pandas as pd
-
-    if not config.stratify:
-        return None
-    parts = []
-    for name in config.stratify:
-        labels = strata(name)
-        if pd.api.types.is_float_dtype(labels.dtype):
-            labels = pd.qcut(labels.rank(method="first"), 5, labels=False)
-        parts.append(labels.map(str, na_action="ignore").fillna("(missing)"))
-    joined = functools.reduce(lambda left, right: left.str.cat(right, sep=", "), parts)
-    counts = joined.value_counts()
-    needed = 2 + (config.val > 0 and config.test > 0)
-    if counts.min() < needed:
-        label, count = counts.idxmin(), counts.min()
-        rows = "a single row" if count == 1 else f"{count} rows"
-        raise UserError(
-            "dataset.split.stratify", f"the class '{label}' of {', '.join(config.stratify)} has {rows}",
-            f"stratifying into {needed} parts needs {needed}; leave those rows out or do not stratify",
-        )  # fmt: skip
-    return joined.factorize()[0]
 
 
 def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

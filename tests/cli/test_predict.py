@@ -99,6 +99,38 @@ def test_unknown_levels_and_missing_values_are_predicted(mtl: InProcess, run: st
     assert pd.read_csv(io.StringIO(out)).notna().all(axis=None)
 
 
+def test_a_new_file_may_read_as_other_types(mtl: InProcess) -> None:
+    """Whole numbers with a gap are floats to pandas, an empty column has no type: the inputs stay what they were."""
+    rows = 60
+    table = pd.DataFrame(
+        {
+            "code": [1, 2, 3] * 20,
+            "flag": [True, False] * 30,
+            "count": range(rows),
+            "when": pd.date_range("2020-01-01", periods=rows).strftime("%Y-%m-%d"),
+            "y": np.tile([1.0, 5.0, 9.0], 20) + np.arange(rows) % 2,
+        }
+    )
+    table.to_csv("t.csv", index=False)
+    keys = ["dataset=t.csv", "tasks={y: regression}", "dataset.features.categorical=[code]", "plots=false"]
+    assert mtl("train", *keys, "trainer.epochs=30", "optimizer.lr=0.02", "run_dir=run")[0] == 0
+
+    def predict(new: pd.DataFrame) -> np.ndarray:
+        new.to_csv("new.csv", index=False)
+        status, out, err = mtl("predict", "run", "new.csv")
+        assert status == 0, err
+        return pd.read_csv(io.StringIO(out))["predicted_y"].to_numpy()
+
+    new = table.drop(columns="y").head(6)
+    expected = predict(new)
+    gap = pd.concat([new, new.head(1)], ignore_index=True).astype({"code": "Int64", "flag": "object"})
+    gap.loc[6, ["code", "flag"]] = None
+    np.testing.assert_allclose(predict(gap)[:6], expected, rtol=1e-6)
+    np.testing.assert_allclose(predict(new.astype({"flag": int, "count": float})), expected, rtol=1e-6)
+    for column in new.columns:
+        assert np.isfinite(predict(new.assign(**{column: None}))).all(), column
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

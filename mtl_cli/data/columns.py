@@ -1,0 +1,180 @@
+"""One column of a table, and the inputs it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mtl_cli.config.errors import UserError
+from mtl_cli.tasks.labels import first
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["numeric", "boolean", "date", "categorical"]
+OTHER = "other"
+"""The shared level of rare and of unknown values."""
+DATE_PARTS = ("days", "year_sin", "year_cos", "week_sin", "week_cos")
+_BOOLEANS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+_A = {"numeric": "a number", "boolean": "true or false", "date": "a date"}
+
+
+@dataclass
+class Column:
+    """How one column becomes inputs, fitted to its training rows.
+
+    Parameters
+    ----------
+    name, kind : str
+    fill, center, scale : list of float
+        Per number: what stands in where it is missing, and (number − center) / scale.
+    levels : list of str
+        Of a categorical column; ``has_other`` says whether rare ones share a further level.
+    has_missing : bool
+        Whether a further input says that the value is missing.
+    impute : bool
+        Whether a missing number may be filled in.
+    """
+
+    name: str
+    kind: Kind
+    fill: list[float] = field(default_factory=list)
+    center: list[float] = field(default_factory=list)
+    scale: list[float] = field(default_factory=list)
+    levels: list[str] = field(default_factory=list)
+    has_other: bool = False
+    has_missing: bool = False
+    impute: bool = True
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the inputs."""
+        if self.kind == "categorical":
+            names = [f"{self.name}={level}" for level in self.levels] + [f"{self.name}={OTHER}"] * self.has_other
+        elif self.kind == "date":
+            names = [f"{self.name}:{part}" for part in DATE_PARTS]
+        else:
+            names = [self.name]
+        return names + [f"{self.name} missing"] * self.has_missing
+
+    def encode(self, values: pd.Series, where: str) -> np.ndarray:
+        """Return the inputs, shape (n, inputs). Raises UserError for a value that is none of this column's kind."""
+        missing = values.isna().to_numpy()
+        if self.kind == "categorical":
+            block = self._one_hot(values, missing)
+        else:
+            if not self.impute and missing.any():
+                _, row = first(values, missing)
+                hint = "dataset.features.impute=median fills it in"
+                raise UserError(where, f"the column '{self.name}' has no value in row {row}", hint)
+            found = numbers(values, self.kind, where)
+            block = (np.where(np.isnan(found), self.fill, found) - self.center) / self.scale
+        return np.column_stack([block, missing]) if self.has_missing else block
+
+    def _one_hot(self, values: pd.Series, missing: np.ndarray) -> np.ndarray:
+        width = len(self.levels) + self.has_other
+        positions = {level: i for i, level in enumerate(self.levels)}
+        unknown = width - 1 if self.has_other else -1
+        index = np.array([positions.get(level_name(value), unknown) for value in values], dtype=int)
+        known = np.flatnonzero((index >= 0) & ~missing)
+        block = np.zeros((len(values), width), dtype="float32")
+        block[known, index[known]] = 1
+        return block
+
+
+def level_name(value: Any) -> str:
+    """Return a level's name: 2 and 2.0 are one level, for a column of whole numbers is read as either."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def kind_of(values: pd.Series) -> Kind:
+    """Tell a column's kind by what it holds."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return "boolean"
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return "numeric"
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return "date"
+    present = values.dropna().astype(str)
+    if present.str.fullmatch(r"(?i)true|false").all():
+        return "boolean"
+    if present.str.match(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$").all():
+        return "date"
+    return "categorical"
+
+
+def fit_levels(column: Column, values: pd.Series, min_count: int) -> int:
+    """Take the levels of a categorical column from its training rows; return how many there are, rare ones too."""
+    counts = values.dropna().map(level_name).value_counts()
+    column.levels = sorted(counts.index[counts >= min_count])
+    column.has_other = bool((counts < min_count).any())
+    return len(counts)
+
+
+def fit_numbers(column: Column, found: np.ndarray, scale: str, impute: str) -> None:
+    """Fit fill, center and scale to the numbers of the training rows, shape (n, width), NaN where missing."""
+    present = found[~np.isnan(found[:, 0])]
+    low, median, high = np.quantile(present, [0.25, 0.5, 0.75], axis=0)
+    mean, deviation = present.mean(0), present.std(0)
+    if column.kind == "boolean":
+        column.fill = np.round(mean).tolist()
+    elif column.kind == "date":
+        column.fill = mean.tolist()
+    else:
+        column.fill = {"median": median, "mean": mean}.get(impute, np.zeros_like(mean)).tolist()
+    if column.kind == "boolean" or scale == "none":
+        column.center, column.scale = [0.0] * len(mean), [1.0] * len(mean)
+        return
+    center, spread = (mean, deviation) if scale == "standard" else (median, high - low)
+    spread = np.where(spread > 0, spread, deviation)  # half of the rows may share one value
+    constant = spread <= 1e-12 * np.maximum(1, np.abs(center))
+    column.center, column.scale = center.tolist(), np.where(constant, 1.0, spread).tolist()
+
+
+def numbers(values: pd.Series, kind: Kind, where: str) -> np.ndarray:
+    """Return a column's numbers as float64 of shape (n, width), NaN where missing.
+
+    Raises
+    ------
+    UserError
+        Naming the first value that is none, or not finite.
+    """
+    import pandas as pd
+
+    if kind == "date":
+        return _date_numbers(values, where)
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        result = values.to_numpy("float64", na_value=np.nan)
+    else:
+        text = values.map(lambda value: str(value).strip().lower(), na_action="ignore")
+        result = (text.map(_BOOLEANS) if kind == "boolean" else pd.to_numeric(text, errors="coerce")).to_numpy(
+            "float64"
+        )
+    _refuse(np.isnan(result) & values.notna().to_numpy(), values, where, kind, f"is not {_A[kind]}")
+    _refuse(np.isinf(result), values, where, kind, "is not finite")
+    return result[:, None]
+
+
+def _date_numbers(values: pd.Series, where: str) -> np.ndarray:
+    """Return days since 1970, and the place in the year and in the week as points on a circle."""
+    import pandas as pd
+
+    dates = pd.to_datetime(values, errors="coerce", utc=True)
+    _refuse((dates.isna() & values.notna()).to_numpy(), values, where, "date", "is not a date")
+    days = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64", na_value=np.nan)
+    year = 2 * np.pi * dates.dt.day_of_year.to_numpy("float64", na_value=np.nan) / 365.25
+    week = 2 * np.pi * dates.dt.day_of_week.to_numpy("float64", na_value=np.nan) / 7
+    return np.column_stack([days, np.sin(year), np.cos(year), np.sin(week), np.cos(week)])
+
+
+def _refuse(wrong: np.ndarray, values: pd.Series, where: str, kind: Kind, what: str) -> None:
+    if wrong.any():
+        value, row = first(values, wrong)
+        hint = None
+        if kind == "numeric" and what.startswith("is not a"):
+            hint = f"dataset.features.categorical=[{values.name}] takes it as text"
+        raise UserError(where, f"'{value}' in row {row} of column '{values.name}' {what}", hint)

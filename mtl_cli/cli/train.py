@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -91,6 +92,7 @@ def _run_hydra(arguments: Arguments) -> None:
     argv = ["mtl train", *flags, *arguments.overrides]  # Hydra 1.3 wants the flags first
     if plugin_conf_dirs():
         argv.append(f"hydra.searchpath=[{','.join(quote(f'file://{folder}') for folder in plugin_conf_dirs())}]")
+    sweep = None
     if arguments.multirun and not any(override.startswith("hydra.sweep.dir=") for override in arguments.overrides):
         sweep = directory.claim(arguments.run_dir) if arguments.run_dir else directory.fresh("sweep")
         argv.append(f"hydra.sweep.dir={quote(str(sweep))}")
@@ -100,6 +102,8 @@ def _run_hydra(arguments: Arguments) -> None:
             _call_hydra(["mtl train", "--config-dir", folder, "--config-name", PRIMARY, *argv[1:]])
     else:
         _call_hydra(argv)
+    if sweep is not None and {path.name for path in sweep.iterdir()} <= {"multirun.yaml"}:  # every job was refused
+        shutil.rmtree(sweep)
 
 
 def _call_hydra(argv: list[str]) -> None:

@@ -120,7 +120,7 @@ def _read_override(word: str, parser: OverridesParser, arguments: Arguments) -> 
             _add(override, parser, arguments)
         return
     if bare == "tasks" and not key.startswith(("+", "~")) and value.lstrip().startswith("{"):
-        arguments.overrides.append("~tasks")
+        arguments.overrides.append("++tasks=null")  # a mapping would be merged into what is there
     if equals and (arguments_of_group := _is_group(bare, arguments)):
         _check_option(arguments_of_group, value, arguments)
         if any(problem.where == bare for problem in arguments.problems):

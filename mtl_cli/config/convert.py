@@ -33,7 +33,7 @@ class Bound:
         if self.below is not None and not value < self.below:
             return f"must be below {self.below:g}"
         if self.at_most is not None and not value <= self.at_most:
-            return f"must be at most {self.at_most:g}"
+            return f"must be at most {self.at_most}"
         return None
 
 
@@ -48,6 +48,7 @@ PositiveInt = Annotated[int, Bound(above=0)]
 PositiveFloat = Annotated[float, Bound(above=0)]
 NonNegativeFloat = Annotated[float, Bound(at_least=0)]
 NonNegativeInt = Annotated[int, Bound(at_least=0)]
+Seed = Annotated[int, Bound(at_least=0, at_most=2**32 - 1)]
 Probability = Annotated[float, Bound(at_least=0, below=1)]
 
 MISSING = "???"
@@ -145,6 +146,8 @@ class Converter:
         if value is None and type(None) in options:
             return None
         options = tuple(option for option in options if option is not type(None))
+        if type(value) in options:  # before anything that would convert it: 1 stays 1 where text may stand too
+            options = (type(value),)
         attempts = []
         for option in options:
             attempt = Converter()

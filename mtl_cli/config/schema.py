@@ -10,10 +10,10 @@ from mtl_cli.config.convert import (
     Component,
     Converter,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Probability,
+    Seed,
 )
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 
@@ -67,19 +67,21 @@ class Config:
     optimizer: Annotated[Any, Component("optimizer")]
     scheduler: Annotated[Any, Component("scheduler")]
     trainer: Trainer = field(default_factory=Trainer)
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     plots: bool = True
     run_dir: str | None = None
 
 
-def parse(raw: Mapping[str, Any]) -> Config:
+def parse(raw: Mapping[str, Any], check: bool = True) -> Config:
     """Turn a composed config into a ``Config``.
 
     Parameters
     ----------
     raw : mapping
         Plain values, as ``OmegaConf.to_container(resolve=True)`` gives them.
+    check : bool, default True
+        Also check parts against each other and against the files they name, as training needs.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     raw = normalise(raw)
     converter = Converter()
     config = Config(**{f.name: None for f in fields(Config)} | converter.fields(Config, raw, ""))
-    problems = converter.problems + list(_check(config))
+    problems = converter.problems + (list(_check(config)) if check else [])
     if problems:
         raise UserError.of(problems)
     return config
@@ -119,6 +121,9 @@ def _check(config: Config) -> Iterator[Problem]:
     for name in names:
         if not name.strip() or "." in name or name == "total":
             yield Problem(f"tasks.{name}", "cannot be a task's name", "name it otherwise and give target=…")
+        if f"{name}_prob" in names:
+            what = f"its probabilities would have the name of the predictions of '{name}_prob'"
+            yield Problem(f"tasks.{name}", what, "rename one of the two")
     if config.model is not None:
         yield from unknown_tasks(config.model.heads, names, "model.heads")
     parts = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.tasks.labels import first
+from mtl_cli.tasks.labels import first, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,16 +77,11 @@ class Column:
         width = len(self.levels) + self.has_other
         positions = {level: i for i, level in enumerate(self.levels)}
         unknown = width - 1 if self.has_other else -1
-        index = np.array([positions.get(level_name(value), unknown) for value in values], dtype=int)
+        index = np.array([positions.get(text_of(value), unknown) for value in values], dtype=int)
         known = np.flatnonzero((index >= 0) & ~missing)
         block = np.zeros((len(values), width), dtype="float32")
         block[known, index[known]] = 1
         return block
-
-
-def level_name(value: Any) -> str:
-    """Return a level's name: 2 and 2.0 are one level, for a column of whole numbers is read as either."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def kind_of(values: pd.Series) -> Kind:
@@ -99,6 +94,10 @@ def kind_of(values: pd.Series) -> Kind:
         return "numeric"
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return "date"
+    inferred = {"decimal": "numeric", "integer": "numeric", "floating": "numeric", "mixed-integer-float": "numeric"}
+    inferred |= {"boolean": "boolean", "date": "date", "datetime": "date"}
+    if (held := pd.api.types.infer_dtype(values, skipna=True)) in inferred:
+        return cast(Kind, inferred[held])
     present = values.dropna().astype(str)
     if present.str.fullmatch(r"(?i)true|false").all():
         return "boolean"
@@ -109,7 +108,7 @@ def kind_of(values: pd.Series) -> Kind:
 
 def fit_levels(column: Column, values: pd.Series, min_count: int) -> int:
     """Take the levels of a categorical column from its training rows; return how many there are, rare ones too."""
-    counts = values.dropna().map(level_name).value_counts()
+    counts = values.dropna().map(text_of).value_counts()
     column.levels = sorted(counts.index[counts >= min_count])
     column.has_other = bool((counts < min_count).any())
     return len(counts)
@@ -131,7 +130,7 @@ def fit_numbers(column: Column, found: np.ndarray, scale: str, impute: str) -> N
         return
     center, spread = (mean, deviation) if scale == "standard" else (median, high - low)
     spread = np.where(spread > 0, spread, deviation)  # half of the rows may share one value
-    constant = spread <= 1e-12 * np.maximum(1, np.abs(center))
+    constant = spread <= 1e-12 * np.abs(present).max(0)  # rounding, not variation
     column.center, column.scale = center.tolist(), np.where(constant, 1.0, spread).tolist()
 
 
@@ -163,12 +162,22 @@ def _date_numbers(values: pd.Series, where: str) -> np.ndarray:
     """Return days since 1970, and the place in the year and in the week as points on a circle."""
     import pandas as pd
 
-    dates = pd.to_datetime(values, errors="coerce", utc=True)
+    if pd.api.types.is_numeric_dtype(values.dtype) and values.notna().any():
+        raise UserError(where, f"the column '{values.name}' holds numbers, not dates", "leave it out of features.date")
+    dates = to_dates(values)
     _refuse((dates.isna() & values.notna()).to_numpy(), values, where, "date", "is not a date")
     days = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64", na_value=np.nan)
     year = 2 * np.pi * dates.dt.day_of_year.to_numpy("float64", na_value=np.nan) / 365.25
     week = 2 * np.pi * dates.dt.day_of_week.to_numpy("float64", na_value=np.nan) / 7
     return np.column_stack([days, np.sin(year), np.cos(year), np.sin(week), np.cos(week)])
+
+
+def to_dates(values: pd.Series) -> pd.Series:
+    """Return dates in UTC, NaT for what is none; ISO 8601 in all its lengths, or any one other format."""
+    import pandas as pd
+
+    dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
+    return pd.to_datetime(values, errors="coerce", utc=True) if (dates.isna() & values.notna()).any() else dates
 
 
 def _refuse(wrong: np.ndarray, values: pd.Series, where: str, kind: Kind, what: str) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from mtl_cli.config.convert import Bound, NonNegativeInt
+from mtl_cli.config.convert import Bound, Seed
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.data.columns import to_dates
 from mtl_cli.data.strata import strata_of, units_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class SplitConfig:
 
     test: Size = 0.2
     val: Size = 0.1
-    seed: NonNegativeInt = 42
+    seed: Seed = 42
     stratify: list[str] = field(default_factory=list)
     group: str | None = None
     time: str | None = None
@@ -172,7 +173,7 @@ def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.
 
     values = table[column]
     if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = pd.to_datetime(values, errors="coerce", utc=True)
+        values = to_dates(values)
     wrong = values.isna().to_numpy()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -214,6 +215,8 @@ def _without_repeats(split: Split, repeat: np.ndarray, config: SplitConfig, noti
     }
     if config.duplicates == "drop":
         val, test = split.val[~found["val"]], split.test[~found["test"]]
+        if any(mask.any() for mask in found.values()):
+            notice(f"{found['test'].sum()} test rows and {found['val'].sum()} validation rows repeat others: left out")
         return Split(split.train, val, test, {"val": np.zeros(len(val), bool), "test": np.zeros(len(test), bool)})
     if any(mask.any() for mask in found.values()):
         counts = [f"{found[part].sum()} of {len(getattr(split, part))}" for part in ("test", "val")]

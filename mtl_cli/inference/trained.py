@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class TrainedModel:
         """Load a run's model. Raises UserError if there is none or it is damaged."""
         content = load_model(path)
         try:
-            config = parse(content["config"])
+            config = parse(content["config"], check=False)
             data = content["data"]
             kinds = components("task")
             tasks: dict[str, Task] = {}
@@ -71,7 +71,9 @@ class TrainedModel:
         if kind is None:
             suffixes = " ".join(s for source in kinds.values() for s in getattr(source, "suffixes", ()))
             raise UserError(path, "is no table by its name", f"it must end in one of {suffixes}")
-        table: pd.DataFrame = kinds[kind](path=path).read(self.text_columns, notice)
+        trained = self.config.dataset
+        source = replace(trained, path=path) if isinstance(trained, kinds[kind]) else kinds[kind](path=path)
+        table: pd.DataFrame = source.read(self.text_columns, notice)
         return table
 
     def predict(self, table: pd.DataFrame, where: str) -> pd.DataFrame:

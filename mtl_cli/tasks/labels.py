@@ -14,7 +14,7 @@ from mtl_cli.tasks.task import Label
 if TYPE_CHECKING:
     import pandas as pd
 
-_INTEGER = re.compile(r"-?(0|[1-9]\d*)")
+_INTEGER = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")  # 1.0 is how whole numbers are written beside missing ones
 _BOOLEANS = {"True": True, "False": False, "true": True, "false": False, "TRUE": True, "FALSE": False}
 
 
@@ -51,6 +51,11 @@ def each(labels: pd.Series, convert: Callable[[Any], Label]) -> pd.Series:
     return pd.Series(converted, index=labels.index, dtype="object")
 
 
+def text_of(value: Any) -> str:
+    """Return a value as text; 2 and 2.0 are one, for a column of whole numbers is read as either."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def typed_classes(labels: pd.Series) -> pd.Series:
     """Give labels read as text the type they are written in.
 
@@ -69,7 +74,7 @@ def typed_classes(labels: pd.Series) -> pd.Series:
     if text.isin(list(_BOOLEANS)).all() and len(text):
         return each(labels, _BOOLEANS.__getitem__)
     if text.map(lambda value: bool(_INTEGER.fullmatch(value))).all() and len(text):
-        return each(labels, int)
+        return each(labels, lambda label: int(str(label).split(".")[0]))
     return each(labels, str)
 
 
@@ -77,7 +82,7 @@ def apply_mapping(labels: pd.Series, mapping: dict[str, Any] | None, where: str)
     """Replace labels by ``mapping``, compared as text. Raises UserError for a label without an entry."""
     if mapping is None:
         return labels
-    text = each(labels, str)
+    text = each(labels, text_of)
     unknown = sorted(set(text.dropna()) - set(mapping))
     if unknown:
         raise UserError(f"{where}.mapping", f"has no entry for '{unknown[0]}'", f"it maps {', '.join(mapping)}")
@@ -100,8 +105,8 @@ def class_list(labels: pd.Series, where: str) -> list[Label]:
 
 def class_indices(labels: pd.Series, classes: Sequence[Label], where: str) -> tuple[np.ndarray, np.ndarray]:
     """Return each label's position in ``classes`` (0 where missing) and whether there is a label."""
-    positions = {str(label): i for i, label in enumerate(classes)}
-    text = labels.map(str, na_action="ignore")
+    positions = {text_of(label): i for i, label in enumerate(classes)}
+    text = each(labels, text_of)
     found = text.map(positions, na_action="ignore")
     mask = labels.notna().to_numpy(copy=True)
     unknown = found.isna().to_numpy() & mask

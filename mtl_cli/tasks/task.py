@@ -28,7 +28,7 @@ class TaskConfig:
 
     Parameters
     ----------
-    target : str or list of str, optional
+    target : str, optional
         The column that holds the labels; by default the task's own name.
     weight : float
         Multiplies this task's loss, before any balancer sees it.
@@ -36,17 +36,18 @@ class TaskConfig:
         Train this task, but leave it out of the score.
     """
 
-    target: str | list[str] | None = None
+    target: str | None = None
     weight: NonNegativeFloat = 1.0
     auxiliary: bool = False
 
-    labels_as_text: ClassVar[bool] = False
-    """Whether a text file's labels are to be read as they are written, not as numbers."""
+    @property
+    def labels_as_text(self) -> bool:
+        """Whether a text file's labels are to be read as they are written, not as numbers."""
+        return True
 
     def columns(self, name: str) -> list[str]:
         """Return the label columns of the task called ``name``."""
-        target = self.target if self.target is not None else name
-        return target if isinstance(target, list) else [target]
+        return [self.target if self.target is not None else name]
 
 
 @dataclass(frozen=True)

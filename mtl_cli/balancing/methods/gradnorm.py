@@ -62,6 +62,11 @@ class GradNorm(Balancer):
     def check(self, config: Config) -> Iterator[Problem]:
         if config.model is not None and not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", "is empty: balancer=gradnorm needs a shared layer", "give it one, [64]")
+        for name, task in (config.tasks or {}).items():
+            if task is not None and task.weight == 0:
+                yield Problem(
+                    f"tasks.{name}.weight", "is 0: balancer=gradnorm has no rate for it", "leave the task out"
+                )
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         import torch

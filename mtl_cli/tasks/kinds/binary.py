@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from mtl_cli.config.convert import PositiveFloat
-from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
+from mtl_cli.config.schema import Config
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import (
     apply_mapping,
@@ -23,6 +25,7 @@ from mtl_cli.tasks.labels import (
     numbers,
     typed_classes,
 )
+from mtl_cli.tasks.links import sigmoid
 from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -52,7 +55,14 @@ class Binary(TaskConfig):
     mapping: dict[str, Label] | None = None
     pos_weight: Literal["auto"] | PositiveFloat | None = None
 
-    labels_as_text: ClassVar[bool] = True
+    @property
+    def labels_as_text(self) -> bool:
+        return self.at_least is None
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        if self.at_least is not None and self.mapping is not None:
+            name = next(name for name, task in config.tasks.items() if task is self)
+            yield Problem(f"tasks.{name}", "has both at_least and a mapping", "give one of them")
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> BinaryTask:
         """Fit to the rows ``train`` of ``table``.
@@ -148,7 +158,7 @@ class BinaryTask:
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of the positive label, shape (n,)."""
-        return _sigmoid(output[:, 0])
+        return sigmoid(output[:, 0])
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         from sklearn import metrics
@@ -172,7 +182,3 @@ class BinaryTask:
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-logits.astype("float64"))))

@@ -21,6 +21,7 @@ from mtl_cli.tasks.labels import (
     label_column,
     typed_classes,
 )
+from mtl_cli.tasks.links import softmax
 from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ class Multiclass(TaskConfig):
     class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
     label_smoothing: Probability = 0.0
 
-    labels_as_text: ClassVar[bool] = True
-
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MulticlassTask:
         """Fit to the rows ``train`` of ``table``. Classes are those of the whole table.
 
@@ -70,6 +69,7 @@ class Multiclass(TaskConfig):
         if self.class_weights is not None:
             task.class_weights = _class_weights(self.class_weights, task.classes, counts, where)
         weights = np.array(task.class_weights or [1.0] * len(counts))
+        counts = np.maximum(counts, 1)  # a class of other rows only counts as one row, or its loss would be infinite
         mass = weights * ((1 - self.label_smoothing) * counts / counts.sum() + self.label_smoothing / len(counts))
         task.constant = np.log(np.maximum(mass / mass.sum(), 1e-12)).tolist()
         return task
@@ -131,8 +131,7 @@ class MulticlassTask:
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every class, shape (n, classes)."""
-        shifted = np.exp(output.astype("float64") - output.max(1, keepdims=True))
-        return np.asarray(shifted / shifted.sum(1, keepdims=True))
+        return softmax(output)
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         from sklearn import metrics

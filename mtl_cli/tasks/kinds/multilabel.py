@@ -13,6 +13,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
+from mtl_cli.tasks.links import sigmoid
 from mtl_cli.tasks.task import Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -38,11 +39,13 @@ class Multilabel(TaskConfig):
         Weight of the positive entries in the loss; ``auto`` is negatives / positives, for each label.
     """
 
+    target: str | list[str] | None = None
     separator: str = "|"
     none: str = "none"
     pos_weight: Literal["auto"] | PositiveFloat | None = None
 
-    labels_as_text: ClassVar[bool] = True
+    def columns(self, name: str) -> list[str]:
+        return self.target if isinstance(self.target, list) else super().columns(name)
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MultilabelTask:
         """Fit to the rows ``train`` of ``table``.
@@ -168,7 +171,7 @@ class MultilabelTask:
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every label, shape (n, labels)."""
-        return np.asarray(1 / (1 + np.exp(-output.astype("float64"))))
+        return sigmoid(output)
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         from sklearn import metrics

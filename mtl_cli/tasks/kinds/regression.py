@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 
+MAX_LOG = 80.0
+"""Predictions of log(1 + y) are cut here, where y is 5e34: a wild one stays a number."""
+
+
 @component("task", "regression")
 @dataclass(frozen=True, kw_only=True)
 class Regression(TaskConfig):
@@ -44,6 +48,10 @@ class Regression(TaskConfig):
     standardize: bool = True
     mapping: dict[str, float] | None = None
 
+    @property
+    def labels_as_text(self) -> bool:
+        return False
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> RegressionTask:
         """Fit to the rows ``train`` of ``table``.
 
@@ -59,8 +67,8 @@ class Regression(TaskConfig):
         labels = task.labels(table)
         if labels.isna().all():
             raise UserError(where, f"all labels in column '{task.columns[0]}' are missing")
-        target = task.encode(labels)
-        values = target.values[train][target.mask[train]].astype("float64")
+        values, mask = task.transformed(labels)
+        values = values[train][mask[train]]
         if not len(values):
             raise UserError(where, "all labels of the training rows are missing")
         if values.min() == values.max():
@@ -108,6 +116,11 @@ class RegressionTask:
         return numbers(column, where, "for text labels use kind: multiclass, or give a mapping to numbers")
 
     def encode(self, labels: pd.Series) -> Target:
+        values, mask = self.transformed(labels)
+        return Target(np.where(mask, (values - self.center) / self.scale, 0.0).astype("float32"), mask)
+
+    def transformed(self, labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels after ``transform``, float64, and whether there is one."""
         values = labels.to_numpy(dtype="float64", na_value=np.nan)
         mask = ~np.isnan(values)
         if self.transform == "log1p":
@@ -115,8 +128,7 @@ class RegressionTask:
                 value, row = first(labels, mask & (values <= -1))
                 raise UserError(f"tasks.{self.name}.transform", f"log1p of {value:g} in row {row}")
             values = np.log1p(values, where=mask, out=np.zeros_like(values))
-        values = np.where(mask, (values - self.center) / self.scale, 0.0)
-        return Target(values.astype("float32"), mask)
+        return values, mask
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Squared, absolute or Huber loss of the encoded label, per row."""
@@ -152,7 +164,7 @@ class RegressionTask:
 
     def _to_user(self, encoded: np.ndarray) -> np.ndarray:
         values = encoded.astype("float64") * self.scale + self.center
-        return np.expm1(values) if self.transform == "log1p" else values
+        return np.expm1(values.clip(max=MAX_LOG)) if self.transform == "log1p" else values
 
     def state(self) -> dict[str, Any]:
         return asdict(self)

@@ -32,17 +32,19 @@ def run(argv: list[str]) -> int:
 
     find_model(arguments.run)
     from mtl_cli.inference.trained import TrainedModel
-    from mtl_cli.reports.console import print_metrics, stderr_console
+    from mtl_cli.reports.console import UNSEEN, print_metrics, stderr_console
     from mtl_cli.runs.directory import to_json
 
     model = TrainedModel.load(arguments.run)
+    console = stderr_console()
     if arguments.data is None:
-        table, where = model.test_table(notice)
-        title = f"the test rows of {where}"
+        report, where = model.evaluate_test(notice)
+        print_metrics(console, report, model.tasks, f"the test rows of {where}")
+        if "unseen" in report:
+            print_metrics(console, report["unseen"], model.tasks, UNSEEN)
     else:
-        table, where = model.read(arguments.data, notice), "stdin" if arguments.data == "-" else arguments.data
-        title = where
-    report = model.evaluate(table, where)
-    print_metrics(stderr_console(), report, model.tasks, title)
+        where = "stdin" if arguments.data == "-" else arguments.data
+        report = model.evaluate(model.read(arguments.data, notice), where, notice)
+        print_metrics(console, report, model.tasks, where)
     print(to_json({"data": where, **report}))
     return 0

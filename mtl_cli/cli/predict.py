@@ -57,9 +57,16 @@ def run(argv: list[str]) -> int:
 
     model = TrainedModel.load(arguments.run)
     where = "stdin" if arguments.data == "-" else arguments.data
-    predicted = model.predict(model.read(arguments.data, notice), where)
+    predicted = model.predict(model.read(arguments.data, notice), where, notice)
     if arguments.output:
-        atomic(Path(arguments.output).expanduser(), lambda file: _write(predicted, file, form))
+        output = Path(arguments.output).expanduser()
+        try:
+            if output.exists() and not output.is_file():  # such as /dev/stdout, which no file may replace
+                _write(predicted, output, form)
+            else:
+                atomic(output, lambda file: _write(predicted, file, form))
+        except OSError as error:
+            raise UserError(arguments.output, f"cannot be written: {error.strerror}") from error
     elif form == "parquet":
         sys.stdout.buffer.write(predicted.to_parquet(index=False))
     else:
@@ -75,7 +82,7 @@ def _format_of(output: str | None) -> str:
             return form
     suffix = Path(output).suffix
     known = [suffix for suffixes in FORMATS.values() for suffix in suffixes]
-    raise UserError(output, f"no format is known by '{suffix}'", did_you_mean(suffix, known) + " Or give --format")  # type: ignore[operator]
+    raise UserError(output, f"no format is known by '{suffix}'", f"{did_you_mean(suffix, known)}, or give --format")
 
 
 def _write(table: pd.DataFrame, file: Path, form: str) -> None:

@@ -98,7 +98,7 @@ def _run_hydra(arguments: Arguments) -> None:
         argv.append(f"hydra.sweep.dir={quote(str(sweep))}")
     if arguments.config_file is not None:
         with tempfile.TemporaryDirectory() as folder:
-            as_primary(arguments.config_file, Path(folder))
+            as_primary(arguments.config_file, Path(folder), arguments.groups)
             _call_hydra(["mtl train", "--config-dir", folder, "--config-name", PRIMARY, *argv[1:]])
     else:
         _call_hydra(argv)
@@ -155,8 +155,7 @@ def _train(composed: DictConfig, multirun: bool) -> None:
         if config.run_dir is not None:
             return directory.claim(config.run_dir)
         if multirun:
-            folder = Path(HydraConfig.get().runtime.output_dir)
-            return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+            return _near(Path(HydraConfig.get().runtime.output_dir))
         return directory.fresh(f"{stem}_{balancer}")
 
     console = stderr_console()
@@ -175,6 +174,11 @@ def _train(composed: DictConfig, multirun: bool) -> None:
         "metrics": splits["test"]["tasks"] if "test" in splits else {},
     }
     print(directory.to_json(line), flush=True)
+
+
+def _near(folder: Path) -> Path:
+    """Return a path from here, if it lies below."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def _rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
@@ -199,5 +203,10 @@ def _report_failure(error: Exception) -> None:
     if output.is_dir() and not any(output.iterdir()):
         output.rmdir()
     if not isinstance(error, BrokenPipeError):
-        line = {"run_dir": None, "status": "failed", "error": problems, "overrides": overrides}
+        line = {
+            "run_dir": str(_near(output)) if output.is_dir() else None,
+            "status": "failed",
+            "error": problems,
+            "overrides": overrides,
+        }
         print(directory.to_json(line), flush=True)

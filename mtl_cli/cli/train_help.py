@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
+from mtl_cli.config.registry import components
 
 GROUPS = {
     "dataset": "what to learn from; dataset=FILE.csv and dataset=FILE.parquet for a table of your own",
@@ -30,14 +32,13 @@ stdout gets one JSON line per run: run_dir, status, score, metrics. Everything f
   mtl train RUN/config.yaml seed=1                                             a run again, with another seed
 
 tasks: NAME: KIND, or NAME: {{kind: KIND, target: COLUMN, …}}; tasks={{…}} replaces a data set's own tasks
-  regression   loss: mse|mae|huber, transform: log1p, standardize, mapping
-  binary       at_least: NUMBER, positive: LABEL, mapping, pos_weight: auto
-  multiclass   class_weights: balanced, label_smoothing, mapping
-  multilabel   target: [COLUMN, …] or one column with separator: "|", pos_weight: auto
-  all kinds    target, weight, auxiliary
+{kinds}
 
 groups and their files; each file's keys are set as GROUP.KEY=VALUE:
 {groups}
+
+every key and its default: mtl train dataset=csv --cfg job; with explanations: the files in
+{conf}
 
 other keys: seed=0 device=auto|cpu|cuda|mps plots=true run_dir=FOLDER
 
@@ -54,7 +55,20 @@ flags:
 def train_help() -> str:
     """Return the help text."""
     folders = [conf_dir(), *plugin_conf_dirs()]
-    return TEXT.format(groups="\n".join(_describe(group, text, folders) for group, text in GROUPS.items()))
+    return TEXT.format(
+        kinds=_kinds(),
+        conf=conf_dir(),
+        groups="\n".join(_describe(group, text, folders) for group, text in GROUPS.items()),
+    )
+
+
+def _kinds() -> str:
+    common = ["target", "weight", "auxiliary"]
+    lines = []
+    for kind, cls in components("task").items():
+        keys = [field.name for field in fields(cls) if field.name not in common]
+        lines.append(f"  {kind:<12} {', '.join(keys)}")
+    return "\n".join([*lines, f"  {'all kinds':<12} {', '.join(common)}"])
 
 
 def _describe(group: str, text: str, folders: list[Path]) -> str:

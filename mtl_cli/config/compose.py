@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.overrides import quote
 from mtl_cli.config.paths import conf_dir
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
@@ -24,7 +25,7 @@ PRIMARY = "mtl_primary"
 
 def compose(overrides: list[str], folders: list[Path]) -> dict[str, Any]:
     """Return the composed config as plain values."""
-    extra = [f"file://{folder.resolve()}" for folder in folders if folder != conf_dir()]
+    extra = [quote(f"file://{folder.resolve()}") for folder in folders if folder != conf_dir()]
     if extra:
         overrides = [f"hydra.searchpath=[{','.join(extra)}]", *overrides]
     GlobalHydra.instance().clear()
@@ -45,8 +46,11 @@ def to_plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items() if key != "hydra"}
 
 
-def as_primary(file: Path, folder: Path) -> None:
-    """Copy a complete config into ``folder`` as one that Hydra can start from, with our settings of Hydra itself."""
+def as_primary(file: Path, folder: Path, chosen: set[str]) -> None:
+    """Copy a complete config into ``folder`` as one that Hydra can start from, with our settings of Hydra itself.
+
+    Groups that it lacks, and those in ``chosen`` on the command line, come from the files of ``train.yaml``'s defaults.
+    """
     try:
         content = OmegaConf.to_container(OmegaConf.load(file))
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
@@ -55,10 +59,14 @@ def as_primary(file: Path, folder: Path) -> None:
         raise UserError(str(file), "is no mapping of keys", "give a config such as a run's config.yaml")
     train = OmegaConf.to_container(OmegaConf.load(conf_dir() / "train.yaml"))
     assert isinstance(train, dict)
-    defaults = list(content.get("defaults", []))
-    defaults += [] if "_self_" in defaults else ["_self_"]
-    logging = [entry for entry in train["defaults"] if isinstance(entry, dict) and "hydra/" in str(entry)]
-    primary = {**content, "defaults": defaults + logging, "hydra": content.get("hydra", train["hydra"])}
+    if "dataset" in chosen:  # a data set brings its tasks
+        content.pop("tasks", None)
+    content = {key: value for key, value in content.items() if key not in chosen}
+    usual = [entry for entry in train["defaults"] if not (isinstance(entry, dict) and set(entry) & set(content))]
+    if "defaults" in content:
+        usual = [*content["defaults"], *(entry for entry in usual if "hydra/" in str(entry))]
+    missing = {key: train[key] for key in train if key not in content and key != "defaults"}
+    primary = {**missing, **content, "defaults": usual}
     (folder / f"{PRIMARY}.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(primary)), encoding="utf-8")
 
 

@@ -45,6 +45,8 @@ class Arguments:
     """Whether Hydra only prints something (``--cfg``, ``--info``) and no run starts."""
     config_dirs: list[Path] = field(default_factory=list)
     run_dir: str | None = None
+    groups: set[str] = field(default_factory=set)
+    """The groups of which a file is chosen."""
     config_file: Path | None = None
     """A complete config, such as a run's ``config.yaml``, to take the place of ``train.yaml``."""
 
@@ -85,7 +87,8 @@ def _take_flags(argv: list[str], arguments: Arguments) -> list[str]:
                 folder = Path(value).expanduser()
                 if not folder.is_dir():
                     arguments.problems.append(Problem(name, f"there is no folder {folder}"))
-                arguments.config_dirs.append(folder)
+                else:
+                    arguments.config_dirs.append(folder)
             arguments.inspect |= FLAGS_WITH_VALUE[name] == "--cfg"
             arguments.flags += [FLAGS_WITH_VALUE[name], value]
         elif name in ("-i", "--info"):
@@ -110,21 +113,28 @@ def _read_override(word: str, parser: OverridesParser, arguments: Arguments) -> 
         arguments.config_file = resolve_config(key, arguments)
         return
     if not equals and not key.startswith("~"):
-        arguments.problems.append(Problem(word, "is neither a flag nor key=value", did_you_mean(f"{word}=", _groups())))
+        hint = did_you_mean(f"{word}=", _groups())
+        if kind_of_file(word):
+            hint = f"did you mean dataset={word}?"
+        elif (Path(word) / "config.yaml").is_file():
+            hint = f"did you mean {Path(word) / 'config.yaml'}?"
+        arguments.problems.append(Problem(word, "is neither a flag nor key=value", hint))
         return
     if bare == "run_dir" and arguments.multirun:
         arguments.run_dir = value
         return
     if bare == "dataset" and equals:
+        arguments.groups.add("dataset")
         for override in _dataset_overrides(value, arguments):
             _add(override, parser, arguments)
         return
-    if bare == "tasks" and not key.startswith(("+", "~")) and value.lstrip().startswith("{"):
+    if bare == "tasks" and not key.startswith(("+", "~")):
         arguments.overrides.append("++tasks=null")  # a mapping would be merged into what is there
     if equals and (arguments_of_group := _is_group(bare, arguments)):
         _check_option(arguments_of_group, value, arguments)
         if any(problem.where == bare for problem in arguments.problems):
             return
+        arguments.groups.add(arguments_of_group)
     elif equals and bare.split(".")[0] != "hydra" and "/" not in bare:
         word = f"++{bare}={value}"
     _add(word, parser, arguments)

@@ -89,6 +89,9 @@ def parse(raw: Mapping[str, Any], check: bool = True) -> Config:
         With every problem found, not only the first.
     """
     raw = normalise(raw)
+    if isinstance(raw.get("tasks"), str):
+        hint = "quote it, with a space after each colon: tasks='{price: {kind: regression, target: \"a b\"}}'"
+        raise UserError("tasks", f"cannot be read: {raw['tasks']}", hint)
     converter = Converter()
     config = Config(**{f.name: None for f in fields(Config)} | converter.fields(Config, raw, ""))
     problems = converter.problems + (list(_check(config)) if check else [])
@@ -120,7 +123,13 @@ def _check(config: Config) -> Iterator[Problem]:
         yield Problem("tasks", "no task is given", "for example tasks='{price: regression, sold: binary}'")
     for name in names:
         if not name.strip() or "." in name or name == "total":
-            yield Problem(f"tasks.{name}", "cannot be a task's name", "name it otherwise and give target=…")
+            why = (
+                "names the sum of all losses" if name == "total" else "cannot stand in a key such as tasks.NAME.weight"
+            )
+            yield Problem(f"tasks.{name}", f"'{name}' {why}", f"choose another name, with target: '{name}'")
+        task = config.tasks[name]
+        if isinstance(getattr(task, "target", None), list) and not getattr(task, "several_columns", False):
+            yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 Kind = Literal["numeric", "boolean", "date", "categorical"]
 OTHER = "other"
 """The shared level of rare and of unknown values."""
+ISO = "ISO8601"
+DATE_FORMATS = [f"%{a}{s}%{b}{s}%Y" for s in "./-" for a, b in ("dm", "md")]
 DATE_PARTS = ("days", "year_sin", "year_cos", "week_sin", "week_cos")
 _BOOLEANS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
-_A = {"numeric": "a number", "boolean": "true or false", "date": "a date"}
+_A = {"numeric": "a number", "boolean": "true or false"}
+_DECIMAL_COMMA = r"-?\d{1,3}(\.\d{3})*,\d+|-?\d+,\d+|-?\d+"
 
 
 @dataclass
@@ -36,6 +39,8 @@ class Column:
         Whether a further input says that the value is missing.
     impute : bool
         Whether a missing number may be filled in.
+    date_format : str
+        As ``pandas.to_datetime`` takes it.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Column:
     has_other: bool = False
     has_missing: bool = False
     impute: bool = True
+    date_format: str = ISO
 
     @property
     def names(self) -> list[str]:
@@ -69,9 +75,15 @@ class Column:
                 _, row = first(values, missing)
                 hint = "dataset.features.impute=median fills it in"
                 raise UserError(where, f"the column '{self.name}' has no value in row {row}", hint)
-            found = numbers(values, self.kind, where)
+            found = numbers(values, self, where)
             block = (np.where(np.isnan(found), self.fill, found) - self.center) / self.scale
         return np.column_stack([block, missing]) if self.has_missing else block
+
+    def unknown_levels(self, values: pd.Series) -> list[str]:
+        """Return the levels that this column was not fitted to; none if it has a level for the others."""
+        if self.kind != "categorical":
+            return []
+        return sorted(set(values.dropna().map(text_of)) - set(self.levels)) if not self.has_other else []
 
     def _one_hot(self, values: pd.Series, missing: np.ndarray) -> np.ndarray:
         width = len(self.levels) + self.has_other
@@ -84,8 +96,8 @@ class Column:
         return block
 
 
-def kind_of(values: pd.Series) -> Kind:
-    """Tell a column's kind by what it holds."""
+def kind_of(values: pd.Series, where: str) -> Kind:
+    """Tell a column's kind by what it holds. Raises UserError for numbers with decimal commas."""
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(values.dtype):
@@ -101,8 +113,10 @@ def kind_of(values: pd.Series) -> Kind:
     present = values.dropna().astype(str)
     if present.str.fullmatch(r"(?i)true|false").all():
         return "boolean"
-    if present.str.match(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$").all():
+    if present.str.match(r"(\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?|\d{1,2}([./-])\d{1,2}\3\d{4})$").all():
         return "date"
+    if present.str.fullmatch(_DECIMAL_COMMA).all():
+        raise UserError(where, f"the column '{values.name}' holds decimal commas", "dataset.decimal=',' reads them")
     return "categorical"
 
 
@@ -134,7 +148,7 @@ def fit_numbers(column: Column, found: np.ndarray, scale: str, impute: str) -> N
     column.center, column.scale = center.tolist(), np.where(constant, 1.0, spread).tolist()
 
 
-def numbers(values: pd.Series, kind: Kind, where: str) -> np.ndarray:
+def numbers(values: pd.Series, column: Column, where: str, hint: str | None = None) -> np.ndarray:
     """Return a column's numbers as float64 of shape (n, width), NaN where missing.
 
     Raises
@@ -144,46 +158,62 @@ def numbers(values: pd.Series, kind: Kind, where: str) -> np.ndarray:
     """
     import pandas as pd
 
-    if kind == "date":
-        return _date_numbers(values, where)
+    if column.kind == "date":
+        return _date_numbers(values, column.date_format, where)
     if pd.api.types.is_numeric_dtype(values.dtype):
         result = values.to_numpy("float64", na_value=np.nan)
     else:
         text = values.map(lambda value: str(value).strip().lower(), na_action="ignore")
-        result = (text.map(_BOOLEANS) if kind == "boolean" else pd.to_numeric(text, errors="coerce")).to_numpy(
-            "float64"
-        )
-    _refuse(np.isnan(result) & values.notna().to_numpy(), values, where, kind, f"is not {_A[kind]}")
-    _refuse(np.isinf(result), values, where, kind, "is not finite")
+        boolean = column.kind == "boolean"
+        result = (text.map(_BOOLEANS) if boolean else pd.to_numeric(text, errors="coerce")).to_numpy("float64")
+    _refuse(np.isnan(result) & values.notna().to_numpy(), values, where, f"is not {_A[column.kind]}", hint)
+    _refuse(np.isinf(result), values, where, "is not finite")
     return result[:, None]
 
 
-def _date_numbers(values: pd.Series, where: str) -> np.ndarray:
+def _date_numbers(values: pd.Series, form: str, where: str) -> np.ndarray:
     """Return days since 1970, and the place in the year and in the week as points on a circle."""
     import pandas as pd
 
-    if pd.api.types.is_numeric_dtype(values.dtype) and values.notna().any():
-        raise UserError(where, f"the column '{values.name}' holds numbers, not dates", "leave it out of features.date")
-    dates = to_dates(values)
-    _refuse((dates.isna() & values.notna()).to_numpy(), values, where, "date", "is not a date")
+    dates = pd.to_datetime(values, errors="coerce", utc=True, format=form)
+    _refuse((dates.isna() & values.notna()).to_numpy(), values, where, f"is not a date of the form {form}")
     days = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64", na_value=np.nan)
     year = 2 * np.pi * dates.dt.day_of_year.to_numpy("float64", na_value=np.nan) / 365.25
     week = 2 * np.pi * dates.dt.day_of_week.to_numpy("float64", na_value=np.nan) / 7
     return np.column_stack([days, np.sin(year), np.cos(year), np.sin(week), np.cos(week)])
 
 
-def to_dates(values: pd.Series) -> pd.Series:
-    """Return dates in UTC, NaT for what is none; ISO 8601 in all its lengths, or any one other format."""
+def date_format(values: pd.Series, where: str) -> str:
+    """Return the form of a column's dates: ISO 8601, or day and month before the year.
+
+    Raises
+    ------
+    UserError
+        If they are numbers, no dates, or might be day first as well as month first.
+    """
     import pandas as pd
 
-    dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-    return pd.to_datetime(values, errors="coerce", utc=True) if (dates.isna() & values.notna()).any() else dates
+    if pd.api.types.is_numeric_dtype(values.dtype) and values.notna().any():
+        raise UserError(where, f"the column '{values.name}' holds numbers, not dates", "leave it out of features.date")
+    present = values.dropna()
+    if pd.api.types.is_datetime64_any_dtype(values.dtype) or not present.map(lambda v: isinstance(v, str)).all():
+        return ISO
+    text = present.str.strip()
+    fitting = [
+        form
+        for form in (ISO, *DATE_FORMATS)
+        if pd.to_datetime(text, errors="coerce", utc=True, format=form).notna().all()
+    ]
+    if len(fitting) > 1 and len(present):
+        what = f"the dates of column '{values.name}', such as '{text.iloc[0]}', may be day first or month first"
+        raise UserError(where, what, "write them as 2020-12-31")
+    if not fitting:
+        parsed = pd.to_datetime(text, errors="coerce", utc=True, format=ISO)
+        _refuse(parsed.isna().to_numpy(), text, where, "is not a date such as 2020-12-31 or 31.12.2020")
+    return fitting[0]
 
 
-def _refuse(wrong: np.ndarray, values: pd.Series, where: str, kind: Kind, what: str) -> None:
+def _refuse(wrong: np.ndarray, values: pd.Series, where: str, what: str, hint: str | None = None) -> None:
     if wrong.any():
         value, row = first(values, wrong)
-        hint = None
-        if kind == "numeric" and what.startswith("is not a"):
-            hint = f"dataset.features.categorical=[{values.name}] takes it as text"
         raise UserError(where, f"'{value}' in row {row} of column '{values.name}' {what}", hint)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.columns import Column, Kind, fit_levels, fit_numbers, kind_of, numbers
+from mtl_cli.data.columns import Column, Kind, date_format, fit_levels, fit_numbers, kind_of, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +79,16 @@ class FeatureEncoder:
             start += block.shape[1]
         return inputs
 
+    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
+        """Tell in what a table differs from the training rows: columns without values, levels not seen."""
+        for column in self.columns:
+            values = table[column.name]
+            if values.isna().all():
+                notice(f"{where}: the column '{column.name}' has no value; it is filled in as in training")
+            elif unknown := column.unknown_levels(values):
+                shown = ", ".join(f"'{level}'" for level in unknown[:3]) + (", …" if len(unknown) > 3 else "")
+                notice(f"{where}: the column '{column.name}' has levels that training did not have: {shown}")
+
     def state(self) -> list[dict[str, Any]]:
         """Return plain values for the model file."""
         return [asdict(column) for column in self.columns]
@@ -89,15 +99,15 @@ class FeatureEncoder:
         return cls([Column(**column) for column in state])
 
 
-def feature_names(config: FeatureConfig, table: pd.DataFrame, taken: list[str]) -> list[str]:
-    """Return the columns that are features; ``taken`` are targets, id and split columns.
+def feature_names(config: FeatureConfig, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:
+    """Return the columns that are features: no ``targets``, and no ``others`` (id and split columns) unless by name.
 
     Raises
     ------
     UserError
         If a name or pattern fits no column, or no column is left.
     """
-    problems = []
+    taken, problems = [*targets, *others], []
     for key in ("include", "exclude", "numeric", "categorical", "date"):
         for pattern in getattr(config, key) or []:
             if not _matching(pattern, table.columns):
@@ -109,7 +119,10 @@ def feature_names(config: FeatureConfig, table: pd.DataFrame, taken: list[str]) 
         names = [name for name in table.columns if name not in taken]
     else:
         wanted = {name for pattern in config.include for name in _matching(pattern, table.columns)}
-        names = [name for name in table.columns if name in wanted]
+        given = set(config.include) - set(targets)
+        if leaked := [name for name in config.include if name in targets]:
+            raise UserError("dataset.features.include", f"'{leaked[0]}' is a target and cannot be a feature too")
+        names = [name for name in table.columns if name in wanted and (name not in taken or name in given)]
     dropped = {name for pattern in config.exclude for name in _matching(pattern, table.columns)}
     names = [name for name in names if name not in dropped]
     if not names:
@@ -128,13 +141,15 @@ def fit_features(
     notice: Callable[[str], None] = lambda line: None,
 ) -> FeatureEncoder:
     """Fit an encoder to the rows ``train`` of ``table``, of which it takes the columns ``names``."""
+    from pandas.api.types import is_integer_dtype
+
     columns = []
     for name in names:
         values = table[name]
         if values.iloc[train].isna().all():
             notice(f"{where}: the column '{name}' is empty in the training rows and is left out")
             continue
-        column = Column(name, _declared(config, name) or kind_of(values), impute=config.impute != "none")
+        column = Column(name, _declared(config, name) or kind_of(values, where), impute=config.impute != "none")
         column.has_missing = bool(values.iloc[train].isna().any())
         if column.kind == "categorical":
             levels = fit_levels(column, values.iloc[train], config.min_count)
@@ -144,11 +159,22 @@ def fit_features(
                     f" the rows give dataset.id={name}, if it is of no use dataset.features.exclude=[{name}]"
                 )
         else:
-            fit_numbers(column, numbers(values, column.kind, where)[train], config.scale, config.impute)
+            if column.kind == "date":
+                column.date_format = date_format(values, where)
+            found = numbers(values, column, where, hint=f"dataset.features.categorical=[{name}] takes it as text")
+            fit_numbers(column, found[train], config.scale, config.impute)
+            if is_integer_dtype(values.dtype) and len(values) > 20 and values.is_unique and _steps_by_one(values):
+                notice(
+                    f"{where}: the column '{name}' counts the rows; dataset.id={name} makes it their name, no feature"
+                )
         columns.append(column)
     if not columns:
         raise UserError(where, "no column holds anything to learn from")
     return FeatureEncoder(columns)
+
+
+def _steps_by_one(values: pd.Series) -> bool:
+    return bool(values.max() - values.min() == len(values) - 1)
 
 
 def _declared(config: FeatureConfig, name: str) -> Kind | None:

@@ -55,7 +55,9 @@ class Prepared:
         The id of every row and its part.
     id_column : str, optional
     text_columns : list of str
-        Columns that a text file's reader keeps as they are written: class labels and ids.
+        Columns that a text file's reader keeps as they are written: class labels, ids and categories.
+    fingerprint : str
+        Of the table, to tell whether it is still the same.
     """
 
     tasks: dict[str, Task]
@@ -64,6 +66,7 @@ class Prepared:
     splits: pd.DataFrame
     id_column: str | None
     text_columns: list[str]
+    fingerprint: str
 
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""
@@ -73,6 +76,7 @@ class Prepared:
             "features": self.encoder.state(),
             "id_column": self.id_column,
             "text_columns": self.text_columns,
+            "fingerprint": self.fingerprint,
         }
 
 

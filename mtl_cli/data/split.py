@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.data.columns import to_dates
+from mtl_cli.data.columns import date_format
 from mtl_cli.data.strata import strata_of, units_of
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.
 
     values = table[column]
     if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = to_dates(values)
+        values = pd.to_datetime(values, errors="coerce", utc=True, format=date_format(values, "dataset.split.time"))
     wrong = values.isna().to_numpy()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

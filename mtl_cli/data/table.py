@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,12 @@ class TableDataset:
         except UserError as error:
             yield from error.problems
         yield from unknown_tasks(self.split.stratify, list(config.tasks or {}), "dataset.split.stratify")
+        for key in ("test", "val"):
+            size = getattr(self.split, key)
+            if size > 1 and size != int(size):
+                yield Problem(
+                    f"dataset.split.{key}", f"{size} is neither a fraction of the rows nor a count", "give 0.2, or 200"
+                )
         chosen = [key for key in ("column", "time") if getattr(self.split, key) is not None]
         others = [key for key in ("group", "stratify") if getattr(self.split, key)]
         if len(chosen) == 2 or (chosen and others):
@@ -75,19 +82,20 @@ class TableDataset:
         """
         import numpy as np
         import pandas as pd
+        from pandas.api.types import is_numeric_dtype
 
         from mtl_cli.data.prepared import Prepared
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
         as_text += [self.id] if self.id else []
         table = self.read(as_text, notice)
+        if len(table.columns) == 1:
+            raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
         self._check_columns(table, tasks)
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
-        taken = [*targets, *self.split.columns(), *([self.id] if self.id else [])]
-        names = feature_names(self.features, table, taken)
-        leaked = next((column for column in targets if column in names), None)
-        if leaked is not None:
-            raise UserError("dataset.features.include", f"'{leaked}' is a target and cannot be a feature too")
+        others = [*self.split.columns(), *([self.id] if self.id else [])]
+        names = feature_names(self.features, table, targets, others)
+        _refuse_lists(table, names, self.path)
         every = np.arange(len(table))
         split = split_rows(
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
@@ -102,8 +110,13 @@ class TableDataset:
                 block = table.iloc[rows]
                 repeats = split.repeats.get(part, np.zeros(len(rows), bool))
                 parts[part] = encode_part(block, encoder, fitted, ids.iloc[rows], repeats, self.path)
+        for name, task in fitted.items():
+            if unseen := getattr(task, "unseen", []):
+                shown = ", ".join(f"'{label}'" for label in unseen[:5]) + (", …" if len(unseen) > 5 else "")
+                notice(f"tasks.{name}: no training row has the class {shown}")
+        as_text += [c.name for c in encoder.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
         splits = pd.DataFrame({ids.name: ids, "split": split.names(len(table))})
-        return Prepared(fitted, encoder, parts, splits, self.id, as_text)
+        return Prepared(fitted, encoder, parts, splits, self.id, as_text, fingerprint(table))
 
     def _check_columns(self, table: pd.DataFrame, tasks: dict[str, TaskFactory]) -> None:
         problems = []
@@ -135,6 +148,23 @@ def encode_part(
     labels = {name: task.labels(table) for name, task in tasks.items()}
     targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
     return Part(encoder.transform(table, where), targets, ids, pd.DataFrame(labels, index=table.index), repeats)
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """Return a number that changes with any value or the order of a table."""
+    import pandas as pd
+
+    hashes = pd.util.hash_pandas_object(table.astype(str), index=False).to_numpy()
+    return hashlib.sha256(hashes.tobytes()).hexdigest()
+
+
+def _refuse_lists(table: pd.DataFrame, names: list[str], where: str) -> None:
+    for name in names:
+        if table[name].dtype == object:
+            held = next((v for v in table[name] if isinstance(v, list | dict | set) or hasattr(v, "__array__")), None)
+            if held is not None:
+                hint = f"dataset.features.exclude=[{name}] leaves it out"
+                raise UserError(where, f"the column '{name}' holds lists, not single values", hint)
 
 
 def row_ids(table: pd.DataFrame, column: str | None) -> pd.Series:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ",;\t|"
+MISSING = ["NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "#N/A", "<NA>"]
+"""How other programs write an empty cell."""
 _MAGIC = {
     b"PAR1": "a parquet file",
     b"PK\x03\x04": "a zip file (xlsx?)",
@@ -32,6 +34,7 @@ def read_text_table(
     encoding: str | None = None,
     decimal: str = ".",
     text_columns: list[str] | None = None,
+    missing: list[str] | None = None,
     notice: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Read delimited text with a header.
@@ -48,6 +51,8 @@ def read_text_table(
         The decimal mark of numbers.
     text_columns : list of str, optional
         Columns to keep as they are written.
+    missing : list of str, optional
+        What an empty cell may be written as, beside nothing at all; ``MISSING`` by default.
     notice : callable
         Takes a line that the user should see.
 
@@ -61,20 +66,22 @@ def read_text_table(
     text = decode(data, where, encoding, notice)
     if not text.strip():
         raise UserError(where, "the file is empty")
-    separator = separator or detect_separator(text)
-    header = next(csv.reader(io.StringIO(text), delimiter=separator))
+    text = text.lstrip("\r\n")
+    separator = _one_character(separator) if separator else detect_separator(text)
+    header = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True))]
     _check_header(header, separator, text, where)
     wanted = dict.fromkeys((c for c in text_columns or [] if c in header), str)
+    words = MISSING if missing is None else missing
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
-                io.StringIO(text), sep=separator, decimal=decimal, dtype=wanted, index_col=False, skipinitialspace=True,
-                low_memory=False,
+                io.StringIO(text), sep=separator, decimal=decimal, names=header, header=0, dtype=wanted,
+                index_col=False, skipinitialspace=True, low_memory=False, keep_default_na=False,
+                na_values=["", *words],
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         raise UserError(where, _ragged(text, separator, len(header)) or str(error)) from error
-    table.columns = pd.Index([name.strip() for name in header])
     if table.empty:
         raise UserError(where, "there is a header and no row")
     return table
@@ -126,18 +133,25 @@ def detect_separator(text: str) -> str:
     lines = [line for line in io.StringIO(text[:200_000]) if line.strip()][:50]
     best, fields = ",", 1
     for separator in SEPARATORS:
-        counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+        try:
+            counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+        except csv.Error:
+            continue
         if counts and counts[0] > fields and sum(count == counts[0] for count in counts) >= 0.8 * len(counts):
             best, fields = separator, counts[0]
     return best
 
 
 def _check_header(header: list[str], separator: str, text: str, where: str) -> None:
-    names = [name.strip() for name in header]
-    if len(names) == 1:
-        likely = detect_separator(text)
-        hint = f"is the separator '{likely}'? dataset.separator='{likely}'" if likely != separator else None
-        raise UserError(where, f"has one column only ('{names[0][:40]}') with the separator '{separator}'", hint)
+    likely = detect_separator(text)
+    if len(header) == 1 and likely != separator and likely in text.split("\n", 1)[0]:
+        what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
+        raise UserError(where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
+    check_names(header, where)
+
+
+def check_names(names: list[str], where: str) -> None:
+    """Raise UserError for a column without a name, or a name that two columns have."""
     if "" in names:
         raise UserError(where, f"column {names.index('') + 1} has no name", "name it in the header, or leave it out")
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -145,9 +159,19 @@ def _check_header(header: list[str], separator: str, text: str, where: str) -> N
         raise UserError(where, f"two columns are called '{twice}'", "rename one in the header")
 
 
+def _one_character(separator: str) -> str:
+    character = {"\\t": "\t", "tab": "\t"}.get(separator, separator)
+    if len(character) != 1:
+        raise UserError("dataset.separator", f"must be one character, not '{separator}'", "or null, to have it found")
+    return character
+
+
 def _ragged(text: str, separator: str, width: int) -> str | None:
     rows = csv.reader(io.StringIO(text), delimiter=separator)
-    for row in rows:
-        if len(row) > width:
-            return f"line {rows.line_num} has {len(row)} fields, the header has {width}"
+    try:
+        for row in rows:
+            if len(row) > width:
+                return f"line {rows.line_num} has {len(row)} fields, the header has {width}"
+    except csv.Error as error:
+        return f"line {rows.line_num} cannot be read: {error}; is a quote not closed?"
     return None

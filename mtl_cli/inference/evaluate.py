@@ -49,7 +49,7 @@ def outputs(model: Network, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 class Validation:
-    """Scores a model on one part during training, with one wait for the device.
+    """Scores a model on one part during training, with one wait for the device. Some row must have a label.
 
     Parameters
     ----------

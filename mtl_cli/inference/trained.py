@@ -17,7 +17,7 @@ from mtl_cli.config.schema import Config, parse
 from mtl_cli.data.features import FeatureEncoder
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.prepared import Part
-from mtl_cli.data.table import encode_part, row_ids
+from mtl_cli.data.table import encode_part, fingerprint, row_ids
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network
 from mtl_cli.runs.directory import SPLITS
@@ -38,6 +38,7 @@ class TrainedModel:
     tasks: dict[str, Task]
     id_column: str | None
     text_columns: list[str]
+    fingerprint: str
 
     @classmethod
     def load(cls, path: str) -> TrainedModel:
@@ -57,9 +58,8 @@ class TrainedModel:
             network.load_state_dict(content["weights"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
-        return cls(
-            find_model(path).parent, config, network.eval(), encoder, tasks, data["id_column"], data["text_columns"]
-        )
+        kept = {key: data[key] for key in ("id_column", "text_columns", "fingerprint")}
+        return cls(find_model(path).parent, config, network.eval(), encoder, tasks, **kept)
 
     def read(self, path: str, notice: Notice) -> pd.DataFrame:
         """Read a table of the kind that its name tells; text from standard input."""
@@ -71,43 +71,64 @@ class TrainedModel:
         if kind is None:
             suffixes = " ".join(s for source in kinds.values() for s in getattr(source, "suffixes", ()))
             raise UserError(path, "is no table by its name", f"it must end in one of {suffixes}")
-        trained = self.config.dataset
-        source = replace(trained, path=path) if isinstance(trained, kinds[kind]) else kinds[kind](path=path)
+        trained: Any = self.config.dataset
+        made: Any = kinds[kind]
+        source = replace(trained, path=path) if isinstance(trained, made) else made(path=path)
         table: pd.DataFrame = source.read(self.text_columns, notice)
         return table
 
-    def predict(self, table: pd.DataFrame, where: str) -> pd.DataFrame:
+    def predict(self, table: pd.DataFrame, where: str, notice: Notice) -> pd.DataFrame:
         """Return the row ids and each task's predictions, in the table's order; labels are not needed."""
         id_column = self.id_column if self.id_column in table.columns else None
-        found = self.outputs(self.encoder.transform(table, where))
+        inputs = self.encoder.transform(table, where)
+        self.encoder.compare(table, where, notice)
+        found = self.outputs(inputs)
         return pd.concat([row_ids(table, id_column).to_frame(), predictions(found, self.tasks, table.index)], axis=1)
 
     def outputs(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return each task's raw outputs."""
         return {name: output.numpy() for name, output in outputs(self.network, torch.from_numpy(inputs)).items()}
 
-    def evaluate(self, table: pd.DataFrame, where: str) -> dict[str, Any]:
-        """Return the metrics on a table with labels."""
-        part = self._part(table, where)
-        return evaluate(self.outputs(part.inputs), part, self.tasks)
+    def evaluate(self, table: pd.DataFrame, where: str, notice: Notice) -> dict[str, Any]:
+        """Return the metrics on a table with labels, of the tasks whose columns it has."""
+        there = {name: task for name, task in self.tasks.items() if set(task.columns) <= set(table.columns)}
+        if not there:
+            columns = ", ".join(f"'{column}'" for task in self.tasks.values() for column in task.columns)
+            raise UserError(where, f"has no label column; the tasks' are {columns}", "mtl predict needs none")
+        for name in self.tasks.keys() - there.keys():
+            notice(f"{where} has no labels of task {name}")
+        return self._evaluate(table, where, there)
 
-    def test_table(self, notice: Notice) -> tuple[pd.DataFrame, str]:
-        """Return the test rows of the table that the run trained on, and the table's name."""
-        source = self.config.dataset
-        table: pd.DataFrame = source.read(self.text_columns, notice)
+    def evaluate_test(self, notice: Notice) -> tuple[dict[str, Any], str]:
+        """Return the metrics on the run's own test rows, read again, and the name of their table.
+
+        Raises
+        ------
+        UserError
+            If the table is not to be read again, or is not the one it was.
+        """
+        source: Any = self.config.dataset
         splits = self.path / SPLITS
-        if not splits.is_file():
-            raise UserError(str(splits), "there is no such file", "give a table to evaluate on")
-        names = pd.read_csv(splits)["split"].to_numpy()
-        if len(names) != len(table):
-            what = f"has {len(table)} rows, and had {len(names)} when the run was made"
-            raise UserError(source.path, what, "give a table to evaluate on")
-        return table[names == "test"], source.path
+        if source.path == STDIN or not splits.is_file():
+            raise UserError(str(self.path), "its test rows cannot be read again", "give a table to evaluate on")
+        table: pd.DataFrame = source.read(self.text_columns, notice)
+        if fingerprint(table) != self.fingerprint:
+            raise UserError(source.path, "is not as it was when the run was made", "give a table to evaluate on")
+        part = pd.read_csv(splits)["split"].to_numpy()
+        names = [column.name for column in self.encoder.columns]
+        repeat = table.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+        test = part == "test"
+        seen = np.isin(repeat, repeat[(part == "train") | (part == "val")])
+        report = self._evaluate(table[test], source.path, self.tasks)
+        if (test & seen).any():
+            report["unseen"] = self._evaluate(table[test & ~seen], source.path, self.tasks)
+        return report, source.path
 
-    def _part(self, table: pd.DataFrame, where: str) -> Part:
+    def _evaluate(self, table: pd.DataFrame, where: str, tasks: dict[str, Task]) -> dict[str, Any]:
         id_column = self.id_column if self.id_column in table.columns else None
-        ids = row_ids(table, id_column)
-        return encode_part(table, self.encoder, self.tasks, ids, np.zeros(len(table), bool), where)
+        repeats = np.zeros(len(table), bool)
+        part = encode_part(table, self.encoder, tasks, row_ids(table, id_column), repeats, where)
+        return evaluate(self.outputs(part.inputs), part, tasks)
 
 
 def predictions(found: dict[str, np.ndarray], tasks: dict[str, Task], index: pd.Index) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mtl_cli.inference.trained import predictions_with_labels
@@ -14,6 +15,7 @@ from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
 
 SHOWN = 5
+UNSEEN = "test rows that repeat no row trained on"
 
 
 def stderr_console() -> Console:
@@ -24,9 +26,11 @@ def stderr_console() -> Console:
 
 def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[str, Task], title: str) -> None:
     """Print one part's metrics: a table per kind of task, the best constant prediction below each task."""
-    console.print(f"{title}: {report['rows']} rows, score {_short(report['score'])}", style="bold", markup=False)
+    console.print(f"{title}: {report['rows']} rows, mean skill {_short(report['score'])}", style="bold", markup=False)
     for kind in dict.fromkeys(task.kind for task in tasks.values()):
-        measured = {name: report["tasks"][name] for name, task in tasks.items() if task.kind == kind}
+        measured = {
+            name: report["tasks"][name] for name, task in tasks.items() if task.kind == kind and name in report["tasks"]
+        }
         example: Mapping[str, Any] = next((values for values in measured.values() if "skill" in values), {})
         metrics = [metric for metric in example if metric not in ("rows", "loss", "skill", "constant")]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -34,9 +38,11 @@ def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[st
             table.add_column(column, justify="left" if column == kind else "right")
         for name, values in measured.items():
             if "skill" not in values:
-                table.add_row(name, "0")
+                table.add_row(escape(name), "0")
                 continue
-            table.add_row(name, str(values["rows"]), *(_short(values[metric]) for metric in ("skill", *metrics)))
+            table.add_row(
+                escape(name), str(values["rows"]), *(_short(values[metric]) for metric in ("skill", *metrics))
+            )
             constant = values["constant"]
             table.add_row("  constant", "", "0", *(_short(constant[metric]) for metric in metrics), style="dim")
         console.print(table)
@@ -48,13 +54,13 @@ def print_summary(console: Console, finished: Finished) -> None:
     if finished.part is not None:
         print_metrics(console, splits["test"], finished.tasks, f"test, with the weights of epoch {finished.best.epoch}")
         if "test_unseen" in splits:
-            print_metrics(console, splits["test_unseen"], finished.tasks, "test rows that repeat no row trained on")
+            print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN)
         sample = predictions_with_labels(finished.outputs, finished.tasks, finished.part).head(SHOWN)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in sample.columns:
-            table.add_column(str(column), justify="right")
+            table.add_column(escape(str(column)), justify="right")
         for row in sample.itertuples(index=False):
-            table.add_row(*(_short(value) for value in row))
+            table.add_row(*(escape(_short(value)) for value in row))
         console.print("the first test rows", style="bold")
         console.print(table)
     console.print(f"results are in {finished.run.path}", markup=False, soft_wrap=True)

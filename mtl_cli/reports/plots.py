@@ -65,6 +65,7 @@ def _losses(axes: Axes, history: dict[str, list[float]], tasks: list[str], best:
             axes.plot(history["epoch"], validation, color=f"C{i % 10}", linestyle="--", label=f"{name}, validation")
     if "val_score" in history:
         axes.axvline(best, color="0.6", linewidth=1, linestyle=":", label=f"epoch {best}, whose weights were kept")
+    axes.locator_params(axis="x", integer=True)
     axes.set(xlabel="epoch", ylabel="loss", title="Loss per task")
     _legend(axes, 2 * len(tasks) + 1)
 
@@ -72,30 +73,21 @@ def _losses(axes: Axes, history: dict[str, list[float]], tasks: list[str], best:
 def _weights(axes: Axes, weights: dict[str, list[float]], tasks: list[str]) -> None:
     for i, name in enumerate(tasks):
         axes.plot(weights["epoch"], weights[f"weight_{name}"], color=f"C{i % 10}", label=name)
+    axes.locator_params(axis="x", integer=True)
     axes.set(xlabel="epoch", ylabel="weight", title="Weight per task", ylim=(0, None))
     _legend(axes, len(tasks))
 
 
 def _task_drawings(task: Task, part: Part, output: np.ndarray) -> dict[str, Callable[[Axes], None]]:
-    mask = part.targets[task.name].mask
-    truth = part.labels[task.name][mask].to_numpy()
-    predicted = task.decode(output[mask])[f"predicted_{task.name}"]
-    if task.kind == "regression":
-        return {f"predicted_{task.name}": lambda axes: _scatter(axes, task.name, truth.astype(float), predicted)}
-    drawings: dict[str, Callable[[Axes], None]] = {}
-    if task.kind in ("binary", "multiclass"):
-        drawings[f"confusion_{task.name}"] = lambda axes: _confusion(axes, task, truth, predicted)
-    confidence, hit = _confidence(task, output[mask], part.targets[task.name].values[mask])
-    drawings[f"calibration_{task.name}"] = lambda axes: _calibration(axes, task, confidence, hit)
-    return drawings
-
-
-def _confidence(task: Any, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return stated probabilities and whether what they were stated of happened."""
-    probability = task.probability(output)
-    if task.kind == "multiclass":
-        return probability.max(1), probability.argmax(1) == values
-    return probability.ravel(), values.ravel() > 0.5
+    target, name = part.targets[task.name], task.name
+    output, values = output[target.mask], target.values[target.mask]
+    truth, predicted = part.labels[name][target.mask].to_numpy(), task.decode(output)[f"predicted_{name}"]
+    drawings: dict[str, tuple[str, Callable[[Axes], None]]] = {
+        "scatter": (f"predicted_{name}", lambda axes: _scatter(axes, name, truth.astype(float), predicted)),
+        "confusion": (f"confusion_{name}", lambda axes: _confusion(axes, task, truth, predicted)),
+        "calibration": (f"calibration_{name}", lambda axes: _calibration(axes, name, *task.confidence(output, values))),
+    }
+    return dict(drawings[picture] for picture in task.pictures)
 
 
 def _scatter(axes: Axes, name: str, truth: np.ndarray, predicted: np.ndarray) -> None:
@@ -122,16 +114,15 @@ def _confusion(axes: Axes, task: Any, truth: np.ndarray, predicted: np.ndarray) 
     axes.set(xlabel="predicted", ylabel="true", title=f"{task.name}: test rows by true and predicted class")
 
 
-def _calibration(axes: Axes, task: Task, confidence: np.ndarray, hit: np.ndarray) -> None:
+def _calibration(axes: Axes, name: str, confidence: np.ndarray, hit: np.ndarray) -> None:
     mean, frequency, count = reliability(confidence, hit)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
     axes.plot(mean, frequency, marker="o")
     for x, y, n in zip(mean, frequency, count, strict=True):
         axes.annotate(str(n), (x, y), textcoords="offset points", xytext=(6, -10), fontsize=8, color="0.4")
-    what = "of the predicted class" if task.kind == "multiclass" else "stated"
     axes.set(
-        xlabel=f"probability {what}", ylabel="share that was so", xlim=(0, 1), ylim=(0, 1.02),
-        title=f"{task.name}: calibration on test rows (with row counts)",
+        xlabel="probability stated", ylabel="share that was so", xlim=(0, 1), ylim=(0, 1.02),
+        title=f"{name}: calibration on test rows (with row counts)",
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Column
 
 from mtl_cli.training.loop import Epoch
 
@@ -46,9 +47,11 @@ class TrainingProgress:
         if self.console.is_terminal:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+            described = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
             self._bar = Progress(
-                TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"),
-                TimeRemainingColumn(), console=self.console, transient=True, refresh_per_second=5,
+                TextColumn("epoch"), MofNCompleteColumn(), TimeRemainingColumn(),
+                *([BarColumn(bar_width=20)] if self.console.width >= 110 else []),
+                described, console=self.console, transient=True, refresh_per_second=5,
             )  # fmt: skip
             self._bar_task = self._bar.add_task("", total=epochs)
             self._bar.start()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli import __version__
-from mtl_cli.config.errors import UserError
+from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.runs.directory import MODEL, RunDirectory
 
 FORMAT = 1
@@ -63,9 +63,8 @@ def find_model(path: str) -> Path:
     """Return the model file of a run, given its folder or the file itself; without loading torch."""
     given = Path(path).expanduser()
     if not given.exists():
-        beside = sorted(p.name for p in given.parent.iterdir()) if given.parent.is_dir() else []
-        hint = f"in {given.parent} there are {', '.join(beside[:5])}" if beside else "give the folder of a run"
-        raise UserError(path, "there is no such run", hint)
+        runs = [str(file.parent) for file in sorted(given.parent.glob(f"*/{MODEL}"))] if given.parent.is_dir() else []
+        raise UserError(path, "there is no such run", did_you_mean(path, runs) or "give the folder of a run")
     file = given / MODEL if given.is_dir() else given
     if not file.is_file():
         raise UserError(path, f"holds no {MODEL}", "give the folder of a finished run")

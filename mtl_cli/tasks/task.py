@@ -28,7 +28,7 @@ class TaskConfig:
 
     Parameters
     ----------
-    target : str, optional
+    target : str or list of str, optional
         The column that holds the labels; by default the task's own name.
     weight : float
         Multiplies this task's loss, before any balancer sees it.
@@ -36,9 +36,12 @@ class TaskConfig:
         Train this task, but leave it out of the score.
     """
 
-    target: str | None = None
+    target: str | list[str] | None = None
     weight: NonNegativeFloat = 1.0
     auxiliary: bool = False
+
+    several_columns: ClassVar[bool] = False
+    """Whether ``target`` may be a list."""
 
     @property
     def labels_as_text(self) -> bool:
@@ -47,7 +50,8 @@ class TaskConfig:
 
     def columns(self, name: str) -> list[str]:
         """Return the label columns of the task called ``name``."""
-        return [self.target if self.target is not None else name]
+        target = self.target if self.target is not None else name
+        return target if isinstance(target, list) else [target]
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Task(Protocol):
     primary: ClassVar[str]
     """The metric shown first and kept per epoch."""
     lower_is_better: ClassVar[bool]
+    pictures: ClassVar[tuple[str, ...]]
+    """Which of ``scatter``, ``confusion`` and ``calibration`` show this kind's predictions."""
     name: str
     columns: list[str]
     weight: float
@@ -103,6 +109,9 @@ class Task(Protocol):
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the primary metric as a tensor, cheaply, for the history."""
+
+    def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return stated probabilities and whether what they were stated of is so; for ``calibration``."""
 
     def state(self) -> dict[str, Any]:
         """Return what the config class's ``restore`` needs: plain numbers, strings, lists."""

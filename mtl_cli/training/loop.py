@@ -97,6 +97,7 @@ def fit(
             sums, rows = torch.zeros_like(step.task_weights), torch.zeros_like(step.task_weights)
             total = torch.zeros((), device=sums.device)
             result: StepResult | None = None
+            trained = 0
             for batch in batches:
                 model.zero_grad(set_to_none=True)
                 result = step(batch)
@@ -105,12 +106,13 @@ def fit(
                 optimizer.step()
                 sums += result.losses * result.counts
                 rows += result.counts
-                total += result.total
+                total += result.total * len(batch)
+                trained += len(batch)
                 steps += 1
             assert result is not None
             names = list(step.tasks)
             losses = (sums / rows.clamp(min=1)).tolist()
-            history: Row = {"epoch": epoch, "loss_total": float(total) / len(batches)}
+            history: Row = {"epoch": epoch, "loss_total": float(total) / trained}
             history |= {f"loss_{name}": loss for name, loss in zip(names, losses, strict=True)}
             bad = next((name for name, loss in zip(names, losses, strict=True) if not math.isfinite(loss)), None)
             if bad is not None:

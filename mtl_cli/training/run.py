@@ -112,12 +112,13 @@ def train(
     data = config.dataset.prepare(config.tasks, progress.notice)
     model, batches = _build(config, data, device)
     validation = None
-    if "val" in data.parts:
-        validation = Validation(TensorBatches(data.parts["val"], device).whole, data.tasks)
-    elif config.trainer.early_stopping is not None:
-        progress.notice("there are no validation rows: all epochs are trained, and the last one's weights are kept")
     parameters = sum(p.numel() for p in model.parameters())
     choose_threads(batches.batch_size, parameters)
+    if "val" in data.parts and any(target.mask.any() for target in data.parts["val"].targets.values()):
+        validation = Validation(TensorBatches(data.parts["val"], device).whole, data.tasks)
+    elif config.trainer.early_stopping is not None:
+        what = "validation row has a label" if "val" in data.parts else "row is left for validation"
+        progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
     step = Step(model, data.tasks, config.balancer, device)
     optimizer = config.optimizer.build(model.parameters(), device)
     advance = config.scheduler.build(optimizer, config.trainer.epochs)
@@ -141,7 +142,10 @@ def train(
                 best = fit(model, step, batches, optimizer, advance, config.trainer, validation, on_epoch)
             finally:
                 progress.stop()
-                save_model(run, plain, data.state(), model.state_dict())
+                if all(p.isfinite().all() for p in model.parameters()):
+                    save_model(run, plain, data.state(), model.state_dict())
+        if not (run.path / directory.MODEL).exists():
+            raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
         metrics, found = _measure(model, data, device, best)
         run.write_json(directory.METRICS, metrics)
         test = data.parts.get("test")
@@ -152,6 +156,7 @@ def train(
         return Finished(run, data.tasks, metrics, best, test, found)
     except KeyboardInterrupt:
         status = "interrupted"
+        progress.notice(f"what was reached so far is in {run.path}")
         raise
     except SystemExit:
         status = "terminated"

@@ -147,7 +147,10 @@ def test_a_new_file_may_read_as_other_types(mtl: InProcess) -> None:
         (["predict", "run", "houses.csv", "-o", "no/a.csv"], "mtl predict: error: no/a.csv: its folder does not exist"),
         (["predict", "run", "--fromat", "csv"], "mtl predict: error: unrecognized arguments"),
         (["predict"], "mtl predict: error: the following arguments are required: RUN"),
-        (["evaluate", "run", "short.csv"], "mtl evaluate: error: tasks.price.target: there is no column 'price'"),
+        (
+            ["evaluate", "run", "short.csv"],
+            "mtl evaluate: error: short.csv: has no label column; the tasks' are 'price', 'sold', 'kind'",
+        ),
     ],
 )
 def test_wrong_input_is_one_line(mtl: InProcess, run: str, arguments: list[str], message: str) -> None:
@@ -162,4 +165,4 @@ def test_evaluate_where_the_table_has_changed(mtl: InProcess, run: str) -> None:
     houses(100).to_csv("houses.csv", index=False)
     status, _, err = mtl("evaluate", run)
     assert status == 2
-    assert "has 100 rows, and had 240 when the run was made; give a table to evaluate on" in err
+    assert "is not as it was when the run was made; give a table to evaluate on" in err

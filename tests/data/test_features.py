@@ -118,12 +118,12 @@ def test_a_column_of_names_is_pointed_out() -> None:
 
 def test_columns_by_name_and_pattern() -> None:
     table = houses()
-    names = feature_names(FeatureConfig(include=["ar*", "rooms", "city"], exclude=["city"]), table, ["price"])
+    names = feature_names(FeatureConfig(include=["ar*", "rooms", "city"], exclude=["city"]), table, ["price"], [])
     assert names == ["area", "rooms"]
     with pytest.raises(UserError, match=r"dataset.features.include: no column is 'aera'; did you mean area\?"):
-        feature_names(FeatureConfig(include=["aera"]), table, [])
+        feature_names(FeatureConfig(include=["aera"]), table, [], [])
     with pytest.raises(UserError, match="no column is left"):
-        feature_names(FeatureConfig(exclude=["*"]), table, [])
+        feature_names(FeatureConfig(exclude=["*"]), table, [], [])
 
 
 def test_a_new_table_that_lacks_columns_names_them_all() -> None:

@@ -81,7 +81,7 @@ def test_time_order() -> None:
 
 
 def test_a_row_without_a_time() -> None:
-    with pytest.raises(UserError, match="'soon' in row 2 of column 'day' is no time"):
+    with pytest.raises(UserError, match="'soon' in row 2 of column 'day' is not a date"):
         split(pd.DataFrame({"x": range(3), "day": ["2020-01-01", "soon", "2020-01-02"]}), ["x"], time="day")
 
 

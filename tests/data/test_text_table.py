@@ -70,7 +70,7 @@ def test_text_columns_stay_as_written() -> None:
         (b"", "t.csv: the file is empty"),
         (b"\n \n", "t.csv: the file is empty"),
         (b"a,b\n", "t.csv: there is a header and no row"),
-        (b"a\n1\n", "t.csv: has one column only ('a')"),
+        (b'a,b\n1,"2\n' + b"x," * 100_000, "t.csv: line 3 cannot be read"),
         (b"a,a\n1,2\n", "t.csv: two columns are called 'a'; rename one in the header"),
         (b"a,,c\n1,2,3\n", "t.csv: column 2 has no name"),
         (b",a\n0,1\n", "t.csv: column 1 has no name"),
@@ -93,6 +93,23 @@ def test_what_is_no_table_is_refused_in_one_line(data: bytes, message: str) -> N
 def test_a_wrong_separator_is_named_with_the_likely_one() -> None:
     with pytest.raises(UserError, match=r"has one column only.*dataset.separator=';'"):
         read("a;b\n1;2\n", separator=",")
+
+
+def test_a_tab_may_be_written_as_people_type_it() -> None:
+    assert list(read("a\tb\n1\t2\n", separator="\\t").columns) == ["a", "b"]
+    with pytest.raises(UserError, match="must be one character, not '::'"):
+        read("a,b\n1,2\n", separator="::")
+
+
+def test_leading_blank_lines_and_quotes_after_spaces() -> None:
+    table = read('\n\n"x", "y z"\n1, 2\n')
+    assert list(table.columns) == ["x", "y z"]
+
+
+def test_what_stands_for_an_empty_cell() -> None:
+    text = "a,b\nNA,1\n,2\nNone,3\n"
+    assert read(text, text_columns=["a"])["a"].isna().tolist() == [True, True, False]
+    assert read(text, text_columns=["a"], missing=[])["a"].isna().tolist() == [False, True, False]
 
 
 def test_an_unknown_encoding() -> None:

@@ -129,6 +129,25 @@ def test_a_loss_that_is_not_finite_names_the_task() -> None:
         run(Trainer(epochs=50), optimizer=SGD(lr=1e12))
 
 
+def test_a_loss_that_explodes_later_leaves_the_best_weights() -> None:
+    class Explode:
+        def build(self, optimizer: Any, epochs: int) -> Callable[[Any], None]:
+            self.epoch = 0
+
+            def advance(score: Any) -> None:
+                self.epoch += 1
+                if self.epoch == 4:
+                    optimizer.param_groups[0]["lr"] = 1e30
+
+            return advance
+
+    kept: list[Network] = []
+    with pytest.raises(UserError, match="in epoch"):
+        run(Trainer(epochs=50), scheduler=Explode(), change=kept.append, optimizer=SGD(lr=0.01))
+    part, tasks = data()
+    assert Validation(TensorBatches(part, CPU).whole, tasks)(kept[0])["val_score"] > 0.2
+
+
 def lrs(name: str, train_epochs: int = 20, **keys: Any) -> np.ndarray:
     scheduler = components("scheduler")[name](**keys)
     _, found, _ = run(Trainer(epochs=train_epochs, early_stopping=None), scheduler=scheduler, optimizer=SGD(lr=0.1))

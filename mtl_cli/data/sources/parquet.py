@@ -11,6 +11,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.data.files import read_bytes
 from mtl_cli.data.table import TableDataset
+from mtl_cli.data.text_table import check_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,9 @@ class Parquet(TableDataset):
         except pyarrow.ArrowException as error:
             hint = "is it text? use dataset=csv" if data[:4] != b"PAR1" else None
             raise UserError(self.path, "cannot be read as parquet", hint) from error
+        names = [str(name) for name in table.columns]
+        check_names(names, self.path)
         if table.empty:
             raise UserError(self.path, "the table has no row")
-        table.columns = table.columns.map(str)
+        table.columns = pd.Index(names)
         return table.reset_index(drop=True)

@@ -121,6 +121,7 @@ class BinaryTask:
     """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""
 
     kind: ClassVar[str] = "binary"
+    pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
     lower_is_better: ClassVar[bool] = False
     outputs: ClassVar[int] = 1
@@ -174,11 +175,14 @@ class BinaryTask:
             "macro_f1": float(metrics.f1_score(truth, predicted, average="macro", labels=[0, 1], zero_division=0)),
             "roc_auc": float(metrics.roc_auc_score(truth, probability)) if both else math.nan,
             "log_loss": float(metrics.log_loss(truth, probability, labels=[0, 1])),
-            "ece": expected_calibration_error(probability, truth == 1),
+            "ece": expected_calibration_error(*self.confidence(output, values)),
         }
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return ((output.squeeze(-1) >= 0) == (target > 0.5)).float().mean()
+
+    def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.probability(output), values > 0.5
 
     def state(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -64,6 +64,7 @@ class Multiclass(TaskConfig):
         target = task.encode(labels)
         check_training_labels(target.mask[train], where)
         counts = np.bincount(target.values[train][target.mask[train]], minlength=len(task.classes)).astype("float64")
+        task.unseen = [label for label, count in zip(task.classes, counts, strict=True) if count == 0]
         if (counts > 0).sum() == 1:
             raise UserError(where, f"all labels of the training rows are '{task.classes[int(counts.argmax())]}'")
         if self.class_weights is not None:
@@ -92,10 +93,13 @@ class MulticlassTask:
     mapping: dict[str, Label] | None
     label_smoothing: float
     class_weights: list[float] | None = None
+    unseen: list[Label] = field(default_factory=list)
+    """Classes of which no training row is one."""
     constant: list[float] | None = None
     """Log-probabilities of the best constant prediction, w_c ((1 − ε) f_c + ε / C) normalised."""
 
     kind: ClassVar[str] = "multiclass"
+    pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
     lower_is_better: ClassVar[bool] = False
 
@@ -151,11 +155,15 @@ class MulticlassTask:
             ),
             "roc_auc": _roc_auc(values, probability, present),
             "log_loss": float(metrics.log_loss(values, probability, labels=every)),
-            "ece": expected_calibration_error(probability.max(1), predicted == values),
+            "ece": expected_calibration_error(*self.confidence(output, values)),
         }
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (output.argmax(-1) == target).float().mean()
+
+    def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probability = self.probability(output)
+        return probability.max(1), probability.argmax(1) == values
 
     def state(self) -> dict[str, Any]:
         return asdict(self)

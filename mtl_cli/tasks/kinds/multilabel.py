@@ -39,13 +39,11 @@ class Multilabel(TaskConfig):
         Weight of the positive entries in the loss; ``auto`` is negatives / positives, for each label.
     """
 
-    target: str | list[str] | None = None
     separator: str = "|"
     none: str = "none"
     pos_weight: Literal["auto"] | PositiveFloat | None = None
 
-    def columns(self, name: str) -> list[str]:
-        return self.target if isinstance(self.target, list) else super().columns(name)
+    several_columns: ClassVar[bool] = True
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MultilabelTask:
         """Fit to the rows ``train`` of ``table``.
@@ -100,6 +98,7 @@ class MultilabelTask:
     constant: list[float] | None = None
 
     kind: ClassVar[str] = "multilabel"
+    pictures: ClassVar[tuple[str, ...]] = ("calibration",)
     primary: ClassVar[str] = "micro_f1"
     lower_is_better: ClassVar[bool] = False
 
@@ -188,13 +187,16 @@ class MultilabelTask:
             if mixed.any()
             else math.nan,
             "log_loss": float(metrics.log_loss(truth.ravel(), probability.ravel(), labels=[False, True])),
-            "ece": expected_calibration_error(probability.ravel(), truth.ravel()),
+            "ece": expected_calibration_error(*self.confidence(output, values)),
         }
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         predicted, truth = output >= 0, target > 0.5
         both = (predicted & truth).sum()
         return 2 * both / (predicted.sum() + truth.sum()).clamp(min=1)
+
+    def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.probability(output).ravel(), values.ravel() > 0.5
 
     def state(self) -> dict[str, Any]:
         return asdict(self)

@@ -102,6 +102,7 @@ class RegressionTask:
     constant: float = 0.0
 
     kind: ClassVar[str] = "regression"
+    pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     lower_is_better: ClassVar[bool] = True
     outputs: ClassVar[int] = 1
@@ -165,6 +166,9 @@ class RegressionTask:
     def _to_user(self, encoded: np.ndarray) -> np.ndarray:
         values = encoded.astype("float64") * self.scale + self.center
         return np.expm1(values.clip(max=MAX_LOG)) if self.transform == "log1p" else values
+
+    def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError("a regression states no probabilities")
 
     def state(self) -> dict[str, Any]:
         return asdict(self)

@@ -131,6 +131,56 @@ def test_a_new_file_may_read_as_other_types(mtl: InProcess) -> None:
         assert np.isfinite(predict(new.assign(**{column: None}))).all(), column
 
 
+def test_the_training_file_is_not_needed_and_its_dialect_is_kept(mtl: InProcess) -> None:
+    rows = 60
+    table = pd.DataFrame({"x": np.arange(rows) / 8, "code": ["A1", "07", "08"] * 20, "y": np.arange(rows) / 4})
+    table.to_csv("t.csv", index=False, sep=";", decimal=",")
+    keys = [
+        "dataset=t.csv",
+        "dataset.decimal=,",
+        "tasks={y: regression, high: {kind: binary, target: y, at_least: 7.5}}",
+    ]
+    status, out, err = mtl("train", *keys, "trainer.epochs=20", "optimizer.lr=0.02", "plots=false", "run_dir=run")
+    assert status == 0, err
+    assert json.loads(out)["metrics"]["y"]["rows"] == 12
+    Path("t.csv").rename("moved.csv")
+    status, out, err = mtl("predict", "run", "moved.csv")
+    assert status == 0, err
+    every = pd.read_csv(io.StringIO(out))["predicted_y"]
+    table[table["code"] != "A1"].to_csv("codes.csv", index=False, sep=";", decimal=",")
+    some = pd.read_csv(io.StringIO(mtl("predict", "run", "codes.csv")[1]))["predicted_y"]
+    np.testing.assert_allclose(some, every[table["code"] != "A1"], rtol=1e-5)
+
+
+def test_what_differs_from_training_is_said(mtl: InProcess, run: str) -> None:
+    new = houses(30)[FEATURES]
+    new["city"] = "Atlantis"
+    new["built"] = None
+    new.to_csv("new.csv", index=False)
+    status, _, err = mtl("predict", run, "new.csv")
+    assert status == 0
+    assert "note: new.csv: the column 'built' has no value" in err
+
+
+def test_evaluate_measures_the_tasks_it_has_labels_of(mtl: InProcess, run: str) -> None:
+    houses(30).drop(columns=["price"]).to_csv("new.csv", index=False)
+    status, out, err = mtl("evaluate", run, "new.csv")
+    assert status == 0, err
+    assert list(json.loads(out)["tasks"]) == ["sold", "kind"]
+    assert "new.csv has no labels of task price" in err
+
+
+def test_a_table_of_one_feature(mtl: InProcess) -> None:
+    pd.DataFrame({"x": range(40), "y": range(40)}).to_csv("t.csv", index=False)
+    assert (
+        mtl("train", "dataset=t.csv", "tasks={y: regression}", "trainer.epochs=1", "plots=false", "run_dir=run")[0] == 0
+    )
+    Path("new.csv").write_text("x\n1\n2\n")
+    status, out, err = mtl("predict", "run", "new.csv")
+    assert status == 0, err
+    assert len(out.splitlines()) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

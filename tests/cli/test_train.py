@@ -137,6 +137,23 @@ def test_a_run_is_repeated_to_the_bit_from_its_config(mtl: InProcess) -> None:
     assert Path("a/config.yaml").read_text() == Path("b/config.yaml").read_text()
 
 
+def test_a_run_again_with_another_balancer(mtl: InProcess) -> None:
+    assert mtl("train", "dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=a")[0] == 0
+    status, _, err = mtl("train", "a/config.yaml", "balancer=gradnorm", "balancer.alpha=0.5", "run_dir=b")
+    assert status == 0, err
+    assert Path("b/gradnorm_weights.csv").exists()
+    assert "epochs: 1\n" in Path("b/config.yaml").read_text(), "the rest is the run's"
+
+
+def test_a_config_of_ones_own_needs_only_what_differs(mtl: InProcess, houses_csv: Path) -> None:
+    Path("mine.yaml").write_text(
+        "dataset: {kind: csv, path: houses.csv}\ntasks: {sold: binary}\ntrainer: {epochs: 1}\nplots: false\n"
+    )
+    status, out, err = mtl("train", "mine.yaml", "balancer=gradnorm", "run_dir=r")
+    assert status == 0, err
+    assert json.loads(out)["metrics"]["sold"]["rows"] > 0
+
+
 def test_a_config_finds_its_data_from_another_folder(
     mtl: InProcess, houses_csv: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,6 +96,53 @@ def test_text_in_a_column_declared_numeric() -> None:
 def test_numbers_declared_categorical() -> None:
     encoder = fit(pd.DataFrame({"code": [1, 2] * 6, "x": range(12)}), categorical=["co*"])
     assert encoder.names[:2] == ["code=1", "code=2"]
+
+
+@pytest.mark.parametrize(
+    ("written", "days"),
+    [
+        (["2024-01-01", "2024-01-02 12:00"], 1.5),
+        (["31.12.2023", "01.01.2024"], 1),
+        (["01/31/2024", "02/01/2024"], 1),
+    ],
+)
+def test_forms_of_dates(written: list[str], days: float) -> None:
+    table = pd.DataFrame({"when": written * 5, "x": range(10)})
+    encoder = fit(table, scale="none")
+    found = encoder.transform(table, "t").astype("float64")[:, 0]
+    assert encoder.columns[0].kind == "date"
+    assert found[1] - found[0] == pytest.approx(days, abs=0.01)
+
+
+def test_dates_that_may_be_two_things_are_refused() -> None:
+    with pytest.raises(
+        UserError, match="such as '01/02/2024', may be day first or month first; write them as 2020-12-31"
+    ):
+        fit(pd.DataFrame({"when": ["01/02/2024", "03/04/2024"], "x": [1, 2]}))
+    with pytest.raises(UserError, match="the column 'year' holds numbers, not dates"):
+        fit(pd.DataFrame({"year": [2001, 2002], "x": [1, 2]}), date=["year"])
+
+
+def test_decimal_commas_are_pointed_out() -> None:
+    with pytest.raises(UserError, match="the column 'x' holds decimal commas; dataset.decimal=',' reads them"):
+        fit(pd.DataFrame({"x": ["1,5", "2,25"], "y": [1, 2]}))
+
+
+def test_decimals_of_a_typed_file_are_numbers() -> None:
+    table = pd.DataFrame({"x": [Decimal("1.5"), None, Decimal("2.5")], "y": [1, 2, 3]})
+    assert [column.kind for column in fit(table).columns] == ["numeric", "numeric"]
+
+
+def test_tiny_units_are_scaled_too() -> None:
+    table = pd.DataFrame({"x": np.arange(10) * 1e-14})
+    assert fit(table).transform(table, "t").std() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_column_that_counts_the_rows_is_pointed_out() -> None:
+    notices: list[str] = []
+    table = pd.DataFrame({"n": range(100, 160), "y": np.random.default_rng(0).random(60)})
+    fit_features(FeatureConfig(), table, ["n", "y"], np.arange(60), "t", notices.append)
+    assert "dataset.id=n" in notices[0]
 
 
 def test_a_constant_column_is_harmless() -> None:

@@ -178,6 +178,35 @@ def test_class_labels_stay_the_users_own(written: list[Any], expected: list[Any]
         assert decoded.tolist() == expected[::-1]
 
 
+def test_mapping_keeps_the_types_it_maps_to() -> None:
+    table = pd.DataFrame({"t": ["yes", "no", None, "yes"]})
+    task = components("task")["binary"](mapping={"yes": 1, "no": 0}).fit("t", table, np.arange(4))
+    assert task.classes == [0, 1]
+    assert task.labels(table).tolist()[:2] == [1, 0]
+
+
+@pytest.mark.parametrize("written", [["1.0", "0.0", None, "1.0"], [1.0, 0.0, None, 1.0], ["1", "0", None, "1"]])
+def test_whole_numbers_beside_gaps_are_whole_numbers(written: list[Any]) -> None:
+    table = pd.DataFrame({"t": written, "u": written})
+    assert components("task")["binary"]().fit("t", table, np.arange(4)).classes == [0, 1]
+    mapped = components("task")["regression"](mapping={"1": 10.0, "0": 5.0}).fit("t", table, np.arange(4))
+    assert mapped.labels(table).tolist()[:2] == [10.0, 5.0]
+    several = components("task")["multilabel"](target=["t", "u"]).fit("m", table, np.arange(4))
+    assert several.labels(table).tolist()[:2] == ["t|u", "none"]
+
+
+def test_a_class_of_no_training_row_does_not_flatter_the_skill() -> None:
+    table = pd.DataFrame({"t": ["a", "b", "c"] * 10 + ["rare"]})
+    task = components("task")["multiclass"]().fit("t", table, np.arange(30))
+    assert task.unseen == ["rare"]
+    assert -task.baseline[task.classes.index("rare")] < math.log(40)
+
+
+def test_large_labels_keep_their_differences() -> None:
+    task = components("task")["regression"]().fit("t", pd.DataFrame({"t": 1e9 + np.arange(10)}), np.arange(10))
+    assert task.scale == pytest.approx(np.arange(10).std())
+
+
 def test_multilabel_from_several_columns() -> None:
     table = pd.DataFrame({"a": [1, 0, 1, None], "b": [0, 0, 1, 1]})
     task = components("task")["multilabel"](target=["a", "b"]).fit("t", table, np.arange(4))

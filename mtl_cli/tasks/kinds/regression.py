@@ -11,7 +11,7 @@ import numpy as np
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
-from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers
+from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, typed_classes
 from mtl_cli.tasks.task import Target, TaskConfig
 
 if TYPE_CHECKING:
@@ -113,7 +113,9 @@ class RegressionTask:
 
     def labels(self, table: pd.DataFrame) -> pd.Series:
         where = f"tasks.{self.name}"
-        column = apply_mapping(label_column(table, self.columns[0], self.name), self.mapping, where)
+        column = label_column(table, self.columns[0], self.name)
+        if self.mapping is not None:
+            column = apply_mapping(typed_classes(column), self.mapping, where)
         return numbers(column, where, "for text labels use kind: multiclass, or give a mapping to numbers")
 
     def encode(self, labels: pd.Series) -> Target:

@@ -4,20 +4,25 @@
     leaf_t = z_t, detached                     the cut
     L_t    = loss(head_t(leaf_t), y_t)
     Σ L_t backward                             the heads' gradients, and c_t = ∂L_t/∂z_t, for all tasks in one call
-    w      = what the balancer makes of the losses, or of norms computed from c_t
+    w      = what the balancer makes of the losses, or of what the geometry makes of c_t
     Σ w_t c_t backward through the trunk       the gradient of Σ w_t L_t
 
-A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once.
+A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once. A method
+that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t is put together from what made the Gramian.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from mtl_cli.balancing.balancer import Balancer, Observed
+from mtl_cli.balancing.balancer import Balancer, Observed, State, Weighing
+from mtl_cli.balancing.cut import Cut
+from mtl_cli.balancing.geometry import Geometry, Root, TaskGradients, scatter
+from mtl_cli.balancing.losses import Losses, task_losses
+from mtl_cli.config.errors import UserError
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
 
@@ -31,8 +36,14 @@ class SharedModel(Protocol):
     def last_shared_layer(self) -> torch.nn.Module | None:
         """The last shared layer with a weight."""
 
+    def modules(self) -> Iterator[torch.nn.Module]:
+        """Return all modules, the heads' too."""
+
     def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the representation that each task's head reads."""
+
+    def shared_parameters(self) -> list[torch.nn.Parameter]:
+        """Return the parameters that all tasks share."""
 
     def head_parameters(self, task: str) -> list[torch.nn.Parameter]:
         """Return the parameters that only ``task`` uses."""
@@ -49,17 +60,17 @@ class StepResult(NamedTuple):
         Rows with a label.
     weights : Tensor of shape (T,)
         The balancer's weights, as used.
-    total : Tensor
-        Σ_t w_t · weight_t · L_t, what the trunk was trained on.
     seen : mapping of str to Tensor
         What the balancer went by.
+    gramian : Tensor of shape (T, T), optional
+        Likewise, for a balancer that needs it.
     """
 
     losses: torch.Tensor
     counts: torch.Tensor | int
     weights: torch.Tensor
-    total: torch.Tensor
     seen: Mapping[str, torch.Tensor]
+    gramian: torch.Tensor | None = None
 
 
 class Step:
@@ -71,6 +82,8 @@ class Step:
     tasks : dict of str to Task
     balancer : Balancer
     device : torch.device
+    seed : int
+        Of the balancer's draws.
 
     Attributes
     ----------
@@ -79,85 +92,168 @@ class Step:
     """
 
     def __init__(
-        self, model: SharedModel, tasks: dict[str, Task], balancer: Balancer, device: torch.device
+        self, model: SharedModel, tasks: dict[str, Task], balancer: Balancer, device: torch.device, seed: int = 0
     ) -> None:
         self.model, self.tasks, self.balancer = model, tasks, balancer
-        self.state = balancer.start(list(tasks), device)
+        self.state: State = balancer.start(list(tasks), device)
         self.task_weights = torch.tensor([task.weight for task in tasks.values()], device=device)
-        self.cut = balancer.needs != "losses" or balancer.heads != "weighted"
+        self.steps = 0
+        self.generator = torch.Generator().manual_seed(seed)
+        self.weights = torch.ones_like(self.task_weights)
+        self.directed = False
+        self.at_representation = getattr(balancer, "geometry", "parameters") == "representation"
+        self.geometry: Geometry | None = None
+        if balancer.needs == "norms" or (balancer.needs != "losses" and not self.at_representation):
+            theirs = {id(module) for head in model.heads.values() for module in head.modules()}
+            shared = [module for module in model.modules() if id(module) not in theirs]
+            self.geometry = Geometry(shared, model.shared_parameters())
 
-    def __call__(self, batch: Batch) -> StepResult:
-        """Compute the gradients. Those of the last step must have been cleared."""
-        representations = self.model.representations(batch.inputs)
-        if not self.cut:
-            losses = self._losses(batch, representations)
-            raw, counts, observed = self._observe(batch, losses)
-            weighing = self.balancer.weigh(self.state, observed)
-            torch.autograd.backward(losses, list((weighing.weights * self.task_weights).unbind()))
+    def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
+        """Add the batch's gradients to ``.grad``.
+
+        Parameters
+        ----------
+        batch : Batch
+        epoch : int
+            From 1; some methods go by it.
+        """
+        balancer = self.balancer
+        weighs = balancer.needs == "losses" or self.directed or self.steps % balancer.update_every == 0
+        watches = weighs and balancer.needs != "losses"
+        if watches or balancer.heads == "unit":
+            result = self._through_cut(batch, epoch, watches, weighs)
         else:
-            leaves = {task: z.detach().requires_grad_() for task, z in representations.items()}
-            losses = self._losses(batch, leaves)
-            torch.autograd.backward(losses, list(self.task_weights.unbind()))
-            gradients = [leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in leaves.values()]
-            norms = self._norms(list(representations.values()), gradients) if self.balancer.needs == "norms" else None
-            raw, counts, observed = self._observe(batch, losses, norms)
-            weighing = self.balancer.weigh(self.state, observed)
-            if self.balancer.heads == "weighted":
-                self._weigh_heads(weighing.weights)
-            self._backward_trunk(list(representations.values()), gradients, weighing.weights)
-        self.state = weighing.state
-        total = weighing.weights @ observed.losses
-        return StepResult(raw, counts, weighing.weights, total, weighing.seen)
+            losses = self._losses(batch, self.model.representations(batch.inputs))
+            seen = self._weigh(self._observed(losses, epoch)).seen if weighs else {}
+            losses.backward(self.weights * self.task_weights)
+            result = StepResult(losses.means, losses.counts, self.weights, seen)
+        self.steps += 1
+        return result
 
-    def _losses(self, batch: Batch, representations: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-        losses = []
-        for name, task in self.tasks.items():
-            rows = task.loss(self.model.heads[name](representations[name]), batch.targets[name])
-            losses.append(masked_mean(rows, batch.masks[name]))
-        return losses
-
-    def _observe(
-        self, batch: Batch, losses: list[torch.Tensor], norms: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | int, Observed]:
+    def after(self, batch: Batch) -> None:
+        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
+        if not self.balancer.looks_ahead:
+            return
         with torch.no_grad():
-            raw = torch.stack(losses)
-            if all(mask is None for mask in batch.masks.values()):
-                return raw, len(batch), Observed(raw * self.task_weights, None, norms)
-            full = torch.full((), len(batch), dtype=raw.dtype, device=raw.device)
-            counts = torch.stack([full if mask is None else mask.sum() for mask in batch.masks.values()])
-            return raw, counts, Observed(raw * self.task_weights, counts > 0, norms)
+            losses = self._losses(batch, self.model.representations(batch.inputs))
+            self.state = self.balancer.after(self.state, self._observed(losses, 1).losses)
 
-    def _norms(self, representations: list[torch.Tensor], gradients: list[torch.Tensor]) -> torch.Tensor:
-        """Return ‖∇_W L_t‖ for each task, W the last shared layer's weight; the graph stops at W."""
-        layer = self.model.last_shared_layer
-        assert layer is not None
-        weight = layer.weight
-        per_task = [
-            torch.autograd.grad(z, weight, c, retain_graph=True)[0]
-            for z, c in zip(representations, gradients, strict=True)
-        ]
-        return torch.stack([torch.linalg.vector_norm(gradient) for gradient in per_task])
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs to go on as if it had not been interrupted."""
+        return {
+            "state": dict(self.state),
+            "weights": self.weights,
+            "steps": self.steps,
+            "directed": self.directed,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.state, self.weights = dict(saved["state"]), saved["weights"]
+        self.steps, self.directed = saved["steps"], saved["directed"]
+        self.generator.set_state(saved["generator"])
+
+    def _losses(self, batch: Batch, representations: Mapping[str, torch.Tensor]) -> Losses:
+        return task_losses(self.tasks, self.model.heads, batch, representations)
+
+    def _through_cut(self, batch: Batch, epoch: int, watches: bool, weighs: bool) -> StepResult:
+        representations = self._forward(batch.inputs, watches)
+        in_rows = watches and self.geometry is not None
+        cut = Cut(representations, axis=1 if in_rows else 0)
+        losses = self._losses(batch, cut.leaves)
+        losses.backward(self.task_weights)
+        roots = cut.roots()
+        observed = self._observed(losses, epoch)
+        gradients: TaskGradients | None = None
+        if watches:
+            observed, gradients = self._look(observed, roots)
+        weighing = self._weigh(observed) if weighs else None
+        if self.balancer.heads == "weighted":
+            self._weigh_heads(self.weights)
+        weights = self.weights.to(roots[0].deltas.dtype)
+        if weighing is not None and weighing.direction is not None:
+            self._direct(roots, gradients, weighing.direction, weights)
+        elif gradients is not None:
+            gradients.accumulate(weights)
+        else:
+            cut.backward(roots, weights)
+        if self.geometry is not None:
+            self.geometry.trace.clear()
+        seen = weighing.seen if weighing is not None else {}
+        return StepResult(losses.means, losses.counts, self.weights, seen, observed.gramian)
+
+    def _forward(self, inputs: torch.Tensor, watches: bool) -> dict[str, torch.Tensor]:
+        if self.geometry is None or not watches:
+            return self.model.representations(inputs)
+        with self.geometry.trace:
+            return self.model.representations(inputs)
+
+    def _look(self, observed: Observed, roots: list[Root]) -> tuple[Observed, TaskGradients | None]:
+        """Add what the balancer needs to what it observes."""
+        tasks, seen = len(self.tasks), vars(observed)
+        if self.geometry is None:
+            if len(roots) != 1:
+                raise UserError(
+                    "balancer.geometry", "representation needs a representation that all tasks share",
+                    "balancer.geometry=parameters",
+                )  # fmt: skip
+            rows = roots[0].deltas.view(tasks, -1)
+            found = {"jacobian": rows} if self.balancer.needs == "jacobian" else {"gramian": rows @ rows.T}
+            return Observed(**{**seen, **found}), None
+        if self.balancer.needs == "norms":
+            layer = self.model.last_shared_layer
+            assert layer is not None
+            return Observed(**{**seen, "norms": self.geometry.norms(roots, tasks, layer)}), None
+        gradients = self.geometry.gradients(roots, tasks)
+        if self.balancer.needs == "jacobian":
+            return Observed(**{**seen, "jacobian": gradients.jacobian(self._trained())}), gradients
+        return Observed(**{**seen, "gramian": gradients.gramian(like=roots[0].deltas)}), gradients
+
+    def _direct(
+        self, roots: list[Root], gradients: TaskGradients | None, direction: torch.Tensor, weights: torch.Tensor
+    ) -> None:
+        """Send a direction back that is no weighted sum."""
+        if gradients is None:
+            torch.autograd.backward(roots[0].z, direction.view(roots[0].z.shape))
+        else:
+            gradients.accumulate(weights, shared=False)
+            scatter(self._trained(), direction)
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        assert self.geometry is not None
+        return self.geometry.parameters
+
+    def _observed(self, losses: Losses, epoch: int) -> Observed:
+        seen = losses.means * self.task_weights
+        if self.balancer.needs_positive_losses and self.balancer.shift:
+            seen = seen + self.balancer.shift
+        return Observed(seen, losses.present, epoch=epoch, step=self.steps, generator=self.generator)
+
+    @torch.no_grad()
+    def _weigh(self, observed: Observed) -> Weighing:
+        """Ask the balancer; keep its state, and the weights that this step is to use."""
+        weighing = self.balancer.weigh(self.state, observed)
+        weights, present = weighing.weights, observed.present
+        if self.balancer.scale == "sum":
+            weights = weights * _to_sum(weights, present)
+        if present is not None:
+            weights = weights.where(present, self.weights)
+        self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
+        return weighing
 
     def _weigh_heads(self, weights: torch.Tensor) -> None:
+        gradients, factors = [], []
         for name, weight in zip(self.tasks, weights.unbind(), strict=True):
-            gradients = [p.grad for p in self.model.head_parameters(name) if p.grad is not None]
-            torch._foreach_mul_(gradients, weight)
-
-    def _backward_trunk(
-        self, representations: list[torch.Tensor], gradients: list[torch.Tensor], weights: torch.Tensor
-    ) -> None:
-        """Send Σ w_t c_t back; tasks that read the same tensor share one gradient."""
-        roots: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        for z, c, weight in zip(representations, gradients, weights.unbind(), strict=True):
-            known = roots.get(id(z))
-            roots[id(z)] = (z, c * weight if known is None else known[1].addcmul(c, weight))
-        needing = [(z, c) for z, c in roots.values() if z.requires_grad]
-        if needing:
-            torch.autograd.backward([z for z, _ in needing], [c for _, c in needing])
+            theirs = [p.grad for p in self.model.head_parameters(name) if p.grad is not None]
+            gradients += theirs
+            factors += [weight] * len(theirs)
+        torch._foreach_mul_(gradients, factors)
 
 
-def masked_mean(rows: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Return the mean over rows that have a label; 0 where none has. ``mask`` None says all have."""
-    if mask is None:
-        return rows.mean()
-    return (rows * mask).sum() / mask.sum().clamp(min=1)
+def _to_sum(weights: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
+    """Return the factor that brings the weights of the tasks present to sum to their number; 1 if it is not positive."""
+    inside = weights if present is None else weights.where(present, 0.0)
+    count = inside.new_tensor(float(len(weights))) if present is None else present.sum()
+    total = inside.sum()
+    return torch.where(total > 0, count / total, 1.0)

@@ -15,9 +15,9 @@ STATIONARY = 1e12  # of 1/‖Σ_i λ_i g_i/n_i‖²: above this, a convex combin
 def conflict_averse_weights(gramian: Array, c: float) -> Array:
     """Solve max_d min_i g_i·d over ‖d − g_0‖ ≤ c‖g_0‖, g_0 the mean gradient, for d = Σ_i w_i g_i.
 
-    The solution is d = g_0 + Σ_i x_i g_i with x ≥ 0 and, for μ = min_i g_i·d, with x_i = 0 where g_i·d > μ. The set of i
-    with x_i > 0 is guessed; on it x is linear in μ, and the radius of the ball gives a quadratic equation for μ; wrong
-    signs are exchanged until there are none. Should that not end, μ is searched for between bounds.
+    The solution is d = g_0 + Σ_i x_i g_i with x ≥ 0 and, for μ = min_i g_i·d, with x_i = 0 where g_i·d > μ. The
+    set of i with x_i > 0 is guessed; on it x is linear in μ, and the radius of the ball gives a quadratic equation
+    for μ; wrong signs are exchanged until there are none. Should that not end, μ is searched for between bounds.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def conflict_averse_weights(gramian: Array, c: float) -> Array:
     inverse = norms.min() / norms
     found = _exchange(matrix, along, inverse, c)
     if found is None or (found[1] > 0 and not positive.all()):  # a zero gradient keeps μ at 0 or below
-        found = _search(lift(matrix, FLOOR), along, inverse, c, positive.all()), 0.0
+        found = _search(lift(matrix, FLOOR), along, inverse, c, bool(positive.all())), 0.0
     uniform[positive] += found[0] * mean_norm / norms
     return uniform
 
@@ -70,7 +70,7 @@ def _exchange(matrix: Array, along: Array, inverse: Array, c: float) -> tuple[Ar
 
 
 def _at_radius(matrix: Array, along: Array, inverse: Array, c: float, chosen: Indices) -> tuple[Array, float] | None:
-    """Return y and μ with g_i·d = μ for the chosen i, y_i = 0 for the others, and d on the sphere; None if it is missed."""
+    """Return y and μ with g_i·d = μ for the chosen i, y_i = 0 for the others, d on the sphere; None if missed."""
     right = np.stack([inverse[chosen], along[chosen]], 1)
     try:
         solved = np.linalg.solve(matrix[chosen[:, None], chosen], right)

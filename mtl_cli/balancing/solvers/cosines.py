@@ -59,7 +59,7 @@ def clean(gramian: Array, epsilon: float) -> Array:
 
 
 def pseudo_inverse_times(matrix: Array, right: Array) -> Array:
-    """Return A⁺ b for a symmetric positive semi-definite A, whose eigenvalues below K·1e-14 of the largest count as 0."""
+    """Return A⁺ b for a symmetric positive semi-definite A; eigenvalues below K·1e-14 of the largest count as 0."""
     values, vectors = np.linalg.eigh(matrix)
     kept = values > len(values) * 1e-14 * max(values[-1], 0.0)
     inverse = np.divide(1.0, values, out=np.zeros_like(values), where=kept)
@@ -68,7 +68,7 @@ def pseudo_inverse_times(matrix: Array, right: Array) -> Array:
 
 
 def spread(weights: Array, norms: Array) -> Array:
-    """Give tasks whose gradient is zero, whatever their weight, the mean weight of the others: their heads still learn."""
+    """Give a task whose gradient is zero the mean weight of the others, so that its head still learns."""
     positive = norms > 0
     if positive.all():
         return weights

@@ -6,7 +6,7 @@ import numpy as np
 
 from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, spread
 
-TOLERANCE = 1e-11  # of the residual w_i^(1/α) (Gw)_i − 1
+TOLERANCE = 1e-9  # of the residual w_i^(1/α) (Gw)_i − 1
 STATIONARY = 1e-4  # of ‖Σ_i w_i g_i‖ / Σ_i ‖w_i g_i‖: nearer to 0, rounding hides whether the equations have a solution
 LIMIT = 300
 
@@ -14,8 +14,9 @@ LIMIT = 300
 def fair_weights(gramian: Array, alpha: float) -> Array:
     """Solve (Gw)_i = w_i^(−1/α), w > 0.
 
-    With β = 1/α these are the stationarity conditions of the convex ½ wᵀGw − Σ_i φ(w_i), φ'(w) = w^(−β). It is solved by
-    Newton's method in u_i = w_i / a_i, a_i = n_i^(−2/(1+β)) being what task i would get by itself, with a line search.
+    With β = 1/α these are the stationarity conditions of the convex ½ wᵀGw − Σ_i φ(w_i), φ'(w) = w^(−β). It is
+    solved by Newton's method in u_i = w_i / a_i, a_i = n_i^(−2/(1+β)) being what task i would get by itself, with
+    a line search.
 
     Parameters
     ----------
@@ -49,49 +50,46 @@ def fair_weights(gramian: Array, alpha: float) -> Array:
 
 def _newton(matrix: Array, own_norms: Array, beta: float) -> tuple[Array, bool]:
     """Solve u_i^β (Mu)_i = m_i with M_ij = C_ij √m_i √m_j and √m_i = n_i a_i; also say whether it went well."""
-    scaled = matrix * np.outer(own_norms, own_norms)
-    own = own_norms**2
-    diagonal = np.arange(len(own))
+    scaled = matrix * own_norms[:, None] * own_norms
+    own = own_norms * own_norms
+    mass, total = own.sum(), scaled.sum()
 
-    total = scaled.sum()
-    u = np.full(len(own), (own.sum() / max(total, 1e-3 * own.sum())) ** (1 / (1 + beta)))
-    product = scaled @ u
-    residual = u**beta * product / own - 1
-    error = float(np.abs(residual).max())
-    value = _merit(u, product, own, beta)
+    def at(u: Array) -> tuple[Array, Array, Array, float, float]:  # u, curvature, residual, error, merit
+        curvature = own if beta == 1 else own * u ** (1 - beta)
+        product = scaled @ u
+        residual = u * product / curvature - 1
+        gain = own @ np.log(u) if beta == 1 else curvature.sum() / (1 - beta)
+        return u, curvature, residual, float(np.abs(residual).max()), float(0.5 * (u @ product) - gain)
+
+    start = np.full(len(own), (mass / max(total, 1e-3 * mass)) ** (1 / (1 + beta)))
+    u, curvature, residual, error, value = at(start)
     for _ in range(LIMIT):
         if error < TOLERANCE:
             return u, True
-        pull = np.sqrt(own * u ** (1 - beta))
+        pull = np.sqrt(curvature)
         ratio = u / pull
-        system = scaled * np.outer(ratio, ratio)
-        system[diagonal, diagonal] += beta
+        system = scaled * ratio[:, None] * ratio
+        system.flat[:: len(own) + 1] += beta
         step = np.linalg.solve(system, -pull * residual) / pull
-        slope = float((step * pull**2) @ residual)
+        slope = (step * curvature) @ residual
         if not slope < 0:
-            return u, error < 1e-7
-        lowest = float(step.min())
+            break
+        lowest = step.min()
         length = 1.0 if lowest > -0.9 else -0.9 / lowest
-        while True:
-            trial = u * (1 + length * step)
-            product = scaled @ trial
-            trial_residual = trial**beta * product / own - 1
-            trial_error = float(np.abs(trial_residual).max())
-            trial_value = _merit(trial, product, own, beta)
-            if trial_value <= value + 1e-4 * length * slope or trial_error < 0.9 * error:
+        previous = error
+        while length > 1e-8:
+            trial = at(u * (1 + length * step))
+            if trial[4] <= value + 1e-4 * length * slope or trial[3] < 0.9 * error:
+                u, curvature, residual, error, value = trial
                 break
             length *= 0.5
-            if length < 1e-8:  # rounding is all that is left to reduce
-                return u, error < 1e-7
-        u, residual, error, value = trial, trial_residual, trial_error, trial_value
+        else:
+            break
+        if error < 1e-6 and error > 0.1 * previous:  # Newton's steps no longer gain: the rest is rounding
+            return u, True
         if _is_stationary(matrix, u * own_norms):
             return u, True
-    return u, error < 1e-7
-
-
-def _merit(u: Array, product: Array, own: Array, beta: float) -> float:
-    gain = own @ (np.log(u) if beta == 1 else u ** (1 - beta) / (1 - beta))
-    return float(0.5 * (u @ product) - gain)
+    return u, error < 1e-6
 
 
 def _is_stationary(matrix: Array, size: Array) -> bool:

@@ -128,7 +128,8 @@ def least_norm(gramian: Array) -> Array:
     """
     matrix, norms = cosines(gramian)
     if (norms == 0).any():
-        return (norms == 0) / (norms == 0).sum()
+        zero: Array = (norms == 0) / (norms == 0).sum()
+        return zero
     inverse = norms.min() / norms
     found = nonnegative_qp(lift(matrix, FLOOR), -inverse[None])[0] * inverse
     weights: Array = found / found.sum()

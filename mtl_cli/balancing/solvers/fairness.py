@@ -63,7 +63,7 @@ def _newton(matrix: Array, own_norms: Array, beta: float) -> tuple[Array, bool]:
 
     start = np.full(len(own), (mass / max(total, 1e-3 * mass)) ** (1 / (1 + beta)))
     u, curvature, residual, error, value = at(start)
-    for _ in range(LIMIT):
+    for count in range(LIMIT):
         if error < TOLERANCE:
             return u, True
         pull = np.sqrt(curvature)
@@ -87,7 +87,7 @@ def _newton(matrix: Array, own_norms: Array, beta: float) -> tuple[Array, bool]:
             break
         if error < 1e-6 and error > 0.1 * previous:  # Newton's steps no longer gain: the rest is rounding
             return u, True
-        if _is_stationary(matrix, u * own_norms):
+        if count > 5 and _is_stationary(matrix, u * own_norms):
             return u, True
     return u, error < 1e-6
 

@@ -30,6 +30,11 @@ def fair_weights(gramian: Array, alpha: float) -> Array:
         Where some convex combination of the gradients vanishes (a Pareto-stationary point) the equations have no
         solution; then weights that make such a combination, scaled to Σ_i n_i w_i = K. A task whose gradient is zero
         gets the others' mean weight.
+
+    Notes
+    -----
+    Relative residuals are at most 1e-6, or what rounding in Gw leaves, for α = 1 and 2 and norms up to 1e15 apart, and
+    for α from ½ to 10 and norms up to 1e6 apart. Beyond, solutions leave the range of float64.
     """
     matrix, norms = cosines(gramian)
     positive = norms > 0

@@ -47,12 +47,6 @@ class Cut:
             for z, numbers, leaf in self._groups
         ]
 
-    def backward(self, roots: list[Root], weights: torch.Tensor) -> None:
-        """Send Σ_t w_t c_t back through the trunk."""
-        needing = [root for root in roots if root.z.requires_grad]
-        if needing:
-            torch.autograd.backward([root.z for root in needing], [self.weighted(root, weights) for root in needing])
-
     def weighted(self, root: Root, weights: torch.Tensor) -> torch.Tensor:
         """Return Σ_t w_t c_t in the shape of z."""
         if len(root.tasks) < len(weights):

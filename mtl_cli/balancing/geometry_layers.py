@@ -6,7 +6,6 @@ Everything is brought to rows first: n rows of features for a linear layer, n ·
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import nn
@@ -15,6 +14,9 @@ from torch.nn import functional as F
 from mtl_cli.balancing.geometry_parts import Dense, Part, TableRows, product
 from mtl_cli.balancing.geometry_trace import Call, has_other_hooks
 
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+_NORMS = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d)
+_CHANNELS_SECOND = (nn.Conv1d, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
 Batch = nn.BatchNorm1d | nn.BatchNorm2d
 Conv = nn.Conv1d | nn.Conv2d
 
@@ -23,7 +25,10 @@ def is_known(call: Call) -> bool:
     """Whether the module's parameters are used in the way that its class says, and only there."""
     module = call.module
     known = _KNOWN.get(type(module))
-    batched = call.output.dim() == call.input.dim() + isinstance(module, nn.Embedding) >= 2
+    batched = (
+        call.output.dim() == call.input.dim() + isinstance(module, nn.Embedding) >= 2
+        and call.input.layout == torch.strided
+    )
     return known is not None and batched and call.intact and not has_other_hooks(module) and known(module)
 
 
@@ -40,11 +45,12 @@ def parts(call: Call, deltas: torch.Tensor) -> list[Part]:
     module = call.module
     if isinstance(module, nn.Embedding):
         return _table(module, call.input, deltas)
-    if isinstance(module, nn.LayerNorm | nn.BatchNorm1d | nn.BatchNorm2d):
+    if isinstance(module, _NORMS):
         return affine(module, normalised(module, call.input), deltas)
-    inputs = _patches(module, call.input) if isinstance(module, nn.Conv1d | nn.Conv2d) else rows(module, call.input)
+    inputs = _patches(module, call.input) if isinstance(module, _CONVOLUTIONS) else rows(module, call.input)
     found: list[Part] = []
-    weight, bias = cast(nn.Parameter, module.weight), cast("nn.Parameter | None", module.bias)
+    weight, bias = module._parameters["weight"], module._parameters["bias"]
+    assert weight is not None
     if weight.requires_grad:
         found.append(product(weight, inputs, deltas))
     if bias is not None and bias.requires_grad:
@@ -54,7 +60,7 @@ def parts(call: Call, deltas: torch.Tensor) -> list[Part]:
 
 def rows(module: nn.Module, tensor: torch.Tensor) -> torch.Tensor:
     """Lay out a module's output (or a gradient at it) as rows of features, shape (rows, features)."""
-    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.BatchNorm1d | nn.BatchNorm2d):
+    if isinstance(module, _CHANNELS_SECOND):
         return tensor.movedim(1, -1).reshape(-1, tensor.shape[1]) if tensor.dim() > 2 else tensor
     if isinstance(module, nn.LayerNorm):
         return tensor.flatten(-len(module.normalized_shape)).flatten(0, -2)
@@ -73,7 +79,7 @@ def normalised(module: nn.LayerNorm | Batch, tensor: torch.Tensor) -> torch.Tens
 def affine(module: nn.LayerNorm | Batch, values: torch.Tensor, deltas: torch.Tensor) -> list[Part]:
     """Return the gradients on a norm layer's weight and bias; ``values`` is what ``normalised`` gave."""
     found: list[Part] = []
-    weight, bias = cast("nn.Parameter | None", module.weight), cast("nn.Parameter | None", module.bias)
+    weight, bias = module._parameters["weight"], module._parameters["bias"]
     if weight is not None and weight.requires_grad:
         found.append(Dense(weight, (deltas * values.unsqueeze(1)).sum(0)))
     if bias is not None and bias.requires_grad:
@@ -98,13 +104,15 @@ def _pair(size: tuple[int, ...] | str, first: int = 1) -> tuple[int, int]:
 
 
 def _table(module: nn.Embedding, index: torch.Tensor, deltas: torch.Tensor) -> list[Part]:
-    if not module.weight.requires_grad:
+    table = module._parameters["weight"]
+    assert table is not None
+    if not table.requires_grad:
         return []
     entries, position = torch.unique(index, return_inverse=True)
     if module.padding_idx is not None:
         deltas = deltas * (index.reshape(-1, 1, 1) != module.padding_idx)
     values = deltas.new_zeros(len(entries), *deltas.shape[1:]).index_add_(0, position.reshape(-1), deltas)
-    return [TableRows(module.weight, entries, values)]
+    return [TableRows(table, entries, values)]
 
 
 def _plain_convolution(module: nn.Module) -> bool:

@@ -6,6 +6,7 @@ T is the number of tasks. Every form can give its share of the Gramian, Σ_t w_t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,16 +16,24 @@ FACTORED_OVERHEAD = 2_000_000
 """Multiplications that take about as long as the additional calls of the factored form."""
 
 
+SMALL = 65_536
+"""Numbers of a part up to which its calls take longer than its arithmetic."""
+
+LONG, PIECE = 32_768, 1_024
+
+
 class Part(Protocol):
     """The T gradients on one parameter of p numbers."""
 
-    parameter: torch.nn.Parameter
+    @property
+    def parameter(self) -> torch.nn.Parameter:
+        """The parameter."""
 
-    def gramian(self) -> torch.Tensor:
-        """Return g_s · g_t, shape (T, T)."""
+    def add_gramian(self, total: torch.Tensor) -> None:
+        """Add g_s · g_t to ``total``, shape (T, T)."""
 
-    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_t w_t g_t in the parameter's shape."""
+    def accumulate(self, weights: torch.Tensor) -> None:
+        """Add Σ_t w_t g_t to the parameter's ``.grad``."""
 
     def rows(self) -> torch.Tensor:
         """Return the gradients, shape (T, p)."""
@@ -37,14 +46,30 @@ class Dense:
     parameter: torch.nn.Parameter
     values: torch.Tensor
 
-    def gramian(self) -> torch.Tensor:
-        return self.values @ self.values.T
+    def add_gramian(self, total: torch.Tensor) -> None:
+        add_products(total, self.values)
 
-    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
-        return (weights @ self.values).view(self.parameter.shape)
+    def accumulate(self, weights: torch.Tensor) -> None:
+        add_gradient(self.parameter, weights @ self.values)
 
     def rows(self) -> torch.Tensor:
         return self.values
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The gradients on several small parameters side by side, ``values`` of shape (T, Σp): fewer calls for the same."""
+
+    parameters: list[torch.nn.Parameter]
+    values: torch.Tensor
+
+    def add_gramian(self, total: torch.Tensor) -> None:
+        add_products(total, self.values)
+
+    def accumulate(self, weights: torch.Tensor) -> None:
+        pieces = torch.split(weights @ self.values, sizes(self.parameters))
+        for parameter, piece in zip(self.parameters, pieces, strict=True):
+            add_gradient(parameter, piece)
 
 
 @dataclass(frozen=True)
@@ -68,13 +93,12 @@ class Factored:
     inputs: torch.Tensor
     deltas: torch.Tensor
 
-    def gramian(self) -> torch.Tensor:
-        n, tasks, _ = self.deltas.shape
-        spread = (self.inputs @ self.inputs.T) @ self.deltas.reshape(n, -1)
-        return by_task(spread.view(self.deltas.shape)) @ by_task(self.deltas).T
+    def add_gramian(self, total: torch.Tensor) -> None:
+        spread = (self.inputs @ self.inputs.T) @ self.deltas.reshape(len(self.deltas), -1)
+        total.addmm_(by_task(spread.view(self.deltas.shape)), by_task(self.deltas).T)
 
-    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
-        return (torch.matmul(weights, self.deltas).T @ self.inputs).view(self.parameter.shape)
+    def accumulate(self, weights: torch.Tensor) -> None:
+        add_gradient(self.parameter, torch.matmul(weights, self.deltas).T @ self.inputs)
 
     def rows(self) -> torch.Tensor:
         n, tasks, _ = self.deltas.shape
@@ -99,17 +123,49 @@ class TableRows:
     index: torch.Tensor
     values: torch.Tensor
 
-    def gramian(self) -> torch.Tensor:
-        rows = by_task(self.values)
-        return rows @ rows.T
+    def add_gramian(self, total: torch.Tensor) -> None:
+        add_products(total, by_task(self.values))
 
-    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(self.parameter).index_copy_(0, self.index, torch.matmul(weights, self.values))
+    def accumulate(self, weights: torch.Tensor) -> None:
+        read = torch.matmul(weights, self.values)
+        add_gradient(self.parameter, torch.zeros_like(self.parameter).index_copy_(0, self.index, read))
 
     def rows(self) -> torch.Tensor:
         tasks = self.values.shape[1]
         table = self.values.new_zeros(tasks, *self.parameter.shape)
         return table.index_copy_(1, self.index, self.values.transpose(0, 1)).view(tasks, -1)
+
+
+def join(parts: Sequence[Part]) -> Sequence[Part | Joined]:
+    """Put the small parts side by side."""
+    small = [part for part in parts if isinstance(part, Dense) and part.values.numel() <= SMALL]
+    if len(small) < 2:
+        return parts
+    joined = Joined([part.parameter for part in small], torch.cat([part.values for part in small], 1))
+    return [joined, *(part for part in parts if not isinstance(part, Dense) or part.values.numel() > SMALL)]
+
+
+def add_gradient(parameter: torch.nn.Parameter, gradient: torch.Tensor) -> None:
+    """Add to a parameter's ``.grad``; ``gradient`` has its numbers, in any shape."""
+    gradient = gradient.view(parameter.shape)
+    if parameter.grad is None:
+        parameter.grad = gradient
+    else:
+        parameter.grad += gradient
+
+
+def add_products(total: torch.Tensor, rows: torch.Tensor) -> None:
+    """Add the products of all pairs of ``rows``, shape (T, p), to ``total``, shape (T, T).
+
+    One product of a few very long rows leaves most of a matrix multiplication's registers idle: in pieces it takes half
+    the time.
+    """
+    tasks, width = rows.shape
+    if width >= LONG and width % PIECE == 0:
+        pieces = rows.view(tasks, -1, PIECE)
+        total += torch.bmm(pieces.transpose(0, 1), pieces.permute(1, 2, 0)).sum(0)
+    else:
+        total.addmm_(rows, rows.T)
 
 
 def by_task(deltas: torch.Tensor) -> torch.Tensor:
@@ -147,9 +203,10 @@ def norms(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
     if n * (width + tasks * outputs) + FACTORED_OVERHEAD / n < tasks * outputs * width:
         spread = (inputs @ inputs.T) @ flat
         return (spread * flat).view(deltas.shape).sum((0, 2)).clamp(min=0).sqrt()
-    return torch.linalg.vector_norm((flat.T @ inputs).view(tasks, -1), dim=1)
+    found: torch.Tensor = torch.linalg.vector_norm((flat.T @ inputs).view(tasks, -1), dim=1)
+    return found
 
 
-def sizes(parameters: list[torch.nn.Parameter]) -> list[int]:
+def sizes(parameters: Iterable[torch.nn.Parameter]) -> list[int]:
     """Return how many numbers each parameter has."""
     return [math.prod(p.shape) for p in parameters]

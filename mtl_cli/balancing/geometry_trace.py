@@ -27,19 +27,20 @@ class Trace:
     """Records the calls of modules without children between ``with trace:`` and ``clear``.
 
     Its hooks stay on the modules, where they do nothing outside ``with``.
-
-    Parameters
-    ----------
-    modules : iterable of Module
-        Those of them that have children are passed over.
     """
 
-    def __init__(self, modules: Iterable[torch.nn.Module]) -> None:
+    def __init__(self) -> None:
         self.calls: list[Call] = []
         self.recording = False
-        self.handles = [
-            module.register_forward_hook(_Hook(self)) for module in modules if not any(True for _ in module.children())
-        ]
+        self._watching = False
+
+    def watch(self, modules: Iterable[torch.nn.Module]) -> None:
+        """Put the hooks on, once; modules that have children are passed over."""
+        if not self._watching:
+            self._watching = True
+            for module in modules:
+                if not module._modules:
+                    module.register_forward_hook(_Hook(self))
 
     def __enter__(self) -> Trace:
         self.calls = []

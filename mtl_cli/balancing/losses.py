@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +17,8 @@ class Losses:
 
     Parameters
     ----------
-    rows : list of Tensor
-        By task, (n,), with their graph.
+    rows : Tensor of shape (T, n)
+        With their graph.
     means : Tensor of shape (T,)
         Over the rows with a label, without a graph; 0 where there is none.
     counts : Tensor of shape (T,), or int
@@ -27,7 +27,7 @@ class Losses:
         mask / count: a row's share in the mean. None says 1 / n for all.
     """
 
-    rows: list[torch.Tensor]
+    rows: torch.Tensor
     means: torch.Tensor
     counts: torch.Tensor | int
     shares: torch.Tensor | None = None
@@ -37,12 +37,11 @@ class Losses:
         """Which tasks have a label in the batch; None says all."""
         return None if isinstance(self.counts, int) else self.counts > 0
 
-    def backward(self, weights: torch.Tensor) -> None:
-        """Send the gradient of Σ_t w_t L_t back, the means' part of it by hand."""
-        rows = self.rows
-        weights = weights.to(rows[0].dtype).unsqueeze(1)
-        shares = (weights / len(rows[0])).expand(-1, len(rows[0])) if self.shares is None else weights * self.shares
-        torch.autograd.backward(rows, shares.unbind())
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of Σ_t w_t L_t at the rows, shape (T, n)."""
+        weights = weights.to(self.rows.dtype).unsqueeze(1)
+        rows = self.rows.shape[1]
+        return (weights / rows).expand(-1, rows) if self.shares is None else weights * self.shares
 
 
 def task_losses(
@@ -53,16 +52,13 @@ def task_losses(
 ) -> Losses:
     """Run the heads and return the losses."""
     rows = [task.loss(heads[name](representations[name]), batch.targets[name]) for name, task in tasks.items()]
-    return _mean(rows, [batch.masks[name] for name in tasks])
-
-
-def _mean(rows: list[torch.Tensor], masks: Sequence[torch.Tensor | None]) -> Losses:
-    with torch.no_grad():
-        stacked = torch.stack(rows)
-        if all(mask is None for mask in masks):
-            return Losses(rows, stacked.mean(1), stacked.shape[1])
-        every = stacked.new_ones(stacked.shape[1])
-        labelled = torch.stack([every if mask is None else mask.to(stacked.dtype) for mask in masks])
-        counts = labelled.sum(1)
-        shares = labelled / counts.clamp(min=1).unsqueeze(1)
-        return Losses(rows, (stacked * shares).sum(1), counts, shares)
+    stacked = torch.stack(rows)
+    values = stacked.detach()
+    if not any(mask is not None for mask in batch.masks.values()):
+        return Losses(stacked, values.mean(1), values.shape[1])
+    masks = [batch.masks[name] for name in tasks]
+    every = values.new_ones(values.shape[1])
+    labelled = torch.stack([every if mask is None else mask.to(values.dtype) for mask in masks])
+    counts = labelled.sum(1)
+    shares = labelled / counts.clamp(min=1).unsqueeze(1)
+    return Losses(stacked, (values * shares).sum(1), counts, shares)

@@ -64,6 +64,8 @@ class StepResult(NamedTuple):
         What the balancer went by.
     gramian : Tensor of shape (T, T), optional
         Likewise, for a balancer that needs it.
+    sizes : Tensor of shape (T,), optional
+        Numbers that are finite where the tasks' gradients are, from a balancer that looks at them otherwise.
     """
 
     losses: torch.Tensor
@@ -71,6 +73,7 @@ class StepResult(NamedTuple):
     weights: torch.Tensor
     seen: Mapping[str, torch.Tensor]
     gramian: torch.Tensor | None = None
+    sizes: torch.Tensor | None = None
 
 
 class Step:
@@ -97,16 +100,23 @@ class Step:
         self.model, self.tasks, self.balancer = model, tasks, balancer
         self.state: State = balancer.start(list(tasks), device)
         self.task_weights = torch.tensor([task.weight for task in tasks.values()], device=device)
+        self._equal = all(task.weight == 1 for task in tasks.values())
         self.steps = 0
         self.generator = torch.Generator().manual_seed(seed)
         self.weights = torch.ones_like(self.task_weights)
+        self.seen: Mapping[str, torch.Tensor] = {}
+        self.gramian: torch.Tensor | None = None
+        self.sizes: torch.Tensor | None = None
         self.directed = False
-        self.at_representation = getattr(balancer, "geometry", "parameters") == "representation"
+        self._sent: tuple[torch.Tensor | None, int, torch.Tensor | None] = (None, -1, None)
+        self._head_parameters = [(p, i) for i, name in enumerate(tasks) for p in model.head_parameters(name)]
         self.geometry: Geometry | None = None
-        if balancer.needs == "norms" or (balancer.needs != "losses" and not self.at_representation):
+        at_representation = getattr(balancer, "geometry", "parameters") == "representation"
+        if balancer.needs == "norms" or (balancer.needs != "losses" and not at_representation):
             theirs = {id(module) for head in model.heads.values() for module in head.modules()}
             shared = [module for module in model.modules() if id(module) not in theirs]
-            self.geometry = Geometry(shared, model.shared_parameters())
+            stack = getattr(model, "stack", None)
+            self.geometry = Geometry(shared, model.shared_parameters(), stack() if stack is not None else None)
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
         """Add the batch's gradients to ``.grad``.
@@ -121,14 +131,15 @@ class Step:
         weighs = balancer.needs == "losses" or self.directed or self.steps % balancer.update_every == 0
         watches = weighs and balancer.needs != "losses"
         if watches or balancer.heads == "unit":
-            result = self._through_cut(batch, epoch, watches, weighs)
+            losses = self._through_cut(batch, epoch, watches, weighs)
         else:
             losses = self._losses(batch, self.model.representations(batch.inputs))
-            seen = self._weigh(self._observed(losses, epoch)).seen if weighs else {}
-            losses.backward(self.weights * self.task_weights)
-            result = StepResult(losses.means, losses.counts, self.weights, seen)
+            if weighs:
+                with torch.no_grad():
+                    self._weigh(self._observed(losses, epoch))
+            self._backward(losses, self.weights)
         self.steps += 1
-        return result
+        return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
 
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
@@ -157,41 +168,55 @@ class Step:
     def _losses(self, batch: Batch, representations: Mapping[str, torch.Tensor]) -> Losses:
         return task_losses(self.tasks, self.model.heads, batch, representations)
 
-    def _through_cut(self, batch: Batch, epoch: int, watches: bool, weighs: bool) -> StepResult:
-        representations = self._forward(batch.inputs, watches)
-        in_rows = watches and self.geometry is not None
-        cut = Cut(representations, axis=1 if in_rows else 0)
-        losses = self._losses(batch, cut.leaves)
-        losses.backward(self.task_weights)
-        roots = cut.roots()
-        observed = self._observed(losses, epoch)
-        gradients: TaskGradients | None = None
-        if watches:
-            observed, gradients = self._look(observed, roots)
-        weighing = self._weigh(observed) if weighs else None
-        if self.balancer.heads == "weighted":
-            self._weigh_heads(self.weights)
-        weights = self.weights.to(roots[0].deltas.dtype)
-        if weighing is not None and weighing.direction is not None:
-            self._direct(roots, gradients, weighing.direction, weights)
-        elif gradients is not None:
-            gradients.accumulate(weights)
+    def _backward(self, losses: Losses, weights: torch.Tensor | None) -> None:
+        """Send the gradient of Σ w_t · weight_t · L_t back; ``weights`` None stands for ones.
+
+        Where nothing is masked it is the same as in the step before, as long as the weights and the batch's size are.
+        """
+        known, size, gradient = self._sent
+        if losses.shares is not None or known is not weights or gradient is None or size != losses.counts:
+            used = self.task_weights if weights is None else weights * self.task_weights
+            gradient = losses.gradient(used)
+            self._sent = (weights, losses.counts if isinstance(losses.counts, int) else -1, gradient)
+        torch.autograd.backward((losses.rows,), (gradient,))
+
+    def _through_cut(self, batch: Batch, epoch: int, watches: bool, weighs: bool) -> Losses:
+        geometry = self.geometry if watches else None
+        if geometry is None:
+            representations = self.model.representations(batch.inputs)
         else:
-            cut.backward(roots, weights)
-        if self.geometry is not None:
-            self.geometry.trace.clear()
-        seen = weighing.seen if weighing is not None else {}
-        return StepResult(losses.means, losses.counts, self.weights, seen, observed.gramian)
+            representations = geometry.forward(self.model, batch.inputs)
+        cut = Cut(representations, axis=0 if geometry is None else 1)
+        losses = self._losses(batch, cut.leaves)
+        self._backward(losses, None)
+        roots = cut.roots()
+        with torch.no_grad():
+            observed, gradients = self._look(losses, epoch, roots, watches)
+            direction = self._weigh(observed).direction if weighs else None
+            if self.balancer.heads == "weighted":
+                self._weigh_heads(self.weights)
+            weights = self.weights.to(roots[0].deltas.dtype)
+            if direction is not None:
+                self._direct(roots, gradients, direction, weights)
+            elif gradients is not None:
+                gradients.accumulate(weights)
+            else:
+                self._backward_trunk(roots, [cut.weighted(root, weights) for root in roots], geometry)
+        return losses
 
-    def _forward(self, inputs: torch.Tensor, watches: bool) -> dict[str, torch.Tensor]:
-        if self.geometry is None or not watches:
-            return self.model.representations(inputs)
-        with self.geometry.trace:
-            return self.model.representations(inputs)
+    def _backward_trunk(self, roots: list[Root], gradients: list[torch.Tensor], geometry: Geometry | None) -> None:
+        if geometry is not None:
+            geometry.backward(roots, gradients)
+        elif any(root.z.requires_grad for root in roots):
+            torch.autograd.backward([root.z for root in roots], gradients)
 
-    def _look(self, observed: Observed, roots: list[Root]) -> tuple[Observed, TaskGradients | None]:
-        """Add what the balancer needs to what it observes."""
-        tasks, seen = len(self.tasks), vars(observed)
+    def _look(
+        self, losses: Losses, epoch: int, roots: list[Root], watches: bool
+    ) -> tuple[Observed, TaskGradients | None]:
+        """Compute what the balancer needs, and what it was computed from."""
+        if not watches:
+            return self._observed(losses, epoch), None
+        tasks, needs = len(self.tasks), self.balancer.needs
         if self.geometry is None:
             if len(roots) != 1:
                 raise UserError(
@@ -199,16 +224,22 @@ class Step:
                     "balancer.geometry=parameters",
                 )  # fmt: skip
             rows = roots[0].deltas.view(tasks, -1)
-            found = {"jacobian": rows} if self.balancer.needs == "jacobian" else {"gramian": rows @ rows.T}
-            return Observed(**{**seen, **found}), None
-        if self.balancer.needs == "norms":
+            if needs == "jacobian":
+                self.sizes = rows.sum(1)
+                return self._observed(losses, epoch, jacobian=rows), None
+            return self._observed(losses, epoch, gramian=rows @ rows.T), None
+        if needs == "norms":
             layer = self.model.last_shared_layer
             assert layer is not None
-            return Observed(**{**seen, "norms": self.geometry.norms(roots, tasks, layer)}), None
+            self.sizes = self.geometry.norms(roots, tasks, layer)
+            return self._observed(losses, epoch, norms=self.sizes), None
         gradients = self.geometry.gradients(roots, tasks)
-        if self.balancer.needs == "jacobian":
-            return Observed(**{**seen, "jacobian": gradients.jacobian(self._trained())}), gradients
-        return Observed(**{**seen, "gramian": gradients.gramian(like=roots[0].deltas)}), gradients
+        if needs == "jacobian":
+            jacobian = gradients.jacobian(self._trained(), tasks)
+            self.sizes = jacobian.sum(1)
+            return self._observed(losses, epoch, jacobian=jacobian), gradients
+        gramian = gradients.gramian(roots[0].deltas.new_zeros(tasks, tasks))
+        return self._observed(losses, epoch, gramian=gramian), gradients
 
     def _direct(
         self, roots: list[Root], gradients: TaskGradients | None, direction: torch.Tensor, weights: torch.Tensor
@@ -224,13 +255,19 @@ class Step:
         assert self.geometry is not None
         return self.geometry.parameters
 
-    def _observed(self, losses: Losses, epoch: int) -> Observed:
-        seen = losses.means * self.task_weights
+    def _observed(
+        self,
+        losses: Losses,
+        epoch: int,
+        norms: torch.Tensor | None = None,
+        gramian: torch.Tensor | None = None,
+        jacobian: torch.Tensor | None = None,
+    ) -> Observed:
+        seen = losses.means if self._equal else losses.means * self.task_weights
         if self.balancer.needs_positive_losses and self.balancer.shift:
             seen = seen + self.balancer.shift
-        return Observed(seen, losses.present, epoch=epoch, step=self.steps, generator=self.generator)
+        return Observed(seen, losses.present, norms, gramian, jacobian, epoch, self.steps, self.generator)
 
-    @torch.no_grad()
     def _weigh(self, observed: Observed) -> Weighing:
         """Ask the balancer; keep its state, and the weights that this step is to use."""
         weighing = self.balancer.weigh(self.state, observed)
@@ -240,15 +277,13 @@ class Step:
         if present is not None:
             weights = weights.where(present, self.weights)
         self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
+        self.seen, self.gramian = weighing.seen, observed.gramian
         return weighing
 
     def _weigh_heads(self, weights: torch.Tensor) -> None:
-        gradients, factors = [], []
-        for name, weight in zip(self.tasks, weights.unbind(), strict=True):
-            theirs = [p.grad for p in self.model.head_parameters(name) if p.grad is not None]
-            gradients += theirs
-            factors += [weight] * len(theirs)
-        torch._foreach_mul_(gradients, factors)
+        each = weights.unbind()
+        pairs = [(p.grad, each[task]) for p, task in self._head_parameters if p.grad is not None]
+        torch._foreach_mul_([gradient for gradient, _ in pairs], [weight for _, weight in pairs])
 
 
 def _to_sum(weights: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:

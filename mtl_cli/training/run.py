@@ -117,7 +117,7 @@ def train(
         validation = Validation(TensorBatches(data.parts["val"], device).whole, data.tasks)
     elif config.trainer.early_stopping is not None:
         progress.notice("there are no validation rows: all epochs are trained, and the last one's weights are kept")
-    step = Step(model, data.tasks, config.balancer, device)
+    step = Step(model, data.tasks, config.balancer, device, config.seed)
     optimizer = config.optimizer.build(model.parameters(), device)
     advance = config.scheduler.build(optimizer, config.trainer.epochs)
 
@@ -132,7 +132,8 @@ def train(
 
             def on_epoch(epoch: Epoch) -> None:
                 history.append(epoch.history)
-                balance.append(epoch.balance)
+                for row in epoch.balance:
+                    balance.append(row)
                 progress.epoch(epoch)
 
             parameters = sum(p.numel() for p in model.parameters())

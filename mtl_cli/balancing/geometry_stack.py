@@ -160,7 +160,7 @@ def _through_elementwise(calls: Sequence[Call], deltas: torch.Tensor) -> torch.T
     if _is_relu(modules):
         below: torch.Tensor = torch.ops.aten.threshold_backward.default(deltas, output.unsqueeze(1), 0)
         return below.div_(1 - modules[-1].p) if isinstance(modules[-1], nn.Dropout) else below
-    (derivative,) = torch.autograd.grad(output, calls[0].input, torch.ones_like(output))
+    (derivative,) = torch.autograd.grad(output, calls[0].input, torch.ones_like(output), retain_graph=True)
     return deltas * derivative.unsqueeze(1)
 
 

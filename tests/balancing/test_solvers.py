@@ -139,4 +139,6 @@ def test_the_pseudo_inverse_gives_the_least_norm_solution() -> None:
     generator = np.random.default_rng(0)
     factor = generator.normal(size=(6, 3))
     matrix, right = factor @ factor.T, generator.normal(size=6)
-    np.testing.assert_allclose(pseudo_inverse_times(matrix, right), np.linalg.pinv(matrix, rcond=1e-10) @ right, atol=1e-9)
+    np.testing.assert_allclose(
+        pseudo_inverse_times(matrix, right), np.linalg.pinv(matrix, rcond=1e-10) @ right, atol=1e-9
+    )

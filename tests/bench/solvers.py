@@ -19,7 +19,11 @@ from mtl_cli.config.registry import components
 
 ROWS: dict[str, tuple[dict[str, float], str, dict[str, float]]] = {
     "cagrad": ({"c": 0.5}, "CAGradWeighting", {"c": 0.5}),
-    "nash_mtl": ({}, "_NashMTLWeighting", {"n_tasks": 0, "max_norm": 0.0, "update_weights_every": 1, "optim_niter": 20}),
+    "nash_mtl": (
+        {},
+        "_NashMTLWeighting",
+        {"max_norm": 0.0},
+    ),
     "fairgrad": ({"alpha": 2.0}, "FairGradWeighting", {"alpha": 2.0}),
     "mgda": ({}, "MGDAWeighting", {}),
     "upgrad": ({}, "UPGradWeighting", {}),
@@ -54,7 +58,7 @@ def theirs(name: str, settings: dict[str, float], tasks: int) -> Callable[[torch
 
     try:
         if name == "_NashMTLWeighting":  # takes the gradients themselves
-            aggregator = torchjd.aggregation.NashMTL(**{**settings, "n_tasks": tasks})
+            aggregator = torchjd.aggregation.NashMTL(tasks, **settings)
             return lambda jacobian: aggregator.weighting(jacobian)
         weighting = getattr(torchjd.aggregation, name)(**settings)
         weighting(torch.eye(tasks))

@@ -169,7 +169,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         for name, (paths, seconds) in zip(names, found, strict=True):
             ways[name] = paths
             ends = "".join(
-                f"{f'({a:.2f}, {b:.2f}) ' + ('front' if reached((a, b)) else '-'):>22}" for a, b in (p[-1] for p in paths)
+                f"{f'({a:.2f}, {b:.2f}) ' + ('front' if reached((a, b)) else '-'):>22}"
+                for a, b in (p[-1] for p in paths)
             )
             print(f"{name:<14}{ends}   {seconds:.0f}", flush=True)
     draw(ways, options.output, options.scale)

@@ -18,7 +18,8 @@ class ImpartialGradients(GramianRule):
     """d·g_t / ‖g_t‖ is the same for every t, d = Σ_t w_t g_t, Σ_t w_t = 1.
 
     Liu et al. (ICLR 2021, "Towards Impartial Multi-task Learning", the gradient balance). With the cosines C and
-    the norms n, w_t ∝ v_t / n_t, C v = 1. Weights may be negative.
+    the norms n, w_t ∝ v_t / n_t, C v = 1. Weights may be negative; where the v_t / n_t sum to less than 0, so is
+    every projection, and all tasks get worse: the paper's formula has it so.
 
     Notes
     -----

@@ -41,22 +41,30 @@ class DynamicWeightAverage(Balancer):
 
         zeros = torch.zeros(len(tasks), device=device)
         unknown = torch.full_like(zeros, torch.nan)
-        return {"sum": zeros, "count": zeros, "last": unknown, "before": unknown, "epoch": zeros}
+        means = {"last": unknown, "before": unknown, "rate": torch.ones_like(zeros)}
+        epoch = torch.zeros((), dtype=torch.int64)  # on the CPU, where reading it waits for nothing
+        return {"weights": torch.ones_like(zeros), "sum": zeros, "count": zeros, **means, "epoch": epoch}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
-        total, count, last, before = state["sum"], state["count"], state["last"], state["before"]
-        ended = state["epoch"] != observed.epoch
-        turn = ended & (count > 0)
-        before = last.where(turn, before)
-        last = (total / count).where(turn, last)
+        if int(state["epoch"]) != observed.epoch:
+            state = self._turn(state, observed.epoch)
         here = 1.0 if observed.present is None else observed.present
-        following = {
-            "sum": total.masked_fill(ended, 0.0) + observed.losses * here,
-            "count": count.masked_fill(ended, 0.0) + here,
+        following = {**state, "sum": state["sum"] + observed.losses * here, "count": state["count"] + here}
+        return Weighing(state["weights"], following, {"rate": state["rate"]})
+
+    def _turn(self, state: State, epoch: int) -> State:
+        """Close an epoch: its mean becomes the last one, and the weights follow."""
+        known = state["count"] > 0
+        last = (state["sum"] / state["count"]).where(known, state["last"])
+        before = state["last"].where(known, state["before"])
+        rate = (last / before).nan_to_num(1.0)
+        zeros = state["sum"].new_zeros(state["sum"].shape)
+        return {
+            "weights": len(rate) * (rate / self.temperature).softmax(0),
+            "sum": zeros,
+            "count": zeros,
             "last": last,
             "before": before,
-            "epoch": state["epoch"].masked_fill(ended, observed.epoch),
+            "rate": rate,
+            "epoch": state["epoch"].new_tensor(epoch),
         }
-        rates = (last / before).nan_to_num_(1.0)
-        weights = len(rates) * (rates / self.temperature).softmax(0)
-        return Weighing(weights, following, {"rate": rates})

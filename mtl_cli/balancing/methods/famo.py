@@ -57,22 +57,30 @@ class FastAdaptive(Balancer):
             "weights": torch.full_like(logits, 1 / len(tasks)),
             "losses": torch.ones_like(logits),
             "present": here,
+            "everyone": torch.tensor(True),  # on the CPU, where reading it waits for nothing
         }
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         import torch
 
         losses, present = observed.losses, observed.present
-        shares = state["logits"].softmax(0) / (losses + EPSILON)
+        losses = losses + EPSILON
+        shares = state["logits"].softmax(0) / losses
         if present is None:
             weights = shares / shares.sum()
+            here = state["present"]
         else:
             weights = (shares / shares.where(present, 0.0).sum()).where(present, state["weights"])
-        here = torch.ones_like(state["present"]) if present is None else present
-        return Weighing(weights, {**state, "weights": weights, "losses": losses, "present": here})
+            here = present
+        everyone = torch.tensor(present is None)
+        following = {"weights": weights, "losses": losses, "present": here, "everyone": everyone}
+        return Weighing(weights, {**state, **following})
 
     def after(self, state: State, losses: torch.Tensor) -> State:
-        fell = ((state["losses"] + EPSILON) / (losses + EPSILON)).log().where(state["present"], 0.0)
+        present = None if state["everyone"] else state["present"]
+        fell = (state["losses"] / (losses + EPSILON)).log()
+        if present is not None:
+            fell = fell.where(present, 0.0)
         shares = state["logits"].softmax(0)
         gradient = shares * (fell - shares @ fell) + self.gamma * state["logits"]
-        return {**state, **adam.step(state, "logits", gradient, self.lr, state["present"])}
+        return {**state, **adam.step(state, "logits", gradient, self.lr, present)}

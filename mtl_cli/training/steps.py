@@ -88,10 +88,11 @@ class StepLog:
         results, self._pending = self._pending, []
         losses = torch.stack([result.losses for result in results])
         weights = torch.stack([result.weights for result in results])
-        if isinstance(results[0].counts, torch.Tensor):
-            counts = torch.stack([torch.as_tensor(result.counts) for result in results])
+        numbers = [result.counts for result in results]
+        if all(isinstance(number, int) for number in numbers):
+            counts = torch.tensor(numbers, device=losses.device).unsqueeze(1).expand_as(losses)
         else:
-            counts = torch.tensor([[result.counts] for result in results], device=losses.device).expand_as(losses)
+            counts = torch.stack([torch.zeros_like(losses[0]) + number for number in numbers])
         sizes = torch.stack([_sizes(result) for result in results])
         self._chunks.append(torch.stack([losses, counts.to(losses.dtype), weights.to(losses.dtype), sizes], 1))
 

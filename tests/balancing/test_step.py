@@ -19,6 +19,7 @@ from mtl_cli.tasks.kinds.binary import BinaryTask
 from mtl_cli.tasks.kinds.multiclass import MulticlassTask
 from mtl_cli.tasks.kinds.regression import RegressionTask
 
+torch.set_num_threads(1)  # tensors this small only make a second thread wait
 CPU = torch.device("cpu")
 METHODS = sorted(name for name in components("balancer") if name not in ("static", "torchjd"))
 TRUNKS = {

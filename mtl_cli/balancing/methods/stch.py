@@ -31,8 +31,8 @@ class SmoothTchebycheff(Balancer):
 
     Notes
     -----
-    The factor T makes the change from warm-up smooth: p_t = 1/T gives w_t = 1 / L_t. The preferences λ of the paper are
-    the tasks' own weights. A task that had no label in the last warm-up epoch gets z_t = L_t.
+    The factor T makes the change from warm-up smooth: p_t = 1/T gives w_t = 1 / L_t. The preferences λ of the paper
+    are all alike. A task that had no label in the last warm-up epoch gets z_t = L_t.
     """
 
     mu: PositiveFloat = 1.0

@@ -31,8 +31,8 @@ class UncertaintyWeighting(Balancer):
 
     Notes
     -----
-    The paper gives classification the factor 1/σ² rather than 1/(2σ²). Here every task has the factor ½: at
-    the optimum it only moves σ_t² from L_t to 2 L_t, the weight exp(−s_t) L_t following. s does not decay.
+    The paper gives classification the factor 1/σ² rather than 1/(2σ²). Here every task has the factor ½; at
+    the optimum both give w_t = 1 / (2 L_t). s does not decay.
     """
 
     lr: PositiveFloat = 0.025

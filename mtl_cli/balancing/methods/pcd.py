@@ -63,13 +63,20 @@ class PriorityConstrained(GramianRule):
     def weigh_present(
         self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
     ) -> tuple[torch.Tensor, State]:
-        squares, steps = state["mean_square"].cpu().clone(), state["steps"].cpu().clone()
-        steps[chosen] += 1
-        squares[chosen] = self.beta * squares[chosen] + (1 - self.beta) * gramian.diagonal()
-        denominators = (squares[chosen] / (1 - self.beta ** steps[chosen]) + self.epsilon).sqrt()
-        factors = denominators.reciprocal().where(denominators > 0, 0.0)
-        first = int((chosen == state["primary"].cpu()).nonzero().sum())
-        return pcd_weights(gramian, factors, first, self.tau), {"mean_square": squares, "steps": steps}
+        import numpy as np
+        import torch
+
+        from mtl_cli.balancing.solvers.cosines import as_array
+
+        matrix, here = as_array(gramian), chosen.numpy()
+        squares, steps = as_array(state["mean_square"]).copy(), as_array(state["steps"]).copy()
+        steps[here] += 1
+        squares[here] = self.beta * squares[here] + (1 - self.beta) * matrix.diagonal()
+        denominators = np.sqrt(squares[here] / (1 - self.beta ** steps[here]) + self.epsilon)
+        factors = np.divide(1.0, denominators, out=np.zeros_like(denominators), where=denominators > 0)
+        first = int(np.argmax(here == int(state["primary"])))  # or the first task present
+        weights = pcd_weights(gramian, torch.from_numpy(factors), first, self.tau)
+        return weights, {"mean_square": torch.from_numpy(squares), "steps": torch.from_numpy(steps)}
 
 
 def pcd_weights(gramian: torch.Tensor, factors: torch.Tensor, primary: int, tau: float) -> torch.Tensor:

@@ -25,7 +25,13 @@ def cosines(gramian: Array) -> tuple[Array, Array]:
     n : array of shape (K,)
         Norms; 0 for a gradient that is zero.
     """
-    norms = np.sqrt(gramian.diagonal().clip(min=0))
+    squares = gramian.diagonal()
+    if squares.min(initial=1.0) > 0:
+        norms = np.sqrt(squares)
+        found = gramian / norms[:, None] / norms
+        found.flat[:: len(found) + 1] = 1.0
+        return found, norms
+    norms = np.sqrt(squares.clip(min=0))
     safe = np.where(norms > 0, norms, 1.0)
     found = gramian / safe[:, None] / safe
     found[norms == 0] = 0.0
@@ -49,19 +55,19 @@ def clean(gramian: Array, epsilon: float) -> Array:
     Eigenvalues of the cosines below K times ``epsilon``, the precision in which the Gramian was computed, are rounding:
     they become 0. Without that, gradients that are linearly dependent would look independent, or negative in length.
     """
-    found, norms = cosines(gramian)
-    limit = len(found) * epsilon
-    if _is_positive_definite(found, limit):
+    limit = len(gramian) * epsilon
+    if _is_positive_definite(gramian, limit):
         return gramian
+    found, norms = cosines(gramian)
     values, vectors = np.linalg.eigh(found)
     kept: Array = (vectors * np.where(values < limit, 0.0, values)) @ vectors.T * np.outer(norms, norms)
     return kept
 
 
 def _is_positive_definite(matrix: Array, limit: float) -> bool:
-    """Say whether all eigenvalues are above ``limit``: whether a Cholesky factor exists, at a third of their cost."""
+    """Say whether all eigenvalues of the cosines are above ``limit``: whether a Cholesky factor exists."""
     lowered = matrix.copy()
-    lowered.flat[:: len(matrix) + 1] -= limit
+    lowered.flat[:: len(matrix) + 1] *= 1 - limit
     try:
         np.linalg.cholesky(lowered)
     except np.linalg.LinAlgError:

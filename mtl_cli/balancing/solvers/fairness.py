@@ -6,7 +6,7 @@ import numpy as np
 
 from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, spread
 
-TOLERANCE = 1e-9  # of the residual w_i^(1/α) (Gw)_i − 1
+TOLERANCE = 1e-8  # of the residual w_i^(1/α) (Gw)_i − 1
 STATIONARY = 1e-4  # of ‖Σ_i w_i g_i‖ / Σ_i ‖w_i g_i‖: nearer to 0, rounding hides whether the equations have a solution
 LIMIT = 300
 

@@ -88,6 +88,13 @@ def scatter(parameters: Sequence[nn.Parameter], direction: torch.Tensor) -> None
         add_gradient(parameter, piece)
 
 
+def send_back(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Send gradients back, each from its tensor, through autograd."""
+    needing = [pair for pair in pairs if pair[0].requires_grad]
+    if needing:
+        torch.autograd.backward([z for z, _ in needing], [gradient for _, gradient in needing])
+
+
 class Geometry:
     """Runs a model's shared layers and computes the tasks' gradients on them.
 
@@ -156,15 +163,13 @@ class Geometry:
         found = [gradients[0] for gradients in _per_task(roots, tasks, [weight])]
         return torch.stack([weight.new_zeros(()) if g is None else torch.linalg.vector_norm(g) for g in found])
 
-    def backward(self, roots: Sequence[Root], gradients: Sequence[torch.Tensor]) -> None:
-        """Send a gradient at each representation back into ``.grad``. To be called without gradients, as the last."""
+    def backward(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Send each representation's gradient back into ``.grad``. To be called without gradients, as the last."""
         if self._stack is not None:
-            for part in back(self._stack, self._calls, gradients[0].unsqueeze(1))[0]:
+            for part in back(self._stack, self._calls, pairs[0][1].unsqueeze(1))[0]:
                 add_gradient(part.parameter, part.rows())
-        elif needing := [
-            (root.z, gradient) for root, gradient in zip(roots, gradients, strict=True) if root.z.requires_grad
-        ]:
-            torch.autograd.backward([z for z, _ in needing], [gradient for _, gradient in needing])
+        else:
+            send_back(pairs)
         self.clear()
 
     def clear(self) -> None:

@@ -44,14 +44,9 @@ class Losses:
         return (weights / rows).expand(-1, rows) if self.shares is None else weights * self.shares
 
 
-def task_losses(
-    tasks: Mapping[str, Task],
-    heads: Mapping[str, torch.nn.Module],
-    batch: Batch,
-    representations: Mapping[str, torch.Tensor],
-) -> Losses:
-    """Run the heads and return the losses."""
-    rows = [task.loss(heads[name](representations[name]), batch.targets[name]) for name, task in tasks.items()]
+def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
+    """Return the losses of the heads' outputs."""
+    rows = [task.loss(outputs[name], batch.targets[name]) for name, task in tasks.items()]
     stacked = torch.stack(rows)
     values = stacked.detach()
     if not any(mask is not None for mask in batch.masks.values()):

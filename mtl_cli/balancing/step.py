@@ -20,9 +20,8 @@ import torch
 
 from mtl_cli.balancing.balancer import Balancer, Observed, State, Weighing
 from mtl_cli.balancing.cut import Cut
-from mtl_cli.balancing.geometry import Geometry, Root, TaskGradients, scatter
+from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter, send_back
 from mtl_cli.balancing.losses import Losses, task_losses
-from mtl_cli.config.errors import UserError
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
 
@@ -166,7 +165,8 @@ class Step:
         self.generator.set_state(saved["generator"])
 
     def _losses(self, batch: Batch, representations: Mapping[str, torch.Tensor]) -> Losses:
-        return task_losses(self.tasks, self.model.heads, batch, representations)
+        outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
+        return task_losses(self.tasks, batch, outputs)
 
     def _backward(self, losses: Losses, weights: torch.Tensor | None) -> None:
         """Send the gradient of Σ w_t · weight_t · L_t back; ``weights`` None stands for ones.
@@ -186,48 +186,39 @@ class Step:
             representations = self.model.representations(batch.inputs)
         else:
             representations = geometry.forward(self.model, batch.inputs)
-        cut = Cut(representations, axis=0 if geometry is None else 1)
-        losses = self._losses(batch, cut.leaves)
+        cut = Cut(representations, self.model.heads, axis=0 if geometry is None else 1)
+        losses = task_losses(self.tasks, batch, cut.outputs)
         self._backward(losses, None)
-        roots = cut.roots()
         with torch.no_grad():
-            observed, gradients = self._look(losses, epoch, roots, watches)
+            cut.finish()
+            observed, gradients = self._look(losses, epoch, cut, watches)
             direction = self._weigh(observed).direction if weighs else None
             if self.balancer.heads == "weighted":
                 self._weigh_heads(self.weights)
-            weights = self.weights.to(roots[0].deltas.dtype)
-            if direction is not None:
-                self._direct(roots, gradients, direction, weights)
-            elif gradients is not None:
-                gradients.accumulate(weights)
+            weights = self.weights.to(losses.rows.dtype)
+            if gradients is not None:
+                gradients.accumulate(weights, shared=direction is None)
+                if direction is not None:
+                    scatter(self._trained(), direction)
             else:
-                self._backward_trunk(roots, [cut.weighted(root, weights) for root in roots], geometry)
+                pairs = cut.weighted(weights) if direction is None else cut.directed(direction)
+                send_back(pairs) if geometry is None else geometry.backward(pairs)
         return losses
 
-    def _backward_trunk(self, roots: list[Root], gradients: list[torch.Tensor], geometry: Geometry | None) -> None:
-        if geometry is not None:
-            geometry.backward(roots, gradients)
-        elif any(root.z.requires_grad for root in roots):
-            torch.autograd.backward([root.z for root in roots], gradients)
-
     def _look(
-        self, losses: Losses, epoch: int, roots: list[Root], watches: bool
+        self, losses: Losses, epoch: int, cut: Cut, watches: bool
     ) -> tuple[Observed, TaskGradients | None]:
         """Compute what the balancer needs, and what it was computed from."""
         if not watches:
             return self._observed(losses, epoch), None
         tasks, needs = len(self.tasks), self.balancer.needs
         if self.geometry is None:
-            if len(roots) != 1:
-                raise UserError(
-                    "balancer.geometry", "representation needs a representation that all tasks share",
-                    "balancer.geometry=parameters",
-                )  # fmt: skip
-            rows = roots[0].deltas.view(tasks, -1)
-            if needs == "jacobian":
-                self.sizes = rows.sum(1)
-                return self._observed(losses, epoch, jacobian=rows), None
-            return self._observed(losses, epoch, gramian=rows @ rows.T), None
+            if needs == "gramian":
+                return self._observed(losses, epoch, gramian=cut.gramian()), None
+            rows = cut.rows()
+            self.sizes = rows.sum(1)
+            return self._observed(losses, epoch, jacobian=rows), None
+        roots = cut.roots()
         if needs == "norms":
             layer = self.model.last_shared_layer
             assert layer is not None
@@ -240,16 +231,6 @@ class Step:
             return self._observed(losses, epoch, jacobian=jacobian), gradients
         gramian = gradients.gramian(roots[0].deltas.new_zeros(tasks, tasks))
         return self._observed(losses, epoch, gramian=gramian), gradients
-
-    def _direct(
-        self, roots: list[Root], gradients: TaskGradients | None, direction: torch.Tensor, weights: torch.Tensor
-    ) -> None:
-        """Send a direction back that is no weighted sum."""
-        if gradients is None:
-            torch.autograd.backward(roots[0].z, direction.view(roots[0].z.shape))
-        else:
-            gradients.accumulate(weights, shared=False)
-            scatter(self._trained(), direction)
 
     def _trained(self) -> list[torch.nn.Parameter]:
         assert self.geometry is not None

@@ -11,7 +11,7 @@ from mtl_cli.balancing.balancer import Balancer, GramianBalancer, Weighing
 from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Model
+from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.batches import Batch
 from mtl_cli.models.network import build_network
 from mtl_cli.models.trunks.mlp import MLP
@@ -200,6 +200,31 @@ def test_representation_is_another_gramian_but_the_same_gradient():
         rows.append(torch.autograd.grad(loss, z)[0].flatten())
     jacobian = torch.stack(rows)
     assert torch.allclose(asked[0].gramian, jacobian @ jacobian.T, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("hidden", [[], [4]])
+@pytest.mark.parametrize("kinds", [("size", "good"), ("size", "good", "kind")])
+@pytest.mark.parametrize("geometry", ["parameters", "representation"])
+def test_heads_of_any_depth_and_width(geometry, kinds, hidden):
+    tasks = {name: task for name, task in make_tasks().items() if name in kinds}
+    asked, weights = [], Told.weights[: len(tasks)]
+    torch.manual_seed(0)
+    config = Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden))
+    model = build_network(config, 5, {name: task.outputs for name, task in tasks.items()})
+    step = Step(model, tasks, Told(asked=asked, geometry=geometry, weights=weights), CPU)
+    batch, before = make_batch({"good": (torch.arange(24) % 2).float()}), copy.deepcopy(model)
+    step(batch)
+    assert close(gradients(model), expected_gradients(before, tasks, batch, weights, "weighted"))
+    z = before.trunk(batch.inputs)
+    found = losses_of(before, tasks, batch)
+    shared = before.shared_parameters()
+    if geometry == "representation":
+        z = z.detach().requires_grad_()
+        before.representations = lambda inputs: dict.fromkeys(before.heads, z)
+        found, shared = losses_of(before, tasks, batch), [z]
+    rows = [torch.cat([g.flatten() for g in torch.autograd.grad(loss, shared, retain_graph=True)]) for loss in found]
+    jacobian = torch.stack(rows)
+    assert torch.allclose(asked[0].gramian, jacobian @ jacobian.T, rtol=1e-5, atol=1e-8)
 
 
 def test_update_every():

@@ -1,0 +1,88 @@
+"""Heads of one linear layer each, run as one layer: T small products become one, forward and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mtl_cli.balancing.geometry_parts import add_gradient
+from mtl_cli.balancing.geometry_trace import has_other_hooks
+
+
+class LinearHeads:
+    """A forward pass through T linear heads that read the same z, and the way back, without a graph.
+
+    Parameters
+    ----------
+    heads : sequence of Linear
+        For which ``are_linear`` holds.
+    z : Tensor of shape (n, width)
+    """
+
+    def __init__(self, heads: Sequence[nn.Linear], z: torch.Tensor) -> None:
+        self._heads, self._z = heads, z.detach()
+        self._widths = [head.out_features for head in heads]
+        with torch.no_grad():
+            self._weight = torch.cat([head.weight for head in heads])
+            bias = torch.cat([head.bias for head in heads])
+            self._output = torch.addmm(bias, self._z, self._weight.T).requires_grad_()
+        self.outputs = list(torch.split(self._output, self._widths, 1))
+
+    def finish(self) -> None:
+        """Add to the heads' ``.grad``, given that the losses were sent back to ``outputs``."""
+        with torch.no_grad():
+            errors = self._errors
+            weights = torch.split(errors.T @ self._z, self._widths)
+            biases = torch.split(errors.sum(0), self._widths)
+            for head, weight, bias in zip(self._heads, weights, biases, strict=True):
+                add_gradient(head.weight, weight)
+                add_gradient(head.bias, bias)
+
+    @property
+    def _errors(self) -> torch.Tensor:
+        """∂L_t/∂outputs side by side, shape (n, Σ outputs)."""
+        assert self._output.grad is not None
+        return self._output.grad
+
+    def deltas(self, axis: int) -> torch.Tensor:
+        """Return c_t = ∂L_t/∂z, shape (T, n, width) or (n, T, width)."""
+        errors, tasks = self._errors, len(self._widths)
+        rows, width = self._z.shape
+        found = errors.new_empty((tasks, rows, width) if axis == 0 else (rows, tasks, width))
+        if set(self._widths) == {1}:
+            weight = self._weight if axis == 1 else self._weight.unsqueeze(1)
+            return torch.mul((errors if axis == 1 else errors.T).unsqueeze(2), weight, out=found)
+        pieces = zip(found.unbind(axis), torch.split(errors, self._widths, 1), self._heads, strict=True)
+        for place, piece, head in pieces:
+            torch.mm(piece, head.weight, out=place)
+        return found
+
+    def gramian(self) -> torch.Tensor:
+        """Return c_s · c_t, shape (T, T), without the c's: with e_t the errors, it is the sum over e_sᵀ e_t ∘ W_s W_tᵀ."""
+        products = (self._errors.T @ self._errors).mul_(self._weight @ self._weight.T)
+        if set(self._widths) == {1}:
+            return products
+        blocks = torch.block_diag(*(products.new_ones(1, width) for width in self._widths))
+        return blocks @ products @ blocks.T
+
+    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return Σ_t w_t c_t, shape (n, width)."""
+        if set(self._widths) != {1}:
+            weights = torch.cat([w.expand(width) for w, width in zip(weights, self._widths, strict=True)])
+        return (self._errors * weights) @ self._weight
+
+
+def are_linear(heads: Sequence[nn.Module]) -> bool:
+    """Whether the heads can be run as one: linear layers with a bias, all trained, each for itself, none hooked."""
+    return len({id(head) for head in heads}) == len(heads) and all(
+        type(head) is nn.Linear
+        and not has_other_hooks(head)
+        and head.bias is not None
+        and head.weight.requires_grad
+        and head.bias.requires_grad
+        and len(head._parameters) == 2
+        and head._parameters["weight"] is head.weight
+        for head in heads
+    )

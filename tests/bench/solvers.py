@@ -1,7 +1,7 @@
 """Times the weights of Gramian methods for K tasks against TorchJD's: `python -m tests.bench.solvers`.
 
-Ratios of medians in one process on one thread, over the same Gramians, called in turn. TorchJD's CAGrad, Nash-MTL,
-FairGrad, UPGrad and DualProj need `pip install 'torchjd[full]'`; without it their column stays empty.
+Ratios of medians in one process on one thread, over the same Gramians, in turn by blocks of 20 calls. TorchJD's
+CAGrad, Nash-MTL, FairGrad, UPGrad and DualProj need `pip install 'torchjd[full]'`; without it their column stays empty.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 
 from mtl_cli.balancing.balancer import Observed
 from mtl_cli.config.registry import components
+
+BLOCK = 20
 
 ROWS: dict[str, tuple[dict[str, float], str, dict[str, float]]] = {
     "cagrad": ({"c": 0.5}, "CAGradWeighting", {"c": 0.5}),
@@ -82,14 +84,13 @@ def main(arguments: Iterable[str] | None = None) -> None:
     for name, (settings, other_name, other_settings) in ROWS.items():
         mine, other = ours(name, settings, options.tasks), theirs(other_name, other_settings, options.tasks)
         taken: tuple[list[float], list[float]] = ([], [])
-        for jacobian, gramian in zip(found, gramians, strict=True):
-            for call, times in zip((mine, other), taken, strict=True):
-                if call is None:
-                    continue
-                seen = jacobian if call is other and other_name == "_NashMTLWeighting" else gramian
-                began = time.perf_counter()
-                call(seen)
-                times.append(1e6 * (time.perf_counter() - began))
+        theirs_see = found if other_name == "_NashMTLWeighting" else gramians
+        for first in range(0, options.calls, BLOCK):
+            for call, seen, times in zip((mine, other), (gramians, theirs_see), taken, strict=True):
+                for matrix in seen[first : first + BLOCK] if call is not None else []:
+                    began = time.perf_counter()
+                    call(matrix)
+                    times.append(1e6 * (time.perf_counter() - began))
         median, high = statistics.median(taken[0]), sorted(taken[0])[int(0.95 * len(taken[0]))]
         rest = f"{'not installed':>20}"
         if taken[1]:

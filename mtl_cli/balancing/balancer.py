@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveInt
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +95,7 @@ class Balancer:
         Keep the size of the weights as the paper has it, or bring their sum over the tasks present to their number, so
         that one learning rate suits every method.
     update_every : int
-        Weigh anew every so many steps and keep the weights in between. Methods that need only losses weigh in every step.
+        Weigh anew every so many steps and keep the weights in between; methods that need only losses always weigh.
     shift : float
         Added to every loss that a method which needs positive losses sees.
     """
@@ -116,6 +118,13 @@ class Balancer:
         super().__init_subclass__()
         if "cost" not in cls.__dict__ and "needs" in cls.__dict__:
             cls.cost = COSTS[cls.needs]
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong with the rest of the config for this method."""
+        shares = config.model is None or getattr(config.model.trunk, "shares_layers", True)
+        if self.needs != "losses" and not shares:
+            what = "is empty: this balancer looks at gradients, and needs a shared layer"
+            yield Problem("model.trunk.hidden", what, "give it one, [64]")
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step."""

@@ -2,8 +2,9 @@
 
 From one forward pass in which each shared layer's input A was kept, and the gradients δ_t at the layers' outputs, a
 linear layer's gradients are δ_tᵀ A, and likewise for the other layers that ``geometry_layers`` knows. The δ's come from
-``geometry_stack`` where the model says that its trunk is a plain stack, and else from autograd, a pass per task that stops at the layers'
-outputs; parameters of other layers, of layers that are used twice, and tied ones get their gradients in the same pass.
+``geometry_stack`` where the model says that its trunk is a plain stack, and else from autograd, a pass per task that
+stops at the layers' outputs; parameters of other layers, of layers that are used twice, and tied ones get their
+gradients in the same pass.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ class Geometry:
     parameters : sequence of Parameter
         The shared ones.
     stack : sequence of Module, optional
-        The modules through which, one after the other, the inputs become the representation that all tasks read; None if
-        the shared layers are more than that.
+        The modules through which, one after the other, the inputs become the representation that all tasks read; None
+        if the shared layers are more than that.
     """
 
     def __init__(

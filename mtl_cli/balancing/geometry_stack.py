@@ -55,7 +55,7 @@ class Stack:
         return same and not any(has_other_hooks(module) for module in modules)
 
     def run(self, inputs: torch.Tensor) -> list[Call]:
-        """Do the forward pass without a graph, except across elementwise modules whose derivative autograd is to give."""
+        """Run forward without a graph, except across elementwise modules whose derivative autograd is to give."""
         calls: list[Call] = []
         with torch.no_grad():
             for start, end in self.spans:

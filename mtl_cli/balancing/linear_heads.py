@@ -37,6 +37,8 @@ class LinearHeads:
             weights = torch.split(errors.T @ self._z, self._widths)
             biases = torch.split(errors.sum(0), self._widths)
             for head, weight, bias in zip(self._heads, weights, biases, strict=True):
+                assert isinstance(head.weight, nn.Parameter)
+                assert isinstance(head.bias, nn.Parameter)
                 add_gradient(head.weight, weight)
                 add_gradient(head.bias, bias)
 
@@ -60,12 +62,12 @@ class LinearHeads:
         return found
 
     def gramian(self) -> torch.Tensor:
-        """Return c_s · c_t, shape (T, T), without the c's: with e_t the errors, it is the sum over e_sᵀ e_t ∘ W_s W_tᵀ."""
+        """Return c_s · c_t, shape (T, T), without the c's: the sum over e_sᵀ e_t ∘ W_s W_tᵀ, with e_t the errors."""
         products = (self._errors.T @ self._errors).mul_(self._weight @ self._weight.T)
         if set(self._widths) == {1}:
             return products
-        blocks = torch.block_diag(*(products.new_ones(1, width) for width in self._widths))
-        return blocks @ products @ blocks.T
+        columns = [block.sum(1) for block in torch.split(products, self._widths, 1)]
+        return torch.stack([torch.stack([piece.sum() for piece in torch.split(c, self._widths)]) for c in columns], 1)
 
     def weighted(self, weights: torch.Tensor) -> torch.Tensor:
         """Return Σ_t w_t c_t, shape (n, width)."""

@@ -7,45 +7,22 @@
     w      = what the balancer makes of the losses, or of what the geometry makes of c_t
     Σ w_t c_t backward through the trunk       the gradient of Σ w_t L_t
 
-A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once. A method
-that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t is put together from what made the Gramian.
+A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once. One
+that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t is put together from what made that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 
 from mtl_cli.balancing.balancer import Balancer, Observed, State, Weighing
-from mtl_cli.balancing.cut import Cut
-from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter, send_back
+from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel
 from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
-
-
-class SharedModel(Protocol):
-    """What the step needs of a model."""
-
-    heads: dict[str, torch.nn.Module]
-
-    @property
-    def last_shared_layer(self) -> torch.nn.Module | None:
-        """The last shared layer with a weight."""
-
-    def modules(self) -> Iterator[torch.nn.Module]:
-        """Return all modules, the heads' too."""
-
-    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the representation that each task's head reads."""
-
-    def shared_parameters(self) -> list[torch.nn.Parameter]:
-        """Return the parameters that all tasks share."""
-
-    def head_parameters(self, task: str) -> list[torch.nn.Parameter]:
-        """Return the parameters that only ``task`` uses."""
 
 
 class StepResult(NamedTuple):
@@ -107,15 +84,9 @@ class Step:
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
-        self._sent: tuple[torch.Tensor | None, int, torch.Tensor | None] = (None, -1, None)
+        self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
         self._head_parameters = [(p, i) for i, name in enumerate(tasks) for p in model.head_parameters(name)]
-        self.geometry: Geometry | None = None
-        at_representation = getattr(balancer, "geometry", "parameters") == "representation"
-        if balancer.needs == "norms" or (balancer.needs != "losses" and not at_representation):
-            theirs = {id(module) for head in model.heads.values() for module in head.modules()}
-            shared = [module for module in model.modules() if id(module) not in theirs]
-            stack = getattr(model, "stack", None)
-            self.geometry = Geometry(shared, model.shared_parameters(), stack() if stack is not None else None)
+        self._look, self._blind = Look(model, balancer), Look(model, None)
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
         """Add the batch's gradients to ``.grad``.
@@ -128,14 +99,13 @@ class Step:
         """
         balancer = self.balancer
         weighs = balancer.needs == "losses" or self.directed or self.steps % balancer.update_every == 0
-        watches = weighs and balancer.needs != "losses"
-        if watches or balancer.heads == "unit":
-            losses = self._through_cut(batch, epoch, watches, weighs)
+        if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
+            losses = self._through_cut(batch, epoch, weighs)
         else:
-            losses = self._losses(batch, self.model.representations(batch.inputs))
+            losses = self._losses(batch)
             if weighs:
                 with torch.no_grad():
-                    self._weigh(self._observed(losses, epoch))
+                    self._weigh(losses, NOTHING, epoch)
             self._backward(losses, self.weights)
         self.steps += 1
         return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
@@ -145,14 +115,15 @@ class Step:
         if not self.balancer.looks_ahead:
             return
         with torch.no_grad():
-            losses = self._losses(batch, self.model.representations(batch.inputs))
-            self.state = self.balancer.after(self.state, self._observed(losses, 1).losses)
+            self.state = self.balancer.after(self.state, self._as_seen(self._losses(batch)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on as if it had not been interrupted."""
         return {
             "state": dict(self.state),
             "weights": self.weights,
+            "seen": dict(self.seen),
+            "gramian": self.gramian,
             "steps": self.steps,
             "directed": self.directed,
             "generator": self.generator.get_state(),
@@ -161,10 +132,12 @@ class Step:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
         self.state, self.weights = dict(saved["state"]), saved["weights"]
+        self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
         self.steps, self.directed = saved["steps"], saved["directed"]
         self.generator.set_state(saved["generator"])
 
-    def _losses(self, batch: Batch, representations: Mapping[str, torch.Tensor]) -> Losses:
+    def _losses(self, batch: Batch) -> Losses:
+        representations = self.model.representations(batch.inputs)
         outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
         return task_losses(self.tasks, batch, outputs)
 
@@ -173,92 +146,55 @@ class Step:
 
         Where nothing is masked it is the same as in the step before, as long as the weights and the batch's size are.
         """
-        known, size, gradient = self._sent
-        if losses.shares is not None or known is not weights or gradient is None or size != losses.counts:
-            used = self.task_weights if weights is None else weights * self.task_weights
-            gradient = losses.gradient(used)
-            self._sent = (weights, losses.counts if isinstance(losses.counts, int) else -1, gradient)
+        known, version, shape, gradient = self._sent
+        current = 0 if weights is None else weights._version
+        if losses.shares is not None or known is not weights or version != current or shape != losses.rows.shape:
+            gradient = losses.gradient(self.task_weights if weights is None else weights * self.task_weights)
+            self._sent = (weights, current, losses.rows.shape if losses.shares is None else None, gradient)
         torch.autograd.backward((losses.rows,), (gradient,))
 
-    def _through_cut(self, batch: Batch, epoch: int, watches: bool, weighs: bool) -> Losses:
-        geometry = self.geometry if watches else None
-        if geometry is None:
-            representations = self.model.representations(batch.inputs)
-        else:
-            representations = geometry.forward(self.model, batch.inputs)
-        cut = Cut(representations, self.model.heads, axis=0 if geometry is None else 1)
+    def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
+        look = self._look if weighs and self.balancer.needs != "losses" else self._blind
+        cut = look.forward(batch.inputs)
         losses = task_losses(self.tasks, batch, cut.outputs)
         self._backward(losses, None)
         with torch.no_grad():
             cut.finish()
-            observed, gradients = self._look(losses, epoch, cut, watches)
-            direction = self._weigh(observed).direction if weighs else None
+            seen = look.see(cut)
+            direction = self._weigh(losses, seen, epoch).direction if weighs else None
             if self.balancer.heads == "weighted":
                 self._weigh_heads(self.weights)
-            weights = self.weights.to(losses.rows.dtype)
-            if gradients is not None:
-                gradients.accumulate(weights, shared=direction is None)
-                if direction is not None:
-                    scatter(self._trained(), direction)
-            else:
-                pairs = cut.weighted(weights) if direction is None else cut.directed(direction)
-                send_back(pairs) if geometry is None else geometry.backward(pairs)
+            look.send_back(cut, seen, self.weights.to(losses.rows.dtype), direction)
         return losses
 
-    def _look(
-        self, losses: Losses, epoch: int, cut: Cut, watches: bool
-    ) -> tuple[Observed, TaskGradients | None]:
-        """Compute what the balancer needs, and what it was computed from."""
-        if not watches:
-            return self._observed(losses, epoch), None
-        tasks, needs = len(self.tasks), self.balancer.needs
-        if self.geometry is None:
-            if needs == "gramian":
-                return self._observed(losses, epoch, gramian=cut.gramian()), None
-            rows = cut.rows()
-            self.sizes = rows.sum(1)
-            return self._observed(losses, epoch, jacobian=rows), None
-        roots = cut.roots()
-        if needs == "norms":
-            layer = self.model.last_shared_layer
-            assert layer is not None
-            self.sizes = self.geometry.norms(roots, tasks, layer)
-            return self._observed(losses, epoch, norms=self.sizes), None
-        gradients = self.geometry.gradients(roots, tasks)
-        if needs == "jacobian":
-            jacobian = gradients.jacobian(self._trained(), tasks)
-            self.sizes = jacobian.sum(1)
-            return self._observed(losses, epoch, jacobian=jacobian), gradients
-        gramian = gradients.gramian(roots[0].deltas.new_zeros(tasks, tasks))
-        return self._observed(losses, epoch, gramian=gramian), gradients
-
-    def _trained(self) -> list[torch.nn.Parameter]:
-        assert self.geometry is not None
-        return self.geometry.parameters
-
-    def _observed(
-        self,
-        losses: Losses,
-        epoch: int,
-        norms: torch.Tensor | None = None,
-        gramian: torch.Tensor | None = None,
-        jacobian: torch.Tensor | None = None,
-    ) -> Observed:
+    def _as_seen(self, losses: Losses) -> torch.Tensor:
+        """Return the losses as the balancer is to see them, shape (T,)."""
         seen = losses.means if self._equal else losses.means * self.task_weights
-        if self.balancer.needs_positive_losses and self.balancer.shift:
-            seen = seen + self.balancer.shift
-        return Observed(seen, losses.present, norms, gramian, jacobian, epoch, self.steps, self.generator)
+        return seen + self.balancer.shift if self.balancer.needs_positive_losses and self.balancer.shift else seen
 
-    def _weigh(self, observed: Observed) -> Weighing:
+    def _weigh(self, losses: Losses, seen: Seen, epoch: int) -> Weighing:
         """Ask the balancer; keep its state, and the weights that this step is to use."""
-        weighing = self.balancer.weigh(self.state, observed)
-        weights, present = weighing.weights, observed.present
+        present = losses.present
+        weighing = self.balancer.weigh(
+            self.state,
+            Observed(
+                self._as_seen(losses),
+                present,
+                seen.norms,
+                seen.gramian,
+                seen.jacobian,
+                epoch,
+                self.steps,
+                self.generator,
+            ),
+        )
+        weights = weighing.weights
         if self.balancer.scale == "sum":
             weights = weights * _to_sum(weights, present)
         if present is not None:
             weights = weights.where(present, self.weights)
         self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
-        self.seen, self.gramian = weighing.seen, observed.gramian
+        self.seen, self.gramian, self.sizes = weighing.seen, seen.gramian, seen.sizes
         return weighing
 
     def _weigh_heads(self, weights: torch.Tensor) -> None:
@@ -268,7 +204,7 @@ class Step:
 
 
 def _to_sum(weights: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
-    """Return the factor that brings the weights of the tasks present to sum to their number; 1 if it is not positive."""
+    """Return the factor that brings the weights of the tasks present to sum to their number; 1 if that is not > 0."""
     inside = weights if present is None else weights.where(present, 0.0)
     count = inside.new_tensor(float(len(weights))) if present is None else present.sum()
     total = inside.sum()

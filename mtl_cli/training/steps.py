@@ -69,7 +69,7 @@ class StepLog:
         Raises
         ------
         UserError
-            If a loss or a gradient was not finite, or not positive for a balancer that takes logarithms or ratios of it.
+            If a loss or a gradient was not finite, or a loss not positive for a balancer that needs it to be.
         """
         self._pack()
         losses, counts, weights, sizes = torch.cat(self._chunks).double().cpu().unbind(1)

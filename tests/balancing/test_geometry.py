@@ -83,8 +83,8 @@ def hooked():
 ROWS = {
     "linear": lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU()),
     "norms": lambda: nn.Sequential(
-        nn.Linear(8, 16), nn.BatchNorm1d(16), nn.GELU(), nn.Dropout(0.3), nn.Linear(16, 12), nn.LayerNorm(12), nn.SiLU(),
-        nn.Dropout(0.2), nn.Linear(12, 5),
+        nn.Linear(8, 16), nn.BatchNorm1d(16), nn.GELU(), nn.Dropout(0.3), nn.Linear(16, 12), nn.LayerNorm(12),
+        nn.SiLU(), nn.Dropout(0.2), nn.Linear(12, 5),
     ),
     "dropout after relu": lambda: nn.Sequential(
         nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.4), nn.Linear(16, 6), nn.ReLU(), nn.Dropout(0.4)
@@ -112,8 +112,8 @@ OTHERS = {
     ),
     "series": lambda: (
         nn.Sequential(
-            nn.Conv1d(3, 6, 3, padding=1, stride=2, groups=3), nn.BatchNorm1d(6), nn.ReLU(), nn.Conv1d(6, 4, 2, padding=1),
-            nn.Conv1d(4, 4, 3, padding="same"), nn.Flatten(), nn.Linear(24, 6),
+            nn.Conv1d(3, 6, 3, padding=1, stride=2, groups=3), nn.BatchNorm1d(6), nn.ReLU(),
+            nn.Conv1d(6, 4, 2, padding=1), nn.Conv1d(4, 4, 3, padding="same"), nn.Flatten(), nn.Linear(24, 6),
         ),
         torch.randn(7, 3, 9),
     ),
@@ -176,7 +176,9 @@ def test_exact_on_rows(name, dtype):
         torch.manual_seed(0)
         check(ROWS[name](), torch.randn(32, 8), dtype, tasks, lambda trunk: None)
         torch.manual_seed(0)
-        check(ROWS[name](), torch.randn(32, 8), dtype, tasks, lambda t: list(t) if isinstance(t, nn.Sequential) else None)
+        check(
+            ROWS[name](), torch.randn(32, 8), dtype, tasks, lambda t: list(t) if isinstance(t, nn.Sequential) else None
+        )
 
 
 @TYPES
@@ -190,7 +192,9 @@ def test_exact_elsewhere(name, dtype):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     widths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
-    kinds=st.lists(st.sampled_from([nn.ReLU, nn.GELU, nn.Tanh, lambda: nn.Dropout(0.5), lambda: nn.LeakyReLU(0.1)]), max_size=4),
+    kinds=st.lists(
+        st.sampled_from([nn.ReLU, nn.GELU, nn.Tanh, lambda: nn.Dropout(0.5), lambda: nn.LeakyReLU(0.1)]), max_size=4
+    ),
     norm=st.sampled_from([None, nn.BatchNorm1d, nn.LayerNorm]),
     rows=st.integers(2, 12),
     tasks=st.integers(1, 5),

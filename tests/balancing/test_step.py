@@ -376,7 +376,7 @@ def test_several_representations(needs):
 
 def test_representation_needs_one_representation():
     step = Step(TwoTrunks(), make_tasks(), Told(geometry="representation"), CPU)
-    with pytest.raises(UserError, match="balancer.geometry"):
+    with pytest.raises(UserError, match=r"balancer\.geometry"):
         step(make_batch())
 
 

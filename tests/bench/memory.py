@@ -1,7 +1,7 @@
 """What an exact Gramian step takes of memory: `python -m tests.bench.memory`.
 
-The cells workload with 20 000 inputs; each method in a process of its own, whose peak memory is taken above what it held
-once everything was imported. The bound is 1.3 times `uniform`.
+The cells workload with 20 000 inputs; each method in a process of its own, whose peak memory is taken above what it
+held once everything was imported. The bound is 1.3 times `uniform`.
 """
 
 from __future__ import annotations

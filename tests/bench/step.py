@@ -1,9 +1,9 @@
 """What a training step costs: `python -m tests.bench.step [--threads 1]`.
 
-Every variant takes a step on the same batch in turn, in one process, so that noise meets all of them alike; compared are
-medians. `hand` is a loop as one writes it in PyTorch, `torchjd` is TorchJD's `mtl_backward` with its UPGrad, `passes` is a backward
-pass per task with `retain_graph` and TorchJD's weights, `exact` and `representation` are `balancer=upgrad`. All variants
-use the same fused Adam. TorchJD's UPGrad wants `pip install quadprog qpsolvers`.
+Every variant takes a step on the same batch in turn, in one process, so that noise meets all of them alike; compared
+are medians. `hand` is a loop as one writes it in PyTorch, `torchjd` is TorchJD's `mtl_backward` with its UPGrad,
+`passes` is a backward pass per task with `retain_graph` and TorchJD's weights, `exact` and `representation` are
+`balancer=upgrad`. All variants use the same fused Adam. TorchJD's UPGrad wants `pip install quadprog qpsolvers`.
 """
 
 from __future__ import annotations
@@ -174,8 +174,8 @@ def main() -> None:
         medians = measure(variants(WORKLOADS[name], extra), arguments.rounds, clock)
         print(f"\n{name}, {arguments.threads} thread(s)")
         for variant, seconds in medians.items():
-            ratio = f"{seconds / medians['uniform']:6.2f} × uniform"
-            print(f"  {variant:16} {seconds * 1e6:9.0f} µs {ratio} {seconds / medians['hand']:6.2f} × hand")
+            ratio = f"{seconds / medians['uniform']:6.2f} of uniform"
+            print(f"  {variant:16} {seconds * 1e6:9.0f} µs {ratio} {seconds / medians['hand']:6.2f} of hand")
             rows.append(
                 {"workload": name, "threads": arguments.threads, "variant": variant, "microseconds": seconds * 1e6}
             )

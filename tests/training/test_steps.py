@@ -53,14 +53,17 @@ def test_rows_of_the_weights_file(every, steps):
     rows = [row for epoch in told for row in epoch.balance]
     assert [row["step"] for row in rows] == steps
     assert all(row["weight_good"] == 0.5 for row in rows)
-    assert all({"norm_size", "cosine_size_good", "cosine_good_kind", "conflicts", "condition"} <= set(row) for row in rows)
+    assert all(
+        {"norm_size", "cosine_size_good", "cosine_good_kind", "conflicts", "condition"} <= set(row) for row in rows
+    )
 
 
 def test_many_steps_are_packed():
     _, told, _ = run(components("balancer")["gradnorm"](), [make_batch()] * 300)
     assert told[0].balance[0]["step"] == 300
     assert told[0].history["loss_total"] == pytest.approx(
-        sum(told[0].history[f"loss_{name}"] * (0.5 if name == "kind" else 1) for name in ("size", "good", "kind")), rel=0.3
+        sum(told[0].history[f"loss_{name}"] * (0.5 if name == "kind" else 1) for name in ("size", "good", "kind")),
+        rel=0.3,
     )
 
 
@@ -136,7 +139,9 @@ def test_a_gradient_that_is_not_finite(name):
 def test_losses_that_must_be_positive():
     batches = [make_batch(), make_batch()]
     model, step = make(Ahead())
-    step.tasks["good"].__class__ = type("Negative", (type(step.tasks["good"]),), {"loss": lambda self, o, t: o[:, 0] * 0 - 2.5})
+    step.tasks["good"].__class__ = type(
+        "Negative", (type(step.tasks["good"]),), {"loss": lambda self, o, t: o[:, 0] * 0 - 2.5}
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     trainer = Trainer(epochs=1, early_stopping=None)
     with pytest.raises(UserError, match=r"tasks.good: the loss is -2.5 in epoch 1, step 1.*balancer\.shift=4"):
@@ -149,14 +154,18 @@ def test_the_command(tmp_path, balancer):
     command = [sys.executable, "-m", "mtl_cli", "train", "dataset=wine", f"balancer={balancer}", "plots=false"]
     options = ["run_dir=run", "trainer.epochs=3", "trainer.log_balance=20", "trainer.batch_size=128"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "done"
     with (tmp_path / "run" / f"{balancer}_weights.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [1, 21]
     options = ["run_dir=bad", "optimizer=sgd", "optimizer.lr=1e30", "trainer.batch_size=128"]
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(
+        [*command, *options], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
+    )
     assert done.returncode == 2, done.stderr
     assert "in epoch 1, step" in done.stderr
     saved = torch.load(tmp_path / "bad" / "mtl_model.pt", weights_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import nn
@@ -40,7 +39,7 @@ class Cut:
         self._linear: LinearHeads | None = None
         self._roots: list[tuple[torch.Tensor, list[int], torch.Tensor]] = []
         if tensors[0].dim() == 2 and all(z is tensors[0] for z in tensors) and are_linear(own):
-            self._linear = LinearHeads(cast("list[nn.Linear]", own), tensors[0])
+            self._linear = LinearHeads(own, tensors[0])
             self._roots = [(tensors[0], list(range(len(names))), tensors[0])]
             self.outputs = dict(zip(names, self._linear.outputs, strict=True))
             return

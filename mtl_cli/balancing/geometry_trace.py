@@ -71,13 +71,10 @@ class _Hook:
 
 def has_other_hooks(module: torch.nn.Module) -> bool:
     """Whether anyone else's hook may change what the module reads, returns or sends back."""
-    hooks = module._forward_hooks.values()
-    return bool(
-        module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or any(not isinstance(hook, _Hook) for hook in hooks)
-    )
+    if module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+        return True
+    hooks = module._forward_hooks
+    return bool(hooks) and any(not isinstance(hook, _Hook) for hook in hooks.values())
 
 
 def uses(roots: Iterable[torch.Tensor]) -> Counter[int]:

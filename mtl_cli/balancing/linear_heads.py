@@ -21,26 +21,23 @@ class LinearHeads:
     z : Tensor of shape (n, width)
     """
 
-    def __init__(self, heads: Sequence[nn.Linear], z: torch.Tensor) -> None:
-        self._heads, self._z = heads, z.detach()
-        self._widths = [head.out_features for head in heads]
+    def __init__(self, heads: Sequence[nn.Module], z: torch.Tensor) -> None:
+        self._z = z.detach()
+        self._weights = [weight for head in heads if (weight := head._parameters["weight"]) is not None]
+        self._biases = [bias for head in heads if (bias := head._parameters["bias"]) is not None]
+        self._widths = [len(bias) for bias in self._biases]
         with torch.no_grad():
-            self._weight = torch.cat([head.weight for head in heads])
-            bias = torch.cat([head.bias for head in heads])
-            self._output = torch.addmm(bias, self._z, self._weight.T).requires_grad_()
-        self.outputs = list(torch.split(self._output, self._widths, 1))
+            self._weight = torch.cat([*self._weights])
+            self._output = torch.addmm(torch.cat([*self._biases]), self._z, self._weight.T).requires_grad_()
+        self.outputs = torch.split_with_sizes(self._output, self._widths, 1)
 
     def finish(self) -> None:
-        """Add to the heads' ``.grad``, given that the losses were sent back to ``outputs``."""
-        with torch.no_grad():
-            errors = self._errors
-            weights = torch.split(errors.T @ self._z, self._widths)
-            biases = torch.split(errors.sum(0), self._widths)
-            for head, weight, bias in zip(self._heads, weights, biases, strict=True):
-                assert isinstance(head.weight, nn.Parameter)
-                assert isinstance(head.bias, nn.Parameter)
-                add_gradient(head.weight, weight)
-                add_gradient(head.bias, bias)
+        """Add to the heads' ``.grad``, given that the losses were sent back to ``outputs``. Without gradients."""
+        errors = self._errors
+        weights = torch.split_with_sizes(errors.T @ self._z, self._widths)
+        biases = torch.split_with_sizes(errors.sum(0), self._widths)
+        for parameter, gradient in zip(self._weights + self._biases, weights + biases, strict=True):
+            add_gradient(parameter, gradient)
 
     @property
     def _errors(self) -> torch.Tensor:
@@ -54,11 +51,11 @@ class LinearHeads:
         rows, width = self._z.shape
         found = errors.new_empty((tasks, rows, width) if axis == 0 else (rows, tasks, width))
         if set(self._widths) == {1}:
-            weight = self._weight if axis == 1 else self._weight.unsqueeze(1)
-            return torch.mul((errors if axis == 1 else errors.T).unsqueeze(2), weight, out=found)
-        pieces = zip(found.unbind(axis), torch.split(errors, self._widths, 1), self._heads, strict=True)
-        for place, piece, head in pieces:
-            torch.mm(piece, head.weight, out=place)
+            spread = self._weight if axis == 1 else self._weight.unsqueeze(1)
+            return torch.mul((errors if axis == 1 else errors.T).unsqueeze(2), spread, out=found)
+        pieces = zip(found.unbind(axis), torch.split_with_sizes(errors, self._widths, 1), self._weights, strict=True)
+        for place, piece, weight in pieces:
+            torch.mm(piece, weight, out=place)
         return found
 
     def gramian(self) -> torch.Tensor:
@@ -77,14 +74,12 @@ class LinearHeads:
 
 
 def are_linear(heads: Sequence[nn.Module]) -> bool:
-    """Whether the heads can be run as one: linear layers with a bias, all trained, each for itself, none hooked."""
-    return len({id(head) for head in heads}) == len(heads) and all(
-        type(head) is nn.Linear
-        and not has_other_hooks(head)
-        and head.bias is not None
-        and head.weight.requires_grad
-        and head.bias.requires_grad
-        and len(head._parameters) == 2
-        and head._parameters["weight"] is head.weight
-        for head in heads
-    )
+    """Whether the heads can be run as one: linear layers with a bias, all of it trained, and none with a hook."""
+    for head in heads:
+        if type(head) is not nn.Linear or has_other_hooks(head) or len(head._parameters) != 2:
+            return False
+        if any(
+            p is None or not p.requires_grad for p in (head._parameters.get("weight"), head._parameters.get("bias"))
+        ):
+            return False
+    return True

@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mtl_cli.config.convert import NonNegativeFloat, PositiveInt
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     import torch
 
-Needs = Literal["losses", "norms"]
+Needs = Literal["losses", "norms", "gramian", "jacobian"]
 State = Mapping[str, "torch.Tensor"]
 """What a method remembers between steps: tensors only, so that it can be saved and moved."""
+
+COSTS: dict[Needs, str] = {
+    "losses": "a plain step",
+    "norms": "and T gradients at the last shared layer",
+    "gramian": "and T gradients, layer by layer",
+    "jacobian": "and T gradients, all in memory",
+}
+"""What a step costs a method, by what it needs."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What a method sees of one step. T is the number of tasks.
+    """What a method sees of one step. T is the number of tasks, P that of the shared parameters.
 
     Parameters
     ----------
     losses : Tensor of shape (T,)
-        Detached.
+        Detached, with the tasks' own weights applied. 0 for a task that is absent.
     present : Tensor of bool, shape (T,), optional
         Which tasks have a label in this batch; None says all have.
     norms : Tensor of shape (T,), optional
         ‖∇_W L_t‖ of the unweighted losses at the weight W of the last shared layer; for methods that need ``norms``.
+    gramian : Tensor of shape (T, T), optional
+        g_s · g_t of the unweighted losses' gradients on the shared parameters, or at the representation z under
+        ``geometry: representation``. Rows and columns of absent tasks are zero.
+    jacobian : Tensor of shape (T, P), optional
+        The gradients g_t themselves, for methods that need ``jacobian``. Rows of absent tasks are zero.
+    epoch : int
+        From 1.
+    step : int
+        From 0, over the whole run.
+    generator : torch.Generator, optional
+        Seeded and on the CPU, for methods that draw.
     """
 
     losses: torch.Tensor
     present: torch.Tensor | None = None
     norms: torch.Tensor | None = None
+    gramian: torch.Tensor | None = None
+    jacobian: torch.Tensor | None = None
+    epoch: int = 1
+    step: int = 0
+    generator: torch.Generator | None = None
 
 
 @dataclass(frozen=True)
@@ -45,31 +73,87 @@ class Weighing:
         For the next step.
     seen : dict of str to Tensor
         What it went by, each of shape (T,); written beside the weights as ``<name>_<task>``.
+    direction : Tensor of shape (P,), optional
+        The shared parameters' gradient, from a method that is no weighting: it replaces Σ_t w_t g_t.
     """
 
     weights: torch.Tensor
     state: State
     seen: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    direction: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balancer:
-    """A method: its settings as fields, and two functions without side effects.
+    """A method: its settings as fields, and functions without side effects.
 
     Parameters
     ----------
     heads : {"weighted", "unit"}
         Whether heads are trained on w_t L_t or on L_t. The trunk always gets the gradient of Σ w_t L_t.
+    scale : {"paper", "sum"}
+        Keep the size of the weights as the paper has it, or bring their sum over the tasks present to their number, so
+        that one learning rate suits every method.
+    update_every : int
+        Weigh anew every so many steps and keep the weights in between; methods that need only losses always weigh.
+    shift : float
+        Added to every loss that a method which needs positive losses sees.
     """
 
     heads: Literal["weighted", "unit"] = "weighted"
+    scale: Literal["paper", "sum"] = "paper"
+    update_every: PositiveInt = 1
+    shift: NonNegativeFloat = 0.0
 
     needs: ClassVar[Needs]
+    needs_positive_losses: ClassVar[bool] = False
+    looks_ahead: ClassVar[bool] = False
+    """Whether ``after`` wants the losses of the same batch once more, after the optimiser's step."""
+    paper: ClassVar[str] = ""
+    """Such as "Chen et al. 2018, arXiv 1711.02257"."""
+    cost: ClassVar[str] = ""
+    """What a step costs, in words; by default what its needs cost."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "cost" not in cls.__dict__ and "needs" in cls.__dict__:
+            cls.cost = COSTS[cls.needs]
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong with the rest of the config for this method."""
+        shares = config.model is None or getattr(config.model.trunk, "shares_layers", True)
+        if self.needs != "losses" and not shares:
+            what = "is empty: this balancer looks at gradients, and needs a shared layer"
+            yield Problem("model.trunk.hidden", what, "give it one, [64]")
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step."""
         raise NotImplementedError
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
-        """Return this step's weights and the next state, without a gradient and without waiting for the device."""
+        """Return this step's weights and the next state, without a gradient.
+
+        A method that needs losses or norms must not wait for the device; one that needs the Gramian may move its T × T
+        numbers to the CPU.
+        """
         raise NotImplementedError
+
+    def after(self, state: State, losses: torch.Tensor) -> State:
+        """Return the next state, given the same batch's losses after the optimiser's step, shape (T,)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GramianBalancer(Balancer):
+    """A method that turns the Gramian of the tasks' gradients into weights.
+
+    Parameters
+    ----------
+    geometry : {"parameters", "representation"}
+        Of the gradients on the shared parameters, exactly, or of those at the representation z, which is cheaper: an
+        upper bound (Sener & Koltun 2018), and the same direction only where the trunk distorts nothing.
+    """
+
+    geometry: Literal["parameters", "representation"] = "parameters"
+
+    needs: ClassVar[Needs] = "gramian"

@@ -4,38 +4,25 @@
     leaf_t = z_t, detached                     the cut
     L_t    = loss(head_t(leaf_t), y_t)
     Σ L_t backward                             the heads' gradients, and c_t = ∂L_t/∂z_t, for all tasks in one call
-    w      = what the balancer makes of the losses, or of norms computed from c_t
+    w      = what the balancer makes of the losses, or of what the geometry makes of c_t
     Σ w_t c_t backward through the trunk       the gradient of Σ w_t L_t
 
-A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once.
+A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once. One
+that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t is put together from what made that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 
-from mtl_cli.balancing.balancer import Balancer, Observed
+from mtl_cli.balancing.balancer import Balancer, Observed, State, Weighing
+from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel
+from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
-
-
-class SharedModel(Protocol):
-    """What the step needs of a model."""
-
-    heads: dict[str, torch.nn.Module]
-
-    @property
-    def last_shared_layer(self) -> torch.nn.Module | None:
-        """The last shared layer with a weight."""
-
-    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the representation that each task's head reads."""
-
-    def head_parameters(self, task: str) -> list[torch.nn.Parameter]:
-        """Return the parameters that only ``task`` uses."""
 
 
 class StepResult(NamedTuple):
@@ -49,17 +36,20 @@ class StepResult(NamedTuple):
         Rows with a label.
     weights : Tensor of shape (T,)
         The balancer's weights, as used.
-    total : Tensor
-        Σ_t w_t · weight_t · L_t, what the trunk was trained on.
     seen : mapping of str to Tensor
         What the balancer went by.
+    gramian : Tensor of shape (T, T), optional
+        Likewise, for a balancer that needs it.
+    sizes : Tensor of shape (T,), optional
+        Numbers that are finite where the tasks' gradients are, from a balancer that looks at them otherwise.
     """
 
     losses: torch.Tensor
     counts: torch.Tensor | int
     weights: torch.Tensor
-    total: torch.Tensor
     seen: Mapping[str, torch.Tensor]
+    gramian: torch.Tensor | None = None
+    sizes: torch.Tensor | None = None
 
 
 class Step:
@@ -71,6 +61,8 @@ class Step:
     tasks : dict of str to Task
     balancer : Balancer
     device : torch.device
+    seed : int
+        Of the balancer's draws.
 
     Attributes
     ----------
@@ -78,84 +70,142 @@ class Step:
         The balancer's state.
     """
 
-    def __init__(self, model: SharedModel, tasks: dict[str, Task], balancer: Balancer, device: torch.device) -> None:
+    def __init__(
+        self, model: SharedModel, tasks: dict[str, Task], balancer: Balancer, device: torch.device, seed: int = 0
+    ) -> None:
         self.model, self.tasks, self.balancer = model, tasks, balancer
-        self.state = balancer.start(list(tasks), device)
+        self.state: State = balancer.start(list(tasks), device)
         self.task_weights = torch.tensor([task.weight for task in tasks.values()], device=device)
-        self.cut = balancer.needs != "losses" or balancer.heads != "weighted"
+        self._equal = all(task.weight == 1 for task in tasks.values())
+        self.steps = 0
+        self.generator = torch.Generator().manual_seed(seed)
+        self.weights = torch.ones_like(self.task_weights)
+        self.seen: Mapping[str, torch.Tensor] = {}
+        self.gramian: torch.Tensor | None = None
+        self.sizes: torch.Tensor | None = None
+        self.directed = False
+        self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
+        self._head_parameters = [(p, i) for i, name in enumerate(tasks) for p in model.head_parameters(name)]
+        self._look, self._blind = Look(model, balancer), Look(model, None)
 
-    def __call__(self, batch: Batch) -> StepResult:
-        """Compute the gradients. Those of the last step must have been cleared."""
-        representations = self.model.representations(batch.inputs)
-        if not self.cut:
-            losses = self._losses(batch, representations)
-            raw, counts, observed = self._observe(batch, losses)
-            weighing = self.balancer.weigh(self.state, observed)
-            torch.autograd.backward(losses, list((weighing.weights * self.task_weights).unbind()))
+    def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
+        """Add the batch's gradients to ``.grad``.
+
+        Parameters
+        ----------
+        batch : Batch
+        epoch : int
+            From 1; some methods go by it.
+        """
+        balancer = self.balancer
+        weighs = balancer.needs == "losses" or self.directed or self.steps % balancer.update_every == 0
+        if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
+            losses = self._through_cut(batch, epoch, weighs)
         else:
-            leaves = {task: z.detach().requires_grad_() for task, z in representations.items()}
-            losses = self._losses(batch, leaves)
-            torch.autograd.backward(losses, list(self.task_weights.unbind()))
-            gradients = [leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in leaves.values()]
-            norms = self._norms(list(representations.values()), gradients) if self.balancer.needs == "norms" else None
-            raw, counts, observed = self._observe(batch, losses, norms)
-            weighing = self.balancer.weigh(self.state, observed)
-            if self.balancer.heads == "weighted":
-                self._weigh_heads(weighing.weights)
-            self._backward_trunk(list(representations.values()), gradients, weighing.weights)
-        self.state = weighing.state
-        total = weighing.weights @ observed.losses
-        return StepResult(raw, counts, weighing.weights, total, weighing.seen)
+            losses = self._losses(batch)
+            if weighs:
+                with torch.no_grad():
+                    self._weigh(losses, NOTHING, epoch)
+            self._backward(losses, self.weights)
+        self.steps += 1
+        return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
 
-    def _losses(self, batch: Batch, representations: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-        losses = []
-        for name, task in self.tasks.items():
-            rows = task.loss(self.model.heads[name](representations[name]), batch.targets[name])
-            losses.append(masked_mean(rows, batch.masks[name]))
+    def after(self, batch: Batch) -> None:
+        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
+        if not self.balancer.looks_ahead:
+            return
+        with torch.no_grad():
+            self.state = self.balancer.after(self.state, self._as_seen(self._losses(batch)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs to go on as if it had not been interrupted."""
+        return {
+            "state": dict(self.state),
+            "weights": self.weights,
+            "seen": dict(self.seen),
+            "gramian": self.gramian,
+            "steps": self.steps,
+            "directed": self.directed,
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.state, self.weights = dict(saved["state"]), saved["weights"]
+        self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
+        self.steps, self.directed = saved["steps"], saved["directed"]
+        self.generator.set_state(saved["generator"])
+
+    def _losses(self, batch: Batch) -> Losses:
+        representations = self.model.representations(batch.inputs)
+        outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
+        return task_losses(self.tasks, batch, outputs)
+
+    def _backward(self, losses: Losses, weights: torch.Tensor | None) -> None:
+        """Send the gradient of Σ w_t · weight_t · L_t back; ``weights`` None stands for ones.
+
+        Where nothing is masked it is the same as in the step before, as long as the weights and the batch's size are.
+        """
+        known, version, shape, gradient = self._sent
+        current = 0 if weights is None else weights._version
+        if losses.shares is not None or known is not weights or version != current or shape != losses.rows.shape:
+            gradient = losses.gradient(self.task_weights if weights is None else weights * self.task_weights)
+            self._sent = (weights, current, losses.rows.shape if losses.shares is None else None, gradient)
+        torch.autograd.backward((losses.rows,), (gradient,))
+
+    def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
+        look = self._look if weighs and self.balancer.needs != "losses" else self._blind
+        cut = look.forward(batch.inputs)
+        losses = task_losses(self.tasks, batch, cut.outputs)
+        self._backward(losses, None)
+        with torch.no_grad():
+            cut.finish()
+            seen = look.see(cut)
+            direction = self._weigh(losses, seen, epoch).direction if weighs else None
+            if self.balancer.heads == "weighted":
+                self._weigh_heads(self.weights)
+            look.send_back(cut, seen, self.weights.to(losses.rows.dtype), direction)
         return losses
 
-    def _observe(
-        self, batch: Batch, losses: list[torch.Tensor], norms: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | int, Observed]:
-        with torch.no_grad():
-            raw = torch.stack(losses)
-            if all(mask is None for mask in batch.masks.values()):
-                return raw, len(batch), Observed(raw * self.task_weights, None, norms)
-            full = torch.full((), len(batch), dtype=raw.dtype, device=raw.device)
-            counts = torch.stack([full if mask is None else mask.sum() for mask in batch.masks.values()])
-            return raw, counts, Observed(raw * self.task_weights, counts > 0, norms)
+    def _as_seen(self, losses: Losses) -> torch.Tensor:
+        """Return the losses as the balancer is to see them, shape (T,)."""
+        seen = losses.means if self._equal else losses.means * self.task_weights
+        return seen + self.balancer.shift if self.balancer.needs_positive_losses and self.balancer.shift else seen
 
-    def _norms(self, representations: list[torch.Tensor], gradients: list[torch.Tensor]) -> torch.Tensor:
-        """Return ‖∇_W L_t‖ for each task, W the last shared layer's weight; the graph stops at W."""
-        layer = self.model.last_shared_layer
-        assert layer is not None
-        weight = layer.get_parameter("weight")
-        per_task = [
-            torch.autograd.grad(z, weight, c, retain_graph=True)[0]
-            for z, c in zip(representations, gradients, strict=True)
-        ]
-        return torch.stack([torch.linalg.vector_norm(gradient) for gradient in per_task])
+    def _weigh(self, losses: Losses, seen: Seen, epoch: int) -> Weighing:
+        """Ask the balancer; keep its state, and the weights that this step is to use."""
+        present = losses.present
+        weighing = self.balancer.weigh(
+            self.state,
+            Observed(
+                self._as_seen(losses),
+                present,
+                seen.norms,
+                seen.gramian,
+                seen.jacobian,
+                epoch,
+                self.steps,
+                self.generator,
+            ),
+        )
+        weights = weighing.weights
+        if self.balancer.scale == "sum":
+            weights = weights * _to_sum(weights, present)
+        if present is not None:
+            weights = weights.where(present, self.weights)
+        self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
+        self.seen, self.gramian, self.sizes = weighing.seen, seen.gramian, seen.sizes
+        return weighing
 
     def _weigh_heads(self, weights: torch.Tensor) -> None:
-        for name, weight in zip(self.tasks, weights.unbind(), strict=True):
-            gradients = [p.grad for p in self.model.head_parameters(name) if p.grad is not None]
-            torch._foreach_mul_(gradients, weight)
-
-    def _backward_trunk(
-        self, representations: list[torch.Tensor], gradients: list[torch.Tensor], weights: torch.Tensor
-    ) -> None:
-        """Send Σ w_t c_t back; tasks that read the same tensor share one gradient."""
-        roots: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        for z, c, weight in zip(representations, gradients, weights.unbind(), strict=True):
-            known = roots.get(id(z))
-            roots[id(z)] = (z, c * weight if known is None else known[1].addcmul(c, weight))
-        needing = [(z, c) for z, c in roots.values() if z.requires_grad]
-        if needing:
-            torch.autograd.backward([z for z, _ in needing], [c for _, c in needing])
+        each = weights.unbind()
+        pairs = [(p.grad, each[task]) for p, task in self._head_parameters if p.grad is not None]
+        torch._foreach_mul_([gradient for gradient, _ in pairs], [weight for _, weight in pairs])
 
 
-def masked_mean(rows: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Return the mean over rows that have a label; 0 where none has. ``mask`` None says all have."""
-    if mask is None:
-        return rows.mean()
-    return (rows * mask).sum() / mask.sum().clamp(min=1)
+def _to_sum(weights: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
+    """Return the factor that brings the weights of the tasks present to sum to their number; 1 if that is not > 0."""
+    inside = weights if present is None else weights.where(present, 0.0)
+    count = inside.new_tensor(float(len(weights))) if present is None else present.sum()
+    total = inside.sum()
+    return torch.where(total > 0, count / total, 1.0)

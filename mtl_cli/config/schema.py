@@ -53,6 +53,7 @@ class Trainer:
     epochs: PositiveInt = 200
     batch_size: PositiveInt | None = 64
     clip_norm: PositiveFloat | None = None
+    log_balance: Literal["epoch"] | PositiveInt = "epoch"
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
 
 

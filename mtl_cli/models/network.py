@@ -46,6 +46,13 @@ class Network(nn.Module):
         """Return the parameters that all tasks share."""
         return list(self.trunk.parameters())
 
+    def stack(self) -> list[nn.Module] | None:
+        """Return the modules that, one after the other, make up ``representations``; None if it is more than that."""
+        trunk = self.trunk
+        if not isinstance(trunk, nn.Sequential) or trunk._forward_hooks or trunk._forward_pre_hooks:
+            return None
+        return list(trunk) if type(trunk) is nn.Sequential else None
+
     def head_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters that only ``task`` uses."""
         return list(self.heads[task].parameters())

@@ -13,13 +13,14 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from mtl_cli.balancing.step import Step, StepResult
+from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Trainer
 from mtl_cli.data.batches import TensorBatches
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network
 from mtl_cli.training.schedulers import Advance
+from mtl_cli.training.steps import StepLog, check_parameters
 
 Row = dict[str, Any]
 
@@ -32,12 +33,12 @@ class Epoch:
     ----------
     history : dict
         A row of ``mtl_history.csv``.
-    balance : dict
-        A row of ``<balancer>_weights.csv``: the last step's weights, as used, and what the balancer saw.
+    balance : list of dict
+        Rows of ``<balancer>_weights.csv``: a step's weights, as used, and what the balancer saw.
     """
 
     history: Row
-    balance: Row
+    balance: list[Row]
 
 
 @dataclass
@@ -86,44 +87,36 @@ def fit(
     Raises
     ------
     UserError
-        If a loss is no longer finite. However the loop ends, the model has the weights of the best epoch so far.
+        If a loss or gradient is not finite, or not as the balancer needs it. However the loop ends, the model has the
+        weights of the best epoch so far; without one, after such an error, those of the last epoch that ended well.
     """
     stopping = trainer.early_stopping if validation is not None else None
-    best, steps = Best(), 0
+    best = Best()
+    parameters = list(model.parameters())
+    current = list(model.state_dict().values())
+    last_good = [tensor.clone() for tensor in current]
     try:
         for epoch in range(1, trainer.epochs + 1):
             started = time.perf_counter()
             model.train()
-            sums, rows = torch.zeros_like(step.task_weights), torch.zeros_like(step.task_weights)
-            total = torch.zeros((), device=sums.device)
-            result: StepResult | None = None
-            trained = 0
+            log = StepLog(step, epoch, trainer.log_balance)
             for batch in batches:
-                model.zero_grad(set_to_none=True)
-                result = step(batch)
+                for parameter in parameters:
+                    parameter.grad = None
+                log.append(step(batch, epoch))
                 if trainer.clip_norm is not None:
-                    clip_grad_norm_(model.parameters(), trainer.clip_norm)
+                    clip_grad_norm_(parameters, trainer.clip_norm)
                 optimizer.step()
-                sums += result.losses * result.counts
-                rows += result.counts
-                total += result.total * len(batch)
-                trained += len(batch)
-                steps += 1
-            assert result is not None
-            names = list(step.tasks)
-            losses = (sums / rows.clamp(min=1)).tolist()
-            history: Row = {"epoch": epoch, "loss_total": float(total) / trained}
-            history |= {f"loss_{name}": loss for name, loss in zip(names, losses, strict=True)}
-            bad = next((name for name, loss in zip(names, losses, strict=True) if not math.isfinite(loss)), None)
-            if bad is not None:
-                raise UserError(
-                    f"tasks.{bad}", f"the loss is {history[f'loss_{bad}']} in epoch {epoch}",
-                    "a lower optimizer.lr, or trainer.clip_norm=1, may help",
-                )  # fmt: skip
+                step.after(batch)
+            summary = log.close()
+            check_parameters(model, step, epoch)
+            torch._foreach_copy_(last_good, current)
+            history: Row = {"epoch": epoch, "loss_total": summary.total}
+            history |= {f"loss_{name}": loss for name, loss in zip(step.tasks, summary.losses, strict=True)}
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
             history |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - started}
-            on_epoch(Epoch(history, _balance_row(epoch, steps, names, result)))
+            on_epoch(Epoch(history, summary.balance))
             advance(score)
             if stopping is None:
                 best = Best(math.nan if score is None else score, epoch)
@@ -131,14 +124,10 @@ def fit(
                 best = Best(score, epoch, copy.deepcopy(model.state_dict()))
             elif epoch - best.epoch >= stopping.patience:
                 break
+    except UserError:
+        torch._foreach_copy_(current, last_good)
+        raise
     finally:  # also after Ctrl-C or a loss that is not finite: what was best is kept
         if best.weights is not None:
             model.load_state_dict(best.weights)
     return best
-
-
-def _balance_row(epoch: int, steps: int, names: list[str], result: StepResult) -> Row:
-    row: Row = {"epoch": epoch, "step": steps}
-    for column, values in {"weight": result.weights, **result.seen}.items():
-        row |= {f"{column}_{name}": value for name, value in zip(names, values.tolist(), strict=True)}
-    return row

@@ -119,7 +119,7 @@ def train(
     elif config.trainer.early_stopping is not None:
         what = "validation row has a label" if "val" in data.parts else "row is left for validation"
         progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
-    step = Step(model, data.tasks, config.balancer, device)
+    step = Step(model, data.tasks, config.balancer, device, config.seed)
     optimizer = config.optimizer.build(model.parameters(), device)
     advance = config.scheduler.build(optimizer, config.trainer.epochs)
 
@@ -134,7 +134,8 @@ def train(
 
             def on_epoch(epoch: Epoch) -> None:
                 history.append(epoch.history)
-                balance.append(epoch.balance)
+                for row in epoch.balance:
+                    balance.append(row)
                 progress.epoch(epoch)
 
             progress.start(config.trainer.epochs, list(data.tasks), str(device), parameters, len(data.parts["train"]))
@@ -142,7 +143,9 @@ def train(
                 best = fit(model, step, batches, optimizer, advance, config.trainer, validation, on_epoch)
             finally:
                 progress.stop()
-                if all(p.isfinite().all() for p in model.parameters()):
+                if (run.path / directory.HISTORY).stat().st_size and all(
+                    p.isfinite().all() for p in model.parameters()
+                ):
                     save_model(run, plain, data.state(), model.state_dict())
         if not (run.path / directory.MODEL).exists():
             raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")

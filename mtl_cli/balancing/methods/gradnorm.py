@@ -58,6 +58,7 @@ class GradNorm(Balancer):
     min_weight: Annotated[float, Bound(above=0, below=1)] = 1e-4
 
     needs: ClassVar[Needs] = "norms"
+    paper: ClassVar[str] = "Chen et al. 2018, arXiv 1711.02257"
 
     def check(self, config: Config) -> Iterator[Problem]:
         if config.model is not None and not getattr(config.model.trunk, "shares_layers", True):

@@ -1,0 +1,223 @@
+"""The tasks' gradients on the shared parameters, without K backward passes and without the whole Jacobian in memory.
+
+From one forward pass in which each shared layer's input A was kept, and the gradients δ_t at the layers' outputs, a
+linear layer's gradients are δ_tᵀ A, and likewise for the other layers that ``geometry_layers`` knows. The δ's come from
+``geometry_stack`` where the model says that its trunk is a plain stack, and else from autograd, a pass per task that
+stops at the layers' outputs; parameters of other layers, of layers that are used twice, and tied ones get their
+gradients in the same pass.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import nn
+
+from mtl_cli.balancing.geometry_layers import is_known, parts, rows
+from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
+from mtl_cli.balancing.geometry_stack import active, back, find_stack
+from mtl_cli.balancing.geometry_trace import Call, Trace, uses
+
+
+class Root(NamedTuple):
+    """A representation, and the gradients at it of the tasks that read it.
+
+    Parameters
+    ----------
+    z : Tensor
+    tasks : list of int
+        Their numbers.
+    deltas : Tensor of shape (n, tasks here, width)
+        c_t = ∂L_t/∂z.
+    """
+
+    z: torch.Tensor
+    tasks: list[int]
+    deltas: torch.Tensor
+
+
+class Representing(Protocol):
+    """What the geometry needs of a model."""
+
+    heads: dict[str, nn.Module]
+
+    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the representation that each task's head reads."""
+
+
+class TaskGradients:
+    """The gradients g_t of T tasks below the cut.
+
+    Parameters
+    ----------
+    shared : list of Part
+        On the shared parameters; one that is not here has no gradient.
+    own : list of Part
+        On parameters below the cut that are not shared, such as a task's own gate: they are trained on w_t L_t as the
+        shared ones are, but are no part of the geometry.
+    """
+
+    def __init__(self, shared: list[Part], own: list[Part]) -> None:
+        self.shared, self.own = shared, own
+        self._joined = join(shared)
+
+    def gramian(self, total: torch.Tensor) -> torch.Tensor:
+        """Return g_s · g_t, shape (T, T); ``total`` is zeros of that shape, and of the gradients' type."""
+        for part in self._joined:
+            part.add_gramian(total)
+        return total.add(total.T).mul_(0.5)
+
+    def jacobian(self, parameters: Sequence[nn.Parameter], tasks: int) -> torch.Tensor:
+        """Return the gradients side by side in the order of ``parameters``, shape (T, P)."""
+        known = {id(part.parameter): part for part in self.shared}
+        return torch.cat(
+            [known[id(p)].rows() if id(p) in known else p.new_zeros(tasks, p.numel()) for p in parameters], 1
+        )
+
+    def accumulate(self, weights: torch.Tensor, shared: bool = True) -> None:
+        """Add Σ_t w_t g_t to the parameters' ``.grad``; with ``shared`` false, only to those that are not shared."""
+        for part in [*self.own, *(self._joined if shared else [])]:
+            part.accumulate(weights)
+
+
+def scatter(parameters: Sequence[nn.Parameter], direction: torch.Tensor) -> None:
+    """Add a vector of shape (P,) to the ``.grad`` of the parameters, in their order."""
+    for parameter, piece in zip(parameters, torch.split(direction, sizes(parameters)), strict=True):
+        add_gradient(parameter, piece)
+
+
+def send_back(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Send gradients back, each from its tensor, through autograd."""
+    needing = [pair for pair in pairs if pair[0].requires_grad]
+    if needing:
+        torch.autograd.backward([z for z, _ in needing], [gradient for _, gradient in needing])
+
+
+class Geometry:
+    """Runs a model's shared layers and computes the tasks' gradients on them.
+
+    Parameters
+    ----------
+    modules : sequence of Module
+        All below the cut.
+    parameters : sequence of Parameter
+        The shared ones.
+    stack : sequence of Module, optional
+        The modules through which, one after the other, the inputs become the representation that all tasks read; None
+        if the shared layers are more than that.
+    """
+
+    def __init__(
+        self, modules: Sequence[nn.Module], parameters: Sequence[nn.Parameter], stack: Sequence[nn.Module] | None = None
+    ) -> None:
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self._modules, self._trace = modules, Trace()
+        self._shared = {id(p) for p in self.parameters}
+        below = {id(p): p for module in modules for p in module.parameters(recurse=False) if p.requires_grad}
+        self._below = list(({id(p): p for p in self.parameters} | below).values())
+        self._sequence, self._stack = stack, None if stack is None else find_stack(active(stack))
+        self._calls: list[Call] = []
+
+    def forward(self, model: Representing, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the model's representations, and keep what its layers read."""
+        if self._sequence is not None and inputs.dim() == 2 and inputs.layout == torch.strided:
+            modules = active(self._sequence)
+            if self._stack is None or not self._stack.fits(modules):
+                self._stack = find_stack(modules)
+            if self._stack is not None:
+                self._calls = self._stack.run(inputs)
+                return dict.fromkeys(model.heads, self._calls[-1].output)
+        self._stack = None
+        self._trace.watch(self._modules)
+        with self._trace:
+            return model.representations(inputs)
+
+    def gradients(self, roots: Sequence[Root], tasks: int) -> TaskGradients:
+        """Return every task's gradients. To be called without gradients, once after ``forward``.
+
+        Parameters
+        ----------
+        roots : sequence of Root
+            The representations that ``forward`` returned.
+        tasks : int
+            T.
+        """
+        if self._stack is not None:
+            found = back(self._stack, self._calls, roots[0].deltas)[0]
+        else:
+            found = self._by_autograd(roots, tasks)
+        self.clear()
+        shared = [part for part in found if id(part.parameter) in self._shared]
+        own = [part for part in found if id(part.parameter) not in self._shared]
+        return TaskGradients(shared, own)
+
+    def norms(self, roots: Sequence[Root], tasks: int, layer: nn.Module) -> torch.Tensor:
+        """Return ‖∇_W L_t‖ for each task, shape (T,), W the layer's weight. To be called without gradients."""
+        weight = layer.weight
+        assert isinstance(weight, nn.Parameter)
+        read = next((call.input for call in self._calls if call.module is layer), None)
+        if self._stack is not None and read is not None and type(layer) is nn.Linear:
+            return norms(read, back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
+        found = [gradients[0] for gradients in _per_task(roots, tasks, [weight])]
+        return torch.stack([weight.new_zeros(()) if g is None else torch.linalg.vector_norm(g) for g in found])
+
+    def backward(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """Send each representation's gradient back into ``.grad``. To be called without gradients, as the last."""
+        if self._stack is not None:
+            for part in back(self._stack, self._calls, pairs[0][1].unsqueeze(1))[0]:
+                add_gradient(part.parameter, part.rows())
+        else:
+            send_back(pairs)
+        self.clear()
+
+    def clear(self) -> None:
+        """Let go of the tensors."""
+        self._calls = []
+        self._trace.clear()
+
+    def _by_autograd(self, roots: Sequence[Root], tasks: int) -> list[Part]:
+        calls = explained(self._trace.calls, [root.z for root in roots])
+        theirs = {id(p) for call in calls for p in call.module.parameters()}
+        others = [p for p in self._below if id(p) not in theirs]
+        found = _per_task(roots, tasks, [*(call.output for call in calls), *others])
+        collected: list[Part] = []
+        for i, call in enumerate(calls):
+            deltas = [rows(call.module, _filled(g[i], call.output)) for g in found]
+            collected += parts(call, torch.stack(deltas, 1))
+        for i, parameter in enumerate(others, len(calls)):
+            if any(g[i] is not None for g in found):
+                values = [_filled(g[i], parameter).reshape(-1) for g in found]
+                collected.append(Dense(parameter, torch.stack(values)))
+        return collected
+
+
+def explained(calls: Sequence[Call], roots: Sequence[torch.Tensor]) -> list[Call]:
+    """Return the calls that explain all that their parameters do for ``roots``: known layers, called and used once."""
+    called = Counter(id(call.module) for call in calls)
+    used = uses(roots)
+    return [
+        call
+        for call in calls
+        if called[id(call.module)] == 1
+        and call.output.requires_grad
+        and all(used[id(p)] == 1 for p in call.module.parameters() if p.requires_grad)
+        and is_known(call)
+    ]
+
+
+def _per_task(roots: Sequence[Root], tasks: int, wanted: Sequence[torch.Tensor]) -> list[Sequence[torch.Tensor | None]]:
+    """Return each task's gradients at ``wanted``, a pass of autograd per task; the graph is kept."""
+    found: list[Sequence[torch.Tensor | None]] = [[None] * len(wanted) for _ in range(tasks)]
+    if wanted:
+        for z, numbers, deltas in roots:
+            if z.requires_grad:
+                for i, task in enumerate(numbers):
+                    found[task] = torch.autograd.grad(z, wanted, deltas[:, i], retain_graph=True, allow_unused=True)
+    return found
+
+
+def _filled(gradient: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(like) if gradient is None else gradient

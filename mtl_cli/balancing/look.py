@@ -1,0 +1,115 @@
+"""What a balancer needs to see of a step, by its ``needs`` and its ``geometry``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+
+from mtl_cli.balancing.balancer import Balancer
+from mtl_cli.balancing.cut import Cut
+from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter, send_back
+
+
+class SharedModel(Protocol):
+    """What the step needs of a model.
+
+    It may also have a method ``stack``, which returns the modules that, one after the other, make up
+    ``representations``, or None if that is more.
+    """
+
+    heads: dict[str, torch.nn.Module]
+
+    @property
+    def last_shared_layer(self) -> torch.nn.Module | None:
+        """The last shared layer with a weight."""
+
+    def modules(self) -> Iterator[torch.nn.Module]:
+        """Return all modules, the heads' too."""
+
+    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the representation that each task's head reads."""
+
+    def shared_parameters(self) -> list[torch.nn.Parameter]:
+        """Return the parameters that all tasks share."""
+
+    def head_parameters(self, task: str) -> list[torch.nn.Parameter]:
+        """Return the parameters that only ``task`` uses."""
+
+
+class Seen(NamedTuple):
+    """What was seen, as ``Observed`` has it, and what the gradient can be put together from."""
+
+    norms: torch.Tensor | None = None
+    gramian: torch.Tensor | None = None
+    jacobian: torch.Tensor | None = None
+    gradients: TaskGradients | None = None
+
+    @property
+    def sizes(self) -> torch.Tensor | None:
+        """Numbers that are finite where the tasks' gradients are, shape (T,); None if nothing was seen."""
+        if self.gramian is not None:
+            return self.gramian.diagonal()
+        return self.norms if self.jacobian is None else self.jacobian.sum(1)
+
+
+NOTHING = Seen()
+
+
+class Look:
+    """Runs the model below the cut for a balancer that looks at gradients.
+
+    Parameters
+    ----------
+    model : SharedModel
+    balancer : Balancer, optional
+        None, or one that needs only losses, sees nothing.
+    """
+
+    def __init__(self, model: SharedModel, balancer: Balancer | None) -> None:
+        self._model, self._needs = model, "losses" if balancer is None else balancer.needs
+        self._geometry: Geometry | None = None
+        if balancer is None:
+            return
+        at_representation = getattr(balancer, "geometry", "parameters") == "representation"
+        if balancer.needs == "norms" or (balancer.needs != "losses" and not at_representation):
+            theirs = {id(module) for head in model.heads.values() for module in head.modules()}
+            below = [module for module in model.modules() if id(module) not in theirs]
+            stack = getattr(model, "stack", None)
+            self._geometry = Geometry(below, model.shared_parameters(), stack() if stack is not None else None)
+
+    def forward(self, inputs: torch.Tensor) -> Cut:
+        """Run the model up to the heads' outputs."""
+        if self._geometry is None:
+            return Cut(self._model.representations(inputs), self._model.heads, axis=0)
+        return Cut(self._geometry.forward(self._model, inputs), self._model.heads, axis=1)
+
+    def see(self, cut: Cut) -> Seen:
+        """Return what the balancer needs, once the heads have their gradients. To be called without gradients."""
+        if self._needs == "losses":
+            return NOTHING
+        if self._geometry is None:
+            return Seen(gramian=cut.gramian()) if self._needs == "gramian" else Seen(jacobian=cut.rows())
+        roots, tasks = cut.roots(), len(cut.outputs)
+        if self._needs == "norms":
+            layer = self._model.last_shared_layer
+            assert layer is not None
+            return Seen(norms=self._geometry.norms(roots, tasks, layer))
+        gradients = self._geometry.gradients(roots, tasks)
+        if self._needs == "jacobian":
+            return Seen(jacobian=gradients.jacobian(self._geometry.parameters, tasks), gradients=gradients)
+        return Seen(gramian=gradients.gramian(roots[0].deltas.new_zeros(tasks, tasks)), gradients=gradients)
+
+    def send_back(self, cut: Cut, seen: Seen, weights: torch.Tensor, direction: torch.Tensor | None) -> None:
+        """Add Σ_t w_t g_t, or a direction in its place, to ``.grad`` below the cut. To be called without gradients."""
+        if seen.gradients is not None and self._geometry is not None:
+            seen.gradients.accumulate(weights, shared=direction is None)
+            if direction is not None:
+                scatter(self._geometry.parameters, direction)
+            return
+        pairs = cut.weighted(weights) if direction is None else cut.directed(direction)
+        if self._geometry is None:
+            send_back(pairs)
+        else:
+            self._geometry.backward(pairs)

@@ -1,0 +1,59 @@
+"""The tasks' losses of a batch: per row from the tasks, then the mean over the rows that have a label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from mtl_cli.data.batches import Batch
+from mtl_cli.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a batch, T tasks and n rows.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (T, n)
+        With their graph.
+    means : Tensor of shape (T,)
+        Over the rows with a label, without a graph; 0 where there is none.
+    counts : Tensor of shape (T,), or int
+        Rows with a label.
+    shares : Tensor of shape (T, n), optional
+        mask / count: a row's share in the mean. None says 1 / n for all.
+    """
+
+    rows: torch.Tensor
+    means: torch.Tensor
+    counts: torch.Tensor | int
+    shares: torch.Tensor | None = None
+
+    @property
+    def present(self) -> torch.Tensor | None:
+        """Which tasks have a label in the batch; None says all."""
+        return None if isinstance(self.counts, int) else self.counts > 0
+
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of Σ_t w_t L_t at the rows, shape (T, n)."""
+        weights = weights.to(self.rows.dtype).unsqueeze(1)
+        rows = self.rows.shape[1]
+        return (weights / rows).expand(-1, rows) if self.shares is None else weights * self.shares
+
+
+def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
+    """Return the losses of the heads' outputs."""
+    rows = [task.loss(outputs[name], batch.targets[name]) for name, task in tasks.items()]
+    stacked = torch.stack(rows)
+    values = stacked.detach()
+    if not any(mask is not None for mask in batch.masks.values()):
+        return Losses(stacked, values.mean(1), values.shape[1])
+    masks = [batch.masks[name] for name in tasks]
+    every = values.new_ones(values.shape[1])
+    labelled = torch.stack([every if mask is None else mask.to(values.dtype) for mask in masks])
+    counts = labelled.sum(1)
+    shares = labelled / counts.clamp(min=1).unsqueeze(1)
+    return Losses(stacked, (values * shares).sum(1), counts, shares)

@@ -1,0 +1,52 @@
+"""Aligned-MTL: gradients made orthogonal and of the same length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "aligned_mtl")
+@dataclass(frozen=True, kw_only=True)
+class AlignedMTL(GramianRule):
+    """w = B (1/T), B = √σ V Σ^(−1/2) Vᵀ, G = V Σ Vᵀ.
+
+    Senushkin, Patakin, Kuznetsov & Konushin (CVPR 2023, arXiv 2305.19000, algorithm 1): the gradients B g are
+    orthogonal, all of length √σ.
+
+    Parameters
+    ----------
+    size : {"min", "median", "mean"}
+        σ: the smallest eigenvalue of G, as in the paper, or the median or the mean of the eigenvalues.
+
+    Notes
+    -----
+    Only eigenvalues above rounding count, so that σ > 0. Of a zero Gramian B is the identity.
+    """
+
+    size: Literal["min", "median", "mean"] = "min"
+
+    paper: ClassVar[str] = "Senushkin et al. 2023, arXiv 2305.19000"
+
+    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+        return aligned_mtl_weights(gramian, self.size)
+
+
+def aligned_mtl_weights(gramian: torch.Tensor, size: Literal["min", "median", "mean"] = "min") -> torch.Tensor:
+    """Return B (1/K), for G of shape (K, K) in float64."""
+    import torch
+
+    values, vectors = torch.linalg.eigh(gramian)
+    kept = values > values[-1] * len(values) * 1e-14
+    if not kept.any():
+        return torch.full_like(values, 1 / len(values))
+    values, vectors = values[kept], vectors[:, kept]
+    chosen = {"min": values.min, "median": values.median, "mean": values.mean}[size]()
+    weights: torch.Tensor = vectors @ ((chosen / values).sqrt() * vectors.mean(0))
+    return weights

@@ -1,0 +1,51 @@
+"""ConFIG: the direction that has the same positive angle to every gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "conflict_free")
+@dataclass(frozen=True, kw_only=True)
+class ConflictFree(GramianRule):
+    """d = (Σ_t g_t·û) û, û = U⁺1 / ‖U⁺1‖, U the unit gradients g_t / ‖g_t‖ as rows.
+
+    Liu, Chu & Thuerey (ICLR 2025, arXiv 2408.11104, equation 2), in the Gramian alone: with the cosines C and the
+    norms n, U⁺1 = Σ_t v_t g_t / n_t, v = C⁺1.
+
+    Notes
+    -----
+    A gradient that is zero is left out and its task gets the others' mean weight. Where U⁺1 = 0 the weights are 0.
+    """
+
+    paper: ClassVar[str] = "Liu et al. 2024, arXiv 2408.11104"
+
+    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+        return conflict_free_weights(gramian)
+
+
+def conflict_free_weights(gramian: torch.Tensor) -> torch.Tensor:
+    """Return w with d = Σ_t w_t g_t, for G of shape (K, K) in float64."""
+    import numpy as np
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array, cosines, pseudo_inverse_times, spread
+
+    matrix, norms = cosines(as_array(gramian))
+    positive = norms > 0
+    weights = np.zeros(len(norms))
+    if positive.any():
+        matrix, own = matrix[positive][:, positive], norms[positive]
+        found = pseudo_inverse_times(matrix, np.ones(len(own)))
+        product = matrix @ found
+        square = found @ product
+        if square > 0:
+            weights[positive] = (own @ product) / square * found / own
+    return torch.from_numpy(spread(weights, norms))

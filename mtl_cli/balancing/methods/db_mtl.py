@@ -1,0 +1,67 @@
+"""DB-MTL: losses by their logarithm, gradients brought to the longest one's length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.adam import keep_absent
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.config.convert import NonNegativeFloat, Probability
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+EPSILON = 1e-8
+
+
+@component("balancer", "db_mtl")
+@dataclass(frozen=True, kw_only=True)
+class DualBalancing(Balancer):
+    """d = a Σ_t m_t / ‖m_t‖, a = max_t ‖m_t‖, m_t ← β_k m_t + (1 − β_k) g_t / L_t in step k, β_k = β / k^σ.
+
+    Lin et al. (arXiv 2308.12029, algorithm 1). g_t / L_t is the gradient of log L_t; the heads follow that gradient, so
+    that w_t = 1 / L_t are the weights, of the heads, and d is not made with them.
+
+    Parameters
+    ----------
+    beta : float
+    sigma : float
+
+    Notes
+    -----
+    m starts at 0. A task that is absent keeps its m_t and has no part in d. The running means of all shared parameters'
+    gradients are part of the state: T times the memory of the shared parameters.
+    """
+
+    beta: Probability = 0.9
+    sigma: NonNegativeFloat = 0.0
+
+    needs: ClassVar[Needs] = "jacobian"
+    needs_positive_losses: ClassVar[bool] = True
+    paper: ClassVar[str] = "Lin et al. 2023, arXiv 2308.12029"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        ones = torch.ones(len(tasks), device=device)
+        width_unknown = torch.zeros_like(ones)[:, None]  # grows to the gradients' width in the first step
+        return {"weights": ones, "mean": width_unknown}
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        assert observed.jacobian is not None
+        present = observed.present
+        weights = (observed.losses + EPSILON).reciprocal()
+        beta = self.beta / (observed.step + 1) ** self.sigma
+        mean = beta * state["mean"] + (1 - beta) * weights[:, None] * observed.jacobian
+        if present is not None:
+            mean = mean.where(present[:, None], state["mean"])
+        lengths = mean.norm(dim=1)
+        if present is not None:
+            lengths = lengths.where(present, 0.0)
+        factors = lengths.max() / (lengths + EPSILON)
+        if present is not None:
+            factors = factors.where(present, 0.0)
+        weights = keep_absent(weights, state["weights"], present)
+        return Weighing(weights, {"weights": weights, "mean": mean}, {"length": lengths}, direction=factors @ mean)

@@ -1,0 +1,40 @@
+"""DualProj: the mean gradient freed of its conflicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "dualproj")
+@dataclass(frozen=True, kw_only=True)
+class DualProjection(GramianRule):
+    """π((1/T) Σ_t g_t), π the projection onto the dual cone {d : g_s·d ≥ 0 for all s}.
+
+    Lopez-Paz & Ranzato (NeurIPS 2017, arXiv 1706.08840, equation 11) project the gradient of the present task so
+    that it harms no earlier one; here it is the mean gradient that is projected, as Quinton & Rey (arXiv
+    2406.16232) name it.
+    """
+
+    paper: ClassVar[str] = "Lopez-Paz & Ranzato 2017, arXiv 1706.08840"
+
+    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+        return dualproj_weights(gramian)
+
+
+def dualproj_weights(gramian: torch.Tensor) -> torch.Tensor:
+    """Return w with Σ_t w_t g_t = π(mean of g), for G of shape (K, K) in float64."""
+    import numpy as np
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array
+    from mtl_cli.balancing.solvers.quadratic import onto_dual_cone
+
+    size = len(gramian)
+    return torch.from_numpy(onto_dual_cone(as_array(gramian), np.full((1, size), 1 / size))[0])

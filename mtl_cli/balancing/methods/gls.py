@@ -1,0 +1,41 @@
+"""Geometric loss strategy: the geometric mean of the losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "gls")
+@dataclass(frozen=True, kw_only=True)
+class GeometricMean(Balancer):
+    """w_t = M / (T L_t), M = (Π_t L_t)^(1/T): the gradient of the geometric mean M of the losses.
+
+    Chennupati et al. (CVPR workshops 2019, arXiv 1904.08492). With tasks absent, T and M are of those present.
+    """
+
+    needs: ClassVar[Needs] = "losses"
+    needs_positive_losses: ClassVar[bool] = True
+    paper: ClassVar[str] = "Chennupati et al. 2019, arXiv 1904.08492"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        return {"weights": torch.ones(len(tasks), device=device)}
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        losses, present = observed.losses, observed.present
+        logs = losses.log()
+        if present is None:
+            weights = logs.mean().exp() / (len(losses) * losses)
+        else:
+            count = present.sum().clamp(min=1)
+            mean = (logs.where(present, 0.0).sum() / count).exp()
+            weights = (mean / (count * losses)).where(present, state["weights"])
+        return Weighing(weights, {"weights": weights})

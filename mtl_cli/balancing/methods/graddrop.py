@@ -1,0 +1,62 @@
+"""GradDrop: at every coordinate the gradients of one sign are dropped, by chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.config.convert import Bound
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "graddrop")
+@dataclass(frozen=True, kw_only=True)
+class GradDrop(Balancer):
+    """d_p = Σ_t (ℓ + (1 − ℓ) M_tp) g_tp, M_tp = [P_p > U_p][g_tp > 0] + [P_p < U_p][g_tp < 0], U_p ~ U(0, 1).
+
+    P_p = ½ (1 + Σ_t g_tp / Σ_t |g_tp|) is the purity of the signs at coordinate p.
+
+    Chen et al. (NeurIPS 2020, arXiv 2010.06808, algorithm 1, lines 10 to 15, with f(P) = P).
+
+    Parameters
+    ----------
+    leak : float
+        ℓ, the share of a gradient that is never dropped, alike for all tasks; 0 in most of the paper.
+
+    Notes
+    -----
+    The paper places the layer at an activation and sums over the batch, with the input's sign taken into account.
+    Here the signs are those of the gradients on the shared parameters. The weights are 1: this is no weighting.
+    """
+
+    leak: Annotated[float, Bound(at_least=0, at_most=1)] = 0.0
+    heads: Literal["weighted", "unit"] = "unit"
+
+    needs: ClassVar[Needs] = "jacobian"
+    paper: ClassVar[str] = "Chen et al. 2020, arXiv 2010.06808"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        return {"weights": torch.ones(len(tasks), device=device)}
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        import torch
+
+        assert observed.jacobian is not None
+        drawn = torch.rand(observed.jacobian.shape[1], generator=observed.generator)
+        direction = graddrop_direction(observed.jacobian, drawn.to(observed.jacobian), self.leak)
+        return Weighing(state["weights"], state, direction=direction)
+
+
+def graddrop_direction(jacobian: torch.Tensor, drawn: torch.Tensor, leak: float) -> torch.Tensor:
+    """Return d, shape (P,), for the gradients as rows of ``jacobian``, shape (T, P), and U as ``drawn``, shape (P,)."""
+    total = jacobian.sum(0)
+    purity = 0.5 * (1 + total / jacobian.abs().sum(0))  # NaN where all are 0; nothing is kept there
+    positive = (jacobian * (jacobian > 0)).sum(0)
+    kept = positive.where(purity > drawn, 0.0) + (total - positive).where(purity < drawn, 0.0)
+    return leak * total + (1 - leak) * kept

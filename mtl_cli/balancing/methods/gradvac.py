@@ -1,0 +1,88 @@
+"""GradVac: gradients turned towards each other until they are as similar as they usually are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.convert import Bound
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "gradvac")
+@dataclass(frozen=True, kw_only=True)
+class GradVac(GramianRule):
+    """Σ_t g'_t, where g'_t is turned towards g_s if the cosine φ of the two is below its running mean φ̂_ts:
+
+        g'_t ← g'_t + ‖g'_t‖ (φ̂ √(1 − φ²) − φ √(1 − φ̂²)) / (‖g_s‖ √(1 − φ̂²)) g_s,
+
+    after which their cosine is φ̂; and then φ̂ ← (1 − β) φ̂ + β φ. φ̂ starts at 0, where this is PCGrad.
+
+    Wang, Tsvetkov, Firat & Cao (ICLR 2021, arXiv 2010.05874, algorithm 1). Every g'_t is a combination of the g_s,
+    so the Gramian suffices. All shared parameters form one group (the paper's "whole model").
+
+    Parameters
+    ----------
+    beta : float
+        β. 0.01 in the paper's experiments; LibMTL and TorchJD take 0.5.
+    """
+
+    beta: Annotated[float, Bound(at_least=0, at_most=1)] = 0.01
+
+    paper: ClassVar[str] = "Wang et al. 2021, arXiv 2010.05874"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        return {**super().start(tasks, device), "similarity": torch.zeros(len(tasks), len(tasks), dtype=torch.float64)}
+
+    def weigh_present(
+        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
+    ) -> tuple[torch.Tensor, State]:
+        import torch
+
+        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1)
+        pairs = chosen[:, None], chosen
+        weights, similarity = gradvac_weights(gramian, order, state["similarity"].cpu()[pairs], self.beta)
+        return weights, {"similarity": state["similarity"].index_put(pairs, similarity.to(state["similarity"]))}
+
+
+def gradvac_weights(
+    gramian: torch.Tensor, order: torch.Tensor, similarity: torch.Tensor, beta: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return w with Σ_t w_t g_t = Σ_t g'_t, and the running mean of the cosines.
+
+    Parameters
+    ----------
+    gramian : Tensor of shape (K, K)
+        In float64.
+    order : Tensor of int, shape (K, K)
+        Row t: the order in which g'_t meets the gradients; that with itself does nothing.
+    similarity : Tensor of shape (K, K)
+        φ̂ before this step.
+    beta : float
+    """
+    import numpy as np
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array
+
+    matrix, met, usual = as_array(gramian), order.numpy(), as_array(similarity).copy()
+    norms, rows = np.sqrt(matrix.diagonal().clip(min=0)), np.arange(len(matrix))
+    parts = np.eye(len(matrix))  # row t: g'_t as a combination of the g_s
+    for others in met.T:
+        who = rows[(others != rows) & (norms[others] > 0) & (norms > 0)]
+        seen, mine = others[who], parts[who]
+        own = np.sqrt(((mine @ matrix) * mine).sum(1).clip(min=0))
+        cosine = (mine * matrix[seen]).sum(1) / np.maximum(own * norms[seen], 1e-300)
+        target = usual[who, seen]
+        sine, target_sine = np.sqrt((1 - cosine**2).clip(min=0)), np.sqrt((1 - target**2).clip(min=1e-16))
+        turn = own * (target * sine - cosine * target_sine) / (norms[seen] * target_sine)
+        parts[who, seen] += np.where(cosine < target, turn, 0.0)
+        usual[who, seen] = (1 - beta) * target + beta * cosine
+    return torch.from_numpy(parts.sum(0)), torch.from_numpy(usual)

@@ -1,0 +1,53 @@
+"""IMTL: losses at the same scale and gradients with the same projection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing import adam
+from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "imtl")
+@dataclass(frozen=True, kw_only=True)
+class Impartial(GramianRule):
+    """w_t = α_t exp(s_t): s as in ``imtl_l``, α as in ``imtl_g`` for the gradients exp(s_t) g_t.
+
+    Liu et al. (ICLR 2021, "Towards Impartial Multi-task Learning", the hybrid balance).
+
+    Parameters
+    ----------
+    lr : float
+        Of s.
+
+    Notes
+    -----
+    The paper trains a head on exp(s_t) L_t, which for an optimiser of Adam's kind is the same as L_t, the ``heads:
+    unit`` of the default; ``heads: weighted`` gives α_t exp(s_t) L_t.
+    """
+
+    lr: PositiveFloat = 0.025
+
+    paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        zeros = torch.zeros(len(tasks), device=device)
+        return {**super().start(tasks, device), **adam.start("log_scale", zeros)}
+
+    def weigh_present(
+        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
+    ) -> tuple[torch.Tensor, State]:
+        scales = state["log_scale"].exp()
+        own = scales.to(gramian)[chosen]
+        weights = own * imtl_g_weights(gramian * own * own[:, None])
+        return weights, adam.step(state, "log_scale", scales * observed.losses - 1, self.lr, observed.present)

@@ -1,0 +1,38 @@
+"""MGDA: the shortest convex combination of the gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "mgda")
+@dataclass(frozen=True, kw_only=True)
+class MGDA(GramianRule):
+    """w = argmin ‖Σ_t w_t g_t‖² over w ≥ 0, Σ_t w_t = 1.
+
+    Désidéri (2012) and Sener & Koltun (NeurIPS 2018, arXiv 1810.04650, equation 3). The quadratic program is solved
+    exactly rather than by the Frank–Wolfe iterations of the latter's algorithm 2. Its upper bound MGDA-UB is
+    ``geometry: representation``. Gradients are not normalised. Heads get their own losses' gradients.
+    """
+
+    paper: ClassVar[str] = "Sener & Koltun 2018, arXiv 1810.04650"
+
+    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+        return mgda_weights(gramian)
+
+
+def mgda_weights(gramian: torch.Tensor) -> torch.Tensor:
+    """Return the w on the simplex with the least wᵀGw, for G of shape (K, K) in float64."""
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array
+    from mtl_cli.balancing.solvers.quadratic import least_norm
+
+    return torch.from_numpy(least_norm(as_array(gramian)))

@@ -1,0 +1,59 @@
+"""Nash-MTL: the Nash bargaining solution among the tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "nash_mtl")
+@dataclass(frozen=True, kw_only=True)
+class NashMTL(GramianRule):
+    """(Gw)_t = 1 / w_t, w > 0: max_d Σ_t log g_t·d over a ball.
+
+    Navon et al. (ICML 2022, arXiv 2202.01017, algorithm 1). A constant factor on a task's loss does not change its
+    share. Solved by Newton's method to a residual of 1e-6, where the authors' sequence of convex programs stops
+    after 20.
+
+    Parameters
+    ----------
+    max_norm : float, optional
+        Shorten Σ_t w_t g_t to this. By the equation its norm is √T in every step; the authors' code has 1, the
+        paper none.
+
+    Notes
+    -----
+    Where a convex combination of the gradients vanishes the equations have no solution; the weights are then those of
+    such a combination, scaled to Σ_t ‖w_t g_t‖ = T. A task whose gradient is zero gets the others' mean weight.
+    The paper also solves only every few steps: that is ``update_every``.
+    """
+
+    max_norm: PositiveFloat | None = None
+    heads: Literal["weighted", "unit"] = "weighted"
+
+    paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
+
+    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+        weights = nash_mtl_weights(gramian)
+        if self.max_norm is None:
+            return weights
+        norm = float(weights @ gramian @ weights) ** 0.5
+        shortened: torch.Tensor = weights * min(1.0, self.max_norm / max(norm, 1e-30))
+        return shortened
+
+
+def nash_mtl_weights(gramian: torch.Tensor) -> torch.Tensor:
+    """Return the w > 0 with (Gw)_t = 1 / w_t, for G of shape (K, K) in float64."""
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array
+    from mtl_cli.balancing.solvers.fairness import fair_weights
+
+    return torch.from_numpy(fair_weights(as_array(gramian), 1.0))

@@ -1,0 +1,116 @@
+"""PCD: as near as possible to one task's gradient, with a little progress for every other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.convert import Bound, NonNegativeFloat, Probability
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.registry import component
+from mtl_cli.config.schema import Config, unknown_tasks
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "pcd")
+@dataclass(frozen=True, kw_only=True)
+class PriorityConstrained(GramianRule):
+    """argmin_d ‖d − g̃_p‖² over g̃_t·d ≥ τ ‖g̃_t‖² for t ≠ p, brought to the length ‖g_p‖; p is the primary task.
+
+    g̃_t = g_t / √(v_t + ε), with v_t the running mean of ‖g_t‖² (decay β, corrected for its start at 0).
+
+    Varam & AlHajri (TMLR 2026, arXiv 2606.29521). Solved exactly in the Gramian alone, for any number of tasks,
+    where the authors enumerate the active constraints.
+
+    Parameters
+    ----------
+    primary : str, optional
+        The primary task; by default the first.
+    tau : float
+        The progress that each secondary task is sure of, as a share of what its own gradient would give.
+    beta : float
+    epsilon : float
+
+    Notes
+    -----
+    If g_p = 0 or d = 0 the weights are 0. Constraints that contradict each other are dropped: d = g_p. Where the
+    primary task is absent, the first of those present takes its place.
+    """
+
+    primary: str | None = None
+    tau: Annotated[float, Bound(at_least=0, at_most=1)] = 0.02
+    beta: Probability = 0.999
+    epsilon: NonNegativeFloat = 1e-8
+
+    paper: ClassVar[str] = "Varam & AlHajri 2026, arXiv 2606.29521"
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        if self.primary is not None:
+            yield from unknown_tasks([self.primary], list(config.tasks or {}), "balancer.primary")
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        first = tasks.index(self.primary) if self.primary is not None else 0
+        zeros = torch.zeros(len(tasks), dtype=torch.float64)
+        return {**super().start(tasks, device), "primary": torch.tensor(first), "mean_square": zeros, "steps": zeros}
+
+    def weigh_present(
+        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
+    ) -> tuple[torch.Tensor, State]:
+        import numpy as np
+        import torch
+
+        from mtl_cli.balancing.solvers.cosines import as_array
+
+        matrix, here = as_array(gramian), chosen.numpy()
+        squares, steps = as_array(state["mean_square"]).copy(), as_array(state["steps"]).copy()
+        steps[here] += 1
+        squares[here] = self.beta * squares[here] + (1 - self.beta) * matrix.diagonal()
+        denominators = np.sqrt(squares[here] / (1 - self.beta ** steps[here]) + self.epsilon)
+        factors = np.divide(1.0, denominators, out=np.zeros_like(denominators), where=denominators > 0)
+        first = int(np.argmax(here == int(state["primary"])))  # or the first task present
+        weights = pcd_weights(gramian, torch.from_numpy(factors), first, self.tau)
+        return weights, {"mean_square": torch.from_numpy(squares), "steps": torch.from_numpy(steps)}
+
+
+def pcd_weights(gramian: torch.Tensor, factors: torch.Tensor, primary: int, tau: float) -> torch.Tensor:
+    """Return w with d = Σ_t w_t g_t.
+
+    Parameters
+    ----------
+    gramian : Tensor of shape (K, K)
+        In float64.
+    factors : Tensor of shape (K,)
+        g̃_t / g_t.
+    primary : int
+    tau : float
+    """
+    import numpy as np
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array, cosines, lift
+    from mtl_cli.balancing.solvers.quadratic import FLOOR, nonnegative_qp
+
+    scale = as_array(factors)
+    scaled = as_array(gramian) * np.outer(scale, scale)
+    matrix, norms = cosines(scaled)
+    others = (np.arange(len(norms)) != primary) & (norms > 0)
+    weights = np.zeros(len(norms))
+    weights[primary] = 1.0
+    if norms[primary] == 0:
+        return torch.from_numpy(0 * weights)
+    if others.any():
+        short = tau * norms[others] - matrix[others, primary] * norms[primary]  # > 0 where g̃_p violates the constraint
+        added = nonnegative_qp(lift(matrix[others][:, others], FLOOR), -short[None])[0]
+        if added.sum() < 1e7 * norms.max():  # beyond, the constraints contradict each other
+            weights[others] = added / norms[others]
+    square = weights @ scaled @ weights
+    if square <= 1e-13 * (weights @ norms) ** 2:
+        return torch.from_numpy(0 * weights)
+    return torch.from_numpy(weights * scale * np.sqrt(gramian[primary, primary].item() / square))

@@ -1,0 +1,59 @@
+"""PCGrad: from each gradient, the parts that conflict with others are taken away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "pcgrad")
+@dataclass(frozen=True, kw_only=True)
+class PCGrad(GramianRule):
+    """Σ_t g'_t, g'_t starting as g_t; for the other s in random order, g'_t ← g'_t − min(0, g'_t·g_s) / ‖g_s‖² g_s.
+
+    Yu et al. (NeurIPS 2020, arXiv 2001.06782, algorithm 1). Every g'_t is a combination of the g_s, so the Gramian
+    suffices.
+    """
+
+    paper: ClassVar[str] = "Yu et al. 2020, arXiv 2001.06782"
+
+    def weigh_present(
+        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
+    ) -> tuple[torch.Tensor, State]:
+        import torch
+
+        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1)
+        return pcgrad_weights(gramian, order), {}
+
+
+def pcgrad_weights(gramian: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """Return w with Σ_t w_t g_t = Σ_t g'_t.
+
+    Parameters
+    ----------
+    gramian : Tensor of shape (K, K)
+        In float64.
+    order : Tensor of int, shape (K, K)
+        Row t: the order in which g'_t meets the gradients; that with itself does nothing.
+    """
+    import numpy as np
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array
+
+    matrix, met = as_array(gramian), order.numpy()
+    squares, rows = matrix.diagonal(), np.arange(len(matrix))
+    parts = np.eye(len(matrix))  # row t: g'_t as a combination of the g_s
+    for others in met.T:
+        products = (parts * matrix[others]).sum(1)
+        conflicting = (products < 0) & (others != rows) & (squares[others] > 0)
+        who = rows[conflicting]
+        parts[who, others[who]] -= products[who] / squares[others[who]]
+    return torch.from_numpy(parts.sum(0))

@@ -1,0 +1,35 @@
+"""Scale-invariant sum: every task by the logarithm of its loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.adam import keep_absent
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "si")
+@dataclass(frozen=True, kw_only=True)
+class ScaleInvariant(Balancer):
+    """w_t = 1 / L_t: the gradient of Σ_t log L_t.
+
+    The baseline "SI" of Navon et al. (ICML 2022, arXiv 2202.01017). A constant factor on a task's loss changes nothing.
+    """
+
+    needs: ClassVar[Needs] = "losses"
+    needs_positive_losses: ClassVar[bool] = True
+    paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        return {"weights": torch.ones(len(tasks), device=device)}
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        weights = keep_absent(observed.losses.reciprocal(), state["weights"], observed.present)
+        return Weighing(weights, {"weights": weights})

@@ -1,0 +1,69 @@
+"""Smooth Tchebycheff scalarisation: the worst loss, smoothly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.adam import keep_absent
+from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "stch")
+@dataclass(frozen=True, kw_only=True)
+class SmoothTchebycheff(Balancer):
+    """T μ log Σ_t exp(log(L_t / z_t) / μ): w_t = T p_t / L_t, p = softmax(log(L / z) / μ).
+
+    Lin et al. (ICML 2024, arXiv 2402.19078), on the logarithms of the losses as in the authors' multi-task code. In the
+    warm-up epochs the loss is Σ_t log L_t, w_t = 1 / L_t; z_t is the mean loss of the last of them.
+
+    Parameters
+    ----------
+    mu : float
+        Smoothness: near 0 only the worst task counts, at infinity all alike.
+    warmup_epochs : int
+        4 in the authors' code; with 0, z_t = 1.
+
+    Notes
+    -----
+    The factor T makes the change from warm-up smooth: p_t = 1/T gives w_t = 1 / L_t. The preferences λ of the paper
+    are all alike. A task that had no label in the last warm-up epoch gets z_t = L_t.
+    """
+
+    mu: PositiveFloat = 1.0
+    warmup_epochs: NonNegativeInt = 4
+
+    needs: ClassVar[Needs] = "losses"
+    needs_positive_losses: ClassVar[bool] = True
+    paper: ClassVar[str] = "Lin et al. 2024, arXiv 2402.19078"
+
+    def start(self, tasks: list[str], device: torch.device) -> State:
+        import torch
+
+        zeros = torch.zeros(len(tasks), device=device)
+        return {"weights": torch.ones_like(zeros), "sum": zeros, "count": zeros}
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        import torch
+
+        losses, present = observed.losses, observed.present
+        total, count = state["sum"], state["count"]
+        if observed.epoch <= self.warmup_epochs:
+            weights = losses.reciprocal()
+            if observed.epoch == self.warmup_epochs:
+                here = 1.0 if present is None else present
+                total, count = total + losses * here, count + here
+        else:
+            nadir = (total / count).where(count > 0, losses) if self.warmup_epochs else torch.ones_like(losses)
+            excess = (losses / nadir).log() / self.mu
+            if present is not None:
+                excess = excess.where(present, -torch.inf)
+            tasks = len(losses) if present is None else present.sum()
+            weights = tasks * excess.softmax(0) / losses
+        weights = keep_absent(weights, state["weights"], present)
+        return Weighing(weights, {"weights": weights, "sum": total, "count": count})

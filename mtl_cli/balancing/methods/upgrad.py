@@ -1,0 +1,40 @@
+"""UPGrad: every gradient freed of its conflicts, then averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    import torch
+
+
+@component("balancer", "upgrad")
+@dataclass(frozen=True, kw_only=True)
+class UPGrad(GramianRule):
+    """(1/T) Σ_t π(g_t), π the projection onto the dual cone {d : g_s·d ≥ 0 for all s}.
+
+    Quinton & Rey (arXiv 2406.16232, equation 3 and proposition 1): π(Σ_t u_t g_t) = Σ_t v_t g_t, v = argmin vᵀGv
+    over v ≥ u. The T quadratic programs are solved together and exactly, without the regularisation that their
+    library adds.
+    """
+
+    paper: ClassVar[str] = "Quinton & Rey 2024, arXiv 2406.16232"
+
+    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+        return upgrad_weights(gramian)
+
+
+def upgrad_weights(gramian: torch.Tensor) -> torch.Tensor:
+    """Return w with Σ_t w_t g_t = (1/K) Σ_t π(g_t), for G of shape (K, K) in float64."""
+    import numpy as np
+    import torch
+
+    from mtl_cli.balancing.solvers.cosines import as_array
+    from mtl_cli.balancing.solvers.quadratic import onto_dual_cone
+
+    size = len(gramian)
+    return torch.from_numpy(onto_dual_cone(as_array(gramian), np.eye(size) / size).sum(0))

@@ -1,0 +1,106 @@
+"""`mtl list`: what there is to choose from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mtl_cli.cli.arguments import Parser
+from mtl_cli.cli.train_help import describe
+from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
+from mtl_cli.config.registry import components
+
+if TYPE_CHECKING:
+    from mtl_cli.balancing.balancer import Balancer
+
+GROUPS = {
+    "datasets": ("dataset", "data sets and kinds of files, dataset=NAME"),
+    "models": ("model", "the shared trunk and the heads, model=NAME"),
+    "balancers": ("balancer", "how the task losses are weighed, balancer=NAME"),
+    "optimizers": ("optimizer", "optimizer=NAME"),
+    "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
+    "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),
+}
+"""What can be listed: the config group or registry group, and what it is."""
+
+ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
+
+Row = dict[str, Any]
+
+
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    result = Parser(
+        "mtl list",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Show what there is to choose from, as a table on stdout.",
+        epilog="""\
+examples:
+  mtl list balancers
+  mtl list balancers --json | jq -r '.[] | select(.needs == "losses").name'""",
+    )
+    result.add_argument("what", metavar="WHAT", nargs="?", help=f"one of {', '.join(GROUPS)}; by default this list")
+    result.add_argument("--json", action="store_true", help="print a JSON list")
+    return result
+
+
+def run(argv: list[str]) -> int:
+    """Run ``mtl list`` with these arguments."""
+    arguments = parser().parse_args(argv)
+    if arguments.what is not None and arguments.what not in GROUPS:
+        raise UserError(arguments.what, "cannot be listed", did_you_mean(arguments.what, GROUPS))
+    rows = overview() if arguments.what is None else table(arguments.what)
+    print(json.dumps(rows, indent=2, ensure_ascii=False) if arguments.json else aligned(rows))
+    return 0
+
+
+def overview() -> list[Row]:
+    """Return what can be listed."""
+    return [{"list": f"mtl list {name}", "what": text} for name, (_, text) in GROUPS.items()]
+
+
+def table(what: str) -> list[Row]:
+    """Return one kind of thing, a row each, sorted by name; ``what`` is a key of ``GROUPS``."""
+    group = GROUPS[what][0]
+    if what == "tasks":
+        return [{"name": name, "what": _first_sentence(cls.__doc__)} for name, cls in components(group).items()]
+    folders = [conf_dir(), *plugin_conf_dirs()]
+    rows: list[Row] = []
+    for name in options(group, folders):
+        row: Row = {"name": name, "what": describe(_file(group, name, folders))}
+        if what == "balancers":
+            cls = cast("type[Balancer]", components(group)[name])
+            cost = cls.cost.replace("and ", "+ ", 1)
+            row = {"name": name, "needs": cls.needs, "cost": cost, "paper": cls.paper, "what": row["what"]}
+        rows.append(row)
+    return rows
+
+
+def balancers_markdown() -> str:
+    """Return the table of balancers as Markdown, with links to the papers."""
+    lines = ["| balancer | what it does | needs | cost | paper |", "|---|---|---|---|---|"]
+    for row in table("balancers"):
+        paper = ARXIV.sub(r"[arXiv \1](https://arxiv.org/abs/\1)", row["paper"])
+        paper = re.sub(r"openreview (\w+)", r"[OpenReview](https://openreview.net/forum?id=\1)", paper)
+        lines.append(f"| `{row['name']}` | {row['what']} | {row['needs']} | {row['cost']} | {paper} |")
+    return "\n".join(lines) + "\n"
+
+
+def aligned(rows: list[Row]) -> str:
+    """Return rows as plain text in aligned columns, with a heading; the column ``what`` of balancers is left out."""
+    columns = [key for key in rows[0] if not (key == "what" and "paper" in rows[0])]
+    cells = [columns, *([str(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def _file(group: str, name: str, folders: list[Path]) -> Path:
+    return next(file for folder in folders if (file := folder / group / f"{name}.yaml").is_file())
+
+
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")

@@ -1,0 +1,156 @@
+"""What the steps of an epoch leave: tensors that nothing waits for until the epoch ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from mtl_cli.balancing.report import gramian_columns
+from mtl_cli.balancing.step import Step, StepResult
+from mtl_cli.config.errors import UserError
+
+CHUNK = 256
+"""Steps whose small tensors are kept apart before they are put into one."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An epoch in numbers.
+
+    Parameters
+    ----------
+    losses : list of float
+        By task, the mean over the rows with a label.
+    total : float
+        The mean over the steps of Σ_t w_t · weight_t · L_t, what the trunk was trained on, by their rows.
+    balance : list of dict
+        Rows of ``<balancer>_weights.csv``.
+    """
+
+    losses: list[float]
+    total: float
+    balance: list[dict[str, Any]]
+
+
+class StepLog:
+    """Keeps what an epoch's steps left.
+
+    Parameters
+    ----------
+    step : Step
+    epoch : int
+    every : int or "epoch"
+        Keep a row for the weights file of every so many steps, the run's first included, or of the epoch's last step.
+    """
+
+    def __init__(self, step: Step, epoch: int, every: int | Literal["epoch"]) -> None:
+        self.step, self.epoch, self.every = step, epoch, every
+        self.first = step.steps
+        self._chunks: list[torch.Tensor] = []
+        self._pending: list[StepResult] = []
+        self._logged: list[tuple[int, StepResult]] = []
+        self._last: StepResult | None = None
+
+    def append(self, result: StepResult) -> None:
+        """Keep a step's result."""
+        self._pending.append(result)
+        self._last = result
+        if self.every != "epoch" and (self.step.steps - 1) % self.every == 0:
+            self._logged.append((self.step.steps, result))
+        if len(self._pending) == CHUNK:
+            self._pack()
+
+    def close(self) -> Summary:
+        """Return the epoch's numbers; here the device is waited for.
+
+        Raises
+        ------
+        UserError
+            If a loss or a gradient was not finite, or a loss not positive for a balancer that needs it to be.
+        """
+        self._pack()
+        losses, counts, weights, sizes = torch.cat(self._chunks).double().cpu().unbind(1)
+        task_weights = self.step.task_weights.double().cpu()
+        self._check(losses, counts, sizes, task_weights)
+        if self.every == "epoch" and self._last is not None:
+            self._logged = [(self.step.steps, self._last)]
+        means = (losses * counts).sum(0) / counts.sum(0).clamp(min=1)
+        rows = counts.max(1).values
+        total = ((weights * task_weights * losses).sum(1) * rows).sum() / rows.sum()
+        return Summary(means.tolist(), float(total), [self._row(*logged) for logged in self._logged])
+
+    def _pack(self) -> None:
+        """Put the pending steps into one tensor of shape (steps, 4, T)."""
+        if not self._pending:
+            return
+        results, self._pending = self._pending, []
+        losses = torch.stack([result.losses for result in results])
+        weights = torch.stack([result.weights for result in results])
+        numbers = [result.counts for result in results]
+        if all(isinstance(number, int) for number in numbers):
+            counts = torch.tensor(numbers, device=losses.device).unsqueeze(1).expand_as(losses)
+        else:
+            counts = torch.stack([torch.zeros_like(losses[0]) + number for number in numbers])
+        sizes = torch.stack([_sizes(result) for result in results])
+        self._chunks.append(torch.stack([losses, counts.to(losses.dtype), weights.to(losses.dtype), sizes], 1))
+
+    def _check(
+        self, losses: torch.Tensor, counts: torch.Tensor, sizes: torch.Tensor, task_weights: torch.Tensor
+    ) -> None:
+        """Name the first step, and there the first task, whose loss or gradient is not as it must be."""
+        balancer = self.step.balancer
+        not_finite, no_gradient = ~losses.isfinite(), ~sizes.isfinite()
+        not_positive = torch.zeros_like(not_finite)
+        if balancer.needs_positive_losses:
+            not_positive = (losses * task_weights + balancer.shift <= 0) & (counts > 0)
+        wrong = not_finite | no_gradient | not_positive
+        if not wrong.any():
+            return
+        step = int(wrong.any(1).nonzero()[0])
+        task = int(wrong[step].nonzero()[0])
+        name, at = list(self.step.tasks)[task], f"in epoch {self.epoch}, step {self.first + step + 1}"
+        if not_positive[step, task]:
+            least = float((losses * task_weights)[counts > 0].min())
+            raise UserError(
+                f"tasks.{name}", f"the loss is {least:.4g} {at}, and this balancer needs positive losses",
+                f"add to every loss what keeps it positive, such as balancer.shift={1 - math.floor(min(least, 0.0))}",
+            )  # fmt: skip
+        what = f"the loss is {float(losses[step, task])}" if not_finite[step, task] else "the gradient is not finite"
+        raise not_finite_error(f"tasks.{name}", f"{what} {at}")
+
+    def _row(self, number: int, result: StepResult) -> dict[str, Any]:
+        names = list(self.step.tasks)
+        row: dict[str, Any] = {"epoch": self.epoch, "step": number}
+        columns = {"weight": result.weights, **result.seen}
+        for column, values in columns.items():
+            row |= {f"{column}_{name}": value for name, value in zip(names, values.tolist(), strict=True)}
+        return row if result.gramian is None else row | gramian_columns(names, result.gramian) | row
+
+
+def _sizes(result: StepResult) -> torch.Tensor:
+    """Return numbers that are finite where the tasks' gradients are known to be, or are not known."""
+    if result.sizes is not None:
+        return result.sizes
+    return torch.zeros_like(result.losses) if result.gramian is None else result.gramian.diagonal()
+
+
+def check_parameters(model: torch.nn.Module, step: Step, epoch: int) -> None:
+    """Raise UserError if the epoch's last step made a parameter of the model not finite.
+
+    The losses before it were finite, so it was this step's gradient: it names the task whose own head it spoiled.
+    """
+    sizes = torch._foreach_norm([p.detach() for p in model.parameters()])
+    if bool(torch.stack([size.double() for size in sizes]).isfinite().all()):
+        return
+    heads = {name: step.model.head_parameters(name) for name in step.tasks}
+    bad = [name for name, own in heads.items() if not all(bool(p.isfinite().all()) for p in own)]
+    where = f"tasks.{bad[0]}" if 0 < len(bad) < len(heads) or len(heads) == 1 else "tasks"
+    raise not_finite_error(where, f"the gradient is not finite in epoch {epoch}, step {step.steps}")
+
+
+def not_finite_error(where: str, what: str) -> UserError:
+    """Return the error of a run that has gone astray."""
+    return UserError(where, what, "a lower optimizer.lr, or trainer.clip_norm=1, may help")

@@ -1,0 +1,193 @@
+"""Methods that need losses only, against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pytest
+import torch
+
+from mtl_cli.balancing.balancer import Balancer, Observed, Weighing
+from mtl_cli.balancing.methods.dwa import DynamicWeightAverage
+from mtl_cli.balancing.methods.famo import FastAdaptive
+from mtl_cli.balancing.methods.gls import GeometricMean
+from mtl_cli.balancing.methods.imtl import Impartial
+from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
+from mtl_cli.balancing.methods.imtl_l import ImpartialLosses
+from mtl_cli.balancing.methods.rlw import RandomWeighting
+from mtl_cli.balancing.methods.si import ScaleInvariant
+from mtl_cli.balancing.methods.stch import SmoothTchebycheff
+from mtl_cli.balancing.methods.uw import UncertaintyWeighting
+from mtl_cli.config.registry import components
+
+CPU = torch.device("cpu")
+LOSSES = torch.tensor([0.5, 2.0, 4.0])
+
+
+def start(method: Balancer, tasks: int = 3) -> Mapping[str, torch.Tensor]:
+    return method.start([str(task) for task in range(tasks)], CPU)
+
+
+def weigh(method: Balancer, losses: torch.Tensor = LOSSES) -> Weighing:
+    return method.weigh(start(method, len(losses)), Observed(losses))
+
+
+def test_si_and_gls_are_gradients_of_log_and_geometric_mean() -> None:
+    losses = LOSSES.clone().requires_grad_()
+    for method, total in ((ScaleInvariant(), losses.log().sum()), (GeometricMean(), losses.log().mean().exp())):
+        (expected,) = torch.autograd.grad(total, losses)
+        torch.testing.assert_close(weigh(method).weights, expected)
+
+
+def test_gls_of_the_tasks_present() -> None:
+    method, present = GeometricMean(), torch.tensor([True, False, True])
+    weights = method.weigh(start(method), Observed(torch.tensor([0.5, 0.0, 4.0]), present)).weights
+    small = weigh(method, torch.tensor([0.5, 4.0])).weights
+    torch.testing.assert_close(weights, torch.tensor([small[0], 1.0, small[1]]))
+
+
+def test_rlw_draws_from_its_generator_and_sums_to_one() -> None:
+    method = RandomWeighting()
+    generator = torch.Generator().manual_seed(3)
+    observed = Observed(LOSSES, generator=generator)
+    first, second = (method.weigh(start(method), observed).weights for _ in range(2))
+    generator.manual_seed(3)
+    expected = torch.randn(3, generator=generator).softmax(0)
+    torch.testing.assert_close(first, expected)
+    assert not torch.equal(first, second)
+    partly = method.weigh(start(method), Observed(LOSSES, torch.tensor([True, False, True]), generator=generator))
+    torch.testing.assert_close(partly.weights[[0, 2]].sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "objective"),
+    [
+        (UncertaintyWeighting(lr=0.1), "log_variance", lambda s, losses: ((-s).exp() * losses / 2 + s / 2).sum()),
+        (ImpartialLosses(lr=0.1), "log_scale", lambda s, losses: (s.exp() * losses - s).sum()),
+    ],
+)
+def test_learnt_scales_follow_adam_on_their_objective(method: Balancer, name: str, objective) -> None:
+    state = start(method)
+    learnt = state[name].clone().requires_grad_()
+    optimizer = torch.optim.Adam([learnt], lr=0.1)
+    for step in range(30):
+        losses = LOSSES * (1 + 0.1 * math.sin(step))
+        weighing = method.weigh(state, Observed(losses))
+        variable = losses.clone().requires_grad_()
+        total = objective(learnt, variable)
+        (expected,) = torch.autograd.grad(total, variable, retain_graph=True)
+        torch.testing.assert_close(weighing.weights, expected)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        state = weighing.state
+        torch.testing.assert_close(state[name], learnt.detach())
+
+
+@pytest.mark.parametrize("method", [UncertaintyWeighting(), ImpartialLosses()])
+def test_learnt_scales_reach_their_optimum(method: Balancer) -> None:
+    state = start(method)
+    for _ in range(3000):
+        weighing = method.weigh(state, Observed(LOSSES))
+        state = weighing.state
+    expected = LOSSES.reciprocal() * (0.5 if isinstance(method, UncertaintyWeighting) else 1.0)
+    torch.testing.assert_close(weighing.weights, expected, rtol=1e-3, atol=0)
+
+
+def test_dwa_weighs_by_the_ratio_of_the_last_two_epochs() -> None:
+    method = DynamicWeightAverage()
+    state = start(method, 2)
+    seen = []
+    epochs = [[(4.0, 1.0), (2.0, 3.0)], [(1.0, 1.0), (2.0, 1.0)], [(9.0, 9.0), (8.0, 8.0)], [(1.0, 1.0)]]
+    for epoch, batches in enumerate(epochs, 1):
+        for losses in batches:
+            weighing = method.weigh(state, Observed(torch.tensor(losses), epoch=epoch))
+            state = weighing.state
+            seen.append(weighing.weights)
+    torch.testing.assert_close(torch.stack(seen[:4]), torch.ones(4, 2))
+    third = 2 * (torch.tensor([1.5 / 3.0, 1.0 / 2.0]) / 2).softmax(0)
+    fourth = 2 * (torch.tensor([8.5 / 1.5, 8.5 / 1.0]) / 2).softmax(0)
+    torch.testing.assert_close(torch.stack(seen[4:]), torch.stack([third, third, fourth]))
+
+
+def test_dwa_leaves_absent_tasks_out_of_their_mean() -> None:
+    method = DynamicWeightAverage()
+    state = start(method, 2)
+    for epoch, losses, present in [
+        (1, (4.0, 1.0), (True, True)),
+        (1, (2.0, 0.0), (True, False)),
+        (2, (1.0, 2.0), None),
+    ]:
+        mask = None if present is None else torch.tensor(present)
+        state = method.weigh(state, Observed(torch.tensor(losses), mask, epoch=epoch)).state
+    weights = method.weigh(state, Observed(torch.ones(2), epoch=3)).weights
+    torch.testing.assert_close(weights, 2 * (torch.tensor([1.0 / 3.0, 2.0 / 1.0]) / 2).softmax(0))
+
+
+def test_stch_is_the_gradient_of_its_smooth_maximum() -> None:
+    method = SmoothTchebycheff(mu=0.7, warmup_epochs=2)
+    state = start(method)
+    for epoch, factor in ((1, 5.0), (2, 1.0), (2, 3.0)):
+        weighing = method.weigh(state, Observed(LOSSES * factor, epoch=epoch))
+        torch.testing.assert_close(weighing.weights, (LOSSES * factor).reciprocal())
+        state = weighing.state
+    losses = torch.tensor([1.0, 2.0, 9.0], requires_grad=True)
+    total = 3 * 0.7 * ((losses / (2 * LOSSES)).log() / 0.7).logsumexp(0)
+    (expected,) = torch.autograd.grad(total, losses)
+    torch.testing.assert_close(method.weigh(state, Observed(losses.detach(), epoch=3)).weights, expected)
+
+
+def test_famo_follows_its_algorithm() -> None:
+    method = FastAdaptive(lr=0.1, gamma=0.01)
+    state = start(method)
+    logits = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.1, weight_decay=0.01)
+    for step in range(20):
+        losses = LOSSES * 0.9**step
+        variable = losses.clone().requires_grad_()
+        shares = logits.softmax(0).detach()
+        total = (shares * (variable + 1e-8).log()).sum() / (shares / (losses + 1e-8)).sum()
+        (expected,) = torch.autograd.grad(total, variable)
+        weighing = method.weigh(state, Observed(losses))
+        torch.testing.assert_close(weighing.weights, expected)
+        later = losses * torch.tensor([0.5, 0.9, 1.0])
+        optimizer.zero_grad()
+        (logits.softmax(0) @ (losses.log() - later.log())).backward()
+        optimizer.step()
+        state = method.after(weighing.state, later)
+        torch.testing.assert_close(state["logits"], logits.detach(), rtol=1e-4, atol=1e-5)
+    assert state["logits"].argmin() == 0  # it fell fastest
+
+
+def test_imtl_is_imtl_g_on_scaled_gradients() -> None:
+    method = Impartial()
+    jacobian = torch.randn(3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    state = {**start(method), "log_scale": torch.tensor([0.5, -1.0, 2.0])}
+    weighing = method.weigh(state, Observed(LOSSES, gramian=jacobian @ jacobian.T))
+    scaled = state["log_scale"].double().exp()[:, None] * jacobian
+    direction = imtl_g_weights(scaled @ scaled.T) @ scaled
+    torch.testing.assert_close(weighing.weights.double() @ jacobian, direction, rtol=1e-5, atol=1e-6)
+    projections = scaled @ direction / scaled.norm(dim=1)
+    torch.testing.assert_close(projections, projections[:1].expand(3))
+
+
+LOSS_METHODS = [name for name, cls in components("balancer").items() if cls.needs == "losses" and name != "static"]
+
+
+@pytest.mark.parametrize("name", LOSS_METHODS)
+def test_absent_tasks_keep_weight_and_state(name: str) -> None:
+    method = components("balancer")[name]()
+    state = start(method)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(3):
+        weighing = method.weigh(state, Observed(LOSSES, epoch=1 + step, step=step, generator=generator))
+        state = method.after(weighing.state, LOSSES * 0.9) if method.looks_ahead else weighing.state
+    present = torch.tensor([True, False, True])
+    losses = LOSSES * present
+    after = method.weigh(state, Observed(losses, present, epoch=3, step=3, generator=generator))
+    following = method.after(after.state, losses * 0.9) if method.looks_ahead else after.state
+    assert after.weights.isfinite().all()
+    for key in set(following) - {"losses", "present"}:
+        assert following[key].isfinite().all() or key in ("last", "before")
+        assert state[key].dim() == 0 or torch.equal(following[key][1], state[key][1]), key

@@ -122,7 +122,7 @@ def back(
     calls : sequence of Call
         What its ``run`` returned.
     deltas : Tensor of shape (n, T, width)
-        At the representation.
+        At the representation. Its memory is used for what comes of it, unless there is an ``until``.
     until : Module, optional
         Stop at this module's output and collect nothing.
 
@@ -140,7 +140,7 @@ def back(
         if module is until:
             break
         if type(module) in ELEMENTWISE:
-            deltas = _through_elementwise(calls[start:end], deltas)
+            deltas = _through_elementwise(calls[start:end], deltas, until is None)
         elif isinstance(module, nn.Linear):
             if until is None:
                 found += parts(call, deltas)
@@ -153,12 +153,13 @@ def back(
     return found, deltas
 
 
-def _through_elementwise(calls: Sequence[Call], deltas: torch.Tensor) -> torch.Tensor:
+def _through_elementwise(calls: Sequence[Call], deltas: torch.Tensor, in_place: bool) -> torch.Tensor:
     """Multiply by the derivative, which is the same number for all tasks."""
     output = calls[-1].output
     modules = [call.module for call in calls]
     if _is_relu(modules):
-        below: torch.Tensor = torch.ops.aten.threshold_backward.default(deltas, output.unsqueeze(1), 0)
+        below = deltas if in_place else torch.empty_like(deltas)
+        torch.ops.aten.threshold_backward.grad_input(deltas, output.unsqueeze(1), 0, grad_input=below)
         return below.div_(1 - modules[-1].p) if isinstance(modules[-1], nn.Dropout) else below
     (derivative,) = torch.autograd.grad(output, calls[0].input, torch.ones_like(output), retain_graph=True)
     return deltas * derivative.unsqueeze(1)

@@ -16,8 +16,12 @@ test-slow: .venv/developing
 	$(BIN)/python -m pytest -m slow
 
 bench: .venv/developing
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m tests.bench.startup
 	$(BIN)/python -m tests.bench.wine
+	$(BIN)/python -m tests.bench.step
+	$(BIN)/python -m tests.bench.solvers
+	$(BIN)/python -m tests.bench.memory
 
 lint: .venv/developing
 	$(BIN)/ruff format --check .

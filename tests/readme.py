@@ -15,6 +15,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from mtl_cli.cli.list import balancers_markdown
 from mtl_cli.cli.main import run
 from mtl_cli.cli.train_help import GROUPS, describe
 from mtl_cli.config.paths import conf_dir
@@ -33,7 +34,7 @@ RECIPES = {
 def groups_table() -> str:
     """Return the table of config groups, as Markdown."""
     lines = ["| setting | |", "|---|---|"]
-    for group in GROUPS:
+    for group in (group for group in GROUPS if group != "balancer"):  # those have a table of their own
         for file in sorted((conf_dir() / group).glob("*.yaml")):
             lines.append(f"| `{group}={file.stem}` | {describe(file)} |")
     return "\n".join(lines)
@@ -101,6 +102,7 @@ def seeds_table() -> str:
 
 def main() -> None:
     text = replace(README.read_text(), "groups", groups_table())
+    text = replace(text, "balancers", balancers_markdown().strip())
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         line, told = mtl("dataset=wine", "balancer=gradnorm", "plots=false")

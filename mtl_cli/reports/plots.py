@@ -72,9 +72,9 @@ def _losses(axes: Axes, history: dict[str, list[float]], tasks: list[str], best:
 
 def _weights(axes: Axes, weights: dict[str, list[float]], tasks: list[str]) -> None:
     for i, name in enumerate(tasks):
-        axes.plot(weights["epoch"], weights[f"weight_{name}"], color=f"C{i % 10}", label=name)
+        axes.plot(weights["step"], weights[f"weight_{name}"], color=f"C{i % 10}", label=name)
     axes.locator_params(axis="x", integer=True)
-    axes.set(xlabel="epoch", ylabel="weight", title="Weight per task", ylim=(0, None))
+    axes.set(xlabel="step", ylabel="weight", title="Weight per task", ylim=(0, None))
     _legend(axes, len(tasks))
 
 

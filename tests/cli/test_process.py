@@ -134,7 +134,7 @@ def test_progress_lines_where_stderr_is_no_terminal(command: Command) -> None:
     [
         ("mtl tr", "train"),
         ("mtl train datas", "dataset="),
-        ("mtl train dataset=wine balancer=g", "balancer=gradnorm"),
+        ("mtl train dataset=wine balancer=gradno", "balancer=gradnorm"),
         ("mtl train dataset=wine optimizer.weight", "optimizer.weight_decay="),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mtl_cli.cli.list import balancers_markdown
 from tests.conftest import MTL, houses
 from tests.readme import README, ROOT, groups_table, replace
 
@@ -61,9 +62,10 @@ def test_make_demo(tmp_path: Path) -> None:
     assert "results are in outputs/" in done.stderr
 
 
-def test_the_table_of_groups_is_current() -> None:
+def test_the_tables_are_current() -> None:
     text = README.read_text()
     assert replace(text, "groups", groups_table()) == text, "run `make readme`"
+    assert replace(text, "balancers", balancers_markdown().strip()) == text, "run `make readme`"
 
 
 def test_the_picture_is_there() -> None:

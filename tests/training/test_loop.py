@@ -104,12 +104,12 @@ def test_the_total_is_the_weighted_sum() -> None:
     for epoch in epochs:
         row = epoch.history
         assert row["loss_total"] == pytest.approx(3 * row["loss_y"] + row["loss_b"], rel=1e-5)
-        assert epoch.balance["weight_y"] == 3
+        assert epoch.balance[-1]["weight_y"] == 3
 
 
 def test_full_batch_is_one_step_per_epoch() -> None:
     _, epochs, _ = run(Trainer(epochs=3, batch_size=None, early_stopping=None))
-    assert [epoch.balance["step"] for epoch in epochs] == [1, 2, 3]
+    assert [epoch.balance[-1]["step"] for epoch in epochs] == [1, 2, 3]
 
 
 def test_clipping_bounds_the_step() -> None:
@@ -125,7 +125,9 @@ def test_clipping_bounds_the_step() -> None:
 
 
 def test_a_loss_that_is_not_finite_names_the_task() -> None:
-    with pytest.raises(UserError, match=r"tasks.y: the loss is (nan|inf) in epoch \d+; a lower optimizer.lr"):
+    with pytest.raises(
+        UserError, match=r"tasks.*: the (loss|gradient) is .* in epoch \d+, step \d+; a lower optimizer.lr"
+    ):
         run(Trainer(epochs=50), optimizer=SGD(lr=1e12))
 
 

@@ -18,7 +18,8 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.cli.train_help import train_help
-from mtl_cli.config.compose import PRIMARY, VERSION_BASE, as_primary, compose, explain, to_plain
+from mtl_cli.config.check import check_arguments
+from mtl_cli.config.compose import PRIMARY, VERSION_BASE, as_primary, explain, to_plain
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.overrides import Arguments, quote, read_arguments
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
@@ -46,7 +47,7 @@ def run(argv: list[str]) -> int:
         print(train_help(), end="")
         return 0
     arguments = read_arguments(argv)
-    _check(arguments)
+    check_arguments(arguments)
     _jobs.process, _jobs.failures = os.getpid(), []
     _run_hydra(arguments)
     if not _jobs.failures:
@@ -57,34 +58,6 @@ def run(argv: list[str]) -> int:
         if isinstance(failure, BrokenPipeError):
             raise failure
     return 2 if all(isinstance(failure, UserError) for failure in _jobs.failures) else 1
-
-
-def _check(arguments: Arguments) -> None:
-    """Raise every problem that can be known before a run starts.
-
-    A single run whose arguments read well is left to the job itself, which composes its config anyhow. For a sweep,
-    each value is tried once, so that the last job's typing error shows before the first job starts.
-    """
-    problems = list(arguments.problems)
-    first = [arguments.sweeps.get(i, [override])[0] for i, override in enumerate(arguments.overrides)]
-    variants = [first]
-    if arguments.multirun:
-        for i, values in arguments.sweeps.items():
-            variants += [[*first[:i], value, *first[i + 1 :]] for value in values[1:]]
-    elif not problems:
-        return
-    if not arguments.own_config and not arguments.inspect:
-        wrong = tuple(f"{problem.where}." for problem in problems)
-        if "dataset." in wrong:  # the rest is checked with another data set in its place
-            variants = [["dataset=wine", *variant] for variant in variants]
-            wrong += ("dataset", "tasks", "model.heads.", "balancer.weights.")
-        for variant in variants:
-            try:
-                parse(compose([o for o in variant if not o.startswith("hydra")], arguments.config_dirs))
-            except UserError as error:
-                problems += [problem for problem in error.problems if not problem.where.startswith(wrong)]
-    if problems:
-        raise UserError.of(problems)
 
 
 def _run_hydra(arguments: Arguments) -> None:

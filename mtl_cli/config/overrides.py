@@ -130,11 +130,11 @@ def _read_override(word: str, parser: OverridesParser, arguments: Arguments) -> 
         return
     if bare == "tasks" and not key.startswith(("+", "~")):
         arguments.overrides.append("++tasks=null")  # a mapping would be merged into what is there
-    if equals and (arguments_of_group := _is_group(bare, arguments)):
-        _check_option(arguments_of_group, value, arguments)
+    if equals and (group := _group_of(bare, arguments)):
+        _check_option(group, value, arguments)
         if any(problem.where == bare for problem in arguments.problems):
             return
-        arguments.groups.add(arguments_of_group)
+        arguments.groups.add(group)
     elif equals and bare.split(".")[0] != "hydra" and "/" not in bare:
         word = f"++{bare}={value}"
     _add(word, parser, arguments)
@@ -205,7 +205,7 @@ def _groups() -> list[str]:
     return sorted(f"{folder.name}=" for folder in conf_dir().iterdir() if folder.is_dir() and folder.name != "hydra")
 
 
-def _is_group(key: str, arguments: Arguments) -> str | None:
+def _group_of(key: str, arguments: Arguments) -> str | None:
     group = key.split("@")[0]
     if group.startswith("hydra") or not group.strip("/"):
         return None

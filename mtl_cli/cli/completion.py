@@ -30,6 +30,8 @@ def complete(argv: list[str], commands: list[str]) -> int:
         os.environ["COMP_LINE"] = line.replace(f"{words[1]} ", "", 1)
         point = int(os.environ.get("COMP_POINT", len(line))) - len(words[1]) - 1
         os.environ["COMP_POINT"] = str(max(point, 0))
+    else:
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # a closed pipe is then ours to answer
     sys.argv = [sys.argv[0], "-sc", *argv]
     with contextlib.redirect_stderr(io.StringIO() if query else sys.stderr), contextlib.suppress(SystemExit):
         hydra.main(config_path=str(conf_dir()), config_name="train", **VERSION_BASE)(lambda config: None)()

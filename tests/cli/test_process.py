@@ -78,6 +78,12 @@ def test_a_closed_pipe_is_141_and_the_run_is_whole(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
 
 
+def test_a_closed_pipe_while_completion_is_installed(tmp_path: Path) -> None:
+    script = f"'{MTL}' -sc install=bash 2>err | head -0; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, (tmp_path / "err").read_text()) == ("141\n", "")
+
+
 @pytest.mark.parametrize(
     ("number", "code", "status"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveInt
 from mtl_cli.config.errors import Problem
+from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
@@ -123,12 +124,15 @@ class Balancer:
         """Yield what is wrong with the rest of the config for this method."""
         shares = config.model is None or getattr(config.model.trunk, "shares_layers", True)
         if self.needs != "losses" and not shares:
-            what = "is empty: this balancer looks at gradients, and needs a shared layer"
-            yield Problem("model.trunk.hidden", what, "give it one, [64]")
+            registered = components("balancer").items()
+            name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
+            yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
 
     def start(self, tasks: list[str], device: torch.device) -> State:
-        """Return the state before the first step."""
-        raise NotImplementedError
+        """Return the state before the first step; by default weights of 1."""
+        import torch
+
+        return {"weights": torch.ones(len(tasks), device=device)}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         """Return this step's weights and the next state, without a gradient.

@@ -17,11 +17,6 @@ class GramianRule(GramianBalancer):
 
     heads: Literal["weighted", "unit"] = "unit"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
-        import torch
-
-        return {"weights": torch.ones(len(tasks), device=device)}
-
     def rule(self, gramian: torch.Tensor) -> torch.Tensor:
         """Turn a float64 Gramian of shape (K, K), on the CPU, into K weights."""
         raise NotImplementedError

@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 
 from mtl_cli.config.errors import Problem, did_you_mean
 from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
-from mtl_cli.config.registry import components
+from mtl_cli.config.registry import file_suffixes, kind_of_file
 
 FLAGS_WITH_VALUE = {
     "-c": "--cfg", "--cfg": "--cfg", "-p": "--package", "--package": "--package",
@@ -184,14 +184,6 @@ def _dataset_overrides(value: str, arguments: Arguments) -> list[str]:
     return [f"dataset={value}"] if len(arguments.problems) == before else []
 
 
-def kind_of_file(path: str) -> str | None:
-    """Return the kind of data set whose files end as ``path`` does, or None."""
-    for kind, source in components("dataset").items():
-        if path.lower().endswith(getattr(source, "suffixes", ())):
-            return kind
-    return None
-
-
 def resolve_config(path: str, arguments: Arguments) -> Path | None:
     """Return the path of a config file that the user named."""
     file = Path(path).expanduser()
@@ -221,8 +213,7 @@ def _check_option(group: str, value: str, arguments: Arguments) -> None:
         if name not in known and name != "glob(*)" and not (name == "null" and group == "experiment"):
             hint = did_you_mean(name, known, f"{group}=")
             if group == "dataset":
-                suffixes = [s for source in components("dataset").values() for s in getattr(source, "suffixes", ())]
-                hint = f"{hint} (or a file ending in {' '.join(suffixes)})"
+                hint = f"{hint} (or a file ending in {file_suffixes()})"
             arguments.problems.append(Problem(group, f"there is no '{name}'", hint))
 
 

@@ -60,6 +60,19 @@ def _import_components(group: str) -> None:
         plugin.load()
 
 
+def kind_of_file(path: str) -> str | None:
+    """Return the kind of data set whose files end as ``path`` does, or None."""
+    for kind, source in components("dataset").items():
+        if path.lower().endswith(getattr(source, "suffixes", ())):
+            return kind
+    return None
+
+
+def file_suffixes() -> str:
+    """Return how the names of data files may end, for messages."""
+    return " ".join(suffix for source in components("dataset").values() for suffix in getattr(source, "suffixes", ()))
+
+
 @functools.cache
 def plugins() -> tuple[importlib.metadata.EntryPoint, ...]:
     """Return the entry points by which other packages add components."""

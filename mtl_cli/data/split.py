@@ -11,7 +11,7 @@ import numpy as np
 from mtl_cli.config.convert import Bound, Seed
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.columns import date_format
-from mtl_cli.data.strata import strata_of, units_of
+from mtl_cli.data.strata import repeats_of, strata_of, units_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def split_rows(
         name = getattr(config, key)
         if name is not None and name not in table.columns:
             raise UserError(f"dataset.split.{key}", f"there is no column '{name}'", did_you_mean(name, table.columns))
-    repeat = table.groupby(features, sort=False, dropna=False).ngroup().to_numpy()
+    repeat = repeats_of(table, features)
     if config.column is not None:
         train, val, test = _by_column(config, table, config.column)
     elif config.time is not None:

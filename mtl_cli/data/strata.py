@@ -1,4 +1,4 @@
-"""What a random split keeps together, and what it spreads evenly."""
+"""Which rows repeat each other, what a random split keeps together, and what it spreads evenly."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 QUANTILES = 5
+
+
+def repeats_of(table: pd.DataFrame, features: list[str]) -> np.ndarray:
+    """Return a number per row, the same for rows whose features are the same."""
+    return table.groupby(features, sort=False, dropna=False).ngroup().to_numpy()
 
 
 def units_of(group: pd.Series | None, repeat: np.ndarray | None) -> np.ndarray | None:

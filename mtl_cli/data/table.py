@@ -154,7 +154,10 @@ def fingerprint(table: pd.DataFrame) -> str:
     """Return a number that changes with any value or the order of a table."""
     import pandas as pd
 
-    hashes = pd.util.hash_pandas_object(table.astype(str), index=False).to_numpy()
+    mixed = {
+        name: str for name, dtype in table.dtypes.items() if pd.api.types.is_object_dtype(dtype)
+    }  # such as lists, which have no hash
+    hashes = pd.util.hash_pandas_object(table.astype(mixed), index=False).to_numpy()
     return hashlib.sha256(hashes.tobytes()).hexdigest()
 
 

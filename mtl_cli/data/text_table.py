@@ -143,10 +143,11 @@ def detect_separator(text: str) -> str:
 
 
 def _check_header(header: list[str], separator: str, text: str, where: str) -> None:
-    likely = detect_separator(text)
-    if len(header) == 1 and likely != separator and likely in text.split("\n", 1)[0]:
-        what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
-        raise UserError(where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
+    if len(header) == 1:
+        likely = detect_separator(text)
+        if likely != separator and likely in text.split("\n", 1)[0]:
+            what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
+            raise UserError(where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
     check_names(header, where)
 
 

@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.config.registry import components
+from mtl_cli.config.registry import components, file_suffixes, kind_of_file
 from mtl_cli.config.schema import Config, parse
 from mtl_cli.data.features import FeatureEncoder
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.prepared import Part
+from mtl_cli.data.strata import repeats_of
 from mtl_cli.data.table import encode_part, fingerprint, row_ids
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network
@@ -63,16 +64,11 @@ class TrainedModel:
 
     def read(self, path: str, notice: Notice) -> pd.DataFrame:
         """Read a table of the kind that its name tells; text from standard input."""
-        kinds = components("dataset")
-        lowered = path.lower()
-        kind = next((k for k, source in kinds.items() if lowered.endswith(getattr(source, "suffixes", ()))), None)
-        if path == STDIN:
-            kind = "csv"
+        kind = "csv" if path == STDIN else kind_of_file(path)
         if kind is None:
-            suffixes = " ".join(s for source in kinds.values() for s in getattr(source, "suffixes", ()))
-            raise UserError(path, "is no table by its name", f"it must end in one of {suffixes}")
+            raise UserError(path, "is no table by its name", f"it must end in one of {file_suffixes()}")
         trained: Any = self.config.dataset
-        made: Any = kinds[kind]
+        made: Any = components("dataset")[kind]
         source = replace(trained, path=path) if isinstance(trained, made) else made(path=path)
         table: pd.DataFrame = source.read(self.text_columns, notice)
         return table
@@ -116,7 +112,7 @@ class TrainedModel:
             raise UserError(source.path, "is not as it was when the run was made", "give a table to evaluate on")
         part = pd.read_csv(splits)["split"].to_numpy()
         names = [column.name for column in self.encoder.columns]
-        repeat = table.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+        repeat = repeats_of(table, names)
         test = part == "test"
         seen = np.isin(repeat, repeat[(part == "train") | (part == "val")])
         report = self._evaluate(table[test], source.path, self.tasks)
@@ -141,8 +137,8 @@ def predictions(found: dict[str, np.ndarray], tasks: dict[str, Task], index: pd.
 
 def predictions_with_labels(found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part) -> pd.DataFrame:
     """Return the row ids, and for each task its label and its predictions side by side."""
-    predicted = predictions(found, tasks, part.labels.index)
+    index = part.labels.index
     columns = [part.ids.to_frame()]
     for name, task in tasks.items():
-        columns += [part.labels[[name]].convert_dtypes(), predicted[list(task.decode(found[name][:1]))]]
+        columns += [part.labels[[name]].convert_dtypes(), pd.DataFrame(task.decode(found[name]), index=index)]
     return pd.concat(columns, axis=1)

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mtl_cli.inference.trained import predictions_with_labels
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
 
@@ -51,11 +50,11 @@ def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[st
 def print_summary(console: Console, finished: Finished) -> None:
     """Print what a run came to: its test metrics, some predictions, and where the files are."""
     splits = finished.metrics["splits"]
-    if finished.part is not None:
+    if finished.predictions is not None:
         print_metrics(console, splits["test"], finished.tasks, f"test, with the weights of epoch {finished.best.epoch}")
         if "test_unseen" in splits:
             print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN)
-        sample = predictions_with_labels(finished.outputs, finished.tasks, finished.part).head(SHOWN)
+        sample = finished.predictions.head(SHOWN)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in sample.columns:
             table.add_column(escape(str(column)), justify="right")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
@@ -71,6 +72,8 @@ class Finished:
         The test rows.
     outputs : dict of str to ndarray
         The model's outputs on them.
+    predictions : DataFrame, optional
+        What ``predictions.csv`` holds.
     """
 
     run: RunDirectory
@@ -79,6 +82,7 @@ class Finished:
     best: Best
     part: Part | None
     outputs: dict[str, np.ndarray]
+    predictions: pd.DataFrame | None
 
 
 def train(
@@ -151,12 +155,12 @@ def train(
             raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
         metrics, found = _measure(model, data, device, best)
         run.write_json(directory.METRICS, metrics)
-        test = data.parts.get("test")
+        test, table = data.parts.get("test"), None
         if test is not None:
             table = predictions_with_labels(found, data.tasks, test)
             run.write(directory.PREDICTIONS, lambda file: table.to_csv(file, index=False))
         status = "done"
-        return Finished(run, data.tasks, metrics, best, test, found)
+        return Finished(run, data.tasks, metrics, best, test, found, table)
     except KeyboardInterrupt:
         status = "interrupted"
         progress.notice(f"what was reached so far is in {run.path}")

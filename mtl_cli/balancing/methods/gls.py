@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.config.registry import component
-
-if TYPE_CHECKING:
-    import torch
 
 
 @component("balancer", "gls")
@@ -23,11 +20,6 @@ class GeometricMean(Balancer):
     needs: ClassVar[Needs] = "losses"
     needs_positive_losses: ClassVar[bool] = True
     paper: ClassVar[str] = "Chennupati et al. 2019, arXiv 1904.08492"
-
-    def start(self, tasks: list[str], device: torch.device) -> State:
-        import torch
-
-        return {"weights": torch.ones(len(tasks), device=device)}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         losses, present = observed.losses, observed.present

@@ -39,11 +39,6 @@ class GradDrop(Balancer):
     needs: ClassVar[Needs] = "jacobian"
     paper: ClassVar[str] = "Chen et al. 2020, arXiv 2010.06808"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
-        import torch
-
-        return {"weights": torch.ones(len(tasks), device=device)}
-
     def weigh(self, state: State, observed: Observed) -> Weighing:
         import torch
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem
@@ -14,8 +15,6 @@ from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     import torch
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's usual constants
 
 
 @component("balancer", "gradnorm")
@@ -61,8 +60,7 @@ class GradNorm(Balancer):
     paper: ClassVar[str] = "Chen et al. 2018, arXiv 1711.02257"
 
     def check(self, config: Config) -> Iterator[Problem]:
-        if config.model is not None and not getattr(config.model.trunk, "shares_layers", True):
-            yield Problem("model.trunk.hidden", "is empty: balancer=gradnorm needs a shared layer", "give it one, [64]")
+        yield from super().check(config)
         for name, task in (config.tasks or {}).items():
             if task is not None and task.weight == 0:
                 yield Problem(
@@ -72,14 +70,8 @@ class GradNorm(Balancer):
     def start(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
-        zeros = torch.zeros(len(tasks), device=device)
-        return {
-            "weights": torch.ones_like(zeros),
-            "initial_losses": torch.full_like(zeros, torch.nan),
-            "mean": zeros,
-            "mean_square": zeros,
-            "steps": zeros,
-        }
+        ones = torch.ones(len(tasks), device=device)
+        return {**adam.start("weights", ones), "initial_losses": torch.full_like(ones, torch.nan)}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         weights, losses, norms = state["weights"], observed.losses, observed.norms
@@ -94,22 +86,9 @@ class GradNorm(Balancer):
         target = weighted_norms.where(present, 0.0).sum() / count * rates**self.alpha
         gradient = (weighted_norms - target).sign() * norms
 
-        steps = state["steps"] + present
-        mean = state["mean"].lerp(gradient, 1 - BETA1).where(present, state["mean"])
-        mean_square = state["mean_square"].lerp(gradient.square(), 1 - BETA2).where(present, state["mean_square"])
-        corrected_mean = mean / (1 - BETA1**steps)
-        corrected_square = mean_square / (1 - BETA2**steps)
-        updated = (weights - self.lr * corrected_mean / (corrected_square.sqrt() + EPSILON)).clamp(min=self.min_weight)
+        after = adam.step(state, "weights", gradient, self.lr, present)
+        updated = after["weights"].clamp(min=self.min_weight)
         share = weights.where(present, 0.0).sum() / updated.where(present, 0.0).sum().clamp(min=self.min_weight)
-        following = (updated * share).where(present, weights)
-        return Weighing(
-            weights,
-            {
-                "weights": following,
-                "initial_losses": initial,
-                "mean": mean,
-                "mean_square": mean_square,
-                "steps": steps,
-            },
-            {"norm": weighted_norms, "rate": rates},
-        )
+        following = adam.keep_absent(updated * share, weights, present)
+        following_state = {**after, "weights": following, "initial_losses": initial}
+        return Weighing(weights, following_state, {"norm": weighted_norms, "rate": rates})

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from mtl_cli.balancing.adam import keep_absent
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.config.registry import component
-
-if TYPE_CHECKING:
-    import torch
 
 
 @component("balancer", "si")
@@ -24,11 +21,6 @@ class ScaleInvariant(Balancer):
     needs: ClassVar[Needs] = "losses"
     needs_positive_losses: ClassVar[bool] = True
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
-
-    def start(self, tasks: list[str], device: torch.device) -> State:
-        import torch
-
-        return {"weights": torch.ones(len(tasks), device=device)}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         weights = keep_absent(observed.losses.reciprocal(), state["weights"], observed.present)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.config.registry import component
-
-if TYPE_CHECKING:
-    import torch
 
 
 @component("balancer", "uniform")
@@ -18,11 +15,6 @@ class Uniform(Balancer):
     """w_t = 1 for every task: the loss is Σ_t L_t."""
 
     needs: ClassVar[Needs] = "losses"
-
-    def start(self, tasks: list[str], device: torch.device) -> State:
-        import torch
-
-        return {"weights": torch.ones(len(tasks), device=device)}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         return Weighing(state["weights"], state)

@@ -20,6 +20,7 @@ from mtl_cli.balancing.geometry_layers import is_known, parts, rows
 from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
 from mtl_cli.balancing.geometry_stack import active, back, find_stack
 from mtl_cli.balancing.geometry_trace import Call, Trace, uses
+from mtl_cli.data.inputs import Inputs
 
 
 class Root(NamedTuple):
@@ -44,7 +45,7 @@ class Representing(Protocol):
 
     heads: dict[str, nn.Module]
 
-    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the representation that each task's head reads."""
 
 
@@ -121,9 +122,14 @@ class Geometry:
         self._sequence, self._stack = stack, None if stack is None else find_stack(active(stack))
         self._calls: list[Call] = []
 
-    def forward(self, model: Representing, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(self, model: Representing, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the model's representations, and keep what its layers read."""
-        if self._sequence is not None and inputs.dim() == 2 and inputs.layout == torch.strided:
+        if (
+            self._sequence is not None
+            and isinstance(inputs, torch.Tensor)
+            and inputs.dim() == 2
+            and inputs.layout == torch.strided
+        ):
             modules = active(self._sequence)
             if self._stack is None or not self._stack.fits(modules):
                 self._stack = find_stack(modules)

@@ -10,6 +10,7 @@ import torch
 from mtl_cli.balancing.balancer import Balancer
 from mtl_cli.balancing.cut import Cut
 from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter, send_back
+from mtl_cli.data.inputs import Inputs
 
 
 class SharedModel(Protocol):
@@ -28,7 +29,7 @@ class SharedModel(Protocol):
     def modules(self) -> Iterator[torch.nn.Module]:
         """Return all modules, the heads' too."""
 
-    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the representation that each task's head reads."""
 
     def shared_parameters(self) -> list[torch.nn.Parameter]:
@@ -79,7 +80,7 @@ class Look:
             stack = getattr(model, "stack", None)
             self._geometry = Geometry(below, model.shared_parameters(), stack() if stack is not None else None)
 
-    def forward(self, inputs: torch.Tensor) -> Cut:
+    def forward(self, inputs: Inputs) -> Cut:
         """Run the model up to the heads' outputs."""
         if self._geometry is None:
             return Cut(self._model.representations(inputs), self._model.heads, axis=0)

@@ -16,6 +16,7 @@ from mtl_cli.config.convert import (
     Seed,
 )
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.registry import components
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
 
@@ -136,6 +137,7 @@ def _check(config: Config) -> Iterator[Problem]:
             yield Problem(f"tasks.{name}", what, "rename one of the two")
     if config.model is not None:
         yield from unknown_tasks(config.model.heads, names, "model.heads")
+    yield from _check_inputs(config)
     parts = {
         "dataset": config.dataset,
         "balancer": config.balancer,
@@ -147,6 +149,22 @@ def _check(config: Config) -> Iterator[Problem]:
     for part in parts.values():
         if hasattr(part, "check"):
             yield from part.check(config)
+
+
+def _check_inputs(config: Config) -> Iterator[Problem]:
+    """Check that the trunk reads what the data set gives, and has what the tasks label."""
+    trunk, gives = config.model.trunk if config.model else None, getattr(config.dataset, "gives", None)
+    if trunk is None:
+        return
+    takes: tuple[str, ...] = getattr(trunk, "takes", (str(gives),))
+    levels: tuple[str, ...] = getattr(trunk, "levels", ("row",))
+    if gives is not None and gives not in takes:
+        readers = [kind for kind, other in components("trunk").items() if gives in getattr(other, "takes", ())]
+        what = f"reads {' or '.join(takes)} inputs, and this data set gives {gives} inputs"
+        yield Problem("model.trunk", what, f"choose model={' or model='.join(readers)}" if readers else None)
+    for name, task in (config.tasks or {}).items():
+        if getattr(task, "level", "row") not in levels:
+            yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
 
 
 def unknown_tasks(found: Mapping[str, Any] | list[str], names: list[str], where: str) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -30,3 +31,24 @@ def mlp_layers(
             layers.append(nn.Dropout(dropout))
         inputs = width
     return nn.Sequential(*layers), linears
+
+
+class Normalise(nn.Module):
+    """From an image's bytes to what a network reads: (byte − center) / scale for each channel.
+
+    Parameters
+    ----------
+    center, scale : list of float
+        By channel, in units of the bytes.
+    """
+
+    def __init__(self, center: list[float], scale: list[float]) -> None:
+        super().__init__()
+        self.center: torch.Tensor
+        self.factor: torch.Tensor
+        self.register_buffer("center", torch.tensor(center).view(-1, 1, 1), persistent=False)
+        self.register_buffer("factor", 1 / torch.tensor(scale).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (n, channels, height, width) as floating-point numbers."""
+        return (images - self.center) * self.factor

@@ -1,79 +1,85 @@
-"""The network: one shared trunk, one head per task (hard parameter sharing)."""
+"""The network: what the tasks share, and a head per task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from mtl_cli.config.schema import Head, Model
+from mtl_cli.data.inputs import Inputs, InputSpec
 from mtl_cli.models.layers import mlp_layers
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.sharing.hard import HardSharing
+from mtl_cli.tasks.task import Level, Task
 
 
-class TrunkConfig(Protocol):
-    """The config of a trunk."""
+class Shape(NamedTuple):
+    """What a network needs to know of a task: the width of its output, and what it is given for."""
 
-    def build(self, inputs: int) -> Trunk:
-        """Build the trunk."""
+    outputs: int
+    level: Level = "row"
+
+
+def shapes(tasks: Mapping[str, Task]) -> dict[str, Shape]:
+    """Return the shape of each task."""
+    return {name: Shape(task.outputs, task.level) for name, task in tasks.items()}
 
 
 class Network(nn.Module):
-    """A trunk whose representation z all heads read.
+    """Shared layers that give each task its representation z_t, and heads that read them.
 
     Parameters
     ----------
-    trunk : Trunk
+    shared : HardSharing
     heads : mapping of str to Module
         By task, in the tasks' order.
     """
 
-    def __init__(self, trunk: Trunk, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, shared: HardSharing, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.trunk = trunk.module
+        self.shared = shared
         self.heads = dict(heads)
         self._heads = nn.ModuleList(heads.values())  # registered as a list: a task may be called "keys" or "a b"
-        self._last_shared = (trunk.last_shared_layer,)  # in a tuple, or it would be registered twice
 
     @property
     def last_shared_layer(self) -> nn.Module | None:
         """The last layer with a weight that every task's gradient passes through; None if nothing is shared."""
-        return self._last_shared[0]
+        return self.shared.last_shared_layer
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that all tasks share."""
-        return list(self.trunk.parameters())
+        return self.shared.shared_parameters()
 
     def stack(self) -> list[nn.Module] | None:
         """Return the modules that, one after the other, make up ``representations``; None if it is more than that."""
-        trunk = self.trunk
-        if not isinstance(trunk, nn.Sequential) or trunk._forward_hooks or trunk._forward_pre_hooks:
-            return None
-        return list(trunk) if type(trunk) is nn.Sequential else None
+        return self.shared.stack()
 
     def head_parameters(self, task: str) -> list[nn.Parameter]:
-        """Return the parameters that only ``task`` uses."""
+        """Return the parameters that only ``task`` uses above its representation."""
         return list(self.heads[task].parameters())
 
-    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the representation each task's head reads; here the same tensor for all."""
-        shared = self.trunk(inputs)
-        return dict.fromkeys(self.heads, shared)
+    def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Return the representation each task's head reads: (n, width), or (n, length, width) for labels of tokens."""
+        representations: dict[str, torch.Tensor] = self.shared(inputs)
+        return representations
 
-    def forward(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return each task's output, (n, outputs)."""
+    def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        """Return each task's output, (n, outputs), or (n, length, outputs)."""
         representations = self.representations(inputs)
         return {task: head(representations[task]) for task, head in self.heads.items()}
 
 
-def build_network(config: Model, inputs: int, outputs: Mapping[str, int]) -> Network:
-    """Build the network for rows of ``inputs`` numbers and tasks of the given output widths."""
-    trunk_config: TrunkConfig = config.trunk
-    trunk = trunk_config.build(inputs)
-    heads = {task: _build_head(config.heads.get(task, config.head), trunk.width, n) for task, n in outputs.items()}
-    return Network(trunk, heads)
+def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
+    """Build the network for inputs as ``spec`` has them and tasks of the given shapes, by name."""
+    trunk = config.trunk.build(spec)
+    shared = HardSharing(trunk, {name: task.level for name, task in tasks.items()})
+    heads = {
+        name: _build_head(config.heads.get(name, config.head), trunk.width, task.outputs)
+        for name, task in tasks.items()
+    }
+    return Network(shared, heads)
 
 
 def _build_head(config: Head, width: int, outputs: int) -> nn.Module:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 Label = str | int | float | bool
+Level = Literal["row", "token"]
+"""What has a label of its own: a row, or each token of a row that is a sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class TaskConfig:
     weight: NonNegativeFloat = 1.0
     auxiliary: bool = False
 
+    level: ClassVar[Level] = "row"
     several_columns: ClassVar[bool] = False
     """Whether ``target`` may be a list."""
 
@@ -64,10 +67,13 @@ class Target:
         Zero where there is no label.
     mask : ndarray of bool, shape (n,)
         Whether there is a label.
+    weights : ndarray of shape (n,), float32, optional
+        How many labels a row stands for, where that is not one: the row's loss is their mean.
     """
 
     values: np.ndarray
     mask: np.ndarray
+    weights: np.ndarray | None = None
 
 
 class Task(Protocol):
@@ -77,6 +83,7 @@ class Task(Protocol):
     primary: ClassVar[str]
     """The metric shown first and kept per epoch."""
     lower_is_better: ClassVar[bool]
+    level: ClassVar[Level]
     pictures: ClassVar[tuple[str, ...]]
     """Which of ``scatter``, ``confusion`` and ``calibration`` show this kind's predictions."""
     name: str

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Trainer
-from mtl_cli.data.batches import TensorBatches
+from mtl_cli.data.batches import Batches
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network
 from mtl_cli.training.schedulers import Advance
@@ -53,7 +53,7 @@ class Best:
 def fit(
     model: Network,
     step: Step,
-    batches: TensorBatches,
+    batches: Batches,
     optimizer: Optimizer,
     advance: Advance,
     trainer: Trainer,
@@ -67,7 +67,7 @@ def fit(
     model : Network
     step : Step
         Computes a batch's gradients.
-    batches : TensorBatches
+    batches : Batches
         The training rows.
     optimizer : Optimizer
         Of the model's parameters only.

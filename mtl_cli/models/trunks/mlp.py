@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
 from mtl_cli.models.trunk import Trunk
+
+if TYPE_CHECKING:
+    from mtl_cli.data.inputs import InputSpec
 
 
 @component("trunk", "mlp")
@@ -31,6 +34,8 @@ class MLP:
     norm: Literal["none", "batch", "layer"] = "none"
     dropout: Probability = 0.2
 
+    takes: ClassVar[tuple[str, ...]] = ("features", "image")
+
     @property
     def shares_layers(self) -> bool:
         """Whether there is any shared layer, which balancers that look at gradients need."""
@@ -41,9 +46,13 @@ class MLP:
         """Return the fewest rows a training step can take: batch norm has no variance for one."""
         return 2 if self.norm == "batch" and self.hidden else 1
 
-    def build(self, inputs: int) -> Trunk:
-        """Build the trunk for rows of ``inputs`` numbers."""
-        from mtl_cli.models.layers import mlp_layers
+    def build(self, spec: InputSpec) -> Trunk:
+        """Build the trunk for rows of features, or for images, which it reads as one long row."""
+        from torch import nn
 
-        layers, linears = mlp_layers(inputs, self.hidden, self.activation, self.norm, self.dropout)
-        return Trunk(layers, self.hidden[-1] if self.hidden else inputs, linears[-1] if linears else None)
+        from mtl_cli.models.layers import Normalise, mlp_layers
+
+        layers, linears = mlp_layers(spec.width, self.hidden, self.activation, self.norm, self.dropout)
+        if spec.kind == "image":
+            layers = nn.Sequential(Normalise(spec.center, spec.scale), nn.Flatten(), *layers)
+        return Trunk(layers, self.hidden[-1] if self.hidden else spec.width, linears[-1] if linears else None)

@@ -26,7 +26,7 @@ from mtl_cli.tasks.labels import (
     typed_classes,
 )
 from mtl_cli.tasks.links import sigmoid
-from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +121,7 @@ class BinaryTask:
     """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""
 
     kind: ClassVar[str] = "binary"
+    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
     lower_is_better: ClassVar[bool] = False

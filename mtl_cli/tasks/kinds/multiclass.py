@@ -22,7 +22,7 @@ from mtl_cli.tasks.labels import (
     typed_classes,
 )
 from mtl_cli.tasks.links import softmax
-from mtl_cli.tasks.task import Label, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +99,7 @@ class MulticlassTask:
     """Log-probabilities of the best constant prediction, w_c ((1 − ε) f_c + ε / C) normalised."""
 
     kind: ClassVar[str] = "multiclass"
+    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
     lower_is_better: ClassVar[bool] = False

@@ -14,7 +14,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
 from mtl_cli.tasks.links import sigmoid
-from mtl_cli.tasks.task import Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +98,7 @@ class MultilabelTask:
     constant: list[float] | None = None
 
     kind: ClassVar[str] = "multilabel"
+    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("calibration",)
     primary: ClassVar[str] = "micro_f1"
     lower_is_better: ClassVar[bool] = False

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 class TrunkConfig(Protocol):
     """The config of a trunk.
 
-    It may also have ``smallest_batch``, the fewest rows that a training step can take; ``levels``, what it can tell tasks
-    of (("row",) by default); and, for sharing schemes that ask for it,
+    It may also have ``smallest_batch``, the fewest rows that a training step can take; ``levels``, what it can tell
+    tasks of (("row",) by default); and, for sharing schemes that ask for it,
 
     - ``output_width``, that of the representation, as far as the config tells;
     - ``scaled(factor)``, the config of a trunk with all widths times ``factor``, and at least 1;
-    - ``staged``, "rows" or "maps", and ``stages(spec)``: a list of trunks that, each reading what the one before returned,
-      make up the whole; those in between return (n, width), or (n, width, height, width of the map).
+    - ``staged``, "rows" or "maps", and ``stages(spec)``: a list of trunks that, each reading what the one before
+      returned, make up the whole; all but the last return (n, width), or maps of (n, width, height, columns).
     """
 
     takes: ClassVar[tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""The contract of sharing schemes, and what they have in common: which trunks they can share, and what it says if not."""
+"""The contract of sharing schemes, and what they have in common: which trunks each can share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mtl_cli.models.sharing.modules.shared import Shared
 
 Budget = Literal["each", "total"]
-"""Every trunk or expert as wide as ``model.trunk`` says; or narrower, all by one factor, so that the network has at most
-as many parameters as hard sharing would have."""
+"""Every trunk or expert as wide as ``model.trunk`` says; or narrower, all by one factor, so that the network has at
+most as many parameters as with hard sharing."""
 
 
 @dataclass(frozen=True, kw_only=True)

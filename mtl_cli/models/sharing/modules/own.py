@@ -67,4 +67,5 @@ def trace_norm(layer: Sequence[torch.Tensor]) -> torch.Tensor:
 
     On CUDA the singular values make the host wait for the device.
     """
-    return torch.linalg.svdvals(torch.stack([weight.flatten() for weight in layer], 1)).sum()
+    found: torch.Tensor = torch.linalg.svdvals(torch.stack([weight.flatten() for weight in layer], 1)).sum()
+    return found

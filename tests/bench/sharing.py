@@ -19,13 +19,14 @@ from tests.models.sharing.family import Family
 
 SCHEMES = ["hard", "none", "soft", "cross_stitch", "mmoe", "cgc", "ple", "dselect_k"]
 FAMILIES = {
-    "unrelated": Family(correlation=0.0, rows=2000),
+    "unrelated": Family(correlation=0.0, rows=1000),
     "related": Family(correlation=0.95, rows=50, together=False),
 }
-"""Unrelated tasks with plenty of rows, and related ones with few, each row with one task's label."""
-TRAINING = ["optimizer.lr=0.01", "trainer.epochs=150", "trainer.batch_size=128", "model.trunk.dropout=0", "plots=false"]
-EACH = ["model.trunk.hidden=[16,16]"]
-"""Narrow: the four unrelated tasks do not fit into one such trunk."""
+"""Four unrelated tasks with plenty of rows, and four related ones with few, of which each row has one task's label."""
+TRAINING = ["optimizer.lr=0.01", "trainer.epochs=100", "trainer.batch_size=128", "model.trunk.dropout=0", "plots=false"]
+NARROW = ["model.trunk.hidden=[6,6]"]
+"""Too narrow for four unrelated tasks. This, and what the families are, was chosen by the errors of hard sharing and of
+separate trunks at seeds 100 to 104; what is reported are seeds 0 to 4."""
 
 
 def measure(family: Family, arguments: list[str], seed: int) -> tuple[float, int]:
@@ -47,14 +48,11 @@ def measure(family: Family, arguments: list[str], seed: int) -> tuple[float, int
 
 def main(seeds: int = 5) -> None:
     """Print the tables."""
-    for title, trunk, rest in (
-        ("every trunk or expert of two layers of 16", EACH, ["model.sharing.budget=each"]),
-        (
-            "all with the parameters of one trunk of two layers of 32",
-            ["model.trunk.hidden=[32,32]"],
-            ["model.sharing.budget=total"],
-        ),
+    for title, trunk, budget in (
+        ("every trunk or expert two layers of 6", NARROW, "each"),
+        ("all with the parameters of one trunk of two layers of 16", ["model.trunk.hidden=[16,16]"], "total"),
     ):
+        rest = [f"model.sharing.budget={budget}"]
         print(f"| {title} | parameters | " + " | ".join(FAMILIES) + " |")
         print("|---|---|" + "---|" * len(FAMILIES))
         for scheme in SCHEMES:

@@ -52,7 +52,7 @@ class Scheme:
     @classmethod
     def misfit(cls, trunk: Any, gives: str | None) -> str | None:
         """Say why the scheme cannot share this trunk, or return None."""
-        if cls.mixes and gives not in ("features", "image", None):
+        if cls.mixes and gives not in ("features", "image", "joint", None):
             return f"mixes trunks that read features or an image, and this data set gives {gives} inputs"
         staged = getattr(trunk, "staged", None)
         if cls.stages and staged not in cls.stages:

@@ -1,7 +1,7 @@
 """Families of tasks whose relatedness is known.
 
-The tasks of Ma et al. (KDD 2018, doi 10.1145/3219819.3220007, section 3.1), any number of them: with unit vectors w_t of
-cosine ``correlation`` to each other, and inputs x of independent standard normal numbers,
+The tasks of Ma et al. (KDD 2018, doi 10.1145/3219819.3220007, section 3.1), any number of them: with unit vectors w_t
+of cosine ``correlation`` to each other, and inputs x of independent standard normal numbers,
 
     y_t = scale_t · g(w_t · x) + ε,   g(u) ∝ u + Σ_i sin(a_i u + b_i),   ε of deviation noise · scale_t,
 
@@ -42,7 +42,7 @@ class Family:
     noise: float = 0.1
     rows: int = 1000
     together: bool = True
-    inputs: int = 16
+    inputs: int = 8
     waves: int = 3
 
     @property
@@ -50,7 +50,7 @@ class Family:
         return [f"y{task}" for task in range(self.tasks)]
 
     def draw(self, seed: int, test: int = 2000) -> pd.DataFrame:
-        """Draw a table with the columns x0 …, y0 … and split: a quarter as many rows to validate on; test without noise."""
+        """Draw a table with columns x0 …, y0 … and split: a quarter as many rows validate; test rows have no noise."""
         random = np.random.default_rng(seed)
         basis = np.linalg.qr(random.normal(size=(self.inputs, self.tasks + 1)))[0]
         common, own = np.sqrt(self.correlation), np.sqrt(1 - self.correlation)

@@ -138,7 +138,7 @@ def test_mmoe_by_hand() -> None:
     first = 1 / (1 + math.exp(-1.0)), 1 / (1 + math.exp(-3.0))
     found = model.representations(x)
     assert found["a"][:, 0].tolist() == pytest.approx(
-        [g * 2 * v + (1 - g) * 4 * v for g, v in zip(first, (1, 3))], rel=1e-6
+        [g * 2 * v + (1 - g) * 4 * v for g, v in zip(first, (1, 3), strict=True)], rel=1e-6
     )
     assert found["b"][:, 0].tolist() == pytest.approx([3.0, 9.0], rel=1e-6)
 
@@ -293,7 +293,7 @@ def test_distances_are_what_they_are_called() -> None:
     assert float(trace_norm(layer)) == pytest.approx(float(torch.linalg.matrix_norm(columns, "nuc")), rel=1e-5)
     model = build("soft", strength=0.5, start="own")
     expected = 0.5 * sum(
-        float(squared_distance(layer)) for layer in zip(*(t.parameters() for t in model.shared.trunks))
+        float(squared_distance(layer)) for layer in zip(*(t.parameters() for t in model.shared.trunks), strict=True)
     )
     assert float(model.penalty()) == pytest.approx(expected, rel=1e-5)
 

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from mtl_cli.config.schema import Head, Model
-from mtl_cli.data.inputs import Inputs, InputSpec
+from mtl_cli.data.inputs import InputRows, Inputs, InputSpec
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.sharing.hard import HardSharing
+from mtl_cli.models.trunk import Trunk
+from mtl_cli.tasks.links import mean_output
 from mtl_cli.tasks.task import Level, Task
+
+Merge = Callable[[torch.Tensor], torch.Tensor]
+FITTING_ROWS = 100_000
 
 
 class Shape(NamedTuple):
-    """What a network needs to know of a task: the width of its output, and what it is given for."""
+    """What a network needs to know of a task.
+
+    Parameters
+    ----------
+    outputs : int
+        The width of its output.
+    level : {"row", "token"}
+        What it is given for.
+    merge : callable
+        Makes one output of those of an ensemble's members, (n, members, outputs) to (n, outputs).
+    """
 
     outputs: int
     level: Level = "row"
+    merge: Merge = mean_output
 
 
 def shapes(tasks: Mapping[str, Task]) -> dict[str, Shape]:
     """Return the shape of each task."""
-    return {name: Shape(task.outputs, task.level) for name, task in tasks.items()}
+    return {name: Shape(task.outputs, task.level, getattr(task, "merge", mean_output)) for name, task in tasks.items()}
+
+
+@runtime_checkable
+class FitsInputs(Protocol):
+    """A layer that looks at training rows before training, and keeps what it saw as buffers."""
+
+    def fit_inputs(self, inputs: torch.Tensor) -> None:
+        """Look at inputs of training rows."""
 
 
 class Network(nn.Module):
@@ -35,12 +59,17 @@ class Network(nn.Module):
     shared : HardSharing
     heads : mapping of str to Module
         By task, in the tasks' order.
+    merges : mapping of str to callable, optional
+        By task, for an ensemble: see ``Shape``.
     """
 
-    def __init__(self, shared: HardSharing, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(
+        self, shared: HardSharing, heads: Mapping[str, nn.Module], merges: Mapping[str, Merge] | None = None
+    ) -> None:
         super().__init__()
         self.shared = shared
         self.heads = dict(heads)
+        self.merges = dict(merges or {})
         self._heads = nn.ModuleList(heads.values())  # registered as a list: a task may be called "keys" or "a b"
 
     @property
@@ -61,14 +90,18 @@ class Network(nn.Module):
         return list(self.heads[task].parameters())
 
     def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
-        """Return the representation each task's head reads: (n, width), or (n, length, width) for labels of tokens."""
+        """Return the representation each task's head reads.
+
+        It is (n, width), or (n, length, width) for labels of tokens, or (n, members, width) of an ensemble.
+        """
         representations: dict[str, torch.Tensor] = self.shared(inputs)
         return representations
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
-        """Return each task's output, (n, outputs), or (n, length, outputs)."""
+        """Return each task's output, (n, outputs), or (n, length, outputs); an ensemble's members are merged."""
         representations = self.representations(inputs)
-        return {task: head(representations[task]) for task, head in self.heads.items()}
+        found = {task: head(representations[task]) for task, head in self.heads.items()}
+        return {task: self.merges[task](output) for task, output in found.items()} if self.merges else found
 
 
 def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
@@ -76,13 +109,23 @@ def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) ->
     trunk = config.trunk.build(spec)
     shared = HardSharing(trunk, {name: task.level for name, task in tasks.items()})
     heads = {
-        name: _build_head(config.heads.get(name, config.head), trunk.width, task.outputs)
-        for name, task in tasks.items()
+        name: _build_head(config.heads.get(name, config.head), trunk, task.outputs) for name, task in tasks.items()
     }
-    return Network(shared, heads)
+    return Network(shared, heads, {name: task.merge for name, task in tasks.items()} if trunk.linear else None)
 
 
-def _build_head(config: Head, width: int, outputs: int) -> nn.Module:
-    layers, _ = mlp_layers(width, config.hidden, config.activation, dropout=config.dropout)
-    output = nn.Linear(config.hidden[-1] if config.hidden else width, outputs)
+def _build_head(config: Head, trunk: Trunk, outputs: int) -> nn.Module:
+    linear = trunk.linear or nn.Linear
+    layers, _ = mlp_layers(trunk.width, config.hidden, config.activation, dropout=config.dropout, linear=linear)
+    output = linear(config.hidden[-1] if config.hidden else trunk.width, outputs)
     return nn.Sequential(*layers, output) if config.hidden else output
+
+
+def fit_layers(network: nn.Module, rows: InputRows) -> None:
+    """Show training rows to the layers that want to see some: all, or if there are very many, some spread evenly."""
+    fitting = [module for module in network.modules() if isinstance(module, FitsInputs)]
+    if fitting:
+        inputs = rows.take(slice(None, None, -(-len(rows) // FITTING_ROWS)))
+        assert isinstance(inputs, torch.Tensor)
+        for module in fitting:
+            module.fit_inputs(inputs)

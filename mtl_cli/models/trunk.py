@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -39,8 +40,12 @@ class Trunk(NamedTuple):
     width : int
     last_shared_layer : Module, optional
         The last layer with a weight matrix or kernel: never a norm layer. None if nothing is shared.
+    linear : callable, optional
+        For a trunk that is an ensemble, with a representation (n, members, width): makes a linear layer of a head from
+        its widths, with weights for each member. The heads' outputs are (n, members, outputs).
     """
 
     module: nn.Module
     width: int
     last_shared_layer: nn.Module | None
+    linear: Callable[[int, int], nn.Module] | None = None

@@ -73,7 +73,10 @@ def _kinds() -> str:
 
 
 def _describe(group: str, text: str, folders: list[Path]) -> str:
-    files = sorted((file for folder in folders for file in (folder / group.replace(".", "/")).glob("*.yaml")), key=lambda file: file.stem)
+    files = sorted(
+        (file for folder in folders for file in (folder / group.replace(".", "/")).glob("*.yaml")),
+        key=lambda file: file.stem,
+    )
     lines = [f"  {group}" + (f": {text}" if text else "")]
     lines += [f"    {file.stem:<14} {describe(file, 100)}" for file in files]
     return "\n".join(lines)

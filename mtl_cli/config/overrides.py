@@ -156,7 +156,9 @@ def _add(word: str, parser: OverridesParser, arguments: Arguments) -> None:
         if not arguments.multirun:
             shown = dotted(name.lstrip("+"))
             values = [f"{shown}={value}" for value in override.sweep_string_iterator()]
-            arguments.problems.append(Problem(shown, "has several values", f"add -m to run each of {', '.join(values)}"))
+            arguments.problems.append(
+                Problem(shown, "has several values", f"add -m to run each of {', '.join(values)}")
+            )
             return
         index = len(arguments.overrides)
         arguments.sweeps[index] = [f"{name}={value}" for value in override.sweep_string_iterator()]

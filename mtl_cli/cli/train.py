@@ -170,7 +170,7 @@ def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
     for key, value in dataset.items():
         if isinstance(value, dict):
             found[key] = _from_anywhere(value)
-        elif key in ("path", "root") and value and value != "-" and not str(value).startswith("builtin:"):
+        elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith("builtin:"):
             found[key] = str(Path(value).expanduser().absolute())
     return found
 

@@ -132,6 +132,8 @@ def _check(config: Config) -> Iterator[Problem]:
         task = config.tasks[name]
         if isinstance(getattr(task, "target", None), list) and not getattr(task, "several_columns", False):
             yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
+        if getattr(task, "weight_schedule", None) is not None:
+            yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")

@@ -144,7 +144,10 @@ def train(
 
             progress.start(config.trainer.epochs, list(data.tasks), str(device), parameters, len(data.parts["train"]))
             try:
-                best = fit(model, step, batches, optimizer, advance, config.trainer, validation, on_epoch)
+                best = fit(
+                    model, step, batches, optimizer, advance, config.trainer, validation, on_epoch,
+                    _task_weights(config, list(data.tasks)),
+                )  # fmt: skip
             finally:
                 progress.stop()
                 if (run.path / directory.HISTORY).stat().st_size and all(
@@ -187,6 +190,13 @@ def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Networ
         raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
     model = build_network(config.model, data.reader.spec, shapes(data.tasks)).to(device)
     return model, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
+
+
+def _task_weights(config: Config, names: list[str]) -> Callable[[int], dict[str, float]] | None:
+    """Return the tasks' weights by epoch if any of them changes."""
+    if all(config.tasks[name].weight_schedule is None for name in names):
+        return None
+    return lambda epoch: {name: config.tasks[name].weight_at(epoch) for name in names}
 
 
 def _measure(

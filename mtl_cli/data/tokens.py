@@ -14,7 +14,7 @@ from mtl_cli.data.residues import name_row
 
 PADDING = 0
 """The number of the token that fills a batch up to its longest row."""
-CHUNK = 2**15
+CHUNK = 2**14
 """Tokens, padding included, of a forward pass in which no gradient is needed."""
 POOL = 50
 """Batches whose rows are sorted by length together."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class TrunkConfig(Protocol):
     """The config of a trunk.
 
-    It may also have ``smallest_batch``, the fewest rows that a training step can take, and ``levels``, what it can tell
-    tasks of (("row",) by default).
+    It may also have ``smallest_batch``, the fewest rows that a training step can take, ``levels``, what it can tell
+    tasks of (("row",) by default), and ``settled()``, if it reads files: a config that builds the same without them.
     """
 
     takes: ClassVar[tuple[str, ...]]

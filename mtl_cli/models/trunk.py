@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 class TrunkConfig(Protocol):
     """The config of a trunk.
 
-    It may also have ``smallest_batch``, the fewest rows that a training step can take, ``levels``, what it can tell
-    tasks of (("row",) by default), and ``settled()``, if it reads files: a config that builds the same without them.
+    It may also have ``smallest_batch``, the fewest rows that a training step can take; ``levels``, what it can tell tasks
+    of (("row",) by default); ``settled()``, if it reads files: a config that builds the same without them; and, for
+    sharing schemes that ask for it,
+
+    - ``output_width``, that of the representation, as far as the config tells;
+    - ``scaled(factor)``, the config of a trunk with all widths times ``factor``, and at least 1;
+    - ``staged``, "rows" or "maps", and ``stages(spec)``: a list of trunks that, each reading what the one before returned,
+      make up the whole; those in between return (n, width), or (n, width, height, width of the map).
     """
 
     takes: ClassVar[tuple[str, ...]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
@@ -35,6 +35,7 @@ class MLP:
     dropout: Probability = 0.2
 
     takes: ClassVar[tuple[str, ...]] = ("features", "image")
+    staged: ClassVar[str] = "rows"
 
     @property
     def shares_layers(self) -> bool:
@@ -46,6 +47,15 @@ class MLP:
         """Return the fewest rows a training step can take: batch norm has no variance for one."""
         return 2 if self.norm == "batch" and self.hidden else 1
 
+    @property
+    def output_width(self) -> int | None:
+        """The width of the representation; None if that is the inputs'."""
+        return self.hidden[-1] if self.hidden else None
+
+    def scaled(self, factor: float) -> MLP:
+        """Return the same with layers ``factor`` times as wide."""
+        return replace(self, hidden=[max(1, round(width * factor)) for width in self.hidden])
+
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for rows of features, or for images, which it reads as one long row."""
         from torch import nn
@@ -56,3 +66,13 @@ class MLP:
         if spec.kind == "image":
             layers = nn.Sequential(Normalise(spec.center, spec.scale), nn.Flatten(), *layers)
         return Trunk(layers, self.hidden[-1] if self.hidden else spec.width, linears[-1] if linears else None)
+
+    def stages(self, spec: InputSpec) -> list[Trunk]:
+        """Build it a hidden layer at a time."""
+        from mtl_cli.data.inputs import InputSpec
+
+        found: list[Trunk] = []
+        for width in self.hidden:
+            found.append(replace(self, hidden=[width]).build(spec))
+            spec = InputSpec("features", (width,))
+        return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
@@ -55,6 +55,15 @@ class SequenceCNN:
     takes: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[str, ...]] = ("row", "token")
     shares_layers: ClassVar[bool] = True
+
+    @property
+    def output_width(self) -> int:
+        """The width of the representation."""
+        return self.width
+
+    def scaled(self, factor: float) -> SequenceCNN:
+        """Return the same with layers ``factor`` times as wide."""
+        return replace(self, width=max(1, round(self.width * factor)))
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong within this part of the config."""

@@ -125,7 +125,7 @@ def fit(
             history: Row = {"epoch": epoch, "loss_total": summary.total}
             history |= {f"loss_{name}": loss for name, loss in zip(step.tasks, summary.losses, strict=True)}
             if penalties:
-                history["penalty"] = float(torch.stack(penalties).mean())
+                history["penalty_sharing"] = float(torch.stack(penalties).mean())
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
             history |= {f"task_weight_{name}": weight for name, weight in own.items()}

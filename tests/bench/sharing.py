@@ -30,7 +30,7 @@ separate trunks at seeds 100 to 104; what is reported are seeds 0 to 4."""
 
 
 def measure(family: Family, arguments: list[str], seed: int) -> tuple[float, int]:
-    """Return 1 − R² on the test rows, a mean over tasks, and the number of parameters. To be called in a fresh folder."""
+    """Return 1 − R² on the test rows, a mean over tasks, and the number of parameters. It writes where it is called."""
     table = Path(f"family_{abs(hash((family, seed)))}.csv")
     if not table.exists():
         family.draw(seed).to_csv(table, index=False)

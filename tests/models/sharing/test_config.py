@@ -97,7 +97,7 @@ def test_a_run_is_evaluated_from_its_folder(mtl: InProcess, scheme: str) -> None
     kept = json.loads((run / "metrics.json").read_text())["splits"]["test"]
     assert json.loads(out)["score"] == pytest.approx(kept["score"], abs=1e-6)
     columns = (run / "mtl_history.csv").read_text().splitlines()[0].split(",")
-    assert ("penalty" in columns) == (scheme in ("soft", "dselect_k"))
+    assert ("penalty_sharing" in columns) == (scheme in ("soft", "dselect_k"))
 
 
 def test_it_is_listed_and_explained(mtl: InProcess) -> None:

@@ -84,6 +84,25 @@ def test_images_are_read_too(scheme: str) -> None:
     assert outputs["b"].shape == (7, 2)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "count"),
+    [("hard", 1), ("none", 3), ("soft", 3), ("cross_stitch", 3), ("mmoe", 4), ("dselect_k", 4), ("cgc", 4), ("ple", 4)],
+)
+def test_it_tells_its_trunks(scheme: str, count: int) -> None:
+    """Each is what the trunk's config builds; together they are all but gates and stitches."""
+    model, x = build(scheme), torch.randn(4, 5)
+    trunks = model.shared.trunks()
+    assert len(trunks) == count
+    assert all(trunk(x).shape == (4, 6) for trunk in trunks)
+    theirs = sum(p.numel() for trunk in trunks for p in trunk.parameters())
+    assert theirs == count * (5 * 8 + 8 + 8 * 6 + 6)
+    others = [n for n, _ in model.shared.named_parameters() if "gate" in n or "units" in n]
+    assert theirs + sum(model.shared.get_parameter(n).numel() for n in others) == sum(
+        p.numel() for p in model.shared.parameters()
+    )
+    assert model.shared.trunks_of_tasks == (scheme not in ("hard", "mmoe", "dselect_k"))
+
+
 def linear(layer: nn.Linear, weight: list[list[float]], bias: list[float]) -> None:
     layer.weight.data, layer.bias.data = torch.tensor(weight), torch.tensor(bias)
 
@@ -293,7 +312,7 @@ def test_distances_are_what_they_are_called() -> None:
     assert float(trace_norm(layer)) == pytest.approx(float(torch.linalg.matrix_norm(columns, "nuc")), rel=1e-5)
     model = build("soft", strength=0.5, start="own")
     expected = 0.5 * sum(
-        float(squared_distance(layer)) for layer in zip(*(t.parameters() for t in model.shared.trunks), strict=True)
+        float(squared_distance(layer)) for layer in zip(*(t.parameters() for t in model.shared.own), strict=True)
     )
     assert float(model.penalty()) == pytest.approx(expected, rel=1e-5)
 
@@ -308,7 +327,7 @@ def train_on_penalty(model: Network, steps: int) -> None:
 
 def first_layers(model: Network) -> torch.Tensor:
     """Return the tasks' weights of the first layer side by side."""
-    return torch.stack([trunk[0].weight.detach().flatten() for trunk in model.shared.trunks], 1)
+    return torch.stack([trunk[0].weight.detach().flatten() for trunk in model.shared.own], 1)
 
 
 def test_the_l2_distance_brings_trunks_to_their_mean() -> None:

@@ -39,6 +39,10 @@ class CrossStitch(Shared):
         self.units = nn.ModuleList(Unit(len(trunks), width, diagonal) for width in widths)
         self._last = [trunk.last_shared_layer for trunk in stages[-1] if trunk.last_shared_layer is not None]
 
+    def trunks(self) -> list[nn.Module]:
+        """Return each task's trunk, without what stitches it to the others."""
+        return [nn.Sequential(*stages) for stages in zip(*self._stages, strict=True)]
+
     @property
     def last_shared_layers(self) -> list[nn.Module]:
         """The last layer of each trunk: the last unit brings every task's gradient to all of them."""

@@ -86,6 +86,11 @@ class Extraction(Shared):
         self.reader = reader
         self._last = last
 
+    def trunks(self) -> list[nn.Module]:
+        """Return the experts, each task's and then the shared ones, each through all levels."""
+        experts = zip(*([*level.own, *level.shared] for level in self._levels), strict=True)
+        return [nn.Sequential(*levels) for levels in experts]
+
     @property
     def last_shared_layers(self) -> list[nn.Module]:
         """The last layers of the last level's shared experts."""

@@ -58,7 +58,7 @@ class FeatureEncoder:
         """What the network reads: a number per input."""
         from mtl_cli.data.inputs import InputSpec
 
-        return InputSpec("features", (len(self.names),), self.names)
+        return InputSpec("features", (len(self.names),), self.names, self.indicators)
 
     @property
     def sources(self) -> list[str]:
@@ -75,6 +75,12 @@ class FeatureEncoder:
     def names(self) -> list[str]:
         """The name of each input."""
         return [name for column in self.columns for name in column.names]
+
+    @property
+    def indicators(self) -> list[int]:
+        """The inputs that are 0 or 1: levels of categories, booleans, and marks of missing values."""
+        found = [indicator for column in self.columns for indicator in column.indicators]
+        return [number for number, indicator in enumerate(found) if indicator]
 
     def encode(self, table: pd.DataFrame, where: str) -> DenseRows:
         """Return the inputs, as ``transform`` does."""

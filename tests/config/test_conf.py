@@ -68,20 +68,23 @@ def test_trainer_and_model_yaml_say_what_the_dataclasses_say() -> None:
     trainer: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "trainer" / "default.yaml"))
     assert_same(EarlyStopping, trainer.pop("early_stopping"), "early_stopping")
     assert_same(Trainer, trainer, "trainer")
-    model: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / "mlp.yaml"))
-    assert_same(Head, model["head"], "head")
-    trunk = model["trunk"]
-    assert_same(components("trunk")[trunk.pop("kind")], trunk, "trunk")
+    for file in (conf_dir() / "model").glob("*.yaml"):
+        model: Any = OmegaConf.to_container(OmegaConf.load(file))
+        assert_same(Head, model["head"], "head")
+        trunk = model["trunk"]
+        assert_same(components("trunk")[trunk.pop("kind")], trunk, file.stem)
 
 
-def assert_same(cls: type, content: dict[str, Any], name: str) -> None:
+def assert_same(cls: Any, content: dict[str, Any], name: str) -> None:
+    """Compare with the defaults of a dataclass, or with one that is itself a default."""
     by_name = {field.name: field for field in fields(cls)}
     assert set(content) <= set(by_name), name
     for key, value in content.items():
         field = by_name[key]
         default = field.default if field.default_factory is MISSING else field.default_factory()
+        default = default if isinstance(cls, type) else getattr(cls, key)
         if isinstance(value, dict) and not isinstance(default, dict):
-            assert_same(type(default), value, f"{name}.{key}")
+            assert_same(default, value, f"{name}.{key}")
         elif default is MISSING:
             assert value == "???"
         else:

@@ -113,7 +113,7 @@ class Step:
         """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
         self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
         self._equal = all(weight == 1 for weight in weights)
-        self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
+        self._shares: torch.Tensor | None = None
 
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.data.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
+from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.sequence_column import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
@@ -124,12 +123,13 @@ class TableDataset:
         others = [*self.split.columns(), *(name for name in (self.id, self.weight) if name)]
         names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         _refuse_lists(table, names, self.path)
+        sequences = self._check_sequences(table, notice)
         every = np.arange(len(table))
         split = split_rows(
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
         )
         fitted = fit_tasks(tasks, table, split.train, notice)
-        encoder = self._fit_inputs(table, names, split.train, notice)
+        encoder = sequences or fit_features(self.features, table, names, split.train, self.path, notice)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
         as_text += encoder.text_columns(table)
         reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))
@@ -151,13 +151,12 @@ class TableDataset:
 
         return TableReader.from_state(self, state)
 
-    def _fit_inputs(
-        self, table: pd.DataFrame, names: list[str], train: np.ndarray, notice: Callable[[str], None]
-    ) -> FeatureEncoder | SequenceEncoder:
+    def _check_sequences(self, table: pd.DataFrame, notice: Callable[[str], None]) -> SequenceEncoder | None:
+        """Return what encodes the sequences, once all of them are known to be right; None if the table has none."""
         if self.sequence is None:
-            return fit_features(self.features, table, names, train, self.path, notice)
+            return None
         encoder = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
-        encoder.encode(table, self.path)  # so that what is wrong with any of them comes first
+        encoder.encode(table, self.path)
         encoder.compare(table, self.path, notice)
         return encoder
 

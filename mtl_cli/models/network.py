@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.inputs import InputRows, Inputs, InputSpec
+from mtl_cli.models.budget import largest_factor
 from mtl_cli.models.layers import mlp_layers
-from mtl_cli.models.sharing.hard import HardSharing
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.sharing.hard import Hard
+from mtl_cli.models.sharing.modules.shared import Shared
 from mtl_cli.tasks.links import mean_output
 from mtl_cli.tasks.task import Level, Task
 
@@ -56,7 +57,7 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    shared : HardSharing
+    shared : Shared
     heads : mapping of str to Module
         By task, in the tasks' order.
     merges : mapping of str to callable, optional
@@ -64,7 +65,7 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, shared: HardSharing, heads: Mapping[str, nn.Module], merges: Mapping[str, Merge] | None = None
+        self, shared: Shared, heads: Mapping[str, nn.Module], merges: Mapping[str, Merge] | None = None
     ) -> None:
         super().__init__()
         self.shared = shared
@@ -73,13 +74,23 @@ class Network(nn.Module):
         self._heads = nn.ModuleList(heads.values())  # registered as a list: a task may be called "keys" or "a b"
 
     @property
+    def last_shared_layers(self) -> list[nn.Module]:
+        """The last layers with a weight that every task's gradient passes through: one, or one an expert; [] if none."""
+        return self.shared.last_shared_layers
+
+    @property
     def last_shared_layer(self) -> nn.Module | None:
-        """The last layer with a weight that every task's gradient passes through; None if nothing is shared."""
-        return self.shared.last_shared_layer
+        """The last shared layer where there is one and no other beside it."""
+        layers = self.last_shared_layers
+        return layers[0] if len(layers) == 1 else None
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that all tasks share."""
+        """Return the parameters that the gradients of two tasks or more reach."""
         return self.shared.shared_parameters()
+
+    def penalty(self) -> torch.Tensor | None:
+        """Return what the sharing scheme adds to the training loss, a scalar; None if nothing. Once after each step."""
+        return self.shared.penalty()
 
     def stack(self) -> list[nn.Module] | None:
         """Return the modules that, one after the other, make up ``representations``; None if it is more than that."""
@@ -105,19 +116,41 @@ class Network(nn.Module):
 
 
 def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
-    """Build the network for inputs as ``spec`` has them and tasks of the given shapes, by name."""
-    trunk = config.trunk.build(spec)
-    shared = HardSharing(trunk, {name: task.level for name, task in tasks.items()})
+    """Build the network for inputs as ``spec`` has them and tasks of the given shapes, by name.
+
+    Raises
+    ------
+    UserError
+        If ``model.sharing.budget`` leaves too little for the number of tasks.
+    """
+    trunk = config.trunk
+    if getattr(config.sharing, "budget", "each") == "total":
+        limit = _parameters(config, trunk, Hard(), spec, tasks)
+        scaled = config.trunk.scaled
+        factor = largest_factor(lambda f: _parameters(config, scaled(f), config.sharing, spec, tasks), limit)
+        trunk = scaled(factor)
+    return _build(config, trunk, config.sharing, spec, tasks)
+
+
+def _build(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
+    shared = sharing.build(trunk, spec, {name: task.level for name, task in tasks.items()})
+    ensemble = getattr(trunk, "ensemble", False)
+    linear = trunk.linear if ensemble else nn.Linear
     heads = {
-        name: _build_head(config.heads.get(name, config.head), trunk, task.outputs) for name, task in tasks.items()
+        name: _build_head(config.heads.get(name, config.head), shared.width, task.outputs, linear)
+        for name, task in tasks.items()
     }
-    return Network(shared, heads, {name: task.merge for name, task in tasks.items()} if trunk.linear else None)
+    return Network(shared, heads, {name: task.merge for name, task in tasks.items()} if ensemble else None)
 
 
-def _build_head(config: Head, trunk: Trunk, outputs: int) -> nn.Module:
-    linear = trunk.linear or nn.Linear
-    layers, _ = mlp_layers(trunk.width, config.hidden, config.activation, dropout=config.dropout, linear=linear)
-    output = linear(config.hidden[-1] if config.hidden else trunk.width, outputs)
+def _parameters(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
+    with torch.device("meta"):  # shapes only
+        return sum(p.numel() for p in _build(config, trunk, sharing, spec, tasks).parameters())
+
+
+def _build_head(config: Head, width: int, outputs: int, linear: Callable[[int, int], nn.Module]) -> nn.Module:
+    layers, _ = mlp_layers(width, config.hidden, config.activation, dropout=config.dropout, linear=linear)
+    output = linear(config.hidden[-1] if config.hidden else width, outputs)
     return nn.Sequential(*layers, output) if config.hidden else output
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -14,8 +13,16 @@ if TYPE_CHECKING:
 class TrunkConfig(Protocol):
     """The config of a trunk.
 
-    It may also have ``smallest_batch``, the fewest rows that a training step can take, and ``levels``, what it can tell
-    tasks of (("row",) by default).
+    It may also have ``smallest_batch``, the fewest rows that a training step can take; ``levels``, what it can tell tasks
+    of (("row",) by default); and, for sharing schemes that ask for it,
+
+    - ``output_width``, that of the representation, as far as the config tells;
+    - ``scaled(factor)``, the config of a trunk with all widths times ``factor``, and at least 1;
+    - ``staged``, "rows" or "maps", and ``stages(spec)``: a list of trunks that, each reading what the one before returned,
+      make up the whole; those in between return (n, width), or (n, width, height, width of the map).
+
+    One that is an ensemble, with a representation (n, members, width), says so by ``ensemble``, and its ``linear`` makes a
+    linear layer of a head from its widths, with weights for each member: the heads' outputs are (n, members, outputs).
     """
 
     takes: ClassVar[tuple[str, ...]]
@@ -40,12 +47,8 @@ class Trunk(NamedTuple):
     width : int
     last_shared_layer : Module, optional
         The last layer with a weight matrix or kernel: never a norm layer. None if nothing is shared.
-    linear : callable, optional
-        For a trunk that is an ensemble, with a representation (n, members, width): makes a linear layer of a head from
-        its widths, with weights for each member. The heads' outputs are (n, members, outputs).
     """
 
     module: nn.Module
     width: int
     last_shared_layer: nn.Module | None
-    linear: Callable[[int, int], nn.Module] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
@@ -41,6 +41,7 @@ class MLP:
     embeddings: Embeddings = field(default_factory=Embeddings)
 
     takes: ClassVar[tuple[str, ...]] = ("features", "image")
+    staged: ClassVar[str] = "rows"
 
     @property
     def shares_layers(self) -> bool:
@@ -51,6 +52,15 @@ class MLP:
     def smallest_batch(self) -> int:
         """Return the fewest rows a training step can take: batch norm has no variance for one."""
         return 2 if self.norm == "batch" and self.hidden else 1
+
+    @property
+    def output_width(self) -> int | None:
+        """The width of the representation; None if that is the inputs'."""
+        return self.hidden[-1] if self.hidden else None
+
+    def scaled(self, factor: float) -> MLP:
+        """Return the same with layers ``factor`` times as wide."""
+        return replace(self, hidden=[max(1, round(width * factor)) for width in self.hidden])
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what keeps this trunk from being built."""
@@ -70,3 +80,15 @@ class MLP:
         if spec.kind == "image":
             layers = nn.Sequential(Normalise(spec.center, spec.scale), nn.Flatten(), *layers)
         return Trunk(layers, self.hidden[-1] if self.hidden else inputs, linears[-1] if linears else None)
+
+    def stages(self, spec: InputSpec) -> list[Trunk]:
+        """Build it a hidden layer at a time."""
+        from mtl_cli.data.inputs import InputSpec
+
+        found: list[Trunk] = []
+        embeddings = self.embeddings
+        for width in self.hidden:
+            found.append(replace(self, hidden=[width], embeddings=embeddings).build(spec))
+            embeddings = Embeddings()
+            spec = InputSpec("features", (width,))
+        return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
@@ -16,6 +15,8 @@ from mtl_cli.models.embeddings import TABULAR, Embeddings
 from mtl_cli.models.trunk import Trunk
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mtl_cli.data.inputs import InputSpec
 
 
@@ -57,6 +58,7 @@ class TabM:
 
     takes: ClassVar[tuple[str, ...]] = ("features",)
     shares_layers: ClassVar[bool] = True
+    ensemble: ClassVar[bool] = True
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what keeps this trunk from being built."""
@@ -91,5 +93,11 @@ class TabM:
             nn.Sequential(*layers) if embedded is None else nn.Sequential(embedded, *layers),
             self.width,
             backbone.blocks[-1][0],
-            partial(tabm.LinearEnsemble, k=self.members),
         )
+
+    def linear(self, inputs: int, outputs: int) -> nn.Module:
+        """Return a linear layer of a head, with weights for each member."""
+        import tabm
+
+        layer: nn.Module = tabm.LinearEnsemble(inputs, outputs, k=self.members)
+        return layer

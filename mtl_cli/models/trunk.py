@@ -14,7 +14,8 @@ class TrunkConfig(Protocol):
     """The config of a trunk.
 
     It may also have ``smallest_batch``, the fewest rows that a training step can take; ``levels``, what it can tell tasks
-    of (("row",) by default); and, for sharing schemes that ask for it,
+    of (("row",) by default); ``settled()``, if it reads files: a config that builds the same without them; and, for
+    sharing schemes that ask for it,
 
     - ``output_width``, that of the representation, as far as the config tells;
     - ``scaled(factor)``, the config of a trunk with all widths times ``factor``, and at least 1;

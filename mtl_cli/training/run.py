@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,6 +115,7 @@ def train(
     seed_everything(config.seed, device)
     data = config.dataset.prepare(config.tasks, progress.notice)
     model, batches = _build(config, data, device)
+    kept = _self_contained(plain, config)
     validation = None
     parameters = sum(p.numel() for p in model.parameters())
     choose_threads(batches.batch_size, parameters)
@@ -153,7 +154,7 @@ def train(
                 if (run.path / directory.HISTORY).stat().st_size and all(
                     p.isfinite().all() for p in model.parameters()
                 ):
-                    save_model(run, plain, data.state(), model.state_dict())
+                    save_model(run, kept, data.state(), model.state_dict())
         if not (run.path / directory.MODEL).exists():
             raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
         metrics, found = _measure(model, data, device, best)
@@ -199,6 +200,15 @@ def _task_weights(config: Config, names: list[str]) -> Callable[[int], dict[str,
     if all(config.tasks[name].weight_schedule is None for name in names):
         return None
     return lambda epoch: {name: config.tasks[name].weight_at(epoch) for name in names}
+
+
+def _self_contained(plain: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Return the config as the model file keeps it: that of a trunk which reads files builds without them."""
+    trunk = config.model.trunk
+    if not hasattr(trunk, "settled"):
+        return plain
+    settled = {"kind": plain["model"]["trunk"]["kind"], **asdict(trunk.settled())}
+    return {**plain, "model": {**plain["model"], "trunk": settled}}
 
 
 def _measure(

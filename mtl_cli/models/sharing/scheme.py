@@ -54,8 +54,6 @@ class Scheme:
         """Say why the scheme cannot share this trunk, or return None."""
         if cls.mixes and gives not in ("features", "image", "joint", None):
             return f"mixes trunks that read features or an image, and this data set gives {gives} inputs"
-        if cls.mixes and getattr(trunk, "ensemble", False):
-            return "mixes what trunks return row by row, and this one is an ensemble"
         staged = getattr(trunk, "staged", None)
         if cls.stages and staged not in cls.stages:
             return f"joins trunks stage by stage, and this one has no stages that return {' or '.join(cls.stages)}"

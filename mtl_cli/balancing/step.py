@@ -149,7 +149,8 @@ class Step:
         known, version, shape, gradient = self._sent
         current = 0 if weights is None else weights._version
         if losses.shares is not None or known is not weights or version != current or shape != losses.rows.shape:
-            gradient = losses.gradient(self.task_weights if weights is None else weights * self.task_weights)
+            factors = self.task_weights if weights is None else weights
+            gradient = losses.gradient(factors if self._equal or weights is None else factors * self.task_weights)
             self._sent = (weights, current, losses.rows.shape if losses.shares is None else None, gradient)
         torch.autograd.backward((losses.rows,), (gradient,))
 

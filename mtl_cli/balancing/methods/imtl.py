@@ -47,7 +47,9 @@ class Impartial(GramianRule):
     def weigh_present(
         self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
     ) -> tuple[torch.Tensor, State]:
+        import torch
+
         scales = state["log_scale"].exp()
         own = scales.to(gramian)[chosen]
         weights = own * imtl_g_weights(gramian * own * own[:, None])
-        return weights, adam.step(state, "log_scale", scales * observed.losses - 1, self.lr, observed.present)
+        return weights, adam.step(torch, state, "log_scale", scales * observed.losses - 1, self.lr, observed.present)

@@ -90,12 +90,12 @@ class Floats:
 
     def sum(self) -> float:
         """Return the sum."""
-        return sum(self.values)
+        return float(sum(self.values))
 
     def mean(self) -> float:
         """Return the mean."""
-        return sum(self.values) / len(self.values)
+        return float(sum(self.values)) / len(self.values)
 
     def max(self) -> float:
         """Return the largest."""
-        return max(self.values)
+        return float(max(self.values))

@@ -86,7 +86,7 @@ class Look:
         return Cut(self._geometry.forward(self._model, inputs), self._model.heads, axis=1)
 
     def see(self, cut: Cut) -> Seen:
-        """Return what the balancer needs, once the heads have their gradients. To be called without gradients."""
+        """Return what the balancer needs, once the cut has its gradients. To be called without gradients."""
         if self._needs == "losses":
             return NOTHING
         if self._geometry is None:

@@ -30,7 +30,12 @@ def nonnegative_qp(matrix: Array, linear: Array) -> Array:
     array of shape (R, K)
     """
     size = len(matrix)
+    if size == 2:
+        (a, b), (_, d) = matrix.tolist()
+        return np.array([_of_two(a, b, d, p, q) for p, q in linear.tolist()])
     passive = linear < 0
+    if not passive.any():
+        return np.zeros_like(linear)
     identity, magnitudes, sizes = np.eye(size), np.abs(matrix), np.abs(linear)
     fewest = np.full(len(linear), size + 1)
     left = np.full(len(linear), ATTEMPTS)
@@ -60,6 +65,17 @@ def nonnegative_qp(matrix: Array, linear: Array) -> Array:
     for row in np.flatnonzero(count):
         x[row] = _least_squares(values[:, None] * vectors.T, -(vectors.T @ linear[row]) / values)
     return x
+
+
+def _of_two(a: float, b: float, d: float, p: float, q: float) -> tuple[float, float]:
+    """Minimise ½ (a x² + 2 b x y + d y²) + p x + q y over x, y ≥ 0."""
+    x, y = max(-p / a, 0.0), max(-q / d, 0.0)
+    if q + b * x >= 0:
+        return x, 0.0
+    if p + b * y >= 0:
+        return 0.0, y
+    determinant = a * d - b * b
+    return max((b * q - d * p) / determinant, 0.0), max((b * p - a * q) / determinant, 0.0)
 
 
 def _least_squares(factor: Array, target: Array) -> Array:
@@ -109,9 +125,8 @@ def onto_dual_cone(gramian: Array, chosen: Array) -> Array:
     """
     matrix, norms = cosines(gramian)
     matrix = lift(matrix, FLOOR)
-    scaled = chosen * norms
-    added = nonnegative_qp(matrix, scaled @ matrix)
-    result: Array = chosen + np.divide(added, norms, out=np.zeros_like(added), where=norms > 0)
+    added = nonnegative_qp(matrix, (chosen * norms) @ matrix)
+    result: Array = chosen + added / np.where(norms > 0, norms, np.inf)
     return result
 
 

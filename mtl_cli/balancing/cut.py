@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry import Root
-from mtl_cli.balancing.geometry_parts import add_gradient
+from mtl_cli.balancing.geometry_parts import add_gradient, by_task
 from mtl_cli.balancing.linear_heads import LinearHeads, are_linear
 from mtl_cli.config.errors import UserError
 
@@ -24,8 +24,6 @@ class Cut:
     representations : mapping of str to Tensor
         z_t by task.
     heads : mapping of str to Module
-    axis : {0, 1}
-        Where the tasks lie in the gradients: (T, n, …) or (n, T, …).
 
     Attributes
     ----------
@@ -33,8 +31,7 @@ class Cut:
         The heads'. The losses are to be sent back to them with ``receive``.
     """
 
-    def __init__(self, representations: Mapping[str, torch.Tensor], heads: Mapping[str, nn.Module], axis: int) -> None:
-        self.axis = axis
+    def __init__(self, representations: Mapping[str, torch.Tensor], heads: Mapping[str, nn.Module]) -> None:
         names, tensors = list(representations), list(representations.values())
         self._heads = [heads[name] for name in names]
         self._linear: LinearHeads | None = None
@@ -52,10 +49,10 @@ class Cut:
         for numbers in readers.values():
             z = tensors[numbers[0]]
             shape = list(z.shape)
-            shape.insert(axis, len(numbers))
-            leaf = z.detach().unsqueeze(axis).expand(shape).requires_grad_()
+            shape.insert(1, len(numbers))
+            leaf = z.detach().unsqueeze(1).expand(shape).requires_grad_()
             self._roots.append(Root(z, numbers, leaf))
-            leaves.update(zip((names[number] for number in numbers), leaf.unbind(axis), strict=True))
+            leaves.update(zip((names[number] for number in numbers), leaf.unbind(1), strict=True))
         self.outputs = {name: heads[name](leaves[name]) for name in names}
 
     def receive(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
@@ -87,7 +84,7 @@ class Cut:
 
     def roots(self) -> list[Root]:
         """Return c_t = ∂L_t/∂z_t for each z."""
-        return self._roots if self._linear is None else [self._linear.root(self.axis)]
+        return self._roots if self._linear is None else [self._linear.root()]
 
     def gramian(self) -> torch.Tensor:
         """Return c_s · c_t, shape (T, T), where all tasks read one z."""
@@ -103,8 +100,7 @@ class Cut:
                 "balancer.geometry", "representation needs a representation that all tasks share",
                 "balancer.geometry=parameters",
             )  # fmt: skip
-        deltas = self.roots()[0].deltas
-        return (deltas if self.axis == 0 else deltas.transpose(0, 1)).reshape(len(self.outputs), -1)
+        return by_task(self.roots()[0].deltas)
 
     def weighted(self, weights: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return each z with Σ_t w_t c_t over the tasks that read it."""
@@ -118,6 +114,4 @@ class Cut:
         return [(z, direction.view(z.shape))]
 
     def _sum(self, deltas: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        if self.axis == 0:
-            return (weights @ deltas.reshape(len(deltas), -1)).view(deltas.shape[1:])
         return torch.matmul(weights, deltas.reshape(*deltas.shape[:2], -1)).view(len(deltas), *deltas.shape[2:])

@@ -145,7 +145,7 @@ def join(parts: Sequence[Part]) -> Sequence[Part | Joined]:
     return [joined, *(part for part in parts if not isinstance(part, Dense) or part.values.numel() > SMALL)]
 
 
-def add_gradient(parameter: torch.nn.Parameter, gradient: torch.Tensor) -> None:
+def add_gradient(parameter: torch.Tensor, gradient: torch.Tensor) -> None:
     """Add to a parameter's ``.grad``; ``gradient`` has its numbers, in any shape."""
     gradient = gradient.view(parameter.shape)
     if parameter.grad is None:
@@ -169,7 +169,7 @@ def add_products(total: torch.Tensor, rows: torch.Tensor) -> None:
 
 
 def by_task(deltas: torch.Tensor) -> torch.Tensor:
-    """Return (n, T, width) as (T, n · width)."""
+    """Return (n, T, …) as (T, the rest)."""
     return deltas.transpose(0, 1).reshape(deltas.shape[1], -1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from mtl_cli.balancing.geometry import Root
 from mtl_cli.balancing.geometry_parts import add_gradient
@@ -23,7 +24,7 @@ class LinearHeads:
 
     Attributes
     ----------
-    outputs : tuple of Tensor
+    outputs : list of Tensor
         Leaves, (n, outputs) each. The losses are to be sent back to them with ``receive``.
     """
 
@@ -33,11 +34,11 @@ class LinearHeads:
         self._biases = [bias for head in heads if (bias := head._parameters["bias"]) is not None]
         self._widths = [len(bias) for bias in self._biases]
         with torch.no_grad():
+            pairs = zip(self._weights, self._biases, strict=True)
+            self.outputs = [F.linear(self._z, weight, bias) for weight, bias in pairs]
             self._weight = torch.cat([*self._weights])
-            output = torch.addmm(torch.cat([*self._biases]), self._z, self._weight.T)
-            self.outputs = torch.split_with_sizes(output, self._widths, 1)
-        for piece in self.outputs:
-            piece.requires_grad_()
+        for output in self.outputs:
+            output.requires_grad_()
 
     def receive(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
         """Keep ∂L_t/∂outputs side by side, shape (n, Σ outputs)."""
@@ -53,17 +54,16 @@ class LinearHeads:
         for parameter, gradient in zip(self._weights + self._biases, found + sums, strict=True):
             add_gradient(parameter, gradient)
 
-    def root(self, axis: int) -> Root:
-        """Return z and c_t = ∂L_t/∂z, shape (T, n, width) or (n, T, width)."""
+    def root(self) -> Root:
+        """Return z and c_t = ∂L_t/∂z, shape (n, T, width)."""
         errors, tasks = self._errors, len(self._widths)
         rows, width = self._z.shape
-        found = errors.new_empty((tasks, rows, width) if axis == 0 else (rows, tasks, width))
+        found = errors.new_empty((rows, tasks, width))
         if len(errors.T) == tasks:  # one output each
-            spread = self._weight if axis == 1 else self._weight.unsqueeze(1)
-            torch.mul((errors if axis == 1 else errors.T).unsqueeze(2), spread, out=found)
+            torch.mul(errors.unsqueeze(2), self._weight, out=found)
         else:
             pieces = torch.split_with_sizes(errors, self._widths, 1)
-            for place, piece, weight in zip(found.unbind(axis), pieces, self._weights, strict=True):
+            for place, piece, weight in zip(found.unbind(1), pieces, self._weights, strict=True):
                 torch.mm(piece, weight, out=place)
         return Root(self._root, list(range(tasks)), found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mtl_cli.balancing.few import Numbers, keep_absent
+from mtl_cli.balancing.few import Numbers, elementwise, keep_absent
 
 if TYPE_CHECKING:
     import torch
@@ -40,10 +40,14 @@ def step(
     present : bools of shape (T,), optional
         None says all are present.
     """
-    steps = state["steps"] + 1
-    mean = BETA1 * state["mean"] + (1 - BETA1) * gradient
-    mean_square = BETA2 * state["mean_square"] + (1 - BETA2) * gradient * gradient
-    spread = xp.sqrt(mean_square / (1 - BETA2**steps)) + EPSILON
-    values = state[name] - lr / (1 - BETA1**steps) * mean / spread
-    after = {name: values, "mean": mean, "mean_square": mean_square, "steps": steps}
-    return {key: keep_absent(xp, value, state[key], present) for key, value in after.items()}
+
+    def each(value: Any, mean: Any, mean_square: Any, steps: Any, slope: Any) -> tuple[Any, ...]:
+        steps = steps + 1
+        mean = BETA1 * mean + (1 - BETA1) * slope
+        mean_square = BETA2 * mean_square + (1 - BETA2) * slope * slope
+        spread = (mean_square / (1 - BETA2**steps)) ** 0.5 + EPSILON
+        return value - lr / (1 - BETA1**steps) * mean / spread, mean, mean_square, steps
+
+    names = (name, *MOMENTS)
+    after = zip(names, elementwise(each, *(state[key] for key in names), gradient), strict=True)
+    return {key: keep_absent(xp, value, state[key], present) for key, value in after}

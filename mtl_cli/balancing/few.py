@@ -8,7 +8,7 @@ floats; on another device they must stay tensors, or the step would wait for it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,14 @@ class Held(Mapping[str, "torch.Tensor"]):
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+
+def elementwise(function: Callable[..., tuple[Any, ...]], *numbers: Numbers) -> Sequence[Numbers]:
+    """Return what a function makes of each task's numbers; it is arithmetic only, so that tensors may go through too."""
+    if not isinstance(numbers[0], Floats):
+        return function(*numbers)
+    found = zip(*map(function, *(each.values for each in numbers)), strict=True)
+    return [Floats(list(values)) for values in found]
 
 
 def total(xp: Any, values: Numbers, present: Numbers | None) -> Numbers:

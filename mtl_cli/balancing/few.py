@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli.balancing.balancer import Observed, Weighing
@@ -40,6 +39,7 @@ def few(method: Callable[[Any, Any, Any, Any], Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def on_tensors(self: Any, state: Mapping[str, torch.Tensor], seen: Observed | torch.Tensor) -> Any:
+        import numpy as np
         import torch
 
         losses = seen.losses if isinstance(seen, Observed) else seen
@@ -51,7 +51,8 @@ def few(method: Callable[[Any, Any, Any, Any], Any]) -> Callable[..., Any]:
             else:
                 if not isinstance(seen, Observed):
                     return Held(found)
-                weights = torch.tensor(found.weights.values, dtype=losses.dtype)
+                precision = np.float64 if losses.dtype == torch.float64 else np.float32
+                weights = torch.from_numpy(np.array(found.weights.values, precision))
                 return Weighing(weights, Held(found.state), Held(found.seen))
         return method(self, torch, state, seen)
 
@@ -78,7 +79,7 @@ class Held(Mapping[str, "torch.Tensor"]):
 
 
 def elementwise(function: Callable[..., tuple[Any, ...]], *numbers: Numbers) -> Sequence[Numbers]:
-    """Return what a function makes of each task's numbers; it is arithmetic only, so that tensors may go through too."""
+    """Return what a function makes of each task's numbers; it is arithmetic only, so tensors may go through too."""
     if not isinstance(numbers[0], Floats):
         return function(*numbers)
     found = zip(*map(function, *(each.values for each in numbers)), strict=True)
@@ -111,5 +112,9 @@ def _floats(state: Mapping[str, torch.Tensor]) -> Mapping[str, Floats]:
 def _seen_as_floats(seen: Observed | torch.Tensor) -> Any:
     if not isinstance(seen, Observed):
         return Floats(seen.tolist())
-    parts = {"losses": seen.losses, "norms": seen.norms, "present": seen.present}
-    return SimpleNamespace(**{name: None if part is None else Floats(part.tolist()) for name, part in parts.items()})
+    present, norms = seen.present, seen.norms
+    return Observed(
+        Floats(seen.losses.tolist()),  # type: ignore[arg-type]
+        None if present is None else Floats(present.tolist()),  # type: ignore[arg-type]
+        None if norms is None else Floats(norms.tolist()),  # type: ignore[arg-type]
+    )

@@ -86,7 +86,7 @@ class TaskGradients:
 def scatter(parameters: Sequence[nn.Parameter], direction: torch.Tensor) -> None:
     """Add a vector of shape (P,) to the ``.grad`` of the parameters, in their order."""
     for parameter, piece in zip(parameters, torch.split(direction, sizes(parameters)), strict=True):
-        add_gradient(parameter, piece)
+        add_gradient(parameter, piece.view(parameter.shape))
 
 
 def send_back(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:

@@ -174,7 +174,7 @@ def back_once(stack: Stack, calls: Sequence[Call], delta: torch.Tensor) -> None:
         else:
             collected, deltas = _through_norm(call, delta.unsqueeze(1))
             for part in collected:
-                add_gradient(part.parameter, part.rows())
+                add_gradient(part.parameter, part.rows()[0])
             delta = deltas.squeeze(1)
 
 

@@ -39,6 +39,7 @@ class LinearHeads:
             self._weight = torch.cat([*self._weights])
         for output in self.outputs:
             output.requires_grad_()
+        self._known: torch.Tensor | None = None
 
     def receive(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
         """Keep ∂L_t/∂outputs side by side, shape (n, Σ outputs)."""
@@ -59,7 +60,7 @@ class LinearHeads:
         errors, tasks = self._errors, len(self._widths)
         rows, width = self._z.shape
         found = errors.new_empty((rows, tasks, width))
-        if len(errors.T) == tasks:  # one output each
+        if errors.shape[1] == tasks:  # one output each
             torch.mul(errors.unsqueeze(2), self._weight, out=found)
         else:
             pieces = torch.split_with_sizes(errors, self._widths, 1)
@@ -80,9 +81,13 @@ class LinearHeads:
         return self._root, self._scaled(weights) @ self._weight
 
     def _scaled(self, weights: torch.Tensor) -> torch.Tensor:
-        if len(self._weight) != len(self._widths):
-            weights = torch.cat([w.expand(width) for w, width in zip(weights, self._widths, strict=True)])
-        return self._errors * weights
+        """Return the errors of Σ_t w_t L_t."""
+        if self._known is not weights:
+            each = weights
+            if self._errors.shape[1] != len(self._widths):
+                each = torch.cat([w.expand(width) for w, width in zip(weights, self._widths, strict=True)])
+            self._known, self._weighted = weights, self._errors * each
+        return self._weighted
 
 
 def are_linear(heads: Sequence[nn.Module]) -> bool:

@@ -84,7 +84,8 @@ class Step:
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
-        self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
+        self._shares: torch.Tensor | None = None  # of each row in Σ weight_t · L_t, where nothing is masked
+        self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
         self._look, self._blind = Look(model, balancer), Look(model, None)
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
@@ -141,18 +142,21 @@ class Step:
         return task_losses(self.tasks, batch, outputs)
 
     def _gradient(self, losses: Losses, weights: torch.Tensor | None) -> torch.Tensor:
-        """Return the gradient of Σ w_t · weight_t · L_t at the losses' rows; ``weights`` None stands for ones.
-
-        Where nothing is masked it is the same as in the step before, as long as the weights and the batch's size are.
-        """
-        known, version, shape, gradient = self._sent
-        current = 0 if weights is None else weights._version
-        if losses.shares is None and known is weights and version == current and shape == losses.rows.shape:
-            assert gradient is not None
-            return gradient
-        factors = self.task_weights if weights is None else weights
-        gradient = losses.gradient(factors if self._equal or weights is None else factors * self.task_weights)
-        self._sent = (weights, current, losses.rows.shape if losses.shares is None else None, gradient)
+        """Return the gradient of Σ w_t · weight_t · L_t at the losses' rows, shape (T, n); None stands for w_t = 1."""
+        rows = losses.rows
+        if losses.shares is not None:
+            shares = losses.shares if self._equal else losses.shares * self.task_weights.unsqueeze(1)
+        elif self._shares is not None and self._shares.shape == rows.shape and self._shares.dtype == rows.dtype:
+            shares = self._shares
+        else:
+            shares = (self.task_weights / rows.shape[1]).to(rows.dtype).unsqueeze(1).expand_as(rows).contiguous()
+            self._shares = shares
+        if weights is None:
+            return shares
+        known, version, sent, gradient = self._sent
+        if known is not weights or version != weights._version or sent is not shares:
+            gradient = weights.to(shares.dtype).unsqueeze(1) * shares
+            self._sent = (weights, weights._version, shares, gradient)
         return gradient
 
     def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:

@@ -20,6 +20,7 @@ from mtl_cli.balancing.geometry_layers import is_known, parts, rows
 from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
 from mtl_cli.balancing.geometry_stack import active, back, back_once, find_stack
 from mtl_cli.balancing.geometry_trace import Call, Trace, uses
+from mtl_cli.data.inputs import Inputs
 
 
 class Root(NamedTuple):
@@ -44,7 +45,7 @@ class Representing(Protocol):
 
     heads: dict[str, nn.Module]
 
-    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the representation that each task's head reads."""
 
 
@@ -121,9 +122,14 @@ class Geometry:
         self._sequence, self._stack = stack, None if stack is None else find_stack(active(stack))
         self._calls: list[Call] = []
 
-    def forward(self, model: Representing, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(self, model: Representing, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the model's representations, and keep what its layers read."""
-        if self._sequence is not None and inputs.dim() == 2 and inputs.layout == torch.strided:
+        if (
+            self._sequence is not None
+            and isinstance(inputs, torch.Tensor)
+            and inputs.dim() == 2
+            and inputs.layout == torch.strided
+        ):
             modules = active(self._sequence)
             if self._stack is None or not self._stack.fits(modules):
                 self._stack = find_stack(modules)
@@ -154,15 +160,16 @@ class Geometry:
         own = [part for part in found if id(part.parameter) not in self._shared]
         return TaskGradients(shared, own)
 
-    def norms(self, roots: Sequence[Root], tasks: int, layer: nn.Module) -> torch.Tensor:
-        """Return ‖∇_W L_t‖ for each task, shape (T,), W the layer's weight. To be called without gradients."""
-        weight = layer.weight
-        assert isinstance(weight, nn.Parameter)
+    def norms(self, roots: Sequence[Root], tasks: int, layers: Sequence[nn.Module]) -> torch.Tensor:
+        """Return ‖∇_W L_t‖ for each task, shape (T,), W the layers' weights. To be called without gradients."""
+        layer = layers[0]
         read = next((call.input for call in self._calls if call.module is layer), None)
         if self._stack is not None and read is not None and type(layer) is nn.Linear:
             return norms(read, back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
-        found = [gradients[0] for gradients in _per_task(roots, tasks, [weight])]
-        return torch.stack([weight.new_zeros(()) if g is None else torch.linalg.vector_norm(g) for g in found])
+        weights = [layer.weight for layer in layers if isinstance(layer.weight, nn.Parameter)]
+        found = _per_task(roots, tasks, weights)
+        pairs = [[_filled(g, weight).flatten() for g, weight in zip(task, weights, strict=True)] for task in found]
+        return torch.stack([torch.linalg.vector_norm(torch.cat(gradients)) for gradients in pairs])
 
     def backward(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Send each representation's gradient back into ``.grad``. To be called without gradients, as the last."""

@@ -10,6 +10,7 @@ import torch
 from mtl_cli.balancing.balancer import Balancer
 from mtl_cli.balancing.cut import Cut
 from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter
+from mtl_cli.data.inputs import Inputs
 
 
 class SharedModel(Protocol):
@@ -22,17 +23,17 @@ class SharedModel(Protocol):
     heads: dict[str, torch.nn.Module]
 
     @property
-    def last_shared_layer(self) -> torch.nn.Module | None:
-        """The last shared layer with a weight."""
+    def last_shared_layers(self) -> list[torch.nn.Module]:
+        """The last layers with a weight that every task's gradient passes through."""
 
     def modules(self) -> Iterator[torch.nn.Module]:
         """Return all modules, the heads' too."""
 
-    def representations(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the representation that each task's head reads."""
 
     def shared_parameters(self) -> list[torch.nn.Parameter]:
-        """Return the parameters that all tasks share."""
+        """Return the parameters that the gradients of two tasks or more reach."""
 
     def head_parameters(self, task: str) -> list[torch.nn.Parameter]:
         """Return the parameters that only ``task`` uses."""
@@ -77,7 +78,7 @@ class Look:
         stack = getattr(model, "stack", None)
         self._geometry = Geometry(below, model.shared_parameters(), stack() if stack is not None else None)
 
-    def forward(self, inputs: torch.Tensor) -> Cut:
+    def forward(self, inputs: Inputs) -> Cut:
         """Run the model up to the heads' outputs."""
         return Cut(self._geometry.forward(self._model, inputs), self._model.heads)
 
@@ -86,9 +87,7 @@ class Look:
         if self._needs == "losses":
             return NOTHING
         if self._needs == "norms":
-            layer = self._model.last_shared_layer
-            assert layer is not None
-            return Seen(norms=self._geometry.norms(cut.roots(), len(cut.outputs), layer))
+            return Seen(norms=self._geometry.norms(cut.roots(), len(cut.outputs), self._model.last_shared_layers))
         if self._at_representation:
             return Seen(gramian=cut.gramian()) if self._needs == "gramian" else Seen(jacobian=cut.rows())
         roots, tasks = cut.roots(), len(cut.outputs)

@@ -13,7 +13,7 @@ that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -75,8 +75,8 @@ class Step:
     ) -> None:
         self.model, self.tasks, self.balancer = model, tasks, balancer
         self.state: State = balancer.start(list(tasks), device)
-        self.task_weights = torch.tensor([task.weight for task in tasks.values()], device=device)
-        self._equal = all(task.weight == 1 for task in tasks.values())
+        self.device = device
+        self.weigh_tasks([task.weight for task in tasks.values()])
         self.steps = 0
         self.generator = torch.Generator().manual_seed(seed)
         self.weights = torch.ones_like(self.task_weights)
@@ -84,7 +84,6 @@ class Step:
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
-        self._shares: torch.Tensor | None = None  # of each row in Σ weight_t · L_t, where nothing is masked
         self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
         self._look, self._blind = Look(model, balancer), Look(model, None)
 
@@ -109,6 +108,12 @@ class Step:
             torch.autograd.backward((losses.rows,), (self._gradient(losses, self.weights),))
         self.steps += 1
         return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
+
+    def weigh_tasks(self, weights: Sequence[float]) -> None:
+        """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
+        self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
+        self._equal = all(weight == 1 for weight in weights)
+        self._shares: torch.Tensor | None = None
 
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""

@@ -43,8 +43,9 @@ def run(argv: list[str]) -> int:
         if "unseen" in report:
             print_metrics(console, report["unseen"], model.tasks, UNSEEN)
     else:
-        where = "stdin" if arguments.data == "-" else arguments.data
-        report = model.evaluate(model.read(arguments.data, notice), where, notice)
+        examples = model.read(arguments.data, notice)
+        where = examples.where
+        report = model.evaluate(examples, notice)
         print_metrics(console, report, model.tasks, where)
     print(to_json({"data": where, **report}))
     return 0

@@ -56,8 +56,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.runs.directory import atomic
 
     model = TrainedModel.load(arguments.run)
-    where = "stdin" if arguments.data == "-" else arguments.data
-    predicted = model.predict(model.read(arguments.data, notice), where, notice)
+    predicted = model.predict(model.read(arguments.data, notice))
     if arguments.output:
         output = Path(arguments.output).expanduser()
         try:

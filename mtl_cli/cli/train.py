@@ -119,9 +119,7 @@ def _train(composed: DictConfig, multirun: bool) -> None:
     from mtl_cli.training.run import train
 
     choices = HydraConfig.get().runtime.choices
-    path = config.dataset.path
-    stem = choices["dataset"] if choices.get("dataset") and path.startswith("builtin:") else Path(path).name
-    stem = stem.removeprefix("builtin:").split(".")[0] or "table"
+    stem = _stem(getattr(config.dataset, "path", None), choices.get("dataset") or plain["dataset"]["kind"])
     balancer = plain["balancer"]["name"]
 
     def make_directory() -> Path:
@@ -149,6 +147,13 @@ def _train(composed: DictConfig, multirun: bool) -> None:
     print(directory.to_json(line), flush=True)
 
 
+def _stem(path: str | None, choice: str) -> str:
+    """Return what to call the data set in a run's name: its file, or what was chosen if it has none of its own."""
+    if path is None or path.startswith("builtin:"):
+        return choice
+    return Path(path).name.split(".")[0] or "table"
+
+
 def _near(folder: Path) -> Path:
     """Return a path from here, if it lies below."""
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
@@ -156,11 +161,18 @@ def _near(folder: Path) -> Path:
 
 def _rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
     """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
-    dataset = dict(plain["dataset"])
-    path = str(dataset.get("path", ""))
-    if path and path != "-" and not path.startswith("builtin:"):
-        dataset["path"] = str(Path(path).expanduser().absolute())
-    return {**plain, "dataset": dataset, "run_dir": None}
+    return {**plain, "dataset": _from_anywhere(plain["dataset"]), "run_dir": None}
+
+
+def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
+    """Make the paths in a data set's config absolute, those of data sets inside it too."""
+    found = dict(dataset)
+    for key, value in dataset.items():
+        if isinstance(value, dict):
+            found[key] = _from_anywhere(value)
+        elif key in ("path", "root") and value and value != "-" and not str(value).startswith("builtin:"):
+            found[key] = str(Path(value).expanduser().absolute())
+    return found
 
 
 def _report_failure(error: Exception) -> None:

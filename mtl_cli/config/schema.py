@@ -16,6 +16,7 @@ from mtl_cli.config.convert import (
     Seed,
 )
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.registry import components
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
 
@@ -29,11 +30,16 @@ class Head:
     dropout: Probability = 0.0
 
 
+def _hard() -> Any:
+    return components("sharing")["hard"]()
+
+
 @dataclass(frozen=True)
 class Model:
-    """The network: a shared trunk and a head per task."""
+    """The network: a trunk, how the tasks share it, and a head per task."""
 
     trunk: Annotated[Any, Component("trunk")]
+    sharing: Annotated[Any, Component("sharing")] = field(default_factory=_hard)
     head: Head = field(default_factory=Head)
     heads: dict[str, Head] = field(default_factory=dict)
 
@@ -102,12 +108,14 @@ def parse(raw: Mapping[str, Any], check: bool = True) -> Config:
 
 
 def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the short forms out: ``price: regression``, and heads that inherit from ``model.head``."""
+    """Write the short forms out: ``price: regression``, ``sharing: mmoe``, heads that inherit from ``model.head``."""
     plain = dict(raw)
     tasks = plain.get("tasks")
     if isinstance(tasks, Mapping):
         plain["tasks"] = {str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()}
     model = plain.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("sharing"), str):
+        model = plain["model"] = {**model, "sharing": {"kind": model["sharing"]}}
     if isinstance(model, Mapping) and isinstance(model.get("heads"), Mapping):
         shared = model.get("head") or {}
         heads = {
@@ -131,15 +139,19 @@ def _check(config: Config) -> Iterator[Problem]:
         task = config.tasks[name]
         if isinstance(getattr(task, "target", None), list) and not getattr(task, "several_columns", False):
             yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
+        if getattr(task, "weight_schedule", None) is not None:
+            yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")
     if config.model is not None:
         yield from unknown_tasks(config.model.heads, names, "model.heads")
+    yield from _check_inputs(config)
     parts = {
         "dataset": config.dataset,
         "balancer": config.balancer,
         "model.trunk": config.model.trunk if config.model else None,
+        "model.sharing": config.model.sharing if config.model else None,
         "optimizer": config.optimizer,
         "scheduler": config.scheduler,
         **{f"tasks.{name}": task for name, task in (config.tasks or {}).items()},
@@ -147,6 +159,22 @@ def _check(config: Config) -> Iterator[Problem]:
     for part in parts.values():
         if hasattr(part, "check"):
             yield from part.check(config)
+
+
+def _check_inputs(config: Config) -> Iterator[Problem]:
+    """Check that the trunk reads what the data set gives, and has what the tasks label."""
+    trunk, gives = config.model.trunk if config.model else None, getattr(config.dataset, "gives", None)
+    if trunk is None:
+        return
+    takes: tuple[str, ...] = getattr(trunk, "takes", (str(gives),))
+    levels: tuple[str, ...] = getattr(trunk, "levels", ("row",))
+    if gives is not None and gives not in takes:
+        readers = [kind for kind, other in components("trunk").items() if gives in getattr(other, "takes", ())]
+        what = f"reads {' or '.join(takes)} inputs, and this data set gives {gives} inputs"
+        yield Problem("model.trunk", what, f"choose model={' or model='.join(readers)}" if readers else None)
+    for name, task in (config.tasks or {}).items():
+        if getattr(task, "level", "row") not in levels:
+            yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
 
 
 def unknown_tasks(found: Mapping[str, Any] | list[str], names: list[str], where: str) -> Iterator[Problem]:

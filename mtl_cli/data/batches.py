@@ -1,4 +1,4 @@
-"""Batches cut from tensors that already lie on the device."""
+"""A part of a data set in batches: what training iterates over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from mtl_cli.data.inputs import Inputs
 from mtl_cli.data.prepared import Part
+from mtl_cli.tasks.task import Target
 
 
 @dataclass(frozen=True)
@@ -16,33 +18,33 @@ class Batch:
 
     Parameters
     ----------
-    inputs : Tensor of shape (n, inputs)
+    inputs : Tensor of shape (n, …), or tuple of them
     targets : dict of str to Tensor
         By task, (n,) or (n, labels).
     masks : dict of str to Tensor or None
-        By task, (n,) of 0 and 1: which rows have a label. None says all of them have.
+        By task, (n,): how much a row counts in the task's loss, 0 where it has no label. None says 1 for all of them.
     """
 
-    inputs: torch.Tensor
+    inputs: Inputs
     targets: dict[str, torch.Tensor]
     masks: dict[str, torch.Tensor | None]
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(next(iter(self.targets.values())))
 
 
-class TensorBatches:
+class Batches:
     """Iterates over a part in batches, in a fresh order each time.
 
     Parameters
     ----------
     part : Part
     device : torch.device
-        All rows are copied there once.
+        All rows are brought there once, as far as their inputs' form has it.
     batch_size : int, optional
         None takes all rows at once, in their own order.
     seed : int
-        Of the order; it does not touch torch's global generator.
+        Of the order.
     smallest : int, default 1
         Leave out a last batch of fewer rows (batch norm needs two).
     """
@@ -50,37 +52,33 @@ class TensorBatches:
     def __init__(
         self, part: Part, device: torch.device, batch_size: int | None = None, seed: int = 0, smallest: int = 1
     ) -> None:
-        self.whole = Batch(
-            torch.from_numpy(part.inputs).to(device),
-            {name: torch.from_numpy(target.values).to(device) for name, target in part.targets.items()},
-            {
-                name: None if target.mask.all() else torch.from_numpy(target.mask).to(device, torch.float32)
-                for name, target in part.targets.items()
-            },
-        )
+        self.inputs = part.inputs.to(device)
+        self.targets = {name: torch.from_numpy(target.values).to(device) for name, target in part.targets.items()}
+        self.masks = {name: _mask(target, part, device) for name, target in part.targets.items()}
         self.rows = len(part)
         self.batch_size = min(batch_size or self.rows, self.rows)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.smallest = smallest
-        self.shuffle = batch_size is not None
+        self._order = None if batch_size is None else part.inputs.order(batch_size, smallest, seed, device)
 
     def __len__(self) -> int:
-        rest = self.rows % self.batch_size
-        return self.rows // self.batch_size + (rest >= self.smallest and rest > 0)
+        return 1 if self._order is None else len(self._order)
 
     def __iter__(self) -> Iterator[Batch]:
-        if not self.shuffle:
-            yield self.whole
+        if self._order is None:
+            yield Batch(self.inputs.take(slice(None)), self.targets, self.masks)
             return
-        order = torch.randperm(self.rows, generator=self.generator).to(self.whole.inputs.device)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield self.take(order[start : start + self.batch_size])
+        for rows in self._order:
+            yield Batch(
+                self.inputs.take(rows),
+                {name: target[rows] for name, target in self.targets.items()},
+                {name: None if mask is None else mask[rows] for name, mask in self.masks.items()},
+            )
 
-    def take(self, rows: torch.Tensor) -> Batch:
-        """Return the batch of these row numbers."""
-        whole = self.whole
-        return Batch(
-            whole.inputs[rows],
-            {name: target[rows] for name, target in whole.targets.items()},
-            {name: None if mask is None else mask[rows] for name, mask in whole.masks.items()},
-        )
+
+def _mask(target: Target, part: Part, device: torch.device) -> torch.Tensor | None:
+    if target.mask.all() and target.weights is None and part.weights is None:
+        return None
+    mask = torch.from_numpy(target.mask).to(torch.float32)
+    for weights in (target.weights, part.weights):
+        if weights is not None:
+            mask *= torch.from_numpy(weights)
+    return mask.to(device)

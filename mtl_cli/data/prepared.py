@@ -1,42 +1,104 @@
-"""What a data set hands to training: arrays per part, the fitted tasks, and how to encode more of the same."""
+"""What a data set hands to training: rows per part, the fitted tasks, and how to read more of the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from mtl_cli.data.features import FeatureEncoder
+from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.data.inputs import InputRows, InputSpec
 from mtl_cli.tasks.task import Target, Task
+
+Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one part of a split (or of a file to predict).
+    """The rows of one part of a split (or of a file to evaluate on), n of them.
 
     Parameters
     ----------
-    inputs : ndarray of shape (n, inputs), float32
+    inputs : InputRows
     targets : dict of str to Target
         By task.
-    ids : Series of length n
+    ids : Series
         Named as the id column, or ``row``.
-    labels : DataFrame of n rows
+    labels : DataFrame
         Each task's labels in user units.
     repeats : ndarray of bool, shape (n,)
         Whether a row has the features of a row that the model was trained or chosen on.
+    weights : ndarray of shape (n,), float32, optional
+        How much each row counts in the training loss.
     """
 
-    inputs: np.ndarray
+    inputs: InputRows
     targets: dict[str, Target]
     ids: pd.Series
     labels: pd.DataFrame
     repeats: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows as they were read: inputs encoded, labels as they came. n is their number.
+
+    Parameters
+    ----------
+    inputs : InputRows
+    table : DataFrame
+        Where tasks find their label columns.
+    ids : Series
+        Named as the id column, or ``row``.
+    where : str
+        What to call them in messages.
+    kin : ndarray of int, shape (n,), optional
+        The same number for rows whose inputs are the same.
+    """
+
+    inputs: InputRows
+    table: pd.DataFrame
+    ids: pd.Series
+    where: str
+    kin: np.ndarray | None = None
+
+    def select(self, rows: np.ndarray) -> Examples:
+        """Return some of the rows (numbers, or bool)."""
+        kin = None if self.kin is None else self.kin[rows]
+        return Examples(self.inputs.select(rows), self.table.iloc[rows], self.ids.iloc[rows], self.where, kin)
+
+    def part(
+        self, tasks: Mapping[str, Task], repeats: np.ndarray | None = None, weights: np.ndarray | None = None
+    ) -> Part:
+        """Return the rows with the labels of ``tasks`` encoded."""
+        labels = {name: task.labels(self.table) for name, task in tasks.items()}
+        targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
+        repeats = np.zeros(len(self.inputs), bool) if repeats is None else repeats
+        return Part(self.inputs, targets, self.ids, pd.DataFrame(labels, index=self.table.index), repeats, weights)
+
+
+class Reader(Protocol):
+    """How a trained model reads data like those it was trained on. A data set's config makes it, and restores it."""
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the network reads."""
+
+    def read(self, path: str, notice: Notice) -> Examples:
+        """Read rows to predict or to evaluate on, and say in what they differ from the training rows."""
+
+    def read_own(self, notice: Notice) -> Examples:
+        """Read all rows of the data set itself again. Raises UserError if they are not as they were."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the data set's ``restore`` needs, as plain values."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +109,23 @@ class Prepared:
     ----------
     tasks : dict of str to Task
         Fitted to the training rows.
-    encoder : FeatureEncoder
+    reader : Reader
         Fitted to the training rows.
     parts : dict of str to Part
         ``train``, and ``val`` and ``test`` where they have rows.
     splits : DataFrame
         The id of every row and its part.
-    id_column : str, optional
-    text_columns : list of str
-        Columns that a text file's reader keeps as they are written: class labels, ids and categories.
-    fingerprint : str
-        Of the table, to tell whether it is still the same.
     """
 
     tasks: dict[str, Task]
-    encoder: FeatureEncoder
+    reader: Reader
     parts: dict[str, Part]
     splits: pd.DataFrame
-    id_column: str | None
-    text_columns: list[str]
-    fingerprint: str
 
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""
         tasks = [{"kind": task.kind, "state": task.state()} for task in self.tasks.values()]
-        return {
-            "tasks": tasks,
-            "features": self.encoder.state(),
-            "id_column": self.id_column,
-            "text_columns": self.text_columns,
-            "fingerprint": self.fingerprint,
-        }
+        return {"tasks": tasks, "reader": self.reader.state()}
 
 
 class TaskFactory(Protocol):
@@ -90,3 +138,23 @@ class TaskFactory(Protocol):
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> Task:
         """Fit to the rows ``train``."""
+
+
+def fit_tasks(
+    tasks: Mapping[str, TaskFactory], table: pd.DataFrame, train: np.ndarray, notice: Notice
+) -> dict[str, Task]:
+    """Fit every task to the rows ``train`` of a table of labels. Raises UserError with all tasks' problems."""
+    fitted: dict[str, Task] = {}
+    problems: list[Problem] = []
+    for name, task in tasks.items():
+        try:
+            fitted[name] = task.fit(name, table, train)
+        except UserError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise UserError.of(problems)
+    for name, task_ in fitted.items():
+        if unseen := getattr(task_, "unseen", []):
+            shown = ", ".join(f"'{label}'" for label in unseen[:5]) + (", …" if len(unseen) > 5 else "")
+            notice(f"tasks.{name}: no training row has the class {shown}")
+    return fitted

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.data.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
+from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.split import SplitConfig, split_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
-    from mtl_cli.data.prepared import Part, Prepared, TaskFactory
-    from mtl_cli.tasks.task import Task
+    from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +26,19 @@ class TableDataset:
     ----------
     id : str, optional
         The column that names the rows: carried through to the predictions, no feature.
+    weight : str, optional
+        The column that says how much a row counts in the training loss, no feature. Metrics count all rows alike.
     features : FeatureConfig
     split : SplitConfig
     """
 
     path: str
     id: str | None = None
+    weight: str | None = None
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
+
+    gives: ClassVar[str] = "features"
 
     def read(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
@@ -84,7 +86,8 @@ class TableDataset:
         import pandas as pd
         from pandas.api.types import is_numeric_dtype
 
-        from mtl_cli.data.prepared import Prepared
+        from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
+        from mtl_cli.data.table_reader import TableReader, fingerprint, row_ids, row_weights
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
         as_text += [self.id] if self.id else []
@@ -93,30 +96,35 @@ class TableDataset:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
         self._check_columns(table, tasks)
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
-        others = [*self.split.columns(), *([self.id] if self.id else [])]
+        others = [*self.split.columns(), *(name for name in (self.id, self.weight) if name)]
         names = feature_names(self.features, table, targets, others)
         _refuse_lists(table, names, self.path)
         every = np.arange(len(table))
         split = split_rows(
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
         )
-        fitted = _fit_tasks(tasks, table, split.train)
+        fitted = fit_tasks(tasks, table, split.train, notice)
         encoder = fit_features(self.features, table, names, split.train, self.path, notice)
+        weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
+        as_text += [c.name for c in encoder.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
+        reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))
         ids = row_ids(table, self.id)
         parts = {}
         for part in ("train", "val", "test"):
             rows = getattr(split, part)
             if len(rows):
                 block = table.iloc[rows]
-                repeats = split.repeats.get(part, np.zeros(len(rows), bool))
-                parts[part] = encode_part(block, encoder, fitted, ids.iloc[rows], repeats, self.path)
-        for name, task in fitted.items():
-            if unseen := getattr(task, "unseen", []):
-                shown = ", ".join(f"'{label}'" for label in unseen[:5]) + (", …" if len(unseen) > 5 else "")
-                notice(f"tasks.{name}: no training row has the class {shown}")
-        as_text += [c.name for c in encoder.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
+                examples = Examples(reader.encode(block, self.path), block, ids.iloc[rows], self.path)
+                counts = weights[rows] if weights is not None and part == "train" else None
+                parts[part] = examples.part(fitted, split.repeats.get(part), counts)
         splits = pd.DataFrame({ids.name: ids, "split": split.names(len(table))})
-        return Prepared(fitted, encoder, parts, splits, self.id, as_text, fingerprint(table))
+        return Prepared(fitted, reader, parts, splits)
+
+    def restore(self, state: dict[str, Any]) -> Reader:
+        """Make the reader that ``state`` was taken from."""
+        from mtl_cli.data.table_reader import TableReader
+
+        return TableReader.from_state(self, state)
 
     def _check_columns(self, table: pd.DataFrame, tasks: dict[str, TaskFactory]) -> None:
         problems = []
@@ -125,40 +133,13 @@ class TableDataset:
                 if column not in table.columns:
                     hint = did_you_mean(column, table.columns)
                     problems.append(Problem(f"tasks.{name}.target", f"{self.path} has no column '{column}'", hint))
-        if self.id is not None and self.id not in table.columns:
-            hint = did_you_mean(self.id, table.columns)
-            problems.append(Problem("dataset.id", f"{self.path} has no column '{self.id}'", hint))
+        for key in ("id", "weight"):
+            column = getattr(self, key)
+            if column is not None and column not in table.columns:
+                hint = did_you_mean(column, table.columns)
+                problems.append(Problem(f"dataset.{key}", f"{self.path} has no column '{column}'", hint))
         if problems:
             raise UserError.of(problems)
-
-
-def encode_part(
-    table: pd.DataFrame,
-    encoder: FeatureEncoder,
-    tasks: dict[str, Task],
-    ids: pd.Series,
-    repeats: np.ndarray,
-    where: str,
-) -> Part:
-    """Encode features and labels of some rows."""
-    import pandas as pd
-
-    from mtl_cli.data.prepared import Part
-
-    labels = {name: task.labels(table) for name, task in tasks.items()}
-    targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
-    return Part(encoder.transform(table, where), targets, ids, pd.DataFrame(labels, index=table.index), repeats)
-
-
-def fingerprint(table: pd.DataFrame) -> str:
-    """Return a number that changes with any value or the order of a table."""
-    import pandas as pd
-
-    mixed = {
-        name: str for name, dtype in table.dtypes.items() if pd.api.types.is_object_dtype(dtype)
-    }  # such as lists, which have no hash
-    hashes = pd.util.hash_pandas_object(table.astype(mixed), index=False).to_numpy()
-    return hashlib.sha256(hashes.tobytes()).hexdigest()
 
 
 def _refuse_lists(table: pd.DataFrame, names: list[str], where: str) -> None:
@@ -168,25 +149,3 @@ def _refuse_lists(table: pd.DataFrame, names: list[str], where: str) -> None:
             if held is not None:
                 hint = f"dataset.features.exclude=[{name}] leaves it out"
                 raise UserError(where, f"the column '{name}' holds lists, not single values", hint)
-
-
-def row_ids(table: pd.DataFrame, column: str | None) -> pd.Series:
-    """Return the id column, or row numbers from 0 under the name ``row``."""
-    import pandas as pd
-
-    if column is None:
-        return pd.Series(range(len(table)), index=table.index, name="row")
-    return table[column]
-
-
-def _fit_tasks(tasks: dict[str, TaskFactory], table: pd.DataFrame, train: np.ndarray) -> dict[str, Task]:
-    fitted: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for name, task in tasks.items():
-        try:
-            fitted[name] = task.fit(name, table, train)
-        except UserError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise UserError.of(problems)
-    return fitted

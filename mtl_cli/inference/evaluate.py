@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
-from mtl_cli.data.batches import Batch
+from mtl_cli.data.batches import Batches
+from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.prepared import Part
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Task
-
-CHUNK = 16_384
-"""Rows per forward pass where no gradient is needed."""
 
 
 def skill(loss: float, baseline: float) -> float:
@@ -39,13 +38,26 @@ def score(skills: Mapping[str, float], tasks: Mapping[str, Task]) -> float:
 
 
 @torch.no_grad()
-def outputs(model: Network, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return each task's outputs, in evaluation mode, a chunk of rows at a time."""
+def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
+    """Return each task's outputs, in evaluation mode, a chunk of rows at a time.
+
+    Those for tokens are padded with zeros to the longest row, (n, length, outputs).
+    """
     was_training = model.training
     model.eval()
-    chunks = [model(chunk) for chunk in torch.split(inputs, CHUNK)]
+    steps = range(0, max(len(inputs), 1), inputs.chunk)
+    chunks = [model(inputs.take(slice(start, start + inputs.chunk))) for start in steps]
     model.train(was_training)
-    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in model.heads}
+    return {name: _join([chunk[name] for chunk in chunks]) for name in model.heads}
+
+
+def _join(chunks: list[torch.Tensor]) -> torch.Tensor:
+    if len(chunks) == 1:
+        return chunks[0]
+    if chunks[0].dim() > 2:
+        longest = max(chunk.shape[1] for chunk in chunks)
+        chunks = [F.pad(chunk, (0, 0, 0, longest - chunk.shape[1])) for chunk in chunks]
+    return torch.cat(chunks)
 
 
 class Validation:
@@ -53,36 +65,35 @@ class Validation:
 
     Parameters
     ----------
-    batch : Batch
+    batches : Batches
         The whole part.
     tasks : dict of str to Task
     """
 
-    def __init__(self, batch: Batch, tasks: dict[str, Task]) -> None:
-        self.batch = batch
-        self.rows = {name: None if mask is None else mask.nonzero()[:, 0] for name, mask in batch.masks.items()}
+    def __init__(self, batches: Batches, tasks: dict[str, Task]) -> None:
+        self.inputs, self.targets, self.masks = batches.inputs, batches.targets, batches.masks
+        self.rows = {name: None if mask is None else mask.nonzero()[:, 0] for name, mask in self.masks.items()}
         labelled = [name for name, rows in self.rows.items() if rows is None or len(rows)]
         self.tasks = {name: task for name, task in tasks.items() if name in labelled}
         self.all_tasks = tasks
-        constant = {
-            name: torch.from_numpy(task.baseline).to(batch.inputs.device).expand(len(batch), -1)
-            for name, task in tasks.items()
-        }
+        constant = {name: _constant(task, self.targets[name]) for name, task in tasks.items()}
         self.baselines = dict(zip(self.tasks, self._measure(constant)[0].tolist(), strict=True))
 
     def _measure(self, found: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         losses, metrics = [], []
         for name, task in self.tasks.items():
-            output, target, rows = found[name], self.batch.targets[name], self.rows[name]
-            if rows is not None:
-                output, target = output[rows], target[rows]
-            losses.append(task.loss(output, target).mean())
+            output, target, rows, mask = found[name], self.targets[name], self.rows[name], self.masks[name]
+            if rows is None or mask is None:
+                losses.append(task.loss(output, target).mean())
+            else:
+                output, target, counts = output[rows], target[rows], mask[rows]
+                losses.append((task.loss(output, target) * counts).sum() / counts.sum())
             metrics.append(task.monitor(output, target))
         return torch.stack(losses), torch.stack(metrics)
 
     def __call__(self, model: Network) -> dict[str, float]:
         """Return ``val_loss_<task>``, ``val_<metric>_<task>`` and ``val_score``."""
-        losses, metrics = torch.stack(self._measure(outputs(model, self.batch.inputs))).tolist()
+        losses, metrics = torch.stack(self._measure(outputs(model, self.inputs))).tolist()
         row = {f"val_loss_{name}": loss for name, loss in zip(self.tasks, losses, strict=True)}
         row |= {
             f"val_{task.primary}_{name}": metric
@@ -121,8 +132,10 @@ def evaluate(
             report["tasks"][name] = {"rows": 0}
             continue
         values, output = part.targets[name].values[labelled], found[name][labelled]
-        constant = np.repeat(task.baseline[None], len(values), axis=0)
-        loss, baseline = _mean_loss(task, output, values), _mean_loss(task, constant, values)
+        constant = _constant(task, torch.from_numpy(values)).numpy()
+        counts = part.targets[name].weights
+        counts = None if counts is None else counts[labelled]
+        loss, baseline = _mean_loss(task, output, values, counts), _mean_loss(task, constant, values, counts)
         skills[name] = skill(loss, baseline)
         report["tasks"][name] = {
             "rows": len(values),
@@ -135,5 +148,11 @@ def evaluate(
     return report
 
 
-def _mean_loss(task: Task, output: np.ndarray, values: np.ndarray) -> float:
-    return float(task.loss(torch.from_numpy(output), torch.from_numpy(values)).mean())
+def _constant(task: Task, target: torch.Tensor) -> torch.Tensor:
+    """Return the best constant output for every label."""
+    shape = target.shape[: 1 if task.level == "row" else 2]
+    return torch.from_numpy(task.baseline).to(target.device).expand(*shape, -1)
+
+
+def _mean_loss(task: Task, output: np.ndarray, values: np.ndarray, counts: np.ndarray | None) -> float:
+    return float(np.average(task.loss(torch.from_numpy(output), torch.from_numpy(values)).numpy(), weights=counts))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import nn
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -15,13 +18,18 @@ NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerN
 
 
 def mlp_layers(
-    inputs: int, hidden: list[int], activation: str, norm: str = "none", dropout: float = 0.0
-) -> tuple[nn.Sequential, list[nn.Linear]]:
+    inputs: int,
+    hidden: list[int],
+    activation: str,
+    norm: str = "none",
+    dropout: float = 0.0,
+    linear: Callable[[int, int], nn.Module] = nn.Linear,
+) -> tuple[nn.Sequential, list[nn.Module]]:
     """Return a stack of linear layers with what follows each, and the linear layers alone."""
     layers: list[nn.Module] = []
-    linears: list[nn.Linear] = []
+    linears: list[nn.Module] = []
     for width in hidden:
-        linears.append(nn.Linear(inputs, width))
+        linears.append(linear(inputs, width))
         layers.append(linears[-1])
         if norm != "none":
             layers.append(NORMS[norm](width))
@@ -30,3 +38,24 @@ def mlp_layers(
             layers.append(nn.Dropout(dropout))
         inputs = width
     return nn.Sequential(*layers), linears
+
+
+class Normalise(nn.Module):
+    """From an image's bytes to what a network reads: (byte − center) / scale for each channel.
+
+    Parameters
+    ----------
+    center, scale : list of float
+        By channel, in units of the bytes.
+    """
+
+    def __init__(self, center: list[float], scale: list[float]) -> None:
+        super().__init__()
+        self.center: torch.Tensor
+        self.factor: torch.Tensor
+        self.register_buffer("center", torch.tensor(center).view(-1, 1, 1), persistent=False)
+        self.register_buffer("factor", 1 / torch.tensor(scale).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (n, channels, height, width) as floating-point numbers."""
+        return (images - self.center) * self.factor

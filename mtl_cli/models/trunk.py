@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from mtl_cli.data.inputs import InputSpec
+
+
+class TrunkConfig(Protocol):
+    """The config of a trunk.
+
+    It may also have ``smallest_batch``, the fewest rows that a training step can take; ``levels``, what it can tell tasks
+    of (("row",) by default); and, for sharing schemes that ask for it,
+
+    - ``output_width``, that of the representation, as far as the config tells;
+    - ``scaled(factor)``, the config of a trunk with all widths times ``factor``, and at least 1;
+    - ``staged``, "rows" or "maps", and ``stages(spec)``: a list of trunks that, each reading what the one before returned,
+      make up the whole; those in between return (n, width), or (n, width, height, width of the map).
+
+    One that is an ensemble, with a representation (n, members, width), says so by ``ensemble``, and its ``linear`` makes a
+    linear layer of a head from its widths, with weights for each member: the heads' outputs are (n, members, outputs).
+    """
+
+    takes: ClassVar[tuple[str, ...]]
+    """Which kinds of inputs it reads: see ``InputSpec``."""
+
+    @property
+    def shares_layers(self) -> bool:
+        """Whether there is any layer to share, which balancers that look at gradients need."""
+
+    def build(self, spec: InputSpec) -> Trunk:
+        """Build the trunk for inputs of one of the kinds that it ``takes``."""
 
 
 class Trunk(NamedTuple):
@@ -14,7 +42,8 @@ class Trunk(NamedTuple):
     Parameters
     ----------
     module : Module
-        From inputs to the representation, (n, inputs) to (n, width).
+        From inputs to the representation, (n, width). One that reads sequences returns it by level: ``row`` as such and
+        ``token`` as (n, length, width).
     width : int
     last_shared_layer : Module, optional
         The last layer with a weight matrix or kernel: never a norm layer. None if nothing is shared.

@@ -10,7 +10,7 @@ from mtl_cli import __version__
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.runs.directory import MODEL, RunDirectory
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a file of the old form could not be read any more."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Trainer
-from mtl_cli.data.batches import TensorBatches
+from mtl_cli.data.batches import Batches
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network
 from mtl_cli.training.schedulers import Advance
@@ -53,12 +53,13 @@ class Best:
 def fit(
     model: Network,
     step: Step,
-    batches: TensorBatches,
+    batches: Batches,
     optimizer: Optimizer,
     advance: Advance,
     trainer: Trainer,
     validation: Validation | None,
     on_epoch: Callable[[Epoch], None],
+    task_weights: Callable[[int], Mapping[str, float]] | None = None,
 ) -> Best:
     """Train ``model`` in place.
 
@@ -67,7 +68,7 @@ def fit(
     model : Network
     step : Step
         Computes a batch's gradients.
-    batches : TensorBatches
+    batches : Batches
         The training rows.
     optimizer : Optimizer
         Of the model's parameters only.
@@ -78,6 +79,8 @@ def fit(
         Without it there is no score and no early stopping.
     on_epoch : callable
         Called at the end of each epoch.
+    task_weights : callable, optional
+        Gives the tasks' own weights in an epoch, from 1; written to the history as ``task_weight_<task>``.
 
     Returns
     -------
@@ -99,6 +102,9 @@ def fit(
         for epoch in range(1, trainer.epochs + 1):
             started = time.perf_counter()
             model.train()
+            own = task_weights(epoch) if task_weights is not None else {}
+            if own:
+                step.weigh_tasks(list(own.values()))
             log = StepLog(step, epoch, trainer.log_balance)
             for batch in batches:
                 for parameter in parameters:
@@ -115,6 +121,7 @@ def fit(
             history |= {f"loss_{name}": loss for name, loss in zip(step.tasks, summary.losses, strict=True)}
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
+            history |= {f"task_weight_{name}": weight for name, weight in own.items()}
             history |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - started}
             on_epoch(Epoch(history, summary.balance))
             advance(score)

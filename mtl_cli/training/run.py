@@ -21,11 +21,11 @@ from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.config.schema import Config
-from mtl_cli.data.batches import TensorBatches
+from mtl_cli.data.batches import Batches
 from mtl_cli.data.prepared import Part, Prepared
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import predictions_with_labels
-from mtl_cli.models.network import Network, build_network
+from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import CSVLog
@@ -119,7 +119,7 @@ def train(
     parameters = sum(p.numel() for p in model.parameters())
     choose_threads(batches.batch_size, parameters)
     if "val" in data.parts and any(target.mask.any() for target in data.parts["val"].targets.values()):
-        validation = Validation(TensorBatches(data.parts["val"], device).whole, data.tasks)
+        validation = Validation(Batches(data.parts["val"], device), data.tasks)
     elif config.trainer.early_stopping is not None:
         what = "validation row has a label" if "val" in data.parts else "row is left for validation"
         progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
@@ -144,7 +144,10 @@ def train(
 
             progress.start(config.trainer.epochs, list(data.tasks), str(device), parameters, len(data.parts["train"]))
             try:
-                best = fit(model, step, batches, optimizer, advance, config.trainer, validation, on_epoch)
+                best = fit(
+                    model, step, batches, optimizer, advance, config.trainer, validation, on_epoch,
+                    _task_weights(config, list(data.tasks)),
+                )  # fmt: skip
             finally:
                 progress.stop()
                 if (run.path / directory.HISTORY).stat().st_size and all(
@@ -177,7 +180,7 @@ def train(
         run.write_json(directory.RUN, record)
 
 
-def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Network, TensorBatches]:
+def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Network, Batches]:
     rows, batch_size = len(data.parts["train"]), config.trainer.batch_size
     smallest = getattr(config.model.trunk, "smallest_batch", 1)
     if smallest > 1 and batch_size is not None and not smallest <= batch_size <= rows:
@@ -185,9 +188,17 @@ def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Networ
             f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
         )
         raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
-    widths = {name: task.outputs for name, task in data.tasks.items()}
-    model = build_network(config.model, len(data.encoder.names), widths).to(device)
-    return model, TensorBatches(data.parts["train"], device, batch_size, config.seed, smallest)
+    model = build_network(config.model, data.reader.spec, shapes(data.tasks))
+    fit_layers(model, data.parts["train"].inputs)
+    model.to(device)
+    return model, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
+
+
+def _task_weights(config: Config, names: list[str]) -> Callable[[int], dict[str, float]] | None:
+    """Return the tasks' weights by epoch if any of them changes."""
+    if all(config.tasks[name].weight_schedule is None for name in names):
+        return None
+    return lambda epoch: {name: config.tasks[name].weight_at(epoch) for name in names}
 
 
 def _measure(
@@ -197,7 +208,7 @@ def _measure(
     metrics: dict[str, Any] = {"score": None, "epoch": best.epoch, "splits": {}}
     found: dict[str, np.ndarray] = {}
     for name, part in data.parts.items():
-        tensors = outputs(model, torch.from_numpy(part.inputs).to(device))
+        tensors = outputs(model, part.inputs.to(device))
         found = {task: output.cpu().numpy() for task, output in tensors.items()}
         metrics["splits"][name] = evaluate(found, part, data.tasks)
         if name == "test" and part.repeats.any():
@@ -217,7 +228,7 @@ def _record(config: Config, device: torch.device, data: Prepared, parameters: in
         "threads": torch.get_num_threads(),
         "seed": config.seed,
         "rows": {name: len(part) for name, part in data.parts.items()},
-        "inputs": data.encoder.names,
+        "inputs": data.reader.spec.names or list(data.reader.spec.shape),
         "parameters": parameters,
     }
 

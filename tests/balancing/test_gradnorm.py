@@ -16,7 +16,8 @@ from mtl_cli.balancing.methods.gradnorm import GradNorm
 from mtl_cli.balancing.step import Step
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.batches import Batch
-from mtl_cli.models.network import Network, build_network
+from mtl_cli.data.inputs import InputSpec
+from mtl_cli.models.network import Network, Shape, build_network
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.binary import BinaryTask
 from mtl_cli.tasks.kinds.regression import RegressionTask
@@ -35,7 +36,7 @@ TASKS = {
 def network(norm: str = "batch") -> Network:
     torch.manual_seed(0)
     config = Model(trunk=MLP(hidden=[16, 8], norm=norm, dropout=0.0), head=Head(hidden=[4]))
-    return build_network(config, 5, dict.fromkeys(TASKS, 1)).double()
+    return build_network(config, InputSpec("features", (5,)), dict.fromkeys(TASKS, Shape(1))).double()
 
 
 def batches(steps: int = STEPS) -> list[Batch]:
@@ -64,7 +65,7 @@ def literal(wrong: str | None = None, alpha: float = ALPHA) -> tuple[np.ndarray,
     weights = torch.ones(3, dtype=torch.float64, requires_grad=True)
     weight_optimizer = torch.optim.Adam([weights], lr=LR)
     network_optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    layer = list(model.trunk.parameters())[-1] if wrong == "last parameter" else model.last_shared_layer.weight
+    layer = list(model.shared.trunk.parameters())[-1] if wrong == "last parameter" else model.last_shared_layer.weight
     initial, trajectory = None, []
     for batch in batches():
         losses = torch.stack(losses_of(model, batch))

@@ -13,7 +13,8 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.batches import Batch
-from mtl_cli.models.network import build_network
+from mtl_cli.data.inputs import InputSpec
+from mtl_cli.models.network import build_network, shapes
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.binary import BinaryTask
 from mtl_cli.tasks.kinds.multiclass import MulticlassTask
@@ -50,7 +51,7 @@ def make_batch(masks=None, rows=24):
 def make(balancer, tasks=None, trunk="plain"):
     tasks = tasks or make_tasks()
     torch.manual_seed(0)
-    model = build_network(Model(trunk=TRUNKS[trunk]), 5, {name: task.outputs for name, task in tasks.items()})
+    model = build_network(Model(trunk=TRUNKS[trunk]), InputSpec("features", (5,)), shapes(tasks))
     return model, Step(model, tasks, balancer, CPU)
 
 
@@ -192,7 +193,7 @@ def test_representation_is_another_gramian_but_the_same_gradient():
     batch, before = make_batch(), copy.deepcopy(model)
     step(batch)
     assert close(gradients(model), expected_gradients(before, step.tasks, batch, Told.weights, "weighted"))
-    z = before.trunk(batch.inputs).detach().requires_grad_()
+    z = before.shared.trunk(batch.inputs).detach().requires_grad_()
     outputs = {name: head(z) for name, head in before.heads.items()}
     rows = []
     for name, task in step.tasks.items():
@@ -210,12 +211,12 @@ def test_heads_of_any_depth_and_width(geometry, kinds, hidden):
     asked, weights = [], Told.weights[: len(tasks)]
     torch.manual_seed(0)
     config = Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden))
-    model = build_network(config, 5, {name: task.outputs for name, task in tasks.items()})
+    model = build_network(config, InputSpec("features", (5,)), shapes(tasks))
     step = Step(model, tasks, Told(asked=asked, geometry=geometry, weights=weights), CPU)
     batch, before = make_batch({"good": (torch.arange(24) % 2).float()}), copy.deepcopy(model)
     step(batch)
     assert close(gradients(model), expected_gradients(before, tasks, batch, weights, "weighted"))
-    z = before.trunk(batch.inputs)
+    z = before.shared.trunk(batch.inputs)
     found = losses_of(before, tasks, batch)
     shared = before.shared_parameters()
     if geometry == "representation":
@@ -327,8 +328,8 @@ class TwoTrunks(torch.nn.Module):
         self._heads = torch.nn.ModuleList(self.heads.values())
 
     @property
-    def last_shared_layer(self):
-        return self.below
+    def last_shared_layers(self):
+        return [self.below]
 
     def shared_parameters(self):
         return list(self.below.parameters())

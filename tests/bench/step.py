@@ -87,7 +87,7 @@ def _ours(workload: Workload, balancer: Balancer) -> Variant:
 def _parts(workload: Workload) -> tuple[nn.Module, list[nn.Module], list[nn.Module], torch.optim.Adam]:
     model = workload.network()
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    return model.trunk, list(model.heads.values()), [loss(width) for width in workload.heads], optimizer
+    return model.shared.trunk, list(model.heads.values()), [loss(width) for width in workload.heads], optimizer
 
 
 def _losses(

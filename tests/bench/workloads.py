@@ -10,7 +10,8 @@ from torch import nn
 
 from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batch
-from mtl_cli.models.network import Network, build_network
+from mtl_cli.data.inputs import InputSpec
+from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.binary import BinaryTask
 from mtl_cli.tasks.kinds.multiclass import MulticlassTask
@@ -45,8 +46,8 @@ class Workload:
     def network(self) -> Network:
         """Return the network, the same at each call."""
         torch.manual_seed(0)
-        widths = {name: task.outputs for name, task in self.tasks().items()}
-        network = build_network(Model(trunk=MLP(hidden=list(self.hidden), dropout=0.0)), self.inputs, widths)
+        config, spec = Model(trunk=MLP(hidden=list(self.hidden), dropout=0.0)), InputSpec("features", (self.inputs,))
+        network = build_network(config, spec, shapes(self.tasks()))
         return copy.deepcopy(network)
 
     def batch(self) -> Batch:

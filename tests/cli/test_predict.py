@@ -198,13 +198,14 @@ def test_a_table_of_one_feature(mtl: InProcess) -> None:
         (["predict", "run", "--fromat", "csv"], "mtl predict: error: unrecognized arguments"),
         (["predict"], "mtl predict: error: the following arguments are required: RUN"),
         (
-            ["evaluate", "run", "short.csv"],
-            "mtl evaluate: error: short.csv: has no label column; the tasks' are 'price', 'sold', 'kind'",
+            ["evaluate", "run", "unlabelled.csv"],
+            "mtl evaluate: error: unlabelled.csv: has no label column; the tasks' are 'price', 'sold', 'kind'",
         ),
     ],
 )
 def test_wrong_input_is_one_line(mtl: InProcess, run: str, arguments: list[str], message: str) -> None:
     houses(3)[["house", "city", "garden", "built", "rooms"]].to_csv("short.csv", index=False)
+    houses(3).drop(columns=["price", "sold", "kind"]).to_csv("unlabelled.csv", index=False)
     status, out, err = mtl(*arguments)
     assert (status, out) == (2, "")
     assert err.startswith(message)

@@ -73,7 +73,7 @@ def test_the_main_job_with_its_defaults(command: Command, tmp_path: Path) -> Non
     assert (record["status"], record["seed"], record["device"]) == ("done", 0, "cpu")
     assert record["command"] == ["mtl", "train", "dataset=wine", "balancer=gradnorm"]
     content = torch.load(run / "mtl_model.pt", weights_only=True)
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert "the first test rows" in done.stderr
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mtl_cli.data.batches import TensorBatches
+from mtl_cli.data.batches import Batches
+from mtl_cli.data.inputs import DenseRows
 from mtl_cli.data.prepared import Part
 from mtl_cli.tasks.task import Target
 
@@ -17,14 +18,20 @@ CPU = torch.device("cpu")
 def part(rows: int, missing: bool = False) -> Part:
     inputs = np.arange(rows, dtype="float32")[:, None]
     mask = np.arange(rows) % 3 > 0 if missing else np.ones(rows, bool)
-    return Part(inputs, {"t": Target(inputs[:, 0], mask)}, pd.Series(range(rows)), pd.DataFrame(), np.zeros(rows, bool))
+    return Part(
+        DenseRows(inputs),
+        {"t": Target(inputs[:, 0], mask)},
+        pd.Series(range(rows)),
+        pd.DataFrame(),
+        np.zeros(rows, bool),
+    )
 
 
 @pytest.mark.parametrize(
     ("rows", "size", "smallest", "count"), [(10, 3, 1, 4), (10, 3, 2, 3), (9, 3, 1, 3), (5, 64, 1, 1)]
 )
 def test_every_row_once(rows: int, size: int, smallest: int, count: int) -> None:
-    batches = TensorBatches(part(rows, missing=True), CPU, size, smallest=smallest)
+    batches = Batches(part(rows, missing=True), CPU, size, smallest=smallest)
     found = list(batches)
     assert len(found) == len(batches) == count
     seen = torch.cat([batch.inputs[:, 0] for batch in found])
@@ -35,13 +42,15 @@ def test_every_row_once(rows: int, size: int, smallest: int, count: int) -> None
 
 
 def test_the_seed_fixes_the_order_and_epochs_differ() -> None:
-    first, again, other = (TensorBatches(part(50), CPU, 50, seed) for seed in (1, 1, 2))
+    first, again, other = (Batches(part(50), CPU, 50, seed) for seed in (1, 1, 2))
     orders = [next(iter(batches)).inputs[:, 0].tolist() for batches in (first, again, other, first)]
     assert orders[0] == orders[1] != orders[2]
     assert orders[3] != orders[0]
 
 
 def test_a_full_batch_is_the_tensors_themselves() -> None:
-    batches = TensorBatches(part(10), CPU)
-    assert next(iter(batches)) is batches.whole
-    assert batches.whole.masks == {"t": None}
+    batches = Batches(part(10), CPU)
+    (batch,) = batches
+    assert batch.inputs.data_ptr() == batches.inputs.values.data_ptr()
+    assert batch.targets is batches.targets
+    assert batch.masks == {"t": None}

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn import metrics
 
+from mtl_cli.data.inputs import DenseRows
 from mtl_cli.data.prepared import Part
 from mtl_cli.inference.evaluate import evaluate, score, skill
 from mtl_cli.tasks.kinds.binary import Binary
@@ -21,7 +22,11 @@ def part_of(table: pd.DataFrame, tasks: dict) -> Part:
     targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
     rows = len(table)
     return Part(
-        np.zeros((rows, 1), "float32"), targets, pd.Series(range(rows)), pd.DataFrame(labels), np.zeros(rows, bool)
+        DenseRows(np.zeros((rows, 1), "float32")),
+        targets,
+        pd.Series(range(rows)),
+        pd.DataFrame(labels),
+        np.zeros(rows, bool),
     )
 
 

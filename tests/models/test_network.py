@@ -7,13 +7,16 @@ import torch
 from torch import nn
 
 from mtl_cli.config.schema import Head, Model
-from mtl_cli.models.network import Network, build_network
+from mtl_cli.data.inputs import InputSpec
+from mtl_cli.models.network import Network, Shape, build_network
 from mtl_cli.models.trunks.mlp import MLP
+
+SPEC = InputSpec("features", (5,))
 
 
 def build(**keys: object) -> Network:
     heads = {"keys": Head(hidden=[7, 3])}
-    return build_network(Model(trunk=MLP(**keys), heads=heads), 5, {"keys": 1, "a b": 4})  # type: ignore[arg-type]
+    return build_network(Model(trunk=MLP(**keys), heads=heads), SPEC, {"keys": Shape(1), "a b": Shape(4)})  # type: ignore[arg-type]
 
 
 def test_outputs_and_parameters() -> None:
@@ -41,7 +44,7 @@ def test_every_parameter_is_shared_or_one_heads() -> None:
     ],
 )
 def test_the_order_of_layers(norm: str, kinds: list[type[nn.Module]]) -> None:
-    assert [type(layer) for layer in build(hidden=[16], norm=norm, dropout=0.1).trunk] == kinds
+    assert [type(layer) for layer in build(hidden=[16], norm=norm, dropout=0.1).shared.trunk] == kinds
 
 
 def test_one_task_changes_the_representation_of_the_other() -> None:

@@ -15,10 +15,11 @@ from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import EarlyStopping, Model, Trainer
-from mtl_cli.data.batches import TensorBatches
+from mtl_cli.data.batches import Batches
+from mtl_cli.data.inputs import DenseRows, InputSpec
 from mtl_cli.data.prepared import Part
 from mtl_cli.inference.evaluate import Validation
-from mtl_cli.models.network import Network, build_network
+from mtl_cli.models.network import Network, Shape, build_network
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.binary import Binary
 from mtl_cli.tasks.kinds.regression import Regression
@@ -37,7 +38,7 @@ def data(rows: int = 200, missing: float = 0.0) -> tuple[Part, dict[str, Any]]:
     tasks = {"y": Regression().fit("y", table, np.arange(rows)), "b": Binary().fit("b", table, np.arange(rows))}
     labels = pd.DataFrame({name: task.labels(table) for name, task in tasks.items()})
     targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
-    return Part(x, targets, pd.Series(range(rows)), labels, np.zeros(rows, bool)), tasks
+    return Part(DenseRows(x), targets, pd.Series(range(rows)), labels, np.zeros(rows, bool)), tasks
 
 
 def run(
@@ -46,14 +47,16 @@ def run(
 ) -> tuple[Network, list[Epoch], Best]:  # fmt: skip
     part, tasks = data(missing=missing)
     torch.manual_seed(seed)
-    model = build_network(Model(trunk=MLP(hidden=[16], dropout=0.1)), 4, {"y": 1, "b": 1})
+    model = build_network(
+        Model(trunk=MLP(hidden=[16], dropout=0.1)), InputSpec("features", (4,)), {"y": Shape(1), "b": Shape(1)}
+    )
     if change is not None:
         change(model)
-    batches = TensorBatches(part, CPU, trainer.batch_size, seed)
+    batches = Batches(part, CPU, trainer.batch_size, seed)
     made = (optimizer or Adam()).build(model.parameters(), CPU)
     advance = (scheduler or Constant()).build(made, trainer.epochs)
     step = Step(model, tasks, Static(weights=weights or {}), CPU)
-    validation = Validation(batches.whole, tasks) if validate else None
+    validation = Validation(batches, tasks) if validate else None
     epochs: list[Epoch] = []
     best = fit(model, step, batches, made, advance, trainer, validation, epochs.append)
     return model, epochs, best
@@ -79,7 +82,7 @@ def test_early_stopping_gives_back_the_best_weights() -> None:
     assert best.epoch == int(np.argmax(scores)) + 1
     assert len(epochs) == best.epoch + 4 < 300
     part, tasks = data()
-    assert Validation(TensorBatches(part, CPU).whole, tasks)(model)["val_score"] == pytest.approx(max(scores), abs=1e-6)
+    assert Validation(Batches(part, CPU), tasks)(model)["val_score"] == pytest.approx(max(scores), abs=1e-6)
 
 
 def test_without_early_stopping_the_last_weights_are_kept() -> None:
@@ -147,7 +150,7 @@ def test_a_loss_that_explodes_later_leaves_the_best_weights() -> None:
     with pytest.raises(UserError, match="in epoch"):
         run(Trainer(epochs=50), scheduler=Explode(), change=kept.append, optimizer=SGD(lr=0.01))
     part, tasks = data()
-    assert Validation(TensorBatches(part, CPU).whole, tasks)(kept[0])["val_score"] > 0.2
+    assert Validation(Batches(part, CPU), tasks)(kept[0])["val_score"] > 0.2
 
 
 def lrs(name: str, train_epochs: int = 20, **keys: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, typed_classes
-from mtl_cli.tasks.task import Target, TaskConfig
+from mtl_cli.tasks.task import Level, Target, TaskConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +102,7 @@ class RegressionTask:
     constant: float = 0.0
 
     kind: ClassVar[str] = "regression"
+    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     lower_is_better: ClassVar[bool] = True

@@ -1,0 +1,151 @@
+"""What a network reads: its description, kept with the model, and how the inputs of many rows lie in memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+import torch
+
+InputKind = Literal["features", "image", "sequence", "joint"]
+Inputs = torch.Tensor | tuple[torch.Tensor, ...]
+"""The inputs of a batch; a tuple where several data sets of different inputs are joined, a tensor each."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What one row is to a network.
+
+    Parameters
+    ----------
+    kind : {"features", "image", "sequence", "joint"}
+    shape : tuple of int
+        (inputs,) of float32; (channels, height, width) of uint8; (tokens,), the size of the vocabulary, for sequences
+        of token numbers of any length; () where data sets are joined.
+    names : list of str
+        Of the features, or of the tokens.
+    indicators : list of int
+        Features that are 0 or 1 by their making, such as the levels of a category; the others are numbers.
+    center, scale : list of float
+        Of an image's channels, in units of its bytes: a network reads (byte − center) / scale.
+    parts : dict of str to InputSpec
+        By data set, where they are joined.
+    """
+
+    kind: InputKind
+    shape: tuple[int, ...]
+    names: list[str] = field(default_factory=list)
+    indicators: list[int] = field(default_factory=list)
+    center: list[float] = field(default_factory=list)
+    scale: list[float] = field(default_factory=list)
+    parts: dict[str, InputSpec] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row of features or an image has."""
+        return int(np.prod(self.shape))
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values for the model file."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> InputSpec:
+        """Make the description that ``state`` was taken from."""
+        parts = {name: cls.from_state(part) for name, part in state["parts"].items()}
+        return cls(**{**state, "shape": tuple(state["shape"]), "parts": parts})
+
+
+class Order(Protocol):
+    """Row numbers, a batch at a time, in an order of its own each time it is iterated over."""
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Yield the rows of each batch."""
+
+
+class ShuffledOrder:
+    """Every row once, shuffled anew each time.
+
+    Parameters
+    ----------
+    rows : int
+    batch_size : int
+    smallest : int
+        Leave out a last batch of fewer rows (batch norm needs two).
+    seed : int
+        It does not touch torch's global generator.
+    device : torch.device
+        Where the row numbers are wanted.
+    """
+
+    def __init__(self, rows: int, batch_size: int, smallest: int, seed: int, device: torch.device) -> None:
+        self.rows, self.batch_size, self.smallest, self.device = rows, min(batch_size, rows), smallest, device
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        rest = self.rows % self.batch_size
+        return self.rows // self.batch_size + (rest >= self.smallest and rest > 0)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        order = torch.randperm(self.rows, generator=self.generator).to(self.device)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield order[start : start + self.batch_size]
+
+
+class InputRows(ABC):
+    """The inputs of many rows, in the form that keeps them small: tensors for a network only per batch."""
+
+    chunk = 16_384
+    """Rows of a forward pass in which no gradient is needed."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def select(self, rows: np.ndarray) -> Self:
+        """Return the inputs of some rows (numbers, or bool), in the same form."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Self:
+        """Return them where batches can be taken from them fast."""
+
+    @abstractmethod
+    def take(self, rows: torch.Tensor | slice) -> Inputs:
+        """Return what a network reads of some rows, on the device."""
+
+    def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
+        """Return the order in which batches of these rows train."""
+        return ShuffledOrder(len(self), batch_size, smallest, seed, device)
+
+
+class DenseRows(InputRows):
+    """Rows that are one tensor: features as float32, images as the bytes they are.
+
+    Parameters
+    ----------
+    values : ndarray or Tensor of shape (n, ...)
+    """
+
+    def __init__(self, values: np.ndarray | torch.Tensor) -> None:
+        self.values = torch.as_tensor(values)
+        if self.values.dim() > 2:
+            self.chunk = 1024
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def select(self, rows: np.ndarray) -> DenseRows:
+        return DenseRows(self.values[torch.from_numpy(rows)])
+
+    def to(self, device: torch.device) -> DenseRows:
+        return DenseRows(self.values.to(device))
+
+    def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        return self.values[rows]

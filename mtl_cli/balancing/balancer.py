@@ -122,11 +122,22 @@ class Balancer:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with the rest of the config for this method."""
-        shares = config.model is None or getattr(config.model.trunk, "shares_layers", True)
-        if self.needs != "losses" and not shares:
-            registered = components("balancer").items()
-            name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
+        if self.needs == "losses" or config.model is None:
+            return
+        registered = components("balancer").items()
+        name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
+        sharing = config.model.sharing
+        if not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
+        elif not getattr(sharing, "shares_layers", True):
+            able = [other for other, cls in components("sharing").items() if getattr(cls, "shares_layers", True)]
+            what = f"shares no layer, and balancer={name} looks at gradients on shared layers"
+            yield Problem("model.sharing", what, f"choose from {', '.join(able)}; or balancer=uniform")
+        elif getattr(self, "geometry", "parameters") == "representation" and not getattr(
+            sharing, "one_representation", True
+        ):
+            what = "representation needs one that all tasks share, and with this model.sharing each task has its own"
+            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step; by default weights of 1."""

@@ -56,6 +56,12 @@ class FeatureEncoder:
         """The name of each input."""
         return [name for column in self.columns for name in column.names]
 
+    @property
+    def indicators(self) -> list[int]:
+        """The inputs that are 0 or 1: levels of categories, booleans, and marks of missing values."""
+        found = [indicator for column in self.columns for indicator in column.indicators]
+        return [number for number, indicator in enumerate(found) if indicator]
+
     def transform(self, table: pd.DataFrame, where: str) -> np.ndarray:
         """Return the inputs, float32 of shape (n, inputs).
 

@@ -27,6 +27,8 @@ class InputSpec:
         of token numbers of any length; () where data sets are joined.
     names : list of str
         Of the features, or of the tokens.
+    indicators : list of int
+        Features that are 0 or 1 by their making, such as the levels of a category; the others are numbers.
     center, scale : list of float
         Of an image's channels, in units of its bytes: a network reads (byte − center) / scale.
     parts : dict of str to InputSpec
@@ -36,6 +38,7 @@ class InputSpec:
     kind: InputKind
     shape: tuple[int, ...]
     names: list[str] = field(default_factory=list)
+    indicators: list[int] = field(default_factory=list)
     center: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
     parts: dict[str, InputSpec] = field(default_factory=dict)

@@ -47,7 +47,7 @@ class TableReader:
     def spec(self) -> InputSpec:
         """What the network reads: a number per input."""
         names = self.encoder.names
-        return InputSpec("features", (len(names),), names)
+        return InputSpec("features", (len(names),), names, self.encoder.indicators)
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

@@ -25,7 +25,7 @@ from mtl_cli.data.batches import Batches
 from mtl_cli.data.prepared import Part, Prepared
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import predictions_with_labels
-from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import CSVLog
@@ -189,7 +189,9 @@ def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Networ
             f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
         )
         raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
-    model = build_network(config.model, data.reader.spec, shapes(data.tasks)).to(device)
+    model = build_network(config.model, data.reader.spec, shapes(data.tasks))
+    fit_layers(model, data.parts["train"].inputs)
+    model.to(device)
     return model, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
 
 

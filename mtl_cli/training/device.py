@@ -39,7 +39,7 @@ def choose_threads(rows: int, parameters: int) -> None:
     Parameters
     ----------
     rows : int
-        In a batch.
+        In a batch; tokens where rows are sequences.
     parameters : int
         Of the model.
     """

@@ -118,7 +118,9 @@ def train(
     kept = _self_contained(plain, config)
     validation = None
     parameters = sum(p.numel() for p in model.parameters())
-    choose_threads(batches.batch_size, parameters)
+    lengths = data.parts["train"].inputs.lengths
+    tokens = 1.0 if lengths is None else float(lengths.mean())
+    choose_threads(int(batches.batch_size * tokens), parameters)
     if "val" in data.parts and any(target.mask.any() for target in data.parts["val"].targets.values()):
         validation = Validation(Batches(data.parts["val"], device), data.tasks)
     elif config.trainer.early_stopping is not None:

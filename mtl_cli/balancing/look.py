@@ -54,6 +54,14 @@ class Seen(NamedTuple):
             return self.gramian.diagonal()
         return self.norms if self.jacobian is None else self.jacobian.sum(1)
 
+    def divided(self, scale: float) -> Seen:
+        """Return what would be seen of losses smaller by this factor; the gradients stay as they are."""
+        return self._replace(
+            norms=None if self.norms is None else self.norms / scale,
+            gramian=None if self.gramian is None else self.gramian / scale / scale,
+            jacobian=None if self.jacobian is None else self.jacobian / scale,
+        )
+
 
 NOTHING = Seen()
 

@@ -48,10 +48,14 @@ def make_batch(masks=None, rows=24):
     return Batch(torch.randn(rows, 5), targets, {name: (masks or {}).get(name) for name in targets})
 
 
+def network(config, tasks):
+    torch.manual_seed(0)
+    return build_network(config, InputSpec("features", (5,)), shapes(tasks))
+
+
 def make(balancer, tasks=None, trunk="plain"):
     tasks = tasks or make_tasks()
-    torch.manual_seed(0)
-    model = build_network(Model(trunk=TRUNKS[trunk]), InputSpec("features", (5,)), shapes(tasks))
+    model = network(Model(trunk=TRUNKS[trunk]), tasks)
     return model, Step(model, tasks, balancer, CPU)
 
 
@@ -209,9 +213,7 @@ def test_representation_is_another_gramian_but_the_same_gradient():
 def test_heads_of_any_depth_and_width(geometry, kinds, hidden):
     tasks = {name: task for name, task in make_tasks().items() if name in kinds}
     asked, weights = [], Told.weights[: len(tasks)]
-    torch.manual_seed(0)
-    config = Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden))
-    model = build_network(config, InputSpec("features", (5,)), shapes(tasks))
+    model = network(Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden)), tasks)
     step = Step(model, tasks, Told(asked=asked, geometry=geometry, weights=weights), CPU)
     batch, before = make_batch({"good": (torch.arange(24) % 2).float()}), copy.deepcopy(model)
     step(batch)

@@ -9,8 +9,8 @@ import torch
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import PrecisionName
 
-HIGHEST, PATIENCE = 2.0**16, 2000
-"""The factor of the losses to begin with, and the steps after which it is tried twice as large: as in torch."""
+FIRST, HIGHEST, PATIENCE = 2.0**16, 2.0**24, 2000
+"""The factor of the losses to begin with, the most, and the steps after which it is doubled."""
 
 
 class Precision:
@@ -36,7 +36,7 @@ class Precision:
         if name == "float16" and device.type == "cpu":
             raise UserError("trainer.precision", "float16 is not for the CPU", "trainer.precision=bfloat16")
         self.dtype = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
-        self.scale = HIGHEST if name == "float16" else 1.0
+        self.scale = FIRST if name == "float16" else 1.0
         self._device, self._good = device.type, 0
 
     @property
@@ -64,7 +64,7 @@ class Precision:
                 raise UserError("trainer.precision", what, "trainer.precision=bfloat16, or a lower optimizer.lr")
             self.scale, self._good = self.scale / 2, 0
         elif self._good + 1 == PATIENCE:
-            self.scale, self._good = self.scale * 2, 0
+            self.scale, self._good = min(2 * self.scale, HIGHEST), 0
         else:
             self._good += 1
 

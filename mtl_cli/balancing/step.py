@@ -144,7 +144,8 @@ class Step:
         torch._foreach_mul_(gradients, 1 / (batches * self.precision.scale))
         if not self.precision.scales:
             return True
-        went_well = bool(torch.stack([norm.double() for norm in torch._foreach_norm(gradients)]).isfinite().all())
+        used = [torch.stack([norm.double() for norm in torch._foreach_norm(gradients)]), self.weights, self.sizes]
+        went_well = bool(torch.cat([numbers for numbers in used if numbers is not None]).isfinite().all())
         if not went_well and self._before is not None:
             self.load_state_dict(self._before)
         self._before = None

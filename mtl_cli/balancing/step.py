@@ -95,6 +95,7 @@ class Step:
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
+        self.head_weights: torch.Tensor | None = None
         self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
         self._scale = self.precision.scale
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
@@ -168,6 +169,7 @@ class Step:
             "gramian": self.gramian,
             "steps": self.steps,
             "directed": self.directed,
+            "head_weights": self.head_weights,
             "generator": self.generator.get_state(),
             "scale": self.precision.scale,
         }
@@ -176,7 +178,7 @@ class Step:
         """Go on from what ``state_dict`` returned."""
         self.state, self.weights = dict(saved["state"]), saved["weights"]
         self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
-        self.steps, self.directed = saved["steps"], saved["directed"]
+        self.steps, self.directed, self.head_weights = saved["steps"], saved["directed"], saved["head_weights"]
         self.generator.set_state(saved["generator"])
         self.precision.scale = saved["scale"]
 
@@ -222,7 +224,7 @@ class Step:
             if direction is not None and scale != 1:
                 direction = direction * scale
             weights = self.weights.to(losses.rows.dtype)
-            cut.finish(weights if self.balancer.heads == "weighted" else None)
+            cut.finish(weights if self.balancer.heads == "weighted" else self.head_weights)
             look.send_back(cut, seen, weights, direction)
         return losses
 
@@ -253,6 +255,7 @@ class Step:
         if present is not None:
             weights = weights.where(present, self.weights)
         self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
+        self.head_weights = weighing.head_weights
         self.seen, self.gramian, self.sizes = weighing.seen, seen.gramian, seen.sizes
         return weighing
 

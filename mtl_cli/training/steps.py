@@ -115,6 +115,9 @@ class StepLog:
             return
         step = int(wrong.any(1).nonzero()[0])
         task = int(wrong[step].nonzero()[0])
+        if len(self.step.tasks) > 1 and bool(losses[step].isnan().all()):
+            what = f"all losses are nan in epoch {self.epoch}, step {self.first + step + 1}"
+            raise not_finite_error("tasks", f"{what}: the step before left weights that are not finite")
         name, at = list(self.step.tasks)[task], f"in epoch {self.epoch}, step {self.first + step + 1}"
         if not_positive[step, task]:
             least = float((losses * task_weights)[counts > 0].min())

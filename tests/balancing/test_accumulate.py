@@ -66,7 +66,7 @@ def test_each_batch_is_weighed_by_itself_and_leaves_the_others_alone(name, heads
     for batch in parts(make_batch(masks), 8):
         result = step(batch)
         directed |= step.directed
-        found = expected_gradients(before, step.tasks, batch, result.weights, heads)
+        found = expected_gradients(before, step.tasks, batch, result.weights, heads, step.head_weights)
         expected = found if expected is None else {key: expected[key] + found[key] for key in found}
     assert step.settle(3)
     if directed:  # the heads only: below them it is a direction

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
-from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.columns import date_format
 from mtl_cli.data.strata import repeats_of, strata_of, units_of
 
@@ -76,6 +76,15 @@ class Split:
         for part in ("train", "val", "test"):
             names[getattr(self, part)] = part
         return names
+
+
+def check_sizes(split: Any) -> Iterator[Problem]:
+    """Yield the sizes of a split that are neither a fraction nor a count."""
+    for key in ("test", "val"):
+        size = getattr(split, key)
+        if size > 1 and size != int(size):
+            what = f"{size} is neither a fraction of the rows nor a count"
+            yield Problem(f"dataset.split.{key}", what, "give 0.2, or 200")
 
 
 def split_rows(

@@ -10,7 +10,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import Config, unknown_tasks
 from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
-from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.split import SplitConfig, check_sizes, split_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,12 +52,7 @@ class TableDataset:
         except UserError as error:
             yield from error.problems
         yield from unknown_tasks(self.split.stratify, list(config.tasks or {}), "dataset.split.stratify")
-        for key in ("test", "val"):
-            size = getattr(self.split, key)
-            if size > 1 and size != int(size):
-                yield Problem(
-                    f"dataset.split.{key}", f"{size} is neither a fraction of the rows nor a count", "give 0.2, or 200"
-                )
+        yield from check_sizes(self.split)
         chosen = [key for key in ("column", "time") if getattr(self.split, key) is not None]
         others = [key for key in ("group", "stratify") if getattr(self.split, key)]
         if len(chosen) == 2 or (chosen and others):

@@ -71,7 +71,7 @@ class TableReader:
     def read(self, path: str, notice: Notice) -> Examples:
         """Read a table of the kind that its name tells; text from standard input."""
         kind = "csv" if path == STDIN else kind_of_file(path)
-        if kind is None:
+        if kind is None or components("dataset")[kind].gives != "features":  # type: ignore[attr-defined]
             raise UserError(path, "is no table by its name", f"it must end in one of {file_suffixes()}")
         made: Any = components("dataset")[kind]
         source: Any = replace(self.source, path=path) if isinstance(self.source, made) else made(path=path)

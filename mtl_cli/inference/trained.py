@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, parse
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.prepared import Examples, Notice, Part, Reader
+from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Reader, row_names
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
@@ -59,8 +60,10 @@ class TrainedModel:
 
     def predict(self, examples: Examples) -> pd.DataFrame:
         """Return the row ids and each task's predictions, in the rows' order; labels are not needed."""
-        found = self.outputs(examples.inputs)
-        return pd.concat([examples.ids.to_frame(), predictions(found, self.tasks, examples.table.index)], axis=1)
+        found, origin = self.outputs(examples.inputs), examples.origin
+        tasks = {name: task for name, task in self.tasks.items() if origin is None or origin.rows(name).any()}
+        names = row_names(examples.ids, origin)
+        return pd.concat([names, predictions(found, tasks, examples.table.index, origin)], axis=1)
 
     def outputs(self, inputs: InputRows) -> dict[str, np.ndarray]:
         """Return each task's raw outputs."""
@@ -102,18 +105,26 @@ class TrainedModel:
         return evaluate(self.outputs(part.inputs), part, tasks)
 
 
-def predictions(found: dict[str, np.ndarray], tasks: dict[str, Task], index: pd.Index) -> pd.DataFrame:
-    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task."""
-    columns: dict[str, np.ndarray] = {}
+def predictions(
+    found: dict[str, np.ndarray], tasks: Mapping[str, Task], index: pd.Index, origin: Origin | None = None
+) -> pd.DataFrame:
+    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task.
+
+    Where data sets are joined, they are empty in the rows that are not of a task's data set.
+    """
+    frames = [pd.DataFrame(index=index)]
     for name, task in tasks.items():
-        columns |= task.decode(found[name])
-    return pd.DataFrame(columns, index=index)
+        frame = pd.DataFrame(task.decode(found[name]), index=index)
+        if origin is not None and not (own := origin.rows(name)).all():
+            frame = frame.astype("object").where(np.broadcast_to(own[:, None], frame.shape))
+        frames.append(frame)
+    return pd.concat(frames, axis=1)
 
 
 def predictions_with_labels(found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part) -> pd.DataFrame:
     """Return the row ids, and for each task its label and its predictions side by side."""
-    index = part.labels.index
-    columns = [part.ids.to_frame()]
+    columns = [row_names(part.ids, part.origin)]
     for name, task in tasks.items():
-        columns += [part.labels[[name]].convert_dtypes(), pd.DataFrame(task.decode(found[name]), index=index)]
+        predicted = predictions(found, {name: task}, part.labels.index, part.origin)
+        columns += [part.labels[[name]].convert_dtypes(), predicted]
     return pd.concat(columns, axis=1)

@@ -10,6 +10,7 @@ from torch import nn
 
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.inputs import Inputs, InputSpec
+from mtl_cli.models.entry import Adapters, build_entry
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.sharing.hard import HardSharing
 from mtl_cli.tasks.task import Level, Task
@@ -35,10 +36,13 @@ class Network(nn.Module):
     shared : HardSharing
     heads : mapping of str to Module
         By task, in the tasks' order.
+    entry : Adapters, optional
+        Where data sets of different features are joined: what brings them to one width.
     """
 
-    def __init__(self, shared: HardSharing, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, shared: HardSharing, heads: Mapping[str, nn.Module], entry: Adapters | None = None) -> None:
         super().__init__()
+        self.entry = entry
         self.shared = shared
         self.heads = dict(heads)
         self._heads = nn.ModuleList(heads.values())  # registered as a list: a task may be called "keys" or "a b"
@@ -54,7 +58,7 @@ class Network(nn.Module):
 
     def stack(self) -> list[nn.Module] | None:
         """Return the modules that, one after the other, make up ``representations``; None if it is more than that."""
-        return self.shared.stack()
+        return self.shared.stack() if self.entry is None else None
 
     def head_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters that only ``task`` uses above its representation."""
@@ -62,7 +66,7 @@ class Network(nn.Module):
 
     def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the representation each task's head reads: (n, width), or (n, length, width) for labels of tokens."""
-        representations: dict[str, torch.Tensor] = self.shared(inputs)
+        representations: dict[str, torch.Tensor] = self.shared(inputs if self.entry is None else self.entry(inputs))
         return representations
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
@@ -73,13 +77,14 @@ class Network(nn.Module):
 
 def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
     """Build the network for inputs as ``spec`` has them and tasks of the given shapes, by name."""
+    entry, spec = build_entry(config.adapter, spec)
     trunk = config.trunk.build(spec)
     shared = HardSharing(trunk, {name: task.level for name, task in tasks.items()})
     heads = {
         name: _build_head(config.heads.get(name, config.head), trunk.width, task.outputs)
         for name, task in tasks.items()
     }
-    return Network(shared, heads)
+    return Network(shared, heads, entry)
 
 
 def _build_head(config: Head, width: int, outputs: int) -> nn.Module:

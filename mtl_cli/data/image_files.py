@@ -60,7 +60,7 @@ def as_images(array: np.ndarray, where: str) -> np.ndarray:
         raise UserError(where, f"holds an array of {shape}, not images", "give (n, height, width), or with channels")
     if array.shape[1] > 4 >= array.shape[3]:
         array = np.ascontiguousarray(array.transpose(0, 3, 1, 2))
-    return array
+    return array if array.flags.writeable else array.copy()  # torch takes no view of what is read-only
 
 
 def as_labels(array: np.ndarray, images: int, where: str, beside: str) -> np.ndarray:

@@ -38,7 +38,7 @@ examples:
     result.add_argument("--root", metavar="FOLDER", help="put the files there")
     result.add_argument(
         "--mirror", metavar="URL", action="append",
-        help=f"look there, and nowhere else, for NAME/FILE.gz; may be given again, or as ${MIRRORS_VARIABLE} with spaces",
+        help=f"look there, and nowhere else, for NAME/FILE.gz; may be repeated, or be several in ${MIRRORS_VARIABLE}",
     )  # fmt: skip
     return result
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from mtl_cli.config.convert import Seed
-from mtl_cli.config.errors import Problem
+from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.schema import Config
 from mtl_cli.data.split import Size, SplitConfig, check_sizes, split_rows
 
@@ -46,6 +46,29 @@ class ImageSplit:
     def of_rows(self, column: str | None) -> SplitConfig:
         """Return the same as a split of a table, by a column with the parts if there is one."""
         return SplitConfig(test=self.test, val=self.val, seed=self.seed, column=column, duplicates=self.duplicates)
+
+
+class MissingFiles(UserError):
+    """The files of a data set that can be fetched are not there.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set.
+    what : str
+    """
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__("dataset.root", what, fetch_hint([name]))
+        self.name, self.what = name, what
+
+
+def fetch_hint(names: list[str]) -> str:
+    """Return how to fetch some data sets, with one command if there is one."""
+    from mtl_cli.data.downloads import DATASETS
+
+    together = [name for name, parts in DATASETS.items() if set(parts) == set(names) and len(parts) == len(names) > 1]
+    return " and ".join(f"`mtl data fetch {name}`" for name in together or names) + " downloads what is missing"
 
 
 class Loaded(NamedTuple):

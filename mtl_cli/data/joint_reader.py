@@ -12,6 +12,7 @@ import pandas as pd
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.image_reader import size_of
+from mtl_cli.data.images import MissingFiles
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec
 from mtl_cli.data.joint import JointRows, Sampling
 from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Prepared, Reader
@@ -25,6 +26,8 @@ def named(name: str) -> Iterator[None]:
     """Say in errors which of the data sets they are about."""
     try:
         yield
+    except MissingFiles:  # says itself which
+        raise
     except UserError as error:
         raise UserError.of([within(name, problem) for problem in error.problems]) from error
 

@@ -136,7 +136,7 @@ IDX = ["dataset=idx", "dataset.root=own", "tasks={label: multiclass}", "model=cn
 FILE = "own/train-images-idx3-ubyte.gz"
 LABELS = "own/train-labels-idx1-ubyte"
 BAD = {
-    "no files": (None, None, ["dataset=mnist", "model=cnn"], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in {cache}/mtl/mnist and {cache}/mtl; `mtl data fetch mnist` downloads it"),
+    "no files": (None, None, ["dataset=mnist", "model=cnn"], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in {cache}/mtl/mnist and {cache}/mtl; `mtl data fetch mnist` downloads what is missing"),
     "a root without them": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=."], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in mnist and ."),
     "no such root": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=nowhere"], "dataset.root: there is no folder nowhere"),
     "no root": (None, None, ["dataset=idx", "tasks={label: multiclass}", "model=cnn"], "dataset.root: needs a value; give dataset.root=FOLDER"),

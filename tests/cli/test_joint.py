@@ -37,7 +37,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(5)
     size, floor = random.uniform(20, 90, 200), random.integers(0, 9, 200)
     rent = 9 * size + 10 * floor + random.normal(0, 10, 200)
-    flats = pd.DataFrame({"size": size, "floor": floor, "rent": rent, "furnished": (size + 5 * floor > 75).astype(object)})
+    flats = pd.DataFrame(
+        {"size": size, "floor": floor, "rent": rent, "furnished": (size + 5 * floor > 75).astype(object)}
+    )
     flats.loc[::9, "furnished"] = None
     flats.to_csv("flats.csv", index=False)
 
@@ -153,23 +155,31 @@ def test_tables_of_the_same_columns_need_no_adapter(mtl: InProcess) -> None:
 
 
 @pytest.mark.parametrize("name", components("balancer"))
-def test_every_balancer_on_joined_images_and_tables(mtl: InProcess, name: str) -> None:
-    looks = hasattr(components("balancer")[name](), "geometry")
+def test_every_balancer_on_joined_images(mtl: InProcess, name: str) -> None:
     _, run = train(mtl, *IMAGES, f"balancer={name}", "trainer.epochs=2", "trainer.batch_size=128")
     weights = pd.read_csv(run / f"{name}_weights.csv")
     assert np.isfinite(weights[["weight_digit", "weight_garment"]]).all().all()
-    _, run = train(mtl, *TABLES, f"balancer={name}", "trainer.epochs=1")
-    weights = pd.read_csv(run / f"{name}_weights.csv")
-    assert np.isfinite(weights[[f"weight_{task}" for task in ("price", "rent", "furnished")]]).all().all()
-    if looks:
-        train(
-            mtl,
-            *IMAGES,
-            f"balancer={name}",
-            "trainer.epochs=1",
-            "balancer.geometry=representation",
-            "trainer.batch_size=128",
-        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", components("balancer"))
+def test_every_balancer_learns_joined_images_and_tables(mtl: InProcess, name: str) -> None:
+    geometries = ["parameters", "representation"] if hasattr(components("balancer")[name](), "geometry") else [None]
+    for geometry in geometries:
+        chosen = [f"balancer={name}", "balancer.scale=sum", *([f"balancer.geometry={geometry}"] if geometry else [])]
+        metrics, _ = train(mtl, *IMAGES, *chosen, "model.trunk.norm=batch", "trainer.epochs=6", "optimizer.lr=3e-3")
+        assert min(metrics[task]["accuracy"] for task in ("digit", "garment")) > 0.6, geometry
+        metrics, _ = train(mtl, *TABLES, *chosen, "trainer.epochs=20", "optimizer.lr=3e-3")
+        assert max(metrics[task]["skill"] for task in metrics) > 0.1, geometry
+        assert all(np.isfinite(values["skill"]) for values in metrics.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", components("balancer"))
+def test_every_balancer_on_images_with_a_residual_network(mtl: InProcess, name: str) -> None:
+    chosen = [f"balancer={name}", "balancer.scale=sum", "model=resnet", "model.trunk.channels=[8,16]", "plots=false"]
+    metrics, _ = train(mtl, "dataset=digits", *chosen, "trainer.epochs=3", "optimizer.lr=3e-3")
+    assert metrics["digit"]["accuracy"] > 0.5
 
 
 TABLE = "{kind: csv, path: flats.csv}"

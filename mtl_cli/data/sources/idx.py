@@ -11,7 +11,7 @@ from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
-from mtl_cli.data.images import ImageDataset, Loaded
+from mtl_cli.data.images import ImageDataset, Loaded, MissingFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +102,6 @@ class Idx(ImageDataset):
         file = find_file(name, folders)
         if file is None:
             looked = " and ".join(str(folder) for folder in folders)
-            hint = f"`mtl data fetch {self.name}` downloads it" if self.name and self.root is None else None
-            raise UserError("dataset.root", f"there is no {name}, .gz or not, in {looked}", hint)
+            what = f"there is no {name}, .gz or not, in {looked}"
+            raise MissingFiles(self.name, what) if self.name else UserError("dataset.root", what)
         return file

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mtl_cli.config.convert import Component, PositiveFloat
-from mtl_cli.config.errors import Problem, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
 
@@ -99,14 +99,20 @@ class Joint:
         UserError
             What a data set raises; or if they have no common trunk.
         """
+        from mtl_cli.data.images import MissingFiles, fetch_hint
         from mtl_cli.data.joint import Sampling
         from mtl_cli.data.joint_reader import join_prepared, named, told
 
-        found = {}
+        found, missing = {}, []
         for name, member in self.members.items():
-            with named(name):
-                own = {task: made for task, made in tasks.items() if made.dataset == name}
-                found[name] = member.prepare(own, told(name, notice))
+            own = {task: made for task, made in tasks.items() if made.dataset == name}
+            try:
+                with named(name):
+                    found[name] = member.prepare(own, told(name, notice))
+            except MissingFiles as error:
+                missing.append(error)
+        if missing:  # one command may fetch them all
+            raise UserError("dataset.root", missing[0].what, fetch_hint([error.name for error in missing]))
         return join_prepared(found, list(tasks), Sampling(self.sampling, self.temperature))
 
     def restore(self, state: dict[str, Any]) -> Reader:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveInt
 from mtl_cli.config.errors import Problem
@@ -27,8 +28,7 @@ COSTS: dict[Needs, str] = {
 """What a step costs a method, by what it needs."""
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(NamedTuple):
     """What a method sees of one step. T is the number of tasks, P that of the shared parameters.
 
     Parameters
@@ -62,8 +62,7 @@ class Observed:
     generator: torch.Generator | None = None
 
 
-@dataclass(frozen=True)
-class Weighing:
+class Weighing(NamedTuple):
     """What a method decides in one step.
 
     Parameters
@@ -80,7 +79,7 @@ class Weighing:
 
     weights: torch.Tensor
     state: State
-    seen: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    seen: State = MappingProxyType({})
     direction: torch.Tensor | None = None
 
 
@@ -122,11 +121,26 @@ class Balancer:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with the rest of the config for this method."""
-        shares = config.model is None or getattr(config.model.trunk, "shares_layers", True)
-        if self.needs != "losses" and not shares:
-            registered = components("balancer").items()
-            name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
+        if self.needs == "losses" or config.model is None:
+            return
+        registered = components("balancer").items()
+        name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
+        sharing = config.model.sharing
+        levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
+        if not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
+        elif not getattr(sharing, "shares_layers", True):
+            able = [other for other, cls in components("sharing").items() if getattr(cls, "shares_layers", True)]
+            what = f"shares no layer, and balancer={name} looks at gradients on shared layers"
+            yield Problem("model.sharing", what, f"choose from {', '.join(able)}; or balancer=uniform")
+        elif getattr(self, "geometry", "parameters") == "representation" and not getattr(
+            sharing, "one_representation", True
+        ):
+            what = "representation needs one that all tasks share, and with this model.sharing each task has its own"
+            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
+        elif getattr(self, "geometry", "parameters") == "representation" and len(levels) > 1:
+            what = "representation needs one that all tasks share, and tasks of rows read another than tasks of tokens"
+            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step; by default weights of 1."""

@@ -18,7 +18,7 @@ from torch import nn
 
 from mtl_cli.balancing.geometry_layers import is_known, parts, rows
 from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
-from mtl_cli.balancing.geometry_stack import active, back, find_stack
+from mtl_cli.balancing.geometry_stack import active, back, back_once, find_stack
 from mtl_cli.balancing.geometry_trace import Call, Trace, uses
 from mtl_cli.data.inputs import Inputs
 
@@ -87,7 +87,7 @@ class TaskGradients:
 def scatter(parameters: Sequence[nn.Parameter], direction: torch.Tensor) -> None:
     """Add a vector of shape (P,) to the ``.grad`` of the parameters, in their order."""
     for parameter, piece in zip(parameters, torch.split(direction, sizes(parameters)), strict=True):
-        add_gradient(parameter, piece)
+        add_gradient(parameter, piece.view(parameter.shape))
 
 
 def send_back(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
@@ -103,7 +103,7 @@ class Geometry:
     Parameters
     ----------
     modules : sequence of Module
-        All below the cut.
+        All below the cut whose gradients are asked for.
     parameters : sequence of Parameter
         The shared ones.
     stack : sequence of Module, optional
@@ -160,21 +160,21 @@ class Geometry:
         own = [part for part in found if id(part.parameter) not in self._shared]
         return TaskGradients(shared, own)
 
-    def norms(self, roots: Sequence[Root], tasks: int, layer: nn.Module) -> torch.Tensor:
-        """Return ‖∇_W L_t‖ for each task, shape (T,), W the layer's weight. To be called without gradients."""
-        weight = layer.weight
-        assert isinstance(weight, nn.Parameter)
+    def norms(self, roots: Sequence[Root], tasks: int, layers: Sequence[nn.Module]) -> torch.Tensor:
+        """Return ‖∇_W L_t‖ for each task, shape (T,), W the layers' weights. To be called without gradients."""
+        layer = layers[0]
         read = next((call.input for call in self._calls if call.module is layer), None)
         if self._stack is not None and read is not None and type(layer) is nn.Linear:
             return norms(read, back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
-        found = [gradients[0] for gradients in _per_task(roots, tasks, [weight])]
-        return torch.stack([weight.new_zeros(()) if g is None else torch.linalg.vector_norm(g) for g in found])
+        weights = [layer.weight for layer in layers if isinstance(layer.weight, nn.Parameter)]
+        found = _per_task(roots, tasks, weights)
+        pairs = [[_filled(g, weight).flatten() for g, weight in zip(task, weights, strict=True)] for task in found]
+        return torch.stack([torch.linalg.vector_norm(torch.cat(gradients)) for gradients in pairs])
 
     def backward(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Send each representation's gradient back into ``.grad``. To be called without gradients, as the last."""
         if self._stack is not None:
-            for part in back(self._stack, self._calls, pairs[0][1].unsqueeze(1))[0]:
-                add_gradient(part.parameter, part.rows())
+            back_once(self._stack, self._calls, pairs[0][1])
         else:
             send_back(pairs)
         self.clear()

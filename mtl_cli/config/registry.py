@@ -20,6 +20,7 @@ PACKAGES = {
     "dataset": "mtl_cli.data.sources",
     "optimizer": "mtl_cli.training.optimizers",
     "scheduler": "mtl_cli.training.schedulers",
+    "sharing": "mtl_cli.models.sharing",
     "task": "mtl_cli.tasks.kinds",
     "trunk": "mtl_cli.models.trunks",
 }

@@ -30,6 +30,10 @@ class Head:
     dropout: Probability = 0.0
 
 
+def _hard() -> Any:
+    return components("sharing")["hard"]()
+
+
 @dataclass(frozen=True)
 class Adapter:
     """The layer that brings one of several joined data sets' features to the width that the trunk reads."""
@@ -40,9 +44,10 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Model:
-    """The network: a shared trunk and a head per task."""
+    """The network: a trunk, how the tasks share it, and a head per task."""
 
     trunk: Annotated[Any, Component("trunk")]
+    sharing: Annotated[Any, Component("sharing")] = field(default_factory=_hard)
     head: Head = field(default_factory=Head)
     heads: dict[str, Head] = field(default_factory=dict)
     adapter: Adapter = field(default_factory=Adapter)
@@ -112,12 +117,14 @@ def parse(raw: Mapping[str, Any], check: bool = True) -> Config:
 
 
 def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the short forms out: ``price: regression``, and heads that inherit from ``model.head``."""
+    """Write the short forms out: ``price: regression``, ``sharing: mmoe``, heads that inherit from ``model.head``."""
     plain = dict(raw)
     tasks = plain.get("tasks")
     if isinstance(tasks, Mapping):
         plain["tasks"] = {str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()}
     model = plain.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("sharing"), str):
+        model = plain["model"] = {**model, "sharing": {"kind": model["sharing"]}}
     if isinstance(model, Mapping) and isinstance(model.get("heads"), Mapping):
         shared = model.get("head") or {}
         heads = {
@@ -155,6 +162,7 @@ def _check(config: Config) -> Iterator[Problem]:
         "dataset": config.dataset,
         "balancer": config.balancer,
         "model.trunk": config.model.trunk if config.model else None,
+        "model.sharing": config.model.sharing if config.model else None,
         "optimizer": config.optimizer,
         "scheduler": config.scheduler,
         **{f"tasks.{name}": task for name, task in (config.tasks or {}).items()},

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
+from torch.nn import functional as F
 
 from mtl_cli.data.inputs import InputRows, Inputs
 
@@ -117,7 +119,8 @@ class JointRows(InputRows):
     def __init__(self, parts: Sequence[InputRows], together: bool, sampling: Sampling) -> None:
         self.parts, self.together, self.sampling = list(parts), together, sampling
         self.starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
-        self.chunk = min(part.chunk for part in parts)
+        lengths = [part.lengths for part in parts if part.lengths is not None]
+        self.lengths = np.concatenate(lengths) if len(lengths) == len(self.parts) else None
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -135,19 +138,57 @@ class JointRows(InputRows):
         return type(self)([part.to(device) for part in self.parts], self.together, self.sampling)
 
     def take(self, rows: torch.Tensor | slice | tuple[torch.Tensor, ...]) -> Inputs:
-        """Return what a network reads of some rows: of a slice, or of each data set's as ``JointOrder`` gives them."""
-        taken: list[torch.Tensor] = []
-        for i, part in enumerate(self.parts):
-            if isinstance(rows, slice):
-                start, stop, _ = rows.indices(len(self))
-                first, last = self.starts[i], self.starts[i + 1]
-                mine = part.take(slice(max(start, first) - first, max(min(stop, last) - first, 0)))
-            else:
-                mine = part.take(rows[i] - self.starts[i])
-            assert isinstance(mine, torch.Tensor)
-            taken.append(mine)
-        return torch.cat(taken) if self.together else tuple(taken)
+        """Return what a network reads of some rows, in the order of their data sets.
+
+        Parameters
+        ----------
+        rows : tuple of Tensor, slice or Tensor
+            Each data set's row numbers, as ``JointOrder`` gives them; or of all rows.
+        """
+        taken = [part.take(mine) for part, mine in zip(self.parts, self._apart(rows), strict=True)]
+        tensors = [inputs for inputs in taken if isinstance(inputs, torch.Tensor)]
+        return _cat(tensors) if self.together else tuple(tensors)
+
+    def _apart(self, rows: torch.Tensor | slice | tuple[torch.Tensor, ...]) -> Sequence[torch.Tensor | slice]:
+        """Return the rows of each data set, numbered from 0 there."""
+        bounds = list(zip(self.starts, self.starts[1:], strict=False))
+        if isinstance(rows, tuple):
+            return [mine - first for mine, (first, _) in zip(rows, bounds, strict=True)]
+        if isinstance(rows, slice) and rows.step is None:
+            start, stop, _ = rows.indices(len(self))
+            return [slice(max(start - first, 0), max(min(stop, last) - first, 0)) for first, last in bounds]
+        numbers = torch.arange(len(self))[rows] if isinstance(rows, slice) else rows
+        return [numbers[(numbers >= first) & (numbers < last)] - first for first, last in bounds]
+
+    def chunks(self) -> Sequence[torch.Tensor | slice]:
+        """Return all rows, in the pieces that each data set asks for."""
+        found: list[torch.Tensor | slice] = []
+        for part, first in zip(self.parts, self.starts, strict=False):
+            for rows in part.chunks() if len(part) else ():
+                if isinstance(rows, slice):
+                    start, stop, _ = rows.indices(len(part))
+                    found.append(slice(first + start, first + stop))
+                else:
+                    found.append(rows + first)
+        return found or [slice(0, 0)]
+
+    def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
+        pieces = [
+            part.align(labels.iloc[first:last], ids.iloc[first:last], where)
+            for part, first, last in zip(self.parts, self.starts, self.starts[1:], strict=False)
+            if last > first
+        ]
+        joined: pd.Series = pd.concat(pieces)
+        return joined
 
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> JointOrder:
         lengths = [len(part) for part in self.parts]
         return JointOrder(self.sampling, lengths, batch_size, smallest, seed, device)
+
+
+def _cat(pieces: list[torch.Tensor]) -> torch.Tensor:
+    """Put inputs that are alike one below the other; sequences are padded with 0 to the longest."""
+    if pieces[0].dim() == 2 and not pieces[0].is_floating_point():
+        longest = max(piece.shape[1] for piece in pieces)
+        pieces = [F.pad(piece, (0, longest - piece.shape[1])) for piece in pieces]
+    return torch.cat(pieces)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from mtl_cli.config.schema import Adapter
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.schema import Adapter, Model
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.models.layers import ACTIVATIONS
 
@@ -37,8 +38,17 @@ class Adapters(nn.Module):
         return torch.cat([adapter(rows) for adapter, rows in there or [(self.adapters[0], inputs[0])]])
 
 
-def build_entry(config: Adapter, spec: InputSpec) -> tuple[Adapters | None, InputSpec]:
-    """Return what stands in front of the trunk, if anything, and what the trunk reads."""
+def build_entry(config: Model, spec: InputSpec) -> tuple[Adapters | None, InputSpec]:
+    """Return what stands in front of the trunk, if anything, and what the trunk reads.
+
+    Raises
+    ------
+    UserError
+        If the trunk has embeddings, which are of a table's own numbers, and adapters would come before them.
+    """
     if spec.kind != "joint":
         return None, spec
-    return Adapters(spec.parts, config), InputSpec("features", (config.width,))
+    if getattr(getattr(config.trunk, "embeddings", None), "kind", "none") != "none":
+        what = "embeds a table's own numbers, which tables of different features bring to an adapter first"
+        raise UserError("model.trunk.embeddings.kind", what, "model.trunk.embeddings.kind=none")
+    return Adapters(spec.parts, config.adapter), InputSpec("features", (config.adapter.width,))

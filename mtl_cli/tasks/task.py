@@ -88,7 +88,11 @@ class Target:
 
 
 class Task(Protocol):
-    """A task that has been fitted to the labels of the training rows."""
+    """A task that has been fitted to the labels of the training rows.
+
+    It may also have ``merge``, which makes one output of those of an ensemble's members, (n, members, outputs) to
+    (n, outputs); without it, that is their mean.
+    """
 
     kind: ClassVar[str]
     primary: ClassVar[str]

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from mtl_cli.data.batches import Batches
 from mtl_cli.data.prepared import Part, Prepared
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import predictions_with_labels
-from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import CSVLog
@@ -115,6 +115,7 @@ def train(
     seed_everything(config.seed, device)
     data = config.dataset.prepare(config.tasks, progress.notice)
     model, batches = _build(config, data, device)
+    kept = _self_contained(plain, config)
     validation = None
     parameters = sum(p.numel() for p in model.parameters())
     choose_threads(batches.batch_size, multiply_adds(model, batches.inputs.take(slice(0, 1))))
@@ -153,7 +154,7 @@ def train(
                 if (run.path / directory.HISTORY).stat().st_size and all(
                     p.isfinite().all() for p in model.parameters()
                 ):
-                    save_model(run, plain, data.state(), model.state_dict())
+                    save_model(run, kept, data.state(), model.state_dict())
         if not (run.path / directory.MODEL).exists():
             raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
         metrics, found = _measure(model, data, device, best)
@@ -188,7 +189,9 @@ def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Networ
             f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
         )
         raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
-    model = build_network(config.model, data.reader.spec, shapes(data.tasks)).to(device)
+    model = build_network(config.model, data.reader.spec, shapes(data.tasks))
+    fit_layers(model, data.parts["train"].inputs)
+    model.to(device)
     return model, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
 
 
@@ -197,6 +200,15 @@ def _task_weights(config: Config, names: list[str]) -> Callable[[int], dict[str,
     if all(config.tasks[name].weight_schedule is None for name in names):
         return None
     return lambda epoch: {name: config.tasks[name].weight_at(epoch) for name in names}
+
+
+def _self_contained(plain: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Return the config as the model file keeps it: that of a trunk which reads files builds without them."""
+    trunk = config.model.trunk
+    if not hasattr(trunk, "settled"):
+        return plain
+    settled = {"kind": plain["model"]["trunk"]["kind"], **asdict(trunk.settled())}
+    return {**plain, "model": {**plain["model"], "trunk": settled}}
 
 
 def _measure(

@@ -1,4 +1,4 @@
-"""The real images, where they are at hand: what `mtl train dataset=mnist_fashion model=cnn trainer.epochs=3` reaches."""
+"""The real images, where they are at hand: what `dataset=mnist_fashion model=cnn trainer.epochs=3` reaches."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
@@ -48,6 +48,7 @@ class CNN:
     dropout: Probability = 0.2
 
     takes: ClassVar[tuple[str, ...]] = ("image",)
+    staged: ClassVar[str] = "maps"
 
     @property
     def shares_layers(self) -> bool:
@@ -59,6 +60,16 @@ class CNN:
         """Return the fewest rows a training step can take: batch norm may have no variance for one."""
         return 2 if self.norm == "batch" and self.channels else 1
 
+    @property
+    def output_width(self) -> int | None:
+        """The width of the representation; None if that depends on the images."""
+        return self.hidden[-1] if self.hidden else None
+
+    def scaled(self, factor: float) -> CNN:
+        """Return the same with layers ``factor`` times as wide."""
+        channels, hidden = ([max(1, round(w * factor)) for w in widths] for widths in (self.channels, self.hidden))
+        return replace(self, channels=channels, hidden=hidden)
+
     def check(self, config: Config) -> Iterator[Problem]:
         if self.kernel % 2 == 0:
             yield Problem("model.trunk.kernel", f"must be odd, not {self.kernel}", "3 and 5 are usual")
@@ -67,23 +78,37 @@ class CNN:
         """Build the trunk. Raises UserError if the images are too small to be halved as often."""
         from torch import nn
 
+        stages = self.stages(spec)
+        shared = [stage.last_shared_layer for stage in stages if stage.last_shared_layer is not None]
+        layers = [layer for stage in stages for layer in stage.module.children()]
+        return Trunk(nn.Sequential(*layers), stages[-1].width, shared[-1] if shared else None)
+
+    def stages(self, spec: InputSpec) -> list[Trunk]:
+        """Build it a convolution at a time, and the linear layers, if any, as the last stage."""
+        from torch import nn
+
         from mtl_cli.models.layers import ACTIVATIONS, ChannelsLast, Normalise, mlp_layers
 
-        channels, height, width = spec.shape
-        size = f"{height} × {width}"
+        inputs, height, width = spec.shape
+        found: list[Trunk] = []
         layers: list[nn.Module] = [Normalise(spec.center, spec.scale), ChannelsLast()]
-        convolutions: list[nn.Module] = []
+        last: nn.Module | None = None
         for outputs in self.channels:
             if min(height, width) < 2:
+                size = f"{spec.shape[1]} × {spec.shape[2]}"
                 what = f"has {len(self.channels)} convolutions, each of which halves the image: too many for {size}"
                 raise UserError("model.trunk.channels", what, "give fewer")
-            convolutions.append(nn.Conv2d(channels, outputs, self.kernel, padding=self.kernel // 2))
-            layers.append(convolutions[-1])
-            if self.norm == "batch":
-                layers.append(nn.BatchNorm2d(outputs))
-            layers += [nn.MaxPool2d(2), ACTIVATIONS[self.activation]()]
-            channels, height, width = outputs, height // 2, width // 2
-        linear, linears = mlp_layers(channels * height * width, self.hidden, self.activation, dropout=self.dropout)
-        last = [*convolutions, *linears]
-        trunk = nn.Sequential(*layers, nn.Flatten(), *linear)
-        return Trunk(trunk, self.hidden[-1] if self.hidden else channels * height * width, last[-1] if last else None)
+            if last is not None:
+                found.append(Trunk(nn.Sequential(*layers), inputs, last))
+                layers = []
+            last = nn.Conv2d(inputs, outputs, self.kernel, padding=self.kernel // 2)
+            norm = [nn.BatchNorm2d(outputs)] if self.norm == "batch" else []
+            layers += [last, *norm, nn.MaxPool2d(2), ACTIVATIONS[self.activation]()]
+            inputs, height, width = outputs, height // 2, width // 2
+        if self.hidden and last is not None:
+            found.append(Trunk(nn.Sequential(*layers), inputs, last))
+            layers = []
+        linear, linears = mlp_layers(inputs * height * width, self.hidden, self.activation, dropout=self.dropout)
+        last = linears[-1] if linears else last
+        out = self.hidden[-1] if self.hidden else inputs * height * width
+        return [*found, Trunk(nn.Sequential(*layers, nn.Flatten(), *linear), out, last)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.convert import PositiveInt
+from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
+from mtl_cli.config.schema import Config
 from mtl_cli.models.trunk import Trunk
 
 if TYPE_CHECKING:
@@ -38,6 +41,19 @@ class ResNet:
     smallest_batch: ClassVar[int] = 2
     """Batch norm may have no variance for one row."""
 
+    @property
+    def output_width(self) -> int:
+        """The width of the representation."""
+        return self.channels[-1]
+
+    def scaled(self, factor: float) -> ResNet:
+        """Return the same with layers ``factor`` times as wide."""
+        return replace(self, channels=[max(1, round(width * factor)) for width in self.channels])
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        if not self.channels:
+            yield Problem("model.trunk.channels", "names no stage", "[16, 32, 64]")
+
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk."""
         from torch import nn
@@ -45,7 +61,7 @@ class ResNet:
         from mtl_cli.models.layers import ChannelsLast, Normalise
         from mtl_cli.models.residual import ResidualBlock, convolution
 
-        first = self.channels[0] if self.channels else 16
+        first = self.channels[0]
         layers: list[nn.Module] = [
             Normalise(spec.center, spec.scale), ChannelsLast(),
             convolution(spec.shape[0], first), nn.BatchNorm2d(first), nn.ReLU(),

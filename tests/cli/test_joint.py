@@ -219,3 +219,24 @@ def test_a_data_set_that_changed(mtl: InProcess, images: tuple[dict, Path]) -> N
     assert status == 2
     assert err.startswith("mtl evaluate: error: mnist: is not as it was when the run was made")
     write_idx(Path("data/mnist"), bars(30, 3, 0), None)
+
+
+def test_sequences_of_other_lengths_and_labels_of_their_residues(mtl: InProcess) -> None:
+    random = np.random.default_rng(0)
+    for name, (low, high), rows in (("short", (6, 15), 90), ("long", (20, 40), 60)):
+        table = []
+        for _ in range(rows):
+            sequence = "".join(random.choice(list("ACDEFGHIKL"), random.integers(low, high)))
+            table.append({"sequence": sequence, "structure": "".join("H" if a in "ACDE" else "C" for a in sequence)})
+        pd.DataFrame(table).to_csv(f"{name}.csv", index=False)
+    member = "{{kind: csv, path: {0}.csv, sequence: sequence}}".format
+    metrics, run = train(
+        mtl, "dataset=joint", f"dataset.datasets={{short: {member('short')}, long: {member('long')}}}",
+        "tasks={one: {kind: residue, dataset: short, target: structure}, two: {kind: residue, dataset: long, target: structure}}",
+        "model=sequence_cnn", "model.trunk.width=16", "model.trunk.blocks=1", "trainer.epochs=8", "trainer.batch_size=16",
+        "optimizer.lr=1e-2", "plots=false",
+    )  # fmt: skip
+    assert min(metrics[task]["accuracy"] for task in ("one", "two")) > 0.9
+    _, out, _ = mtl("evaluate", str(run))
+    again = json.loads(out)["tasks"]
+    assert {task: again[task]["accuracy"] for task in again} == {task: metrics[task]["accuracy"] for task in metrics}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from mtl_cli.config.convert import Seed
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.schema import Config
-from mtl_cli.data.split import Size, SplitConfig, check_sizes, split_rows
+from mtl_cli.data.split import Size, SplitConfig, split_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +109,7 @@ class ImageDataset:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong between this part of the config and the others."""
-        yield from check_sizes(self.split)
+        yield from self.split.of_rows(None).check([])
 
     def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
         """Read, split and encode.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import DenseRows, InputSpec
 from mtl_cli.data.joint import JointOrder, JointRows, Sampling
-from mtl_cli.data.joint_reader import join_specs
+from mtl_cli.data.joint_parts import join_specs
 
 CPU = torch.device("cpu")
 SCHEMES = ("cycle", "proportional", "balanced", "temperature")

@@ -101,7 +101,8 @@ class Joint:
         """
         from mtl_cli.data.images import MissingFiles, fetch_hint
         from mtl_cli.data.joint import Sampling
-        from mtl_cli.data.joint_reader import join_prepared, named, told
+        from mtl_cli.data.joint_parts import join_prepared
+        from mtl_cli.data.joint_reader import named, told
 
         found, missing = {}, []
         for name, member in self.members.items():

@@ -24,6 +24,12 @@ def complete(argv: list[str], commands: list[str]) -> int:
         names = [name for name in commands if name.startswith(typed)]
         print(("\n" if query == "fish" else " ").join(names))
         return 0
+    if query and words[1] == "data":
+        from mtl_cli.data.downloads import DATASETS
+
+        choices = ["fetch"] if len(words) - (typed != "") == 2 else list(DATASETS)
+        print(("\n" if query == "fish" else " ").join(name for name in choices if name.startswith(typed)))
+        return 0
     if query and words[1] != "train":
         return 0  # the shell completes file names by itself
     key, equals, value = typed.partition("=")

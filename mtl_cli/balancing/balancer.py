@@ -123,9 +123,13 @@ class Balancer:
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with the rest of the config for this method."""
         shares = config.model is None or getattr(config.model.trunk, "shares_layers", True)
+        frozen = config.model is not None and getattr(config.model.trunk, "freeze", "none") == "all"
+        registered = components("balancer").items()
+        name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
+        if self.needs != "losses" and frozen:
+            what = f"is all: nothing shared is trained, and balancer={name} weighs by its gradients"
+            yield Problem("model.trunk.freeze", what, "a number of epochs, or a balancer that needs losses, as uniform")
         if self.needs != "losses" and not shares:
-            registered = components("balancer").items()
-            name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
 
     def start(self, tasks: list[str], device: torch.device) -> State:

@@ -84,6 +84,8 @@ class Step:
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
+        self.held = False
+        self._before = (0, 0)  # epochs and steps that were held
         self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
         self._head_parameters = [(p, i) for i, name in enumerate(tasks) for p in model.head_parameters(name)]
         self._look, self._blind = Look(model, balancer), Look(model, None)
@@ -98,7 +100,8 @@ class Step:
             From 1; some methods go by it.
         """
         balancer = self.balancer
-        weighs = balancer.needs == "losses" or self.directed or self.steps % balancer.update_every == 0
+        due = balancer.needs == "losses" or self.directed or (self.steps - self._before[1]) % balancer.update_every == 0
+        weighs = due and not self.held
         if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
             losses = self._through_cut(batch, epoch, weighs)
         else:
@@ -109,6 +112,15 @@ class Step:
             self._backward(losses, self.weights)
         self.steps += 1
         return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
+
+    def hold(self, held: bool, epoch: int) -> None:
+        """Let a balancer that looks at shared gradients rest while nothing shared is trained, or begin in ``epoch``.
+
+        It counts epochs and steps from there. One that needs only losses is not held.
+        """
+        self.held = held and self.balancer.needs != "losses"
+        if not held and self.balancer.needs != "losses":
+            self._before = (epoch - 1, self.steps)
 
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
@@ -126,6 +138,7 @@ class Step:
             "gramian": self.gramian,
             "steps": self.steps,
             "directed": self.directed,
+            "before": self._before,
             "generator": self.generator.get_state(),
         }
 
@@ -133,7 +146,7 @@ class Step:
         """Go on from what ``state_dict`` returned."""
         self.state, self.weights = dict(saved["state"]), saved["weights"]
         self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
-        self.steps, self.directed = saved["steps"], saved["directed"]
+        self.steps, self.directed, self._before = saved["steps"], saved["directed"], saved["before"]
         self.generator.set_state(saved["generator"])
 
     def _losses(self, batch: Batch) -> Losses:
@@ -183,8 +196,8 @@ class Step:
                 seen.norms,
                 seen.gramian,
                 seen.jacobian,
-                epoch,
-                self.steps,
+                epoch - self._before[0],
+                self.steps - self._before[1],
                 self.generator,
             ),
         )

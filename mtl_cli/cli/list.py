@@ -21,6 +21,7 @@ GROUPS = {
     "datasets": ("dataset", "data sets and kinds of files, dataset=NAME"),
     "models": ("model", "the shared trunk and the heads, model=NAME"),
     "balancers": ("balancer", "how the task losses are weighed, balancer=NAME"),
+    "regularizers": ("regularizer", "what ties the tasks' heads to each other, regularizer=NAME"),
     "optimizers": ("optimizer", "optimizer=NAME"),
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),

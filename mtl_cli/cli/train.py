@@ -161,7 +161,10 @@ def _near(folder: Path) -> Path:
 
 def _rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
     """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
-    return {**plain, "dataset": _from_anywhere(plain["dataset"]), "run_dir": None}
+    found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "run_dir": None}
+    if plain.get("init_from") is not None:
+        found["init_from"] = str(Path(plain["init_from"]).expanduser().absolute())
+    return found
 
 
 def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,9 @@ class Config:
     balancer: Annotated[Any, Component("balancer")]
     optimizer: Annotated[Any, Component("optimizer")]
     scheduler: Annotated[Any, Component("scheduler")]
+    regularizer: Annotated[Any, Component("regularizer")] | None = None
     trainer: Trainer = field(default_factory=Trainer)
+    init_from: str | None = None
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     plots: bool = True
@@ -142,6 +144,7 @@ def _check(config: Config) -> Iterator[Problem]:
         "dataset": config.dataset,
         "balancer": config.balancer,
         "model.trunk": config.model.trunk if config.model else None,
+        "regularizer": config.regularizer,
         "optimizer": config.optimizer,
         "scheduler": config.scheduler,
         **{f"tasks.{name}": task for name, task in (config.tasks or {}).items()},

@@ -39,6 +39,8 @@ class TableDataset:
     split: SplitConfig = field(default_factory=SplitConfig)
 
     gives: ClassVar[str] = "features"
+    keeps_encoder: ClassVar[bool] = True
+    """Whether ``prepare`` takes another run's reader, to encode the table as that does."""
 
     def read(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
@@ -67,7 +69,9 @@ class TableDataset:
             what = f"cannot keep repeated rows together in a split by {chosen[0]}"
             yield Problem("dataset.split.duplicates", what, "use warn or drop")
 
-    def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
+    def prepare(
+        self, tasks: dict[str, TaskFactory], notice: Callable[[str], None], like: Reader | None = None
+    ) -> Prepared:
         """Read, split and encode.
 
         Parameters
@@ -76,6 +80,8 @@ class TableDataset:
             The tasks' configs by name.
         notice : callable
             Takes a line that the user should see.
+        like : Reader, optional
+            Encode the features as this one does, instead of fitting an encoder to the training rows.
 
         Raises
         ------
@@ -87,10 +93,18 @@ class TableDataset:
         from pandas.api.types import is_numeric_dtype
 
         from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
-        from mtl_cli.data.table_reader import TableReader, fingerprint, row_ids, row_weights
+        from mtl_cli.data.table_reader import (
+            TableReader,
+            categories_as_text,
+            encoder_of,
+            fingerprint,
+            row_ids,
+            row_weights,
+        )
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
         as_text += [self.id] if self.id else []
+        as_text += categories_as_text(like) if like is not None else []
         table = self.read(as_text, notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
@@ -104,7 +118,11 @@ class TableDataset:
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
         )
         fitted = fit_tasks(tasks, table, split.train, notice)
-        encoder = fit_features(self.features, table, names, split.train, self.path, notice)
+        if like is None:
+            encoder = fit_features(self.features, table, names, split.train, self.path, notice)
+        else:
+            encoder = encoder_of(like, names)
+            encoder.compare(table, self.path, notice)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
         as_text += [c.name for c in encoder.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
         reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))

@@ -19,6 +19,8 @@ from mtl_cli.config.schema import Trainer
 from mtl_cli.data.batches import Batches
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network
+from mtl_cli.training.freeze import Freeze
+from mtl_cli.training.penalties import Penalties
 from mtl_cli.training.schedulers import Advance
 from mtl_cli.training.steps import StepLog, check_parameters
 
@@ -59,6 +61,8 @@ def fit(
     trainer: Trainer,
     validation: Validation | None,
     on_epoch: Callable[[Epoch], None],
+    penalties: Penalties | None = None,
+    freeze: Freeze | None = None,
 ) -> Best:
     """Train ``model`` in place.
 
@@ -78,6 +82,10 @@ def fit(
         Without it there is no score and no early stopping.
     on_epoch : callable
         Called at the end of each epoch.
+    penalties : Penalties, optional
+        What is added to the task losses.
+    freeze : Freeze, optional
+        Holds the trunk for some epochs.
 
     Returns
     -------
@@ -99,20 +107,28 @@ def fit(
         for epoch in range(1, trainer.epochs + 1):
             started = time.perf_counter()
             model.train()
+            if freeze is not None:
+                freeze.begin(epoch)
             log = StepLog(step, epoch, trainer.log_balance)
             for batch in batches:
                 for parameter in parameters:
                     parameter.grad = None
-                log.append(step(batch, epoch))
+                result = step(batch, epoch)
+                log.append(result)
+                if penalties is not None:
+                    penalties.add(result.counts)
                 if trainer.clip_norm is not None:
                     clip_grad_norm_(parameters, trainer.clip_norm)
                 optimizer.step()
+                if penalties is not None:
+                    penalties.shrink()
                 step.after(batch)
             summary = log.close()
             check_parameters(model, step, epoch)
             torch._foreach_copy_(last_good, current)
             history: Row = {"epoch": epoch, "loss_total": summary.total}
             history |= {f"loss_{name}": loss for name, loss in zip(step.tasks, summary.losses, strict=True)}
+            history |= penalties.end_epoch() if penalties is not None else {}
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
             history |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - started}

@@ -22,6 +22,8 @@ class HardSharing(nn.Module):
         What each task has labels for, in the tasks' order.
     """
 
+    trunks_of_tasks = False
+
     def __init__(self, trunk: Trunk, tasks: Mapping[str, Level]) -> None:
         super().__init__()
         self.trunk = trunk.module
@@ -36,6 +38,10 @@ class HardSharing(nn.Module):
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return the trunk's parameters."""
         return list(self.trunk.parameters())
+
+    def trunks(self) -> list[nn.Module]:
+        """Return the trunk."""
+        return [self.trunk]
 
     def stack(self) -> list[nn.Module] | None:
         """Return the trunk's layers if it is a plain sequence of them."""

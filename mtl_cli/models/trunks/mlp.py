@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "mlp")
 @dataclass(frozen=True, kw_only=True)
-class MLP:
+class MLP(TrunkKeys):
     """Linear layers, each followed by a norm, an activation and dropout.
 
     Parameters

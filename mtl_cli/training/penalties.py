@@ -13,7 +13,9 @@ class Penalties:
     """Adds gradients behind the balancing step, and takes proximal steps behind the optimiser's.
 
     What is added comes before the gradient is clipped, so that ``trainer.clip_norm`` bounds all of what the optimiser
-    is given; a proximal step is no gradient and is not clipped.
+    is given; a proximal step is no gradient and is not clipped. Its size is the learning rate over 1 − momentum, the
+    size that the losses' gradients have in the end: where the weights come to rest, the objective has its minimum.
+    Under Adam, whose steps have no fixed size, it is the learning rate, as in its decoupled weight decay.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ class Penalties:
     def shrink(self) -> None:
         """Take the proximal step, if there is one."""
         if self._regularizer is not None and self._regularizer.proximal:
-            self._regularizer.shrink(self._group["lr"])
+            self._regularizer.shrink(self._group["lr"] / (1 - self._group.get("momentum", 0.0)))
 
     @torch.no_grad()
     def end_epoch(self) -> dict[str, float]:

@@ -26,7 +26,8 @@ class Graph:
     """λ Σ_ij γ_ij ‖W_i − W_j‖² over the linked pairs of tasks, each pair once.
 
     W_i is the weight of the last linear layer of task i's head, (outputs, units), without its bias. Evgeniou, Micchelli
-    & Pontil (JMLR 2005, vol. 6, 615–637) have it among their examples of linear multi-task kernels. Only tasks whose W are of one shape can be compared.
+    & Pontil (JMLR 2005, vol. 6, 615–637) have it among their examples of linear multi-task kernels. Only tasks whose W
+    are of one shape can be compared.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ def test_a_task_with_few_rows_is_shrunk_towards_the_rest_and_predicts_better() -
 
 
 def test_unlike_tasks_are_left_apart() -> None:
-    x, y, w = family(3, rows=200, spread=5.0)
+    x, y, _ = family(3, rows=200, spread=5.0)
     run = train(x, y, SharedPrior(), epochs=150, optimizer=SGD(lr=0.05))
     free = train(x, y, epochs=150, optimizer=SGD(lr=0.05))
     assert run.history[-1]["scale_prior"] == pytest.approx(5, rel=0.3)

@@ -35,7 +35,7 @@ def groups_table() -> str:
     """Return the table of config groups, as Markdown."""
     lines = ["| setting | |", "|---|---|"]
     for group in (group for group in GROUPS if group != "balancer"):  # those have a table of their own
-        for file in sorted((conf_dir() / group).glob("*.yaml")):
+        for file in sorted((conf_dir() / group.replace(".", "/")).glob("*.yaml")):
             lines.append(f"| `{group}={file.stem}` | {describe(file)} |")
     return "\n".join(lines)
 

@@ -122,15 +122,29 @@ class Balancer:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with the rest of the config for this method."""
-        shares = config.model is None or getattr(config.model.trunk, "shares_layers", True)
-        frozen = config.model is not None and getattr(config.model.trunk, "freeze", "none") == "all"
+        if self.needs == "losses" or config.model is None:
+            return
         registered = components("balancer").items()
         name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
-        if self.needs != "losses" and frozen:
+        sharing = config.model.sharing
+        levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
+        if getattr(config.model.trunk, "freeze", "none") == "all":
             what = f"is all: nothing shared is trained, and balancer={name} weighs by its gradients"
             yield Problem("model.trunk.freeze", what, "a number of epochs, or a balancer that needs losses, as uniform")
-        if self.needs != "losses" and not shares:
+        if not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
+        elif not getattr(sharing, "shares_layers", True):
+            able = [other for other, cls in components("sharing").items() if getattr(cls, "shares_layers", True)]
+            what = f"shares no layer, and balancer={name} looks at gradients on shared layers"
+            yield Problem("model.sharing", what, f"choose from {', '.join(able)}; or balancer=uniform")
+        elif getattr(self, "geometry", "parameters") == "representation" and not getattr(
+            sharing, "one_representation", True
+        ):
+            what = "representation needs one that all tasks share, and with this model.sharing each task has its own"
+            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
+        elif getattr(self, "geometry", "parameters") == "representation" and len(levels) > 1:
+            what = "representation needs one that all tasks share, and tasks of rows read another than tasks of tokens"
+            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step; by default weights of 1."""

@@ -160,15 +160,16 @@ class Geometry:
         own = [part for part in found if id(part.parameter) not in self._shared]
         return TaskGradients(shared, own)
 
-    def norms(self, roots: Sequence[Root], tasks: int, layer: nn.Module) -> torch.Tensor:
-        """Return ‖∇_W L_t‖ for each task, shape (T,), W the layer's weight. To be called without gradients."""
-        weight = layer.weight
-        assert isinstance(weight, nn.Parameter)
+    def norms(self, roots: Sequence[Root], tasks: int, layers: Sequence[nn.Module]) -> torch.Tensor:
+        """Return ‖∇_W L_t‖ for each task, shape (T,), W the layers' weights. To be called without gradients."""
+        layer = layers[0]
         read = next((call.input for call in self._calls if call.module is layer), None)
         if self._stack is not None and read is not None and type(layer) is nn.Linear:
             return norms(read, back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
-        found = [gradients[0] for gradients in _per_task(roots, tasks, [weight])]
-        return torch.stack([weight.new_zeros(()) if g is None else torch.linalg.vector_norm(g) for g in found])
+        weights = [layer.weight for layer in layers if isinstance(layer.weight, nn.Parameter)]
+        found = _per_task(roots, tasks, weights)
+        pairs = [[_filled(g, weight).flatten() for g, weight in zip(task, weights, strict=True)] for task in found]
+        return torch.stack([torch.linalg.vector_norm(torch.cat(gradients)) for gradients in pairs])
 
     def backward(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Send each representation's gradient back into ``.grad``. To be called without gradients, as the last."""

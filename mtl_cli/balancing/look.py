@@ -23,8 +23,8 @@ class SharedModel(Protocol):
     heads: dict[str, torch.nn.Module]
 
     @property
-    def last_shared_layer(self) -> torch.nn.Module | None:
-        """The last shared layer with a weight."""
+    def last_shared_layers(self) -> list[torch.nn.Module]:
+        """The last layers with a weight that every task's gradient passes through."""
 
     def modules(self) -> Iterator[torch.nn.Module]:
         """Return all modules, the heads' too."""
@@ -33,7 +33,7 @@ class SharedModel(Protocol):
         """Return the representation that each task's head reads."""
 
     def shared_parameters(self) -> list[torch.nn.Parameter]:
-        """Return the parameters that all tasks share."""
+        """Return the parameters that the gradients of two tasks or more reach."""
 
     def head_parameters(self, task: str) -> list[torch.nn.Parameter]:
         """Return the parameters that only ``task`` uses."""
@@ -94,9 +94,7 @@ class Look:
             return Seen(gramian=cut.gramian()) if self._needs == "gramian" else Seen(jacobian=cut.rows())
         roots, tasks = cut.roots(), len(cut.outputs)
         if self._needs == "norms":
-            layer = self._model.last_shared_layer
-            assert layer is not None
-            return Seen(norms=self._geometry.norms(roots, tasks, layer))
+            return Seen(norms=self._geometry.norms(roots, tasks, self._model.last_shared_layers))
         gradients = self._geometry.gradients(roots, tasks)
         if self._needs == "jacobian":
             return Seen(jacobian=gradients.jacobian(self._geometry.parameters, tasks), gradients=gradients)

@@ -46,7 +46,7 @@ class Losses:
 
 def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
-    rows = [task.loss(outputs[name], batch.targets[name]) for name, task in tasks.items()]
+    rows = [_of_rows(task, outputs[name], batch.targets[name]) for name, task in tasks.items()]
     stacked = torch.stack(rows)
     values = stacked.detach()
     if not any(mask is not None for mask in batch.masks.values()):
@@ -57,3 +57,11 @@ def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, t
     counts = labelled.sum(1)
     shares = labelled / counts.clamp(min=1).unsqueeze(1)
     return Losses(stacked, (values * shares).sum(1), counts, shares)
+
+
+def _of_rows(task: Task, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each row, (n,): of an ensemble's outputs, (n, members, outputs), the mean of the members'."""
+    if task.level != "row" or output.dim() == 2:
+        return task.loss(output, target)
+    rows, members, _ = output.shape
+    return task.loss(output.flatten(0, 1), target.repeat_interleave(members, 0)).view(rows, members).mean(1)

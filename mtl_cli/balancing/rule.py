@@ -38,6 +38,7 @@ class GramianRule(GramianBalancer):
         return self.rule(gramian), {}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
+        import numpy as np
         import torch
 
         from mtl_cli.balancing.solvers.cosines import as_array, clean
@@ -47,7 +48,7 @@ class GramianRule(GramianBalancer):
         gramian = as_array(observed.gramian)
         chosen = torch.arange(len(gramian)) if observed.present is None else observed.present.cpu().nonzero()[:, 0]
         if len(chosen) < len(gramian):
-            gramian = gramian[chosen][:, chosen]
+            gramian = gramian[np.ix_(chosen.numpy(), chosen.numpy())]
         if len(chosen) == 0:
             return Weighing(before, state)
         total = float(gramian.sum())

@@ -13,7 +13,7 @@ that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -75,8 +75,8 @@ class Step:
     ) -> None:
         self.model, self.tasks, self.balancer = model, tasks, balancer
         self.state: State = balancer.start(list(tasks), device)
-        self.task_weights = torch.tensor([task.weight for task in tasks.values()], device=device)
-        self._equal = all(task.weight == 1 for task in tasks.values())
+        self.device = device
+        self.weigh_tasks([task.weight for task in tasks.values()])
         self.steps = 0
         self.generator = torch.Generator().manual_seed(seed)
         self.weights = torch.ones_like(self.task_weights)
@@ -86,7 +86,6 @@ class Step:
         self.directed = False
         self.held = False
         self._before = (0, 0)  # epochs and steps that were held
-        self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
         self._head_parameters = [(p, i) for i, name in enumerate(tasks) for p in model.head_parameters(name)]
         self._look, self._blind = Look(model, balancer), Look(model, None)
 
@@ -121,6 +120,12 @@ class Step:
         self.held = held and self.balancer.needs != "losses"
         if not held and self.balancer.needs != "losses":
             self._before = (epoch - 1, self.steps)
+
+    def weigh_tasks(self, weights: Sequence[float]) -> None:
+        """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
+        self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
+        self._equal = all(weight == 1 for weight in weights)
+        self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
 
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""

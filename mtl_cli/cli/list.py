@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 GROUPS = {
     "datasets": ("dataset", "data sets and kinds of files, dataset=NAME"),
-    "models": ("model", "the shared trunk and the heads, model=NAME"),
+    "models": ("model", "the trunk and the heads, model=NAME"),
+    "sharing": ("model/sharing", "what of the trunk the tasks share, model.sharing=NAME"),
     "balancers": ("balancer", "how the task losses are weighed, balancer=NAME"),
     "regularizers": ("regularizer", "what ties the tasks' heads to each other, regularizer=NAME"),
     "optimizers": ("optimizer", "optimizer=NAME"),

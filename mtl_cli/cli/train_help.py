@@ -11,7 +11,8 @@ from mtl_cli.config.registry import components
 
 GROUPS = {
     "dataset": "what to learn from; dataset=FILE.csv and dataset=FILE.parquet for a table of your own",
-    "model": "the shared trunk and the tasks' heads",
+    "model": "the trunk and the tasks' heads",
+    "model.sharing": "what of the trunk the tasks share",
     "balancer": "how the task losses are weighed",
     "regularizer": "what ties the tasks' heads to each other",
     "optimizer": "",
@@ -76,7 +77,10 @@ def _kinds() -> str:
 
 
 def _describe(group: str, text: str, folders: list[Path]) -> str:
-    files = sorted((file for folder in folders for file in (folder / group).glob("*.yaml")), key=lambda file: file.stem)
+    files = sorted(
+        (file for folder in folders for file in (folder / group.replace(".", "/")).glob("*.yaml")),
+        key=lambda file: file.stem,
+    )
     lines = [f"  {group}" + (f": {text}" if text else "")]
     lines += [f"    {file.stem:<14} {describe(file, 100)}" for file in files]
     return "\n".join(lines)

@@ -61,13 +61,29 @@ def as_primary(file: Path, folder: Path, chosen: set[str]) -> None:
     assert isinstance(train, dict)
     if "dataset" in chosen:  # a data set brings its tasks
         content.pop("tasks", None)
-    content = {key: value for key, value in content.items() if key not in chosen}
-    usual = [entry for entry in train["defaults"] if not (isinstance(entry, dict) and set(entry) & set(content))]
+    content = _without(content, chosen)
+    usual = [entry for entry in train["defaults"] if not (isinstance(entry, dict) and _has(content, *entry))]
     if "defaults" in content:
         usual = [*content["defaults"], *(entry for entry in usual if "hydra/" in str(entry))]
     missing = {key: train[key] for key in train if key not in content and key != "defaults"}
     primary = {**missing, **content, "defaults": usual}
     (folder / f"{PRIMARY}.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(primary)), encoding="utf-8")
+
+
+def _without(content: dict[Any, Any], groups: set[str]) -> dict[Any, Any]:
+    """Leave out the parts that groups fill, such as ``model``, or only ``sharing`` in it for ``model/sharing``."""
+    inner = {key: {g.partition("/")[2] for g in groups if g.startswith(f"{key}/")} for key in content}
+    return {
+        key: _without(value, inner[key]) if isinstance(value, dict) else value
+        for key, value in content.items()
+        if key not in groups
+    }
+
+
+def _has(content: Any, group: str) -> bool:
+    """Whether the content says what a group would fill."""
+    key, _, rest = group.partition("/")
+    return isinstance(content, dict) and key in content and (not rest or _has(content[key], rest))
 
 
 def explain(error: Exception) -> UserError:

@@ -6,6 +6,7 @@
 - ``tasks={…}`` replaces the tasks of the data set; ``tasks.price.weight=2`` changes one.
 - A key outside ``hydra.`` is set whether or not a YAML file has it: the schema, which knows every key, refuses the
   wrong ones, all at once. Hydra would stop at the first.
+- ``model.sharing=mmoe`` means ``model/sharing=mmoe``, the file of a group inside a group.
 - The name of a config group's file is checked here, before anything is composed.
 """
 
@@ -130,11 +131,12 @@ def _read_override(word: str, parser: OverridesParser, arguments: Arguments) -> 
         return
     if bare == "tasks" and not key.startswith(("+", "~")):
         arguments.overrides.append("++tasks=null")  # a mapping would be merged into what is there
-    if equals and (group := _group_of(bare, arguments)):
+    if equals and not value.startswith("{") and (group := _group_of(bare, arguments)):
         _check_option(group, value, arguments)
-        if any(problem.where == bare for problem in arguments.problems):
+        if any(problem.where == dotted(group) for problem in arguments.problems):
             return
         arguments.groups.add(group)
+        word = word.replace(bare, group, 1) if "@" not in bare else word
     elif equals and bare.split(".")[0] != "hydra" and "/" not in bare:
         word = f"++{bare}={value}"
     _add(word, parser, arguments)
@@ -152,9 +154,10 @@ def _add(word: str, parser: OverridesParser, arguments: Arguments) -> None:
     if override.is_sweep_override() and override.is_discrete_sweep():
         name = override.get_key_element()
         if not arguments.multirun:
-            values = [f"{name.lstrip('+')}={value}" for value in override.sweep_string_iterator()]
+            shown = dotted(name.lstrip("+"))
+            values = [f"{shown}={value}" for value in override.sweep_string_iterator()]
             arguments.problems.append(
-                Problem(name.lstrip("+"), "has several values", f"add -m to run each of {', '.join(values)}")
+                Problem(shown, "has several values", f"add -m to run each of {', '.join(values)}")
             )
             return
         index = len(arguments.overrides)
@@ -198,10 +201,15 @@ def _groups() -> list[str]:
 
 
 def _group_of(key: str, arguments: Arguments) -> str | None:
-    group = key.split("@")[0]
+    group = key.split("@")[0].replace(".", "/")
     if group.startswith("hydra") or not group.strip("/"):
         return None
     return group if options(group, arguments.config_dirs) else None
+
+
+def dotted(group: str) -> str:
+    """Return a config group as its key is written: ``model/sharing`` fills ``model.sharing``."""
+    return group if group.startswith("hydra") else group.replace("/", ".")
 
 
 def _check_option(group: str, value: str, arguments: Arguments) -> None:
@@ -211,10 +219,10 @@ def _check_option(group: str, value: str, arguments: Arguments) -> None:
         names = value.removeprefix("choice(").removesuffix(")").split(",")
     for name in (name.strip().strip("'\"") for name in names):
         if name not in known and name != "glob(*)" and not (name == "null" and group == "experiment"):
-            hint = did_you_mean(name, known, f"{group}=")
+            hint = did_you_mean(name, known, f"{dotted(group)}=")
             if group == "dataset":
                 hint = f"{hint} (or a file ending in {file_suffixes()})"
-            arguments.problems.append(Problem(group, f"there is no '{name}'", hint))
+            arguments.problems.append(Problem(dotted(group), f"there is no '{name}'", hint))
 
 
 def quote(value: str) -> str:

@@ -21,6 +21,7 @@ PACKAGES = {
     "optimizer": "mtl_cli.training.optimizers",
     "regularizer": "mtl_cli.models.regularizers",
     "scheduler": "mtl_cli.training.schedulers",
+    "sharing": "mtl_cli.models.sharing",
     "task": "mtl_cli.tasks.kinds",
     "trunk": "mtl_cli.models.trunks",
 }

@@ -30,11 +30,16 @@ class Head:
     dropout: Probability = 0.0
 
 
+def _hard() -> Any:
+    return components("sharing")["hard"]()
+
+
 @dataclass(frozen=True)
 class Model:
-    """The network: a shared trunk and a head per task."""
+    """The network: a trunk, how the tasks share it, and a head per task."""
 
     trunk: Annotated[Any, Component("trunk")]
+    sharing: Annotated[Any, Component("sharing")] = field(default_factory=_hard)
     head: Head = field(default_factory=Head)
     heads: dict[str, Head] = field(default_factory=dict)
 
@@ -105,12 +110,14 @@ def parse(raw: Mapping[str, Any], check: bool = True) -> Config:
 
 
 def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the short forms out: ``price: regression``, and heads that inherit from ``model.head``."""
+    """Write the short forms out: ``price: regression``, ``sharing: mmoe``, heads that inherit from ``model.head``."""
     plain = dict(raw)
     tasks = plain.get("tasks")
     if isinstance(tasks, Mapping):
         plain["tasks"] = {str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()}
     model = plain.get("model")
+    if isinstance(model, Mapping) and isinstance(model.get("sharing"), str):
+        model = plain["model"] = {**model, "sharing": {"kind": model["sharing"]}}
     if isinstance(model, Mapping) and isinstance(model.get("heads"), Mapping):
         shared = model.get("head") or {}
         heads = {
@@ -134,6 +141,8 @@ def _check(config: Config) -> Iterator[Problem]:
         task = config.tasks[name]
         if isinstance(getattr(task, "target", None), list) and not getattr(task, "several_columns", False):
             yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
+        if getattr(task, "weight_schedule", None) is not None:
+            yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")
@@ -144,6 +153,7 @@ def _check(config: Config) -> Iterator[Problem]:
         "dataset": config.dataset,
         "balancer": config.balancer,
         "model.trunk": config.model.trunk if config.model else None,
+        "model.sharing": config.model.sharing if config.model else None,
         "regularizer": config.regularizer,
         "optimizer": config.optimizer,
         "scheduler": config.scheduler,

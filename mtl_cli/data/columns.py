@@ -65,6 +65,12 @@ class Column:
             names = [self.name]
         return names + [f"{self.name} missing"] * self.has_missing
 
+    @property
+    def indicators(self) -> list[bool]:
+        """Whether each input is 0 or 1, and no number."""
+        width = len(self.names) - self.has_missing
+        return [self.kind in ("categorical", "boolean")] * width + [True] * self.has_missing
+
     def encode(self, values: pd.Series, where: str) -> np.ndarray:
         """Return the inputs, shape (n, inputs). Raises UserError for a value that is none of this column's kind."""
         missing = values.isna().to_numpy()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
+import pandas as pd
 import torch
 
 from mtl_cli.config.errors import Problem, did_you_mean
@@ -29,6 +30,8 @@ class InputSpec:
         of token numbers of any length; () where data sets are joined.
     names : list of str
         Of the features, or of the tokens.
+    indicators : list of int
+        Features that are 0 or 1 by their making, such as the levels of a category; the others are numbers.
     center, scale : list of float
         Of an image's channels, in units of its bytes: a network reads (byte − center) / scale.
     parts : dict of str to InputSpec
@@ -38,6 +41,7 @@ class InputSpec:
     kind: InputKind
     shape: tuple[int, ...]
     names: list[str] = field(default_factory=list)
+    indicators: list[int] = field(default_factory=list)
     center: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
     parts: dict[str, InputSpec] = field(default_factory=dict)
@@ -123,6 +127,8 @@ class InputRows(ABC):
 
     chunk = 16_384
     """Rows of a forward pass in which no gradient is needed."""
+    lengths: np.ndarray | None = None
+    """How many tokens each row has, where rows are sequences."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -143,6 +149,14 @@ class InputRows(ABC):
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
         """Return the order in which batches of these rows train."""
         return ShuffledOrder(len(self), batch_size, smallest, seed, device)
+
+    def chunks(self) -> Sequence[torch.Tensor | slice]:
+        """Return all rows, in the pieces of forward passes in which no gradient is needed."""
+        return [slice(start, start + self.chunk) for start in range(0, max(len(self), 1), self.chunk)]
+
+    def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
+        """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
+        raise NotImplementedError("these rows have no tokens")
 
 
 class DenseRows(InputRows):

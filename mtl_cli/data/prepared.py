@@ -79,6 +79,9 @@ class Examples:
     ) -> Part:
         """Return the rows with the labels of ``tasks`` encoded."""
         labels = {name: task.labels(self.table) for name, task in tasks.items()}
+        for name, task in tasks.items():
+            if task.level == "token":
+                labels[name] = self.inputs.align(labels[name], self.ids, f"tasks.{name}")
         targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
         repeats = np.zeros(len(self.inputs), bool) if repeats is None else repeats
         return Part(self.inputs, targets, self.ids, pd.DataFrame(labels, index=self.table.index), repeats, weights)

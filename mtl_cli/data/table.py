@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
+from mtl_cli.data.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
+from mtl_cli.data.sequence_column import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
@@ -28,6 +31,12 @@ class TableDataset:
         The column that names the rows: carried through to the predictions, no feature.
     weight : str, optional
         The column that says how much a row counts in the training loss, no feature. Metrics count all rows alike.
+    sequence : str, optional
+        The column of protein sequences, in the place of all features.
+    max_length : int, optional
+        The most residues a sequence may have; 1022 is what ESM-2 was trained on.
+    truncate : bool
+        Whether a longer sequence loses its end; otherwise it is an error.
     features : FeatureConfig
     split : SplitConfig
     """
@@ -35,12 +44,30 @@ class TableDataset:
     path: str
     id: str | None = None
     weight: str | None = None
+    sequence: str | None = None
+    max_length: PositiveInt | None = 1022
+    truncate: bool = False
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
-    gives: ClassVar[str] = "features"
-    keeps_encoder: ClassVar[bool] = True
-    """Whether ``prepare`` takes another run's reader, to encode the table as that does."""
+    piped: ClassVar[str] = "csv"
+    """The kind of data set that standard input is read as."""
+
+    @property
+    def gives(self) -> str:
+        """What kind of inputs there are."""
+        return "features" if self.sequence is None else "sequence"
+
+    @property
+    def keeps_encoder(self) -> bool:
+        """Whether ``prepare`` takes another run's reader, to encode the table as that does."""
+        return self.sequence is None
+
+    def other(self, kind: type[Any], path: str) -> Any:
+        """Return the config of another file, of the same ``kind`` or not, whose rows are to be read as these are."""
+        if isinstance(self, kind):
+            return replace(self, path=path)
+        return kind(path=path) if self.sequence is None else kind(path=path, id=self.id, sequence=self.sequence)
 
     def read(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
@@ -53,6 +80,8 @@ class TableDataset:
                 resolve(self.path)
         except UserError as error:
             yield from error.problems
+        if self.sequence is not None and self.features != FeatureConfig():
+            yield Problem("dataset.features", "is of no use: the sequence is all that the network reads")
         yield from unknown_tasks(self.split.stratify, list(config.tasks or {}), "dataset.split.stratify")
         for key in ("test", "val"):
             size = getattr(self.split, key)
@@ -90,7 +119,6 @@ class TableDataset:
         """
         import numpy as np
         import pandas as pd
-        from pandas.api.types import is_numeric_dtype
 
         from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
         from mtl_cli.data.table_reader import (
@@ -103,7 +131,7 @@ class TableDataset:
         )
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
-        as_text += [self.id] if self.id else []
+        as_text += [name for name in (self.id, self.sequence) if name]
         as_text += categories_as_text(like) if like is not None else []
         table = self.read(as_text, notice)
         if len(table.columns) == 1:
@@ -111,7 +139,7 @@ class TableDataset:
         self._check_columns(table, tasks)
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
         others = [*self.split.columns(), *(name for name in (self.id, self.weight) if name)]
-        names = feature_names(self.features, table, targets, others)
+        names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         _refuse_lists(table, names, self.path)
         every = np.arange(len(table))
         split = split_rows(
@@ -119,12 +147,12 @@ class TableDataset:
         )
         fitted = fit_tasks(tasks, table, split.train, notice)
         if like is None:
-            encoder = fit_features(self.features, table, names, split.train, self.path, notice)
+            encoder = self._fit_inputs(table, names, split.train, notice)
         else:
             encoder = encoder_of(like, names)
             encoder.compare(table, self.path, notice)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
-        as_text += [c.name for c in encoder.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
+        as_text += encoder.text_columns(table)
         reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))
         ids = row_ids(table, self.id)
         parts = {}
@@ -144,6 +172,16 @@ class TableDataset:
 
         return TableReader.from_state(self, state)
 
+    def _fit_inputs(
+        self, table: pd.DataFrame, names: list[str], train: np.ndarray, notice: Callable[[str], None]
+    ) -> FeatureEncoder | SequenceEncoder:
+        if self.sequence is None:
+            return fit_features(self.features, table, names, train, self.path, notice)
+        encoder = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
+        encoder.encode(table, self.path)  # so that what is wrong with any of them comes first
+        encoder.compare(table, self.path, notice)
+        return encoder
+
     def _check_columns(self, table: pd.DataFrame, tasks: dict[str, TaskFactory]) -> None:
         problems = []
         for name, task in tasks.items():
@@ -151,7 +189,7 @@ class TableDataset:
                 if column not in table.columns:
                     hint = did_you_mean(column, table.columns)
                     problems.append(Problem(f"tasks.{name}.target", f"{self.path} has no column '{column}'", hint))
-        for key in ("id", "weight"):
+        for key in ("id", "weight", "sequence"):
             column = getattr(self, key)
             if column is not None and column not in table.columns:
                 hint = did_you_mean(column, table.columns)

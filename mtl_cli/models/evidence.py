@@ -35,8 +35,7 @@ def curvature(training: Training, tasks: Sequence[str]) -> dict[str, Curvature]:
     found: dict[str, Curvature] = {}
     was_training = network.training
     network.eval()
-    for start in range(0, batches.rows, batches.inputs.chunk):
-        rows = slice(start, start + batches.inputs.chunk)
+    for rows in batches.inputs.chunks():
         with torch.no_grad():
             representations = network.representations(batches.inputs.take(rows))
         for name in tasks:

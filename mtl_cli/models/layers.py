@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -16,13 +18,18 @@ NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerN
 
 
 def mlp_layers(
-    inputs: int, hidden: list[int], activation: str, norm: str = "none", dropout: float = 0.0
-) -> tuple[nn.Sequential, list[nn.Linear]]:
+    inputs: int,
+    hidden: list[int],
+    activation: str,
+    norm: str = "none",
+    dropout: float = 0.0,
+    linear: Callable[[int, int], nn.Module] = nn.Linear,
+) -> tuple[nn.Sequential, list[nn.Module]]:
     """Return a stack of linear layers with what follows each, and the linear layers alone."""
     layers: list[nn.Module] = []
-    linears: list[nn.Linear] = []
+    linears: list[nn.Module] = []
     for width in hidden:
-        linears.append(nn.Linear(inputs, width))
+        linears.append(linear(inputs, width))
         layers.append(linears[-1])
         if norm != "none":
             layers.append(NORMS[norm](width))

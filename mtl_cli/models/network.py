@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from mtl_cli.config.schema import Head, Model
-from mtl_cli.data.inputs import Inputs, InputSpec
+from mtl_cli.data.inputs import InputRows, Inputs, InputSpec
+from mtl_cli.models.budget import largest_factor
 from mtl_cli.models.layers import mlp_layers
-from mtl_cli.models.sharing.hard import HardSharing
+from mtl_cli.models.sharing.hard import Hard
+from mtl_cli.models.sharing.modules.shared import Shared
+from mtl_cli.tasks.links import mean_output
 from mtl_cli.tasks.task import Level, Task
+
+Merge = Callable[[torch.Tensor], torch.Tensor]
+FITTING_ROWS = 100_000
 
 
 class Shape(NamedTuple):
-    """What a network needs to know of a task: the width of its output, and what it is given for."""
+    """What a network needs to know of a task.
+
+    Parameters
+    ----------
+    outputs : int
+        The width of its output.
+    level : {"row", "token"}
+        What it is given for.
+    merge : callable
+        Makes one output of those of an ensemble's members, (n, members, outputs) to (n, outputs).
+    """
 
     outputs: int
     level: Level = "row"
+    merge: Merge = mean_output
 
 
 def shapes(tasks: Mapping[str, Task]) -> dict[str, Shape]:
     """Return the shape of each task."""
-    return {name: Shape(task.outputs, task.level) for name, task in tasks.items()}
+    return {name: Shape(task.outputs, task.level, getattr(task, "merge", mean_output)) for name, task in tasks.items()}
+
+
+@runtime_checkable
+class FitsInputs(Protocol):
+    """A layer that looks at training rows before training, and keeps what it saw as buffers."""
+
+    def fit_inputs(self, inputs: torch.Tensor) -> None:
+        """Look at inputs of training rows."""
 
 
 class Network(nn.Module):
@@ -32,25 +57,40 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    shared : HardSharing
+    shared : Shared
     heads : mapping of str to Module
         By task, in the tasks' order.
+    merges : mapping of str to callable, optional
+        By task, for an ensemble: see ``Shape``.
     """
 
-    def __init__(self, shared: HardSharing, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(
+        self, shared: Shared, heads: Mapping[str, nn.Module], merges: Mapping[str, Merge] | None = None
+    ) -> None:
         super().__init__()
         self.shared = shared
         self.heads = dict(heads)
+        self.merges = dict(merges or {})
         self._heads = nn.ModuleList(heads.values())  # registered as a list: a task may be called "keys" or "a b"
 
     @property
+    def last_shared_layers(self) -> list[nn.Module]:
+        """The last layers with a weight that every task's gradient passes through: one, or one an expert; [] if none."""
+        return self.shared.last_shared_layers
+
+    @property
     def last_shared_layer(self) -> nn.Module | None:
-        """The last layer with a weight that every task's gradient passes through; None if nothing is shared."""
-        return self.shared.last_shared_layer
+        """The last shared layer where there is one and no other beside it."""
+        layers = self.last_shared_layers
+        return layers[0] if len(layers) == 1 else None
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that all tasks share."""
+        """Return the parameters that the gradients of two tasks or more reach."""
         return self.shared.shared_parameters()
+
+    def penalty(self) -> torch.Tensor | None:
+        """Return what the sharing scheme adds to the training loss, a scalar; None if nothing. Once after each step."""
+        return self.shared.penalty()
 
     def stack(self) -> list[nn.Module] | None:
         """Return the modules that, one after the other, make up ``representations``; None if it is more than that."""
@@ -58,44 +98,76 @@ class Network(nn.Module):
 
     def trunks(self) -> list[nn.Module]:
         """Return what was built as the config's trunk: it may be taken from another run, and be frozen."""
-        return self.shared.trunks()
+        return self.shared.trunk_modules()
 
     @property
     def trunks_of_tasks(self) -> bool:
         """Whether each trunk is one task's own."""
         return self.shared.trunks_of_tasks
 
-    def penalty(self) -> torch.Tensor | None:
-        """Return what the sharing scheme adds to the training loss, a scalar; None if nothing."""
-        return None
-
     def head_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters that only ``task`` uses above its representation."""
         return list(self.heads[task].parameters())
 
     def representations(self, inputs: Inputs) -> dict[str, torch.Tensor]:
-        """Return the representation each task's head reads: (n, width), or (n, length, width) for labels of tokens."""
+        """Return the representation each task's head reads.
+
+        It is (n, width), or (n, length, width) for labels of tokens, or (n, members, width) of an ensemble.
+        """
         representations: dict[str, torch.Tensor] = self.shared(inputs)
         return representations
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
-        """Return each task's output, (n, outputs), or (n, length, outputs)."""
+        """Return each task's output, (n, outputs), or (n, length, outputs); an ensemble's members are merged."""
         representations = self.representations(inputs)
-        return {task: head(representations[task]) for task, head in self.heads.items()}
+        found = {task: head(representations[task]) for task, head in self.heads.items()}
+        return {task: self.merges[task](output) for task, output in found.items()} if self.merges else found
 
 
 def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
-    """Build the network for inputs as ``spec`` has them and tasks of the given shapes, by name."""
-    trunk = config.trunk.build(spec)
-    shared = HardSharing(trunk, {name: task.level for name, task in tasks.items()})
+    """Build the network for inputs as ``spec`` has them and tasks of the given shapes, by name.
+
+    Raises
+    ------
+    UserError
+        If ``model.sharing.budget`` leaves too little for the number of tasks.
+    """
+    trunk = config.trunk
+    if getattr(config.sharing, "budget", "each") == "total":
+        limit = _parameters(config, trunk, Hard(), spec, tasks)
+        scaled = config.trunk.scaled
+        factor = largest_factor(lambda f: _parameters(config, scaled(f), config.sharing, spec, tasks), limit)
+        trunk = scaled(factor)
+    return _build(config, trunk, config.sharing, spec, tasks)
+
+
+def _build(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
+    shared = sharing.build(trunk, spec, {name: task.level for name, task in tasks.items()})
+    ensemble = getattr(trunk, "ensemble", False)
+    linear = trunk.linear if ensemble else nn.Linear
     heads = {
-        name: _build_head(config.heads.get(name, config.head), trunk.width, task.outputs)
+        name: _build_head(config.heads.get(name, config.head), shared.width, task.outputs, linear)
         for name, task in tasks.items()
     }
-    return Network(shared, heads)
+    return Network(shared, heads, {name: task.merge for name, task in tasks.items()} if ensemble else None)
 
 
-def _build_head(config: Head, width: int, outputs: int) -> nn.Module:
-    layers, _ = mlp_layers(width, config.hidden, config.activation, dropout=config.dropout)
-    output = nn.Linear(config.hidden[-1] if config.hidden else width, outputs)
+def _parameters(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
+    with torch.device("meta"):  # shapes only
+        return sum(p.numel() for p in _build(config, trunk, sharing, spec, tasks).parameters())
+
+
+def _build_head(config: Head, width: int, outputs: int, linear: Callable[[int, int], nn.Module]) -> nn.Module:
+    layers, _ = mlp_layers(width, config.hidden, config.activation, dropout=config.dropout, linear=linear)
+    output = linear(config.hidden[-1] if config.hidden else width, outputs)
     return nn.Sequential(*layers, output) if config.hidden else output
+
+
+def fit_layers(network: nn.Module, rows: InputRows) -> None:
+    """Show training rows to the layers that want to see some: all, or if there are very many, some spread evenly."""
+    fitting = [module for module in network.modules() if isinstance(module, FitsInputs)]
+    if fitting:
+        inputs = rows.take(slice(None, None, -(-len(rows) // FITTING_ROWS)))
+        assert isinstance(inputs, torch.Tensor)
+        for module in fitting:
+            module.fit_inputs(inputs)

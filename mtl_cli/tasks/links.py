@@ -1,8 +1,13 @@
-"""From a network's outputs to probabilities."""
+"""From a network's outputs to probabilities, and from those of an ensemble's members to one output."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -15,3 +20,20 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Return exp(o_c) / Σ exp(o_k) along the last axis, float64."""
     shifted = np.exp(logits.astype("float64") - logits.max(-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(-1, keepdims=True))
+
+
+def mean_output(outputs: torch.Tensor) -> torch.Tensor:
+    """Return the mean of the members' outputs, (n, members, outputs) to (n, outputs)."""
+    return outputs.mean(1)
+
+
+def logit_of_mean(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logit of the members' mean probability σ(o), (n, members, outputs) to (n, outputs)."""
+    from torch.nn.functional import logsigmoid
+
+    return logsigmoid(logits).logsumexp(1) - logsigmoid(-logits).logsumexp(1)
+
+
+def log_of_mean(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of the members' mean softmax, up to a constant: (n, members, outputs) to (n, outputs)."""
+    return logits.log_softmax(-1).logsumexp(1)

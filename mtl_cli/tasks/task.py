@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from mtl_cli.config.convert import NonNegativeFloat
+from mtl_cli.tasks.schedule import WeightSchedule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,12 +35,15 @@ class TaskConfig:
         The column that holds the labels; by default the task's own name.
     weight : float
         Multiplies this task's loss, before any balancer sees it.
+    weight_schedule : WeightSchedule, optional
+        How the weight changes over the epochs.
     auxiliary : bool
         Train this task, but leave it out of the score.
     """
 
     target: str | list[str] | None = None
     weight: NonNegativeFloat = 1.0
+    weight_schedule: WeightSchedule | None = None
     auxiliary: bool = False
 
     level: ClassVar[Level] = "row"
@@ -50,6 +54,10 @@ class TaskConfig:
     def labels_as_text(self) -> bool:
         """Whether a text file's labels are to be read as they are written, not as numbers."""
         return True
+
+    def weight_at(self, epoch: int) -> float:
+        """Return the task's weight in an epoch, from 1."""
+        return self.weight if self.weight_schedule is None else self.weight_schedule.at(self.weight, epoch)
 
     def columns(self, name: str) -> list[str]:
         """Return the label columns of the task called ``name``."""
@@ -77,7 +85,11 @@ class Target:
 
 
 class Task(Protocol):
-    """A task that has been fitted to the labels of the training rows."""
+    """A task that has been fitted to the labels of the training rows.
+
+    It may also have ``merge``, which makes one output of those of an ensemble's members, (n, members, outputs) to
+    (n, outputs); without it, that is their mean.
+    """
 
     kind: ClassVar[str]
     primary: ClassVar[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ def fit(
     trainer: Trainer,
     validation: Validation | None,
     on_epoch: Callable[[Epoch], None],
+    task_weights: Callable[[int], Mapping[str, float]] | None = None,
     penalties: Penalties | None = None,
     freeze: Freeze | None = None,
 ) -> Best:
@@ -82,6 +83,8 @@ def fit(
         Without it there is no score and no early stopping.
     on_epoch : callable
         Called at the end of each epoch.
+    task_weights : callable, optional
+        Gives the tasks' own weights in an epoch, from 1; written to the history as ``task_weight_<task>``.
     penalties : Penalties, optional
         What is added to the task losses.
     freeze : Freeze, optional
@@ -109,6 +112,9 @@ def fit(
             model.train()
             if freeze is not None:
                 freeze.begin(epoch)
+            own = task_weights(epoch) if task_weights is not None else {}
+            if own:
+                step.weigh_tasks(list(own.values()))
             log = StepLog(step, epoch, trainer.log_balance)
             for batch in batches:
                 for parameter in parameters:
@@ -131,6 +137,7 @@ def fit(
             history |= penalties.end_epoch() if penalties is not None else {}
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
+            history |= {f"task_weight_{name}": weight for name, weight in own.items()}
             history |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - started}
             on_epoch(Epoch(history, summary.balance))
             advance(score)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from mtl_cli.data.batches import Batches
 from mtl_cli.data.prepared import Part, Prepared
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import predictions_with_labels
-from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.models.regularizer import Training
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
@@ -127,6 +127,7 @@ def train(
     model, batches = _build(config, data, device)
     if source is not None:
         take_trunk(model, source, config, progress.notice)
+    kept = _self_contained(plain, config)
     validation = None
     parameters = sum(p.numel() for p in model.parameters())
     choose_threads(batches.batch_size, parameters)
@@ -160,14 +161,15 @@ def train(
             progress.start(config.trainer.epochs, list(data.tasks), str(device), parameters, len(data.parts["train"]))
             try:
                 best = fit(
-                    model, step, batches, optimizer, advance, config.trainer, validation, on_epoch, penalties, freeze
-                )
+                    model, step, batches, optimizer, advance, config.trainer, validation, on_epoch,
+                    _task_weights(config, list(data.tasks)), penalties, freeze,
+                )  # fmt: skip
             finally:
                 progress.stop()
                 if (run.path / directory.HISTORY).stat().st_size and all(
                     p.isfinite().all() for p in model.parameters()
                 ):
-                    save_model(run, plain, data.state(), model.state_dict())
+                    save_model(run, kept, data.state(), model.state_dict())
         if not (run.path / directory.MODEL).exists():
             raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
         metrics, found = _measure(model, data, device, best)
@@ -202,7 +204,9 @@ def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Networ
             f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
         )
         raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
-    model = build_network(config.model, data.reader.spec, shapes(data.tasks)).to(device)
+    model = build_network(config.model, data.reader.spec, shapes(data.tasks))
+    fit_layers(model, data.parts["train"].inputs)
+    model.to(device)
     return model, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
 
 
@@ -221,6 +225,22 @@ def _freeze(config: Config, model: Network, step: Step, notice: Callable[[str], 
     waits = "; the balancer, which looks at its gradients, begins after them" if step.balancer.needs != "losses" else ""
     notice(f"model.trunk.freeze: the trunk's {freeze.size:,} parameters are not trained{until}{waits}")
     return freeze
+
+
+def _task_weights(config: Config, names: list[str]) -> Callable[[int], dict[str, float]] | None:
+    """Return the tasks' weights by epoch if any of them changes."""
+    if all(config.tasks[name].weight_schedule is None for name in names):
+        return None
+    return lambda epoch: {name: config.tasks[name].weight_at(epoch) for name in names}
+
+
+def _self_contained(plain: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Return the config as the model file keeps it: that of a trunk which reads files builds without them."""
+    trunk = config.model.trunk
+    if not hasattr(trunk, "settled"):
+        return plain
+    settled = {"kind": plain["model"]["trunk"]["kind"], **asdict(trunk.settled())}
+    return {**plain, "model": {**plain["model"], "trunk": settled}}
 
 
 def _measure(

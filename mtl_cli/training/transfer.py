@@ -37,21 +37,26 @@ def read_source(config: Config) -> TrainedModel:
 
 def _differences(model: Model, other: Model, run: str) -> Iterator[Problem]:
     """Yield each key that changes what a trunk computes and is not the same; those of training alone may differ."""
-    kinds = {cls: name for name, cls in components("trunk").items()}
-    if type(model.trunk) is not type(other.trunk):
-        what = f"is {kinds[type(model.trunk)]}, and the trunk of {run} is {kinds[type(other.trunk)]}"
-        yield Problem("model.trunk.kind", what)
+    yield from _between("trunk", "kind", _settled(model.trunk), _settled(other.trunk), run)
+    yield from _between("sharing", "kind", model.sharing, other.sharing, run)
+
+
+def _settled(trunk: Any) -> Any:
+    """Return a trunk's config without the files that it reads: as a model file keeps it."""
+    return trunk.settled() if hasattr(trunk, "settled") else trunk
+
+
+def _between(group: str, selector: str, mine: Any, theirs: Any, run: str) -> Iterator[Problem]:
+    names = {cls: name for name, cls in components(group).items()}
+    if type(mine) is not type(theirs):
+        what = f"is {names[type(mine)]}, and {run} has {names[type(theirs)]}"
+        yield Problem(f"model.{group}.{selector}", what, "the two must be of one kind")
         return
-    keys = {f"model.{f.name}": f.name for f in fields(Model) if f.name not in ("trunk", "head", "heads")}
-    pairs = {key: (getattr(model, name), getattr(other, name)) for key, name in keys.items()}
-    apart = getattr(model.trunk, "training_only", ())
-    for field in fields(model.trunk):
-        if field.name not in apart:
-            pairs[f"model.trunk.{field.name}"] = (getattr(model.trunk, field.name), getattr(other.trunk, field.name))
-    for key, (mine, theirs) in pairs.items():
-        if mine != theirs:
-            hint = f"{key}={_written(theirs)}" if isinstance(theirs, str | int | float | list) else None
-            yield Problem(key, f"is {_written(mine)}, and the trunk of {run} has {_written(theirs)}", hint)
+    for field in fields(mine):
+        key, own, other = f"model.{group}.{field.name}", getattr(mine, field.name), getattr(theirs, field.name)
+        if own != other and field.name not in getattr(mine, "training_only", ()):
+            hint = f"{key}={_written(other)}" if isinstance(other, str | int | float | list) else None
+            yield Problem(key, f"is {_written(own)}, and {run} has {_written(other)}", hint)
 
 
 def _written(value: Any) -> str:

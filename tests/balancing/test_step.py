@@ -328,8 +328,8 @@ class TwoTrunks(torch.nn.Module):
         self._heads = torch.nn.ModuleList(self.heads.values())
 
     @property
-    def last_shared_layer(self):
-        return self.below
+    def last_shared_layers(self):
+        return [self.below]
 
     def shared_parameters(self):
         return list(self.below.parameters())

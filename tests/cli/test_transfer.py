@@ -152,13 +152,13 @@ BAD = {
     "no run": (["init_from=large.csv"], ["init_from: large.csv: is not a model that mtl wrote"]),
     "another width": (
         ["model.trunk.hidden=[16,4]"],
-        ["model.trunk.hidden: is [16,4], and the trunk of source has [16,8]; model.trunk.hidden=[16,8]"],
+        ["model.trunk.hidden: is [16,4], and source has [16,8]; model.trunk.hidden=[16,8]"],
     ),
     "another activation and norm": (
         ["model.trunk.activation=tanh", "model.trunk.norm=layer"],
         [
-            "model.trunk.activation: is tanh, and the trunk of source has relu; model.trunk.activation=relu",
-            "model.trunk.norm: is layer, and the trunk of source has none; model.trunk.norm=none",
+            "model.trunk.activation: is tanh, and source has relu; model.trunk.activation=relu",
+            "model.trunk.norm: is layer, and source has none; model.trunk.norm=none",
         ],
     ),
     "other features": (

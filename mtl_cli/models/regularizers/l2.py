@@ -38,7 +38,7 @@ class L2:
     def build(self, training: Training) -> Regularizer | None:
         network = training.network
         heads = {id(p) for head in network.heads.values() for p in head.parameters()}
-        weights = [p for name, p in network.named_parameters() if p.dim() > 1 and not name.endswith("bias")]
+        weights = [p for name, p in network.named_parameters() if p.dim() > 1 and name.endswith("weight")]
         if self.part != "all":
             weights = [p for p in weights if (id(p) in heads) == (self.part == "heads")]
         return _SquaredWeights(weights, self.strength) if weights else None

@@ -1,58 +1,30 @@
-"""Hard parameter sharing: one trunk, and each task reads what comes out of it."""
+"""Hard parameter sharing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import nn
-
-from mtl_cli.data.inputs import Inputs
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.config.registry import component
+from mtl_cli.models.sharing.scheme import Scheme
+from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
+if TYPE_CHECKING:
+    from mtl_cli.data.inputs import InputSpec
+    from mtl_cli.models.sharing.modules.shared import Shared
 
-class HardSharing(nn.Module):
-    """One trunk for all tasks (Caruana 1997, doi 10.1023/A:1007379606734).
 
-    Parameters
-    ----------
-    trunk : Trunk
-    tasks : mapping of str to {"row", "token"}
-        What each task has labels for, in the tasks' order.
-    """
+@component("sharing", "hard")
+@dataclass(frozen=True, kw_only=True)
+class Hard(Scheme):
+    """One trunk, z_t = f(x) for every task t (Caruana 1997, doi 10.1023/A:1007379606734)."""
 
-    trunks_of_tasks = False
+    one_representation: ClassVar[bool] = True
+    layerless: ClassVar[bool] = True
 
-    def __init__(self, trunk: Trunk, tasks: Mapping[str, Level]) -> None:
-        super().__init__()
-        self.trunk = trunk.module
-        self.tasks = dict(tasks)
-        self._last_shared = (trunk.last_shared_layer,)  # in a tuple, or it would be registered twice
+    def build(self, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Level]) -> Shared:
+        from mtl_cli.models.sharing.modules.hard import HardSharing
 
-    @property
-    def last_shared_layer(self) -> nn.Module | None:
-        """The trunk's last layer with a weight; None if the trunk has no layer."""
-        return self._last_shared[0]
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """Return the trunk's parameters."""
-        return list(self.trunk.parameters())
-
-    def trunks(self) -> list[nn.Module]:
-        """Return the trunk."""
-        return [self.trunk]
-
-    def stack(self) -> list[nn.Module] | None:
-        """Return the trunk's layers if it is a plain sequence of them."""
-        trunk = self.trunk
-        if not isinstance(trunk, nn.Sequential) or trunk._forward_hooks or trunk._forward_pre_hooks:
-            return None
-        return list(trunk) if type(trunk) is nn.Sequential else None
-
-    def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
-        """Return the representation of each task; the same tensor for all tasks of one level."""
-        found = self.trunk(inputs)
-        if isinstance(found, torch.Tensor):
-            return dict.fromkeys(self.tasks, found)
-        return {task: found[level] for task, level in self.tasks.items()}
+        return HardSharing(trunk.build(spec), tasks)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
+from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Activation
+from mtl_cli.config.schema import Activation, Config
+from mtl_cli.models.embeddings import Embeddings
 from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
@@ -27,14 +30,18 @@ class MLP(TrunkKeys):
     norm : {"none", "batch", "layer"}
     dropout : float
         The share of units set to zero in training.
+    embeddings : Embeddings
+        Of the inputs that are numbers.
     """
 
     hidden: list[PositiveInt] = field(default_factory=lambda: [128, 64])
     activation: Activation = "relu"
     norm: Literal["none", "batch", "layer"] = "none"
     dropout: Probability = 0.2
+    embeddings: Embeddings = field(default_factory=Embeddings)
 
     takes: ClassVar[tuple[str, ...]] = ("features", "image")
+    staged: ClassVar[str] = "rows"
 
     @property
     def shares_layers(self) -> bool:
@@ -46,13 +53,43 @@ class MLP(TrunkKeys):
         """Return the fewest rows a training step can take: batch norm has no variance for one."""
         return 2 if self.norm == "batch" and self.hidden else 1
 
+    @property
+    def output_width(self) -> int | None:
+        """The width of the representation; None if that is the inputs'."""
+        return self.hidden[-1] if self.hidden else None
+
+    def scaled(self, factor: float) -> MLP:
+        """Return the same with layers ``factor`` times as wide."""
+        return replace(self, hidden=[max(1, round(width * factor)) for width in self.hidden])
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what keeps this trunk from being built."""
+        yield from super().check(config)
+        yield from self.embeddings.check(config)
+
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for rows of features, or for images, which it reads as one long row."""
         from torch import nn
 
         from mtl_cli.models.layers import Normalise, mlp_layers
 
-        layers, linears = mlp_layers(spec.width, self.hidden, self.activation, self.norm, self.dropout)
+        embedded = self.embeddings.build(spec)
+        inputs = spec.width if embedded is None else sum(embedded.chunks)
+        layers, linears = mlp_layers(inputs, self.hidden, self.activation, self.norm, self.dropout)
+        if embedded is not None:
+            layers = nn.Sequential(embedded, *layers)
         if spec.kind == "image":
             layers = nn.Sequential(Normalise(spec.center, spec.scale), nn.Flatten(), *layers)
-        return Trunk(layers, self.hidden[-1] if self.hidden else spec.width, linears[-1] if linears else None)
+        return Trunk(layers, self.hidden[-1] if self.hidden else inputs, linears[-1] if linears else None)
+
+    def stages(self, spec: InputSpec) -> list[Trunk]:
+        """Build it a hidden layer at a time."""
+        from mtl_cli.data.inputs import InputSpec
+
+        found: list[Trunk] = []
+        embeddings = self.embeddings
+        for width in self.hidden:
+            found.append(replace(self, hidden=[width], embeddings=embeddings).build(spec))
+            embeddings = Embeddings()
+            spec = InputSpec("features", (width,))
+        return found

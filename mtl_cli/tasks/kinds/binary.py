@@ -25,7 +25,7 @@ from mtl_cli.tasks.labels import (
     numbers,
     typed_classes,
 )
-from mtl_cli.tasks.links import sigmoid
+from mtl_cli.tasks.links import logit_of_mean, sigmoid
 from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ class BinaryTask:
 
         weight = None if self.pos_weight == 1 else device_tensor((self.pos_weight,), output.device)
         return F.binary_cross_entropy_with_logits(output.squeeze(-1), target, pos_weight=weight, reduction="none")
+
+    merge = staticmethod(logit_of_mean)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the likelier label, and the probability of the positive one."""

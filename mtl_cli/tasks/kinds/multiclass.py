@@ -21,7 +21,7 @@ from mtl_cli.tasks.labels import (
     label_column,
     typed_classes,
 )
-from mtl_cli.tasks.links import softmax
+from mtl_cli.tasks.links import log_of_mean, softmax
 from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ class MulticlassTask:
 
         weights = None if self.class_weights is None else device_tensor(tuple(self.class_weights), output.device)
         return F.cross_entropy(output, target, weights, reduction="none", label_smoothing=self.label_smoothing)
+
+    merge = staticmethod(log_of_mean)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the likeliest label and its probability."""

@@ -13,7 +13,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
-from mtl_cli.tasks.links import sigmoid
+from mtl_cli.tasks.links import logit_of_mean, sigmoid
 from mtl_cli.tasks.task import Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -161,6 +161,8 @@ class MultilabelTask:
 
         weight = None if self.pos_weight is None else device_tensor(tuple(self.pos_weight), output.device)
         return F.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none").mean(-1)
+
+    merge = staticmethod(logit_of_mean)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the labels whose probability is at least a half, and the probability of every label."""

@@ -1,0 +1,134 @@
+"""The layers that turn numbers into vectors."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from mtl_cli.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mtl_cli.models.embeddings import Embeddings
+
+
+class Embedded(nn.Module):
+    """Embeds the inputs that are numbers and lets the others through, behind them.
+
+    Parameters
+    ----------
+    layer : Module
+        From (n, numbers) to (n, numbers, width).
+    numbers, indicators : list of int
+        The inputs of either sort.
+    width : int
+    """
+
+    def __init__(self, layer: nn.Module, numbers: list[int], indicators: list[int], width: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.chunks = [width] * len(numbers) + [1] * len(indicators)
+        """How many numbers of a row come from each input."""
+        self.numbers: torch.Tensor
+        self.indicators: torch.Tensor
+        self.register_buffer("numbers", torch.tensor(numbers), persistent=False)
+        self.register_buffer("indicators", torch.tensor(indicators, dtype=torch.long), persistent=False)
+
+    def fit_inputs(self, inputs: torch.Tensor) -> None:
+        """Look at inputs of training rows, (n, inputs)."""
+        if isinstance(self.layer, PiecewiseLinear):
+            self.layer.fit(inputs[:, self.numbers])
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return (n, sum of chunks)."""
+        if not len(self.indicators):
+            embedded: torch.Tensor = self.layer(inputs)
+            return embedded.flatten(1)
+        return torch.cat([self.layer(inputs[:, self.numbers]).flatten(1), inputs[:, self.indicators]], 1)
+
+
+class PiecewiseLinear(nn.Module):
+    """Piecewise-linear embeddings of Gorishniy et al. 2022 (arXiv 2203.05556), as TabM's authors use them.
+
+    v(x) = a x + b + Σ_i w_i e_i(x), with e_i(x) = (x − edge_i) / (edge_i+1 − edge_i) cut to [0, 1] (equation 1); the
+    first bin goes on below the least value, the last above the greatest. The w_i start at zero: the embedding is linear
+    at first, and learns to bend.
+
+    The function is that of ``rtdl_num_embeddings.PiecewiseLinearEmbeddings``, version B. The bins are buffers
+    here, whose shapes do not depend on the data: a network is built before its weights, and its bins, are loaded.
+
+    Parameters
+    ----------
+    features, width, bins : int
+        Bins is the most that a feature can have.
+    """
+
+    def __init__(self, features: int, width: int, bins: int) -> None:
+        from rtdl_num_embeddings import LinearEmbeddings
+
+        super().__init__()
+        self.linear = LinearEmbeddings(features, width)
+        self.weight = nn.Parameter(torch.zeros(features, bins, width))
+        self.edge: torch.Tensor
+        self.slope: torch.Tensor
+        self.low: torch.Tensor
+        self.high: torch.Tensor
+        for name in ("edge", "slope", "low", "high"):
+            self.register_buffer(name, torch.zeros(features, bins))
+
+    def fit(self, values: torch.Tensor) -> None:
+        """Put the edges at quantiles of ``values``, (n, features). A constant feature gets no bin.
+
+        Raises
+        ------
+        UserError
+            If there are not more rows than bins.
+        """
+        from rtdl_num_embeddings import compute_bins
+
+        bins = self.edge.shape[1]
+        if len(values) <= bins:
+            raise UserError(
+                "model.trunk.embeddings.bins", f"is {bins}, and there are {len(values)} training rows",
+                "there must be fewer bins than rows",
+            )  # fmt: skip
+        varying = (values != values[0]).any(0).nonzero()[:, 0].tolist()
+        if not varying:
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The .* feature has just two bin edges")
+            found = compute_bins(values[:, varying], n_bins=bins)
+        for feature, edges in zip(varying, found, strict=True):
+            last = len(edges) - 2
+            self.edge[feature, : last + 1] = edges[:-1]
+            self.slope[feature, : last + 1] = 1 / edges.diff()
+            self.high[feature, : last + 1] = 1
+            self.low[feature, 0], self.high[feature, last] = -torch.inf, torch.inf
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return (n, features, width)."""
+        encoded = ((values.unsqueeze(-1) - self.edge) * self.slope).clamp(self.low, self.high)
+        linear: torch.Tensor = self.linear(values)
+        return linear + (encoded.transpose(0, 1) @ self.weight).transpose(0, 1)
+
+
+def embedding_layer(config: Embeddings, features: int) -> nn.Module:
+    """Make the layer of that kind, (n, features) to (n, features, width)."""
+    import rtdl_num_embeddings
+
+    if config.kind == "piecewise":
+        return PiecewiseLinear(features, config.width, config.bins)
+    layer: nn.Module
+    if config.kind == "periodic":
+        layer = rtdl_num_embeddings.PeriodicEmbeddings(
+            features,
+            config.width,
+            n_frequencies=config.frequencies,
+            frequency_init_scale=config.sigma,
+            lite=False,
+        )
+    else:
+        layer = rtdl_num_embeddings.LinearReLUEmbeddings(features, config.width)
+    return layer

@@ -1,0 +1,45 @@
+"""Nothing shared: single-task baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mtl_cli.config.registry import component
+from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.trunk import TrunkConfig
+from mtl_cli.tasks.task import Level
+
+if TYPE_CHECKING:
+    from mtl_cli.data.inputs import InputSpec
+    from mtl_cli.models.sharing.modules.shared import Shared
+
+
+@component("sharing", "none")
+@dataclass(frozen=True, kw_only=True)
+class Alone(Scheme):
+    """A trunk for each task, z_t = f_t(x): T single-task networks, trained side by side on the same batches.
+
+    Parameters
+    ----------
+    budget : {"total", "each"}
+        ``total`` scales the widths of the trunks by one factor, so that all T networks together have at most as many
+        parameters as the one network of hard sharing, and as near as whole widths come; ``each`` gives every task the
+        whole trunk, as the tables of most papers do.
+
+    Notes
+    -----
+    What training shares with hard sharing: the rows, the batches, the number of steps, one optimiser, and early stopping
+    by the mean score. A balancer's weight is no more than a task's learning rate here.
+    """
+
+    budget: Budget = "total"
+
+    shares_layers: ClassVar[bool] = False
+    layerless: ClassVar[bool] = True
+
+    def build(self, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Level]) -> Shared:
+        from mtl_cli.models.sharing.modules.own import OwnTrunks
+
+        return OwnTrunks([trunk.build(spec) for _ in tasks], tasks)

@@ -1,0 +1,144 @@
+"""Partial labels through the command: labels missing at random, in a whole part, in all but a few rows; row weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mtl_cli.config.registry import components
+from tests.conftest import InProcess
+
+QUICK = ("plots=false", "device=cpu", "model.trunk.dropout=0")
+
+
+def table(rows: int, seed: int = 0, noise: float = 0.1) -> pd.DataFrame:
+    """Ten inputs of which a hidden unit makes both labels."""
+    random = np.random.default_rng(seed)
+    inputs = random.normal(size=(rows, 10))
+    hidden = np.tanh(inputs @ np.linspace(-1, 1, 10))
+    found = pd.DataFrame(inputs, columns=[f"x{i}" for i in range(10)])
+    found["a"] = hidden + noise * random.normal(size=rows)
+    found["b"] = -2 * hidden + noise * random.normal(size=rows)
+    found["part"] = np.repeat(["train", "val", "test"], [rows * 6 // 10, rows * 2 // 10, rows - rows * 8 // 10])
+    return found
+
+
+def train(mtl: InProcess, found: pd.DataFrame, *arguments: str, tasks: str = "{a: regression, b: regression}") -> Any:
+    found.to_csv("table.csv", index=False)
+    status, out, err = mtl(
+        "train", "dataset=table.csv", f"tasks={tasks}", "dataset.split.column=part", *QUICK, *arguments
+    )
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_no_row_needs_both_labels(mtl: InProcess) -> None:
+    found = table(800)
+    first = np.random.default_rng(1).random(len(found)) < 0.5
+    found.loc[first, "a"], found.loc[~first, "b"] = np.nan, np.nan
+    line = train(mtl, found, "trainer.epochs=20")
+    assert line["metrics"]["a"]["r2"] > 0.85
+    assert line["metrics"]["b"]["r2"] > 0.85
+    assert line["metrics"]["a"]["rows"] + line["metrics"]["b"]["rows"] == 160
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_task_without_labels_in_a_part(mtl: InProcess, part: str) -> None:
+    found = table(600)
+    found.loc[found["part"] == part, "b"] = np.nan
+    line = train(mtl, found, "trainer.epochs=8")
+    metrics = json.loads((Path(line["run_dir"]) / "metrics.json").read_text())
+    assert metrics["splits"][part]["tasks"]["b"] == {"rows": 0}
+    assert metrics["splits"][part]["score"] == pytest.approx(metrics["splits"][part]["tasks"]["a"]["skill"])
+    history = pd.read_csv(Path(line["run_dir"]) / "mtl_history.csv")
+    assert ("val_loss_b" in history) == (part != "val")
+    assert line["metrics"]["a"]["r2"] > 0.5
+
+
+def test_a_task_without_a_label_to_train_on_is_an_error(mtl: InProcess) -> None:
+    found = table(100)
+    found.loc[found["part"] == "train", "b"] = np.nan
+    found.to_csv("table.csv", index=False)
+    status, out, err = mtl(
+        "train", "dataset=table.csv", "tasks={a: regression, b: regression}", "dataset.split.column=part"
+    )
+    assert (status, out) == (2, "")
+    assert "tasks.b: all labels of the training rows are missing" in err
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("balancer", list(components("balancer")))
+def test_a_task_with_a_hundredth_of_the_rows(mtl: InProcess, balancer: str) -> None:
+    found = table(1600)
+    rare = np.random.default_rng(2).permutation(960)[:10]  # of the training rows
+    found["b"] = found["b"].where(found.index.isin(rare) | (found["part"] != "train"))
+    line = train(mtl, found, f"balancer={balancer}", "balancer.scale=sum", "trainer.epochs=3", "optimizer.lr=3e-3")
+    assert line["metrics"]["a"]["skill"] > 0.3, "the task with all labels is learnt as without the other"
+    assert np.isfinite(line["metrics"]["b"]["skill"])
+    weights = pd.read_csv(Path(line["run_dir"]) / f"{balancer}_weights.csv")
+    assert np.isfinite(weights[["weight_a", "weight_b"]]).all(axis=None)
+
+
+def test_an_auxiliary_task_helps_one_with_few_labels_and_is_not_in_the_score(mtl: InProcess) -> None:
+    alone, helped = [], []
+    for seed in range(3):
+        found = table(2000, seed)
+        few = np.random.default_rng(seed).permutation(1200)[:12]
+        found["a"] = found["a"].where(found.index.isin(few) | (found["part"] != "train"))
+        options = ("trainer.epochs=15", f"seed={seed}")
+        helped.append(train(mtl, found, *options, tasks="{a: regression, b: {kind: regression, auxiliary: true}}"))
+        assert helped[-1]["score"] == pytest.approx(_score_of_a(helped[-1]))
+        alone.append(train(mtl, found.drop(columns="b"), *options, tasks="{a: regression}"))
+    r2 = [np.mean([line["metrics"]["a"]["r2"] for line in lines]) for lines in (alone, helped)]
+    assert r2[1] > r2[0] + 0.2, r2
+
+
+def _score_of_a(line: Any) -> float:
+    metrics = json.loads((Path(line["run_dir"]) / "metrics.json").read_text())
+    return float(metrics["splits"]["val"]["tasks"]["a"]["skill"])
+
+
+def test_a_weight_that_fades_out(mtl: InProcess) -> None:
+    schedule = "{kind: regression, weight: 2, weight_schedule: {to: 0, first: 2, last: 4}}"
+    line = train(mtl, table(300), "trainer.epochs=6", tasks=f"{{a: regression, b: {schedule}}}")
+    history = pd.read_csv(Path(line["run_dir"]) / "mtl_history.csv")
+    assert history["task_weight_b"].tolist() == [2, 2, 1, 0, 0, 0]
+    assert history["task_weight_a"].tolist() == [1] * 6
+    total = history["loss_a"] + history["task_weight_b"] * history["loss_b"]
+    assert history["loss_total"].to_numpy() == pytest.approx(total.to_numpy(), rel=1e-5)
+
+
+def test_rows_without_weight_teach_nothing(mtl: InProcess) -> None:
+    found = table(800)
+    wrong = found[found["part"] == "train"].assign(a=lambda rows: -rows["a"], b=lambda rows: -rows["b"], count=0)
+    line = train(mtl, pd.concat([found.assign(count=2.5), wrong]), "trainer.epochs=15", "dataset.weight=count")
+    assert line["metrics"]["a"]["r2"] > 0.8
+    assert "count" not in json.loads((Path(line["run_dir"]) / "run.json").read_text())["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1] * 39 + [-1], "dataset.weight: '-1' in row 40 of column 'count' is no weight"),
+        (["1"] * 39 + ["much"], "dataset.weight: 'much' in row 40 of column 'count' is no weight"),
+        ([0] * 40, "dataset.weight: all weights in column 'count' are 0"),
+    ],
+)
+def test_wrong_weights(mtl: InProcess, values: list[object], message: str) -> None:
+    table(40).assign(count=values).to_csv("table.csv", index=False)
+    status, _, err = mtl("train", "dataset=table.csv", "tasks={a: regression}", "dataset.weight=count")
+    assert status == 2
+    assert message in err
+
+
+def test_wrong_schedules(mtl: InProcess) -> None:
+    table(40).to_csv("table.csv", index=False)
+    tasks = "tasks={a: {kind: regression, weight_schedule: {to: 0, first: 5, last: 5}}}"
+    status, _, err = mtl("train", "dataset=table.csv", tasks)
+    assert status == 2
+    assert "tasks.a.weight_schedule.last: is 5, not after first, 5" in err

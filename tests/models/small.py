@@ -78,5 +78,5 @@ def train(
     holding = None if freeze == 0 else Freeze(network, step, freeze)
     found: list[Epoch] = []
     advance = (scheduler or Constant()).build(made, epochs)
-    fit(network, step, batches, made, advance, trainer, None, found.append, penalties, holding)
+    fit(network, step, batches, made, advance, trainer, None, found.append, penalties=penalties, freeze=holding)
     return Trained(network, [epoch.history for epoch in found], acting, training, found)

@@ -62,8 +62,16 @@ class InputSpec:
         return cls(**{**state, "shape": tuple(state["shape"]), "parts": parts})
 
 
-def feature_problems(own: list[str], theirs: list[str]) -> list[Problem]:
-    """Return a problem for each feature that only one of the two has, the first ten of either side."""
+def feature_problems(own: list[str], theirs: list[str], exclude: str | None = None) -> list[Problem]:
+    """Return a problem for each feature that only one of the two has, the first ten of either side.
+
+    Parameters
+    ----------
+    own, theirs : list of str
+        The features of the data, and those that a trunk reads.
+    exclude : str, optional
+        The key that leaves features out.
+    """
     missing, added = [n for n in theirs if n not in own], [n for n in own if n not in theirs]
     problems = [
         Problem(
@@ -75,7 +83,7 @@ def feature_problems(own: list[str], theirs: list[str]) -> list[Problem]:
         Problem(
             "init_from",
             f"'{name}' is a feature here, and none that the trunk reads",
-            f"dataset.features.exclude=[{name}]",
+            f"{exclude}=[{name}]" if exclude else None,
         )
         for name in added[:10]
     ]

@@ -75,7 +75,7 @@ class Network(nn.Module):
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:
-        """The last layers with a weight that every task's gradient passes through: one, or one an expert; [] if none."""
+        """The last layers with a weight that every task's gradient passes through: one, one an expert, or none."""
         return self.shared.last_shared_layers
 
     @property
@@ -98,7 +98,7 @@ class Network(nn.Module):
 
     def trunks(self) -> list[nn.Module]:
         """Return what was built as the config's trunk: it may be taken from another run, and be frozen."""
-        return self.shared.trunk_modules()
+        return self.shared.trunks()
 
     @property
     def trunks_of_tasks(self) -> bool:

@@ -86,7 +86,7 @@ def fit(
     task_weights : callable, optional
         Gives the tasks' own weights in an epoch, from 1; written to the history as ``task_weight_<task>``.
     penalties : Penalties, optional
-        What is added to the task losses.
+        What is added to the task losses; by default what the sharing scheme asks for alone.
     freeze : Freeze, optional
         Holds the trunk for some epochs.
 
@@ -103,6 +103,7 @@ def fit(
     """
     stopping = trainer.early_stopping if validation is not None else None
     best = Best()
+    penalties = penalties or Penalties(model, None, "", optimizer)
     parameters = list(model.parameters())
     current = list(model.state_dict().values())
     last_good = [tensor.clone() for tensor in current]
@@ -121,20 +122,18 @@ def fit(
                     parameter.grad = None
                 result = step(batch, epoch)
                 log.append(result)
-                if penalties is not None:
-                    penalties.add(result.counts)
+                penalties.add(result.counts)
                 if trainer.clip_norm is not None:
                     clip_grad_norm_(parameters, trainer.clip_norm)
                 optimizer.step()
-                if penalties is not None:
-                    penalties.shrink()
+                penalties.shrink()
                 step.after(batch)
             summary = log.close()
             check_parameters(model, step, epoch)
             torch._foreach_copy_(last_good, current)
             history: Row = {"epoch": epoch, "loss_total": summary.total}
             history |= {f"loss_{name}": loss for name, loss in zip(step.tasks, summary.losses, strict=True)}
-            history |= penalties.end_epoch() if penalties is not None else {}
+            history |= penalties.end_epoch()
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
             history |= {f"task_weight_{name}": weight for name, weight in own.items()}

@@ -32,15 +32,16 @@ class Penalties:
         acted_on = {id(weight) for weight in regularizer.weights()} if regularizer is not None else set()
         groups = [group for group in optimizer.param_groups if any(id(p) in acted_on for p in group["params"])]
         self._group = groups[0] if groups else optimizer.param_groups[0]
-        self._sharing: torch.Tensor | None = None
+        self._sharing: list[torch.Tensor] = []
 
     def add(self, counts: torch.Tensor | int) -> None:
         """Add the gradient to ``.grad``; ``counts`` are the batch's rows with a label, by task."""
-        terms = [self._network.penalty()]
-        self._sharing = None if terms[0] is None else terms[0].detach()
+        sharing = self._network.penalty()
+        terms = [] if sharing is None else [sharing]
+        self._sharing += [term.detach() for term in terms]
         if self._regularizer is not None and not self._regularizer.proximal:
             terms.append(self._regularizer.penalty(counts))
-        needing = [term for term in terms if term is not None and term.requires_grad]
+        needing = [term for term in terms if term.requires_grad]
         if needing:
             torch.autograd.backward(needing)
 
@@ -54,9 +55,10 @@ class Penalties:
     def end_epoch(self) -> dict[str, float]:
         """Return the terms by their columns in the history, at the weights as they are now.
 
-        What a sharing scheme asks for may depend on the rows: of that it is the last step's.
+        What a sharing scheme asks for may depend on the rows: of that it is the mean over the epoch's steps.
         """
-        found = {} if self._sharing is None else {"penalty_sharing": float(self._sharing)}
+        found = {"penalty_sharing": float(torch.stack(self._sharing).mean())} if self._sharing else {}
+        self._sharing = []
         if self._regularizer is not None:
             found[f"penalty_{self._name}"] = float(self._regularizer.penalty())
             found |= self._regularizer.end_epoch()

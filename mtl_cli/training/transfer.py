@@ -37,8 +37,8 @@ def read_source(config: Config) -> TrainedModel:
 
 def _differences(model: Model, other: Model, run: str) -> Iterator[Problem]:
     """Yield each key that changes what a trunk computes and is not the same; those of training alone may differ."""
-    yield from _between("trunk", "kind", _settled(model.trunk), _settled(other.trunk), run)
-    yield from _between("sharing", "kind", model.sharing, other.sharing, run)
+    yield from _between("trunk", "model", _settled(model.trunk), _settled(other.trunk), run)
+    yield from _between("sharing", "model/sharing", model.sharing, other.sharing, run)
 
 
 def _settled(trunk: Any) -> Any:
@@ -46,11 +46,11 @@ def _settled(trunk: Any) -> Any:
     return trunk.settled() if hasattr(trunk, "settled") else trunk
 
 
-def _between(group: str, selector: str, mine: Any, theirs: Any, run: str) -> Iterator[Problem]:
+def _between(group: str, choice: str, mine: Any, theirs: Any, run: str) -> Iterator[Problem]:
     names = {cls: name for name, cls in components(group).items()}
     if type(mine) is not type(theirs):
         what = f"is {names[type(mine)]}, and {run} has {names[type(theirs)]}"
-        yield Problem(f"model.{group}.{selector}", what, "the two must be of one kind")
+        yield Problem(f"model.{group}.kind", what, f"{choice}={names[type(theirs)]}")
         return
     for field in fields(mine):
         key, own, other = f"model.{group}.{field.name}", getattr(mine, field.name), getattr(theirs, field.name)
@@ -80,11 +80,11 @@ def prepare_like(config: Config, source: TrainedModel, notice: Notice) -> Prepar
         data: Prepared = config.dataset.prepare(config.tasks, notice, like=source.reader)
     else:
         data = config.dataset.prepare(config.tasks, notice)
-    check_inputs(data.reader.spec, source.reader.spec, config.init_from)
+    _check_inputs(data.reader.spec, source.reader.spec, config.init_from)
     return data
 
 
-def check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
+def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
     """Raise UserError if inputs are not those that the trunk of ``run`` reads, naming the features that differ."""
     if own.kind != theirs.kind:
         raise UserError("init_from", f"{run} reads {theirs.kind} inputs, and this data set gives {own.kind} inputs")
@@ -93,7 +93,7 @@ def check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
         what = "inputs of another order" if own.shape == theirs.shape else f"inputs of shape {theirs.shape}"
         problems = [Problem("init_from", f"{run} reads {what}, and this data set gives {own.shape}")]
     for name in own.parts.keys() & theirs.parts.keys():
-        check_inputs(own.parts[name], theirs.parts[name], run)
+        _check_inputs(own.parts[name], theirs.parts[name], run)
     if own.parts.keys() != theirs.parts.keys():
         parts = ", ".join(theirs.parts)
         problems.append(Problem("init_from", f"{run} joins the data sets {parts}, and this run {', '.join(own.parts)}"))
@@ -115,7 +115,7 @@ def take_trunk(network: Network, source: TrainedModel, config: Config, notice: N
     if list(source.tasks) == list(network.heads):
         pairs: list[tuple[nn.Module, nn.Module]] = [(new.shared, old.shared)]
     elif network.trunks_of_tasks:
-        what = f"each of its trunks is of one task, and {run} has the tasks {', '.join(source.tasks)}"
+        what = f"some of its trunks are of one task, and {run} has the tasks {', '.join(source.tasks)}"
         raise UserError("init_from", what, "give both runs the same tasks, or share one trunk")
     else:
         pairs = list(zip(new.trunks(), old.trunks(), strict=True))

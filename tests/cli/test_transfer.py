@@ -219,3 +219,37 @@ def test_categories_are_read_as_the_source_knew_them(mtl: InProcess) -> None:
     assert "the column 'code' has levels that training did not have: '03'" in err
     _, levels = (torch.load(f"{run}/mtl_model.pt", weights_only=True)["data"]["reader"] for run in ("source", "new"))
     assert "01" in str(levels["features"])
+
+
+SHARED = {
+    "mmoe": [], "dselect_k": ["model.sharing.experts=4"], "soft": [], "none": [], "cross_stitch": [], "cgc": [], "ple": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", SHARED)
+def test_with_every_sharing_scheme(mtl: InProcess, scheme: str) -> None:
+    """The same tasks: all below the heads is taken. Frozen: trunks and experts stay, gates and units learn."""
+    sharing = (f"model/sharing={scheme}", *SHARED[scheme], "regularizer=nuclear", *QUICK, "dataset.split.test=0.5")
+    both = ("tasks={y: regression, z: regression}", *sharing)
+    trained(mtl, "dataset=small0.csv", *both, "run_dir=source")
+    _, err = trained(mtl, "dataset=small1.csv", *both, "init_from=source", "model.trunk.freeze=all", "run_dir=new")
+    assert "note: init_from: the trunk is that of source, " in err
+    old, new = weights("source"), weights("new")
+    learning = ("gate", "unit")
+    for name in old:
+        if name.startswith("shared"):
+            assert torch.equal(old[name], new[name]) != any(word in name for word in learning), name
+    status, _, err = mtl("train", "dataset=small1.csv", "tasks={z: regression}", "init_from=source", *sharing,
+                         "dataset.features.exclude=[y]", "run_dir=other")  # fmt: skip
+    if scheme in ("mmoe", "dselect_k"):
+        assert status == 0, err
+    else:
+        expected = "init_from: some of its trunks are of one task, and source has the tasks y, z; give both runs"
+        assert (status, expected in err) == (2, True), err
+
+
+def test_another_scheme_is_named(mtl: InProcess) -> None:
+    source(mtl)
+    status, _, err = mtl("train", *SMALL, *QUICK, "model/sharing=mmoe", "run_dir=new")
+    assert status == 2
+    assert "mtl train: error: model.sharing.kind: is mmoe, and source has hard; model/sharing=hard" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -27,7 +28,7 @@ class Mixture(Shared):
         What the entropy of the gates' selectors is multiplied by in the penalty; 0 for gates that have none.
     """
 
-    trunks_of_tasks = False
+    trunks_of_tasks: ClassVar[bool] = False
 
     def __init__(
         self, experts: Sequence[Trunk], gates: Mapping[str, nn.Module], reader: nn.Module, entropy: float = 0.0
@@ -41,6 +42,10 @@ class Mixture(Shared):
         self._last = [expert.last_shared_layer for expert in experts if expert.last_shared_layer is not None]
         self._read: torch.Tensor | None = None
 
+    def trunks(self) -> list[nn.Module]:
+        """Return the experts."""
+        return list(self.experts)
+
     @property
     def last_shared_layers(self) -> list[nn.Module]:
         """The last layer of each expert."""
@@ -49,10 +54,6 @@ class Mixture(Shared):
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return the experts' parameters; a gate is its task's own."""
         return list(self.experts.parameters())
-
-    def trunk_modules(self) -> list[nn.Module]:
-        """Return the experts."""
-        return list(self.experts)
 
     def penalty(self) -> torch.Tensor | None:
         """Return the entropy of the selectors, of those that choose by row at the rows seen last."""

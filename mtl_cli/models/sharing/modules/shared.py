@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -20,18 +21,18 @@ class Shared(nn.Module):
     ----------
     width : int
         Of every task's representation.
-
-    Attributes
-    ----------
-    trunks_of_tasks : bool
-        Whether each of the ``trunk_modules`` is one task's own.
     """
 
-    trunks_of_tasks = True
+    trunks_of_tasks: ClassVar[bool] = True
+    """Whether some of the trunks are one task's own."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
+
+    def trunks(self) -> list[nn.Module]:
+        """Return what was built as the config's trunk, from the inputs on."""
+        raise NotImplementedError
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:
@@ -45,10 +46,6 @@ class Shared(nn.Module):
     def stack(self) -> list[nn.Module] | None:
         """Return the modules that, one after the other, make up the whole; None if it is more than that."""
         return None
-
-    def trunk_modules(self) -> list[nn.Module]:
-        """Return what was built as the config's trunk: what another run may give, and what may be frozen."""
-        raise NotImplementedError
 
     def penalty(self) -> torch.Tensor | None:
         """Return what the scheme adds to the training loss, a scalar; None if nothing."""

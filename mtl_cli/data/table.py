@@ -17,6 +17,7 @@ from mtl_cli.data.split import SplitConfig, split_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mtl_cli.data.features import FeatureEncoder
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
 
 

@@ -221,15 +221,10 @@ def test_categories_are_read_as_the_source_knew_them(mtl: InProcess) -> None:
     assert "01" in str(levels["features"])
 
 
-SHARED = {
-    "mmoe": [], "dselect_k": ["model.sharing.experts=4"], "soft": [], "none": [], "cross_stitch": [], "cgc": [], "ple": [],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("scheme", SHARED)
+@pytest.mark.parametrize("scheme", ["mmoe", "dselect_k", "soft", "none", "cross_stitch", "cgc", "ple"])
 def test_with_every_sharing_scheme(mtl: InProcess, scheme: str) -> None:
     """The same tasks: all below the heads is taken. Frozen: trunks and experts stay, gates and units learn."""
-    sharing = (f"model/sharing={scheme}", *SHARED[scheme], "regularizer=nuclear", *QUICK, "dataset.split.test=0.5")
+    sharing = (f"model/sharing={scheme}", "regularizer=nuclear", *QUICK, "dataset.split.test=0.5")
     both = ("tasks={y: regression, z: regression}", *sharing)
     trained(mtl, "dataset=small0.csv", *both, "run_dir=source")
     _, err = trained(mtl, "dataset=small1.csv", *both, "init_from=source", "model.trunk.freeze=all", "run_dir=new")

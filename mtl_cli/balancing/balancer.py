@@ -129,6 +129,7 @@ class Balancer:
         registered = components("balancer").items()
         name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
         sharing = config.model.sharing
+        levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
         if not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
         elif not getattr(sharing, "shares_layers", True):
@@ -139,6 +140,9 @@ class Balancer:
             sharing, "one_representation", True
         ):
             what = "representation needs one that all tasks share, and with this model.sharing each task has its own"
+            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
+        elif getattr(self, "geometry", "parameters") == "representation" and len(levels) > 1:
+            what = "representation needs one that all tasks share, and tasks of rows read another than tasks of tokens"
             yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
 
     def start(self, tasks: list[str], device: torch.device) -> State:

@@ -36,6 +36,14 @@ def _hard() -> Any:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """The layer that brings one of several joined data sets' features to the width that the trunk reads."""
+
+    width: PositiveInt = 64
+    activation: Activation = "relu"
+
+
+@dataclass(frozen=True)
 class Model:
     """The network: a trunk, how the tasks share it, and a head per task."""
 
@@ -43,6 +51,7 @@ class Model:
     sharing: Annotated[Any, Component("sharing")] = field(default_factory=_hard)
     head: Head = field(default_factory=Head)
     heads: dict[str, Head] = field(default_factory=dict)
+    adapter: Adapter = field(default_factory=Adapter)
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,8 @@ def _check(config: Config) -> Iterator[Problem]:
             yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
         if getattr(task, "weight_schedule", None) is not None:
             yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
+        if getattr(task, "dataset", None) is not None and not hasattr(config.dataset, "datasets"):
+            yield Problem(f"tasks.{name}.dataset", "is for joined data sets, dataset=joint", "leave it out")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")

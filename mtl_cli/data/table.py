@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.schema import Config, unknown_tasks
+from mtl_cli.config.schema import Config
 from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
+from mtl_cli.data.sequence_column import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ class TableDataset:
         The column that names the rows: carried through to the predictions, no feature.
     weight : str, optional
         The column that says how much a row counts in the training loss, no feature. Metrics count all rows alike.
+    sequence : str, optional
+        The column of protein sequences, in the place of all features.
+    max_length : int, optional
+        The most residues a sequence may have; 1022 is what ESM-2 was trained on.
+    truncate : bool
+        Whether a longer sequence loses its end; otherwise it is an error.
     features : FeatureConfig
     split : SplitConfig
     """
@@ -35,10 +43,25 @@ class TableDataset:
     path: str
     id: str | None = None
     weight: str | None = None
+    sequence: str | None = None
+    max_length: PositiveInt | None = 1022
+    truncate: bool = False
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
-    gives: ClassVar[str] = "features"
+    piped: ClassVar[str] = "csv"
+    """The kind of data set that standard input is read as."""
+
+    @property
+    def gives(self) -> str:
+        """What kind of inputs there are."""
+        return "features" if self.sequence is None else "sequence"
+
+    def other(self, kind: type[Any], path: str) -> Any:
+        """Return the config of another file, of the same ``kind`` or not, whose rows are to be read as these are."""
+        if isinstance(self, kind):
+            return replace(self, path=path)
+        return kind(path=path) if self.sequence is None else kind(path=path, id=self.id, sequence=self.sequence)
 
     def read(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
@@ -51,21 +74,9 @@ class TableDataset:
                 resolve(self.path)
         except UserError as error:
             yield from error.problems
-        yield from unknown_tasks(self.split.stratify, list(config.tasks or {}), "dataset.split.stratify")
-        for key in ("test", "val"):
-            size = getattr(self.split, key)
-            if size > 1 and size != int(size):
-                yield Problem(
-                    f"dataset.split.{key}", f"{size} is neither a fraction of the rows nor a count", "give 0.2, or 200"
-                )
-        chosen = [key for key in ("column", "time") if getattr(self.split, key) is not None]
-        others = [key for key in ("group", "stratify") if getattr(self.split, key)]
-        if len(chosen) == 2 or (chosen and others):
-            both = " and ".join([*chosen, *others][:2])
-            yield Problem("dataset.split", f"cannot split by {both} at once", "choose one")
-        if chosen and self.split.duplicates == "together":
-            what = f"cannot keep repeated rows together in a split by {chosen[0]}"
-            yield Problem("dataset.split.duplicates", what, "use warn or drop")
+        if self.sequence is not None and self.features != FeatureConfig():
+            yield Problem("dataset.features", "is of no use: the sequence is all that the network reads")
+        yield from self.split.check(list(config.tasks or {}))
 
     def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
         """Read, split and encode.
@@ -84,29 +95,29 @@ class TableDataset:
         """
         import numpy as np
         import pandas as pd
-        from pandas.api.types import is_numeric_dtype
 
         from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
         from mtl_cli.data.table_reader import TableReader, fingerprint, row_ids, row_weights
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
-        as_text += [self.id] if self.id else []
+        as_text += [name for name in (self.id, self.sequence) if name]
         table = self.read(as_text, notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
-        self._check_columns(table, tasks)
+        check_columns(table, self.path, tasks, {"id": self.id, "weight": self.weight, "sequence": self.sequence})
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
         others = [*self.split.columns(), *(name for name in (self.id, self.weight) if name)]
-        names = feature_names(self.features, table, targets, others)
+        names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         _refuse_lists(table, names, self.path)
+        sequences = self._check_sequences(table, notice)
         every = np.arange(len(table))
         split = split_rows(
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
         )
         fitted = fit_tasks(tasks, table, split.train, notice)
-        encoder = fit_features(self.features, table, names, split.train, self.path, notice)
+        encoder = sequences or fit_features(self.features, table, names, split.train, self.path, notice)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
-        as_text += [c.name for c in encoder.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
+        as_text += encoder.text_columns(table)
         reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))
         ids = row_ids(table, self.id)
         parts = {}
@@ -126,20 +137,32 @@ class TableDataset:
 
         return TableReader.from_state(self, state)
 
-    def _check_columns(self, table: pd.DataFrame, tasks: dict[str, TaskFactory]) -> None:
-        problems = []
-        for name, task in tasks.items():
-            for column in task.columns(name):
-                if column not in table.columns:
-                    hint = did_you_mean(column, table.columns)
-                    problems.append(Problem(f"tasks.{name}.target", f"{self.path} has no column '{column}'", hint))
-        for key in ("id", "weight"):
-            column = getattr(self, key)
-            if column is not None and column not in table.columns:
+    def _check_sequences(self, table: pd.DataFrame, notice: Callable[[str], None]) -> SequenceEncoder | None:
+        """Return what encodes the sequences, once all of them are known to be right; None if the table has none."""
+        if self.sequence is None:
+            return None
+        encoder = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
+        encoder.encode(table, self.path)
+        encoder.compare(table, self.path, notice)
+        return encoder
+
+
+def check_columns(
+    table: pd.DataFrame, where: str, tasks: Mapping[str, TaskFactory], keys: Mapping[str, str | None]
+) -> None:
+    """Raise UserError for each label column, and each column named by a key of the data set, that is not there."""
+    problems = []
+    for name, task in tasks.items():
+        for column in task.columns(name):
+            if column not in table.columns:
                 hint = did_you_mean(column, table.columns)
-                problems.append(Problem(f"dataset.{key}", f"{self.path} has no column '{column}'", hint))
-        if problems:
-            raise UserError.of(problems)
+                problems.append(Problem(f"tasks.{name}.target", f"{where} has no column '{column}'", hint))
+    for key, other in keys.items():
+        if other is not None and other not in table.columns:
+            hint = did_you_mean(other, table.columns)
+            problems.append(Problem(f"dataset.{key}", f"{where} has no column '{other}'", hint))
+    if problems:
+        raise UserError.of(problems)
 
 
 def _refuse_lists(table: pd.DataFrame, names: list[str], where: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows
@@ -41,23 +40,34 @@ def score(skills: Mapping[str, float], tasks: Mapping[str, Task]) -> float:
 def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
     """Return each task's outputs, in evaluation mode, a chunk of rows at a time.
 
-    Those for tokens are padded with zeros to the longest row, (n, length, outputs).
+    Those for tokens have the shape (n, longest row, outputs), and are NaN beyond a row's end.
     """
     was_training = model.training
     model.eval()
-    steps = range(0, max(len(inputs), 1), inputs.chunk)
-    chunks = [model(inputs.take(slice(start, start + inputs.chunk))) for start in steps]
+    chunks = inputs.chunks()
+    found = [model(inputs.take(rows)) for rows in chunks]
     model.train(was_training)
-    return {name: _join([chunk[name] for chunk in chunks]) for name in model.heads}
+    return {name: _join([chunk[name] for chunk in found], chunks, inputs) for name in model.heads}
 
 
-def _join(chunks: list[torch.Tensor]) -> torch.Tensor:
-    if len(chunks) == 1:
-        return chunks[0]
-    if chunks[0].dim() > 2:
-        longest = max(chunk.shape[1] for chunk in chunks)
-        chunks = [F.pad(chunk, (0, 0, 0, longest - chunk.shape[1])) for chunk in chunks]
-    return torch.cat(chunks)
+def _join(outputs: list[torch.Tensor], chunks: Sequence[torch.Tensor | slice], inputs: InputRows) -> torch.Tensor:
+    """Put the outputs of chunks of rows in the rows' order."""
+    if isinstance(chunks[0], slice):
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    first = outputs[0]
+    if first.dim() == 2:
+        joined = first.new_empty((len(inputs), first.shape[-1]))
+    else:
+        joined = first.new_full((len(inputs), max(output.shape[1] for output in outputs), first.shape[-1]), math.nan)
+    for rows, output in zip(chunks, outputs, strict=True):
+        if output.dim() == 3:
+            assert inputs.lengths is not None
+            lengths = torch.from_numpy(inputs.lengths)[rows].to(output.device)
+            beyond = torch.arange(output.shape[1], device=output.device) >= lengths.unsqueeze(1)
+            joined[rows, : output.shape[1]] = output.masked_fill(beyond.unsqueeze(2), math.nan)
+        else:
+            joined[rows] = output
+    return joined
 
 
 class Validation:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mtl_cli.config.errors import UserError
+from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, parse
+from mtl_cli.data.hierarchy import Hierarchy, Mode
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.prepared import Examples, Notice, Part, Reader
+from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Reader, row_names
+from mtl_cli.inference.consistency import class_predictions
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
@@ -57,10 +60,47 @@ class TrainedModel:
         """Read what the model is to predict or to be evaluated on."""
         return self.reader.read(path, notice)
 
-    def predict(self, examples: Examples) -> pd.DataFrame:
-        """Return the row ids and each task's predictions, in the rows' order; labels are not needed."""
-        found = self.outputs(examples.inputs)
-        return pd.concat([examples.ids.to_frame(), predictions(found, self.tasks, examples.table.index)], axis=1)
+    def predict(
+        self, examples: Examples, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None
+    ) -> pd.DataFrame:
+        """Return the row ids and each task's predictions, in the rows' order; labels are not needed.
+
+        Parameters
+        ----------
+        examples : Examples
+        notice : callable
+            Takes a line that the user should see.
+        hierarchy : {"report", "enforce", "none"}, optional
+            In place of what the run's config says.
+        vote : str, optional
+            A column of the rows: those of one value take the label that most of them have.
+
+        Raises
+        ------
+        UserError
+            If the run learned no hierarchy to enforce, or there is no such column.
+        """
+        levels = self.hierarchy(hierarchy)
+        if vote is not None and vote not in examples.table.columns:
+            hint = did_you_mean(vote, examples.table.columns)
+            raise UserError("--vote", f"{examples.where} has no column '{vote}'", hint)
+        clusters = None if vote is None else examples.table[vote]
+        found, origin = self.outputs(examples.inputs), examples.origin
+        tasks = {name: task for name, task in self.tasks.items() if origin is None or origin.rows(name).any()}
+        table = predictions(found, tasks, examples.table.index, origin)
+        for name, column in class_predictions(found, tasks, levels, clusters, notice).items():
+            table[name] = column
+        return pd.concat([row_names(examples.ids, origin), table], axis=1)
+
+    def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
+        """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
+        levels: Hierarchy | None = getattr(self.reader, "hierarchy", None)
+        if levels is None and mode in ("report", "enforce"):
+            hint = "dataset.levels names them when a run of dataset=h5ad is made"
+            raise UserError("--hierarchy", "the run learned no levels of labels", hint)
+        if levels is None or mode == "none":
+            return None
+        return levels if mode is None else replace(levels, mode=mode)
 
     def outputs(self, inputs: InputRows) -> dict[str, np.ndarray]:
         """Return each task's raw outputs."""
@@ -102,18 +142,32 @@ class TrainedModel:
         return evaluate(self.outputs(part.inputs), part, tasks)
 
 
-def predictions(found: dict[str, np.ndarray], tasks: dict[str, Task], index: pd.Index) -> pd.DataFrame:
-    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task."""
-    columns: dict[str, np.ndarray] = {}
+def predictions(
+    found: dict[str, np.ndarray], tasks: Mapping[str, Task], index: pd.Index, origin: Origin | None = None
+) -> pd.DataFrame:
+    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task.
+
+    Where data sets are joined, they are empty in the rows that are not of a task's data set.
+    """
+    frames = [pd.DataFrame(index=index)]
     for name, task in tasks.items():
-        columns |= task.decode(found[name])
-    return pd.DataFrame(columns, index=index)
+        frame = pd.DataFrame(task.decode(found[name]), index=index)
+        if origin is not None and not (own := origin.rows(name)).all():
+            frame = frame.astype("object").where(np.broadcast_to(own[:, None], frame.shape))
+        frames.append(frame)
+    return pd.concat(frames, axis=1)
 
 
-def predictions_with_labels(found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part) -> pd.DataFrame:
+def predictions_with_labels(
+    found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part, hierarchy: Hierarchy | None, notice: Notice
+) -> pd.DataFrame:
     """Return the row ids, and for each task its label and its predictions side by side."""
     index = part.labels.index
-    columns = [part.ids.to_frame()]
+    changed = class_predictions(found, tasks, hierarchy, None, notice)
+    columns = [row_names(part.ids, part.origin)]
     for name, task in tasks.items():
-        columns += [part.labels[[name]].convert_dtypes(), pd.DataFrame(task.decode(found[name]), index=index)]
+        predicted = predictions(found, {name: task}, index, part.origin)
+        for column in predicted.columns.intersection(list(changed)):
+            predicted[column] = changed[column]
+        columns += [part.labels[[name]].convert_dtypes(), predicted]
     return pd.concat(columns, axis=1)

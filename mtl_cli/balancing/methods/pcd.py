@@ -52,6 +52,7 @@ class PriorityConstrained(GramianRule):
     paper: ClassVar[str] = "Varam & AlHajri 2026, arXiv 2606.29521"
 
     def check(self, config: Config) -> Iterator[Problem]:
+        yield from super().check(config)
         if self.primary is not None:
             yield from unknown_tasks([self.primary], list(config.tasks or {}), "balancer.primary")
 

@@ -56,6 +56,7 @@ class TorchJD(GramianRule):
     paper: ClassVar[str] = "Quinton & Rey 2024, arXiv 2406.16232"
 
     def check(self, config: Config) -> Iterator[Problem]:
+        yield from super().check(config)
         _, extra, modules = CLASSES[self.weighting]
         if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
             hint = f"pip install 'torchjd[{extra}]'" + (f", or balancer={self.weighting}" if extra else "")

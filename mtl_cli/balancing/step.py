@@ -155,7 +155,7 @@ class Step:
         bool
             False if float16 overflowed. Then the optimiser must not step, and the balancer is as it was before.
         """
-        if batches == 1 and self.precision.scale == 1 and not self.precision.scales:
+        if batches == 1 and not self.precision.scales:
             return True
         gradients = [p.grad for m in self.model.modules() for p in m.parameters(recurse=False) if p.grad is not None]
         torch._foreach_mul_(gradients, 1 / (batches * self.precision.scale))
@@ -170,11 +170,16 @@ class Step:
         return went_well
 
     def after(self, batch: Batch) -> None:
-        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
+        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others.
+
+        Of several batches to a step of the optimiser, this is to be the last.
+        """
         if not self.balancer.looks_ahead:
             return
         with torch.no_grad():
-            self.state = self.balancer.after(self.state, self._as_seen(self._losses(batch)))
+            losses = self._losses(batch)
+            if not self.precision.scales or bool(losses.means.isfinite().all()):
+                self.state = self.balancer.after(self.state, self._as_seen(losses))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on as if it had not been interrupted."""

@@ -38,11 +38,14 @@ TREES: dict[str, Callable[[int], Any]] = {
     "histogram boosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
     "support vector machine": lambda seed: make_pipeline(StandardScaler(), SVR()),
 }
-TABM = ["model=tabm", "optimizer=adamw", "scheduler=cosine", "trainer.epochs=40", "trainer.early_stopping=null"]
+TABM = [
+    "model=tabm", "optimizer=adamw", "optimizer.lr=2e-3", "scheduler=cosine", "trainer.epochs=15",
+    "trainer.early_stopping=null",
+]  # fmt: skip
 RECIPES: dict[str, list[str]] = {
-    "mtl train dataset=wine": [],
-    f"mtl train dataset=wine {' '.join(TABM)}": TABM,
-    f"mtl train dataset=wine {' '.join(TABM)} balancer=gradnorm": [*TABM, "balancer=gradnorm"],
+    "dataset=wine": [],
+    f"dataset=wine {' '.join(TABM)}": TABM,
+    "the same, balancer=gradnorm": [*TABM, "balancer=gradnorm"],
 }
 
 

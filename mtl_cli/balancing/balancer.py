@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveInt
 from mtl_cli.config.errors import Problem
@@ -27,8 +28,7 @@ COSTS: dict[Needs, str] = {
 """What a step costs a method, by what it needs."""
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(NamedTuple):
     """What a method sees of one step. T is the number of tasks, P that of the shared parameters.
 
     Parameters
@@ -62,8 +62,7 @@ class Observed:
     generator: torch.Generator | None = None
 
 
-@dataclass(frozen=True)
-class Weighing:
+class Weighing(NamedTuple):
     """What a method decides in one step.
 
     Parameters
@@ -80,7 +79,7 @@ class Weighing:
 
     weights: torch.Tensor
     state: State
-    seen: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    seen: State = MappingProxyType({})
     direction: torch.Tensor | None = None
 
 

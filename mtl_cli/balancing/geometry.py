@@ -18,7 +18,7 @@ from torch import nn
 
 from mtl_cli.balancing.geometry_layers import is_known, parts, rows
 from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
-from mtl_cli.balancing.geometry_stack import active, back, find_stack
+from mtl_cli.balancing.geometry_stack import active, back, back_once, find_stack
 from mtl_cli.balancing.geometry_trace import Call, Trace, uses
 from mtl_cli.data.inputs import Inputs
 
@@ -87,7 +87,7 @@ class TaskGradients:
 def scatter(parameters: Sequence[nn.Parameter], direction: torch.Tensor) -> None:
     """Add a vector of shape (P,) to the ``.grad`` of the parameters, in their order."""
     for parameter, piece in zip(parameters, torch.split(direction, sizes(parameters)), strict=True):
-        add_gradient(parameter, piece)
+        add_gradient(parameter, piece.view(parameter.shape))
 
 
 def send_back(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
@@ -103,7 +103,7 @@ class Geometry:
     Parameters
     ----------
     modules : sequence of Module
-        All below the cut.
+        All below the cut whose gradients are asked for.
     parameters : sequence of Parameter
         The shared ones.
     stack : sequence of Module, optional
@@ -174,8 +174,7 @@ class Geometry:
     def backward(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Send each representation's gradient back into ``.grad``. To be called without gradients, as the last."""
         if self._stack is not None:
-            for part in back(self._stack, self._calls, pairs[0][1].unsqueeze(1))[0]:
-                add_gradient(part.parameter, part.rows())
+            back_once(self._stack, self._calls, pairs[0][1])
         else:
             send_back(pairs)
         self.clear()

@@ -84,7 +84,7 @@ class Step:
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
-        self._head_parameters = [(p, i) for i, name in enumerate(tasks) for p in model.head_parameters(name)]
+        self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
         self._look, self._blind = Look(model, balancer), Look(model, None)
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
@@ -105,7 +105,7 @@ class Step:
             if weighs:
                 with torch.no_grad():
                     self._weigh(losses, NOTHING, epoch)
-            self._backward(losses, self.weights)
+            torch.autograd.backward((losses.rows,), (self._gradient(losses, self.weights),))
         self.steps += 1
         return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
 
@@ -113,7 +113,7 @@ class Step:
         """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
         self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
         self._equal = all(weight == 1 for weight in weights)
-        self._sent: tuple[torch.Tensor | None, int, torch.Size | None, torch.Tensor | None] = (None, 0, None, None)
+        self._shares: torch.Tensor | None = None
 
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
@@ -146,30 +146,35 @@ class Step:
         outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
         return task_losses(self.tasks, batch, outputs)
 
-    def _backward(self, losses: Losses, weights: torch.Tensor | None) -> None:
-        """Send the gradient of Σ w_t · weight_t · L_t back; ``weights`` None stands for ones.
-
-        Where nothing is masked it is the same as in the step before, as long as the weights and the batch's size are.
-        """
-        known, version, shape, gradient = self._sent
-        current = 0 if weights is None else weights._version
-        if losses.shares is not None or known is not weights or version != current or shape != losses.rows.shape:
-            gradient = losses.gradient(self.task_weights if weights is None else weights * self.task_weights)
-            self._sent = (weights, current, losses.rows.shape if losses.shares is None else None, gradient)
-        torch.autograd.backward((losses.rows,), (gradient,))
+    def _gradient(self, losses: Losses, weights: torch.Tensor | None) -> torch.Tensor:
+        """Return the gradient of Σ w_t · weight_t · L_t at the losses' rows, shape (T, n); None stands for w_t = 1."""
+        rows = losses.rows
+        if losses.shares is not None:
+            shares = losses.shares if self._equal else losses.shares * self.task_weights.unsqueeze(1)
+        elif self._shares is not None and self._shares.shape == rows.shape and self._shares.dtype == rows.dtype:
+            shares = self._shares
+        else:
+            shares = (self.task_weights / rows.shape[1]).to(rows.dtype).unsqueeze(1).expand_as(rows).contiguous()
+            self._shares = shares
+        if weights is None:
+            return shares
+        known, version, sent, gradient = self._sent
+        if known is not weights or version != weights._version or sent is not shares:
+            gradient = weights.to(shares.dtype).unsqueeze(1) * shares
+            self._sent = (weights, weights._version, shares, gradient)
+        return gradient
 
     def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         look = self._look if weighs and self.balancer.needs != "losses" else self._blind
         cut = look.forward(batch.inputs)
         losses = task_losses(self.tasks, batch, cut.outputs)
-        self._backward(losses, None)
+        cut.receive(losses.rows, self._gradient(losses, None))
         with torch.no_grad():
-            cut.finish()
             seen = look.see(cut)
             direction = self._weigh(losses, seen, epoch).direction if weighs else None
-            if self.balancer.heads == "weighted":
-                self._weigh_heads(self.weights)
-            look.send_back(cut, seen, self.weights.to(losses.rows.dtype), direction)
+            weights = self.weights.to(losses.rows.dtype)
+            cut.finish(weights if self.balancer.heads == "weighted" else None)
+            look.send_back(cut, seen, weights, direction)
         return losses
 
     def _as_seen(self, losses: Losses) -> torch.Tensor:
@@ -201,11 +206,6 @@ class Step:
         self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
         self.seen, self.gramian, self.sizes = weighing.seen, seen.gramian, seen.sizes
         return weighing
-
-    def _weigh_heads(self, weights: torch.Tensor) -> None:
-        each = weights.unbind()
-        pairs = [(p.grad, each[task]) for p, task in self._head_parameters if p.grad is not None]
-        torch._foreach_mul_([gradient for gradient, _ in pairs], [weight for _, weight in pairs])
 
 
 def _to_sum(weights: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:

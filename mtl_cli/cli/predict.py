@@ -5,15 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mtl_cli.cli.arguments import Parser, notice
-from mtl_cli.config.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-FORMATS = {"csv": (".csv",), "parquet": (".parquet", ".pq"), "jsonl": (".jsonl", ".ndjson")}
+from mtl_cli.config.errors import UserError
+from mtl_cli.inference.formats import FORMATS, format_of
 
 
 def parser() -> Parser:
@@ -31,19 +26,26 @@ output columns: the id column (or row, from 0), and for each task
 examples:
   mtl predict outputs/2026-01-31_12-00-00_wine_gradnorm new_wines.csv > scored.csv
   mtl predict RUN new_wines.parquet -o scored.parquet
+  mtl predict RUN cells.h5ad -o labelled.h5ad --vote leiden        (a copy with the columns in its obs)
   cat new_wines.csv | mtl predict RUN --format jsonl | head""",
     )
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
     result.add_argument("data", metavar="DATA", nargs="?", default="-", help="a table, or - for CSV on stdin (default)")
     result.add_argument("-o", "--output", metavar="FILE", help="write here, whole or not at all, instead of to stdout")
     result.add_argument("--format", choices=list(FORMATS), help="csv, or what FILE's name tells, by default")
+    result.add_argument(
+        "--hierarchy",
+        choices=["report", "enforce", "none"],
+        help="what to do about labels of one level that contradict another's, if not what the run's config says",
+    )
+    result.add_argument("--vote", metavar="COLUMN", help="rows of one value take the label that most of them have")
     return result
 
 
 def run(argv: list[str]) -> int:
     """Run ``mtl predict`` with these arguments."""
     arguments = parser().parse_args(argv)
-    form = arguments.format or _format_of(arguments.output)
+    form = arguments.format or format_of(arguments.output)
     from mtl_cli.runs.model_file import find_model
 
     find_model(arguments.run)
@@ -52,46 +54,29 @@ def run(argv: list[str]) -> int:
     if arguments.data == "-" and sys.stdin.isatty():
         raise UserError("DATA", "needs a value", "give a table, or pipe CSV to stdin")
 
+    if form == "h5ad" and (arguments.output is None or not arguments.data.lower().endswith(".h5ad")):
+        raise UserError(
+            "--format", "h5ad is for a copy of an .h5ad file", "mtl predict RUN cells.h5ad -o labelled.h5ad"
+        )
+
     from mtl_cli.inference.trained import TrainedModel
     from mtl_cli.runs.directory import atomic
 
     model = TrainedModel.load(arguments.run)
-    predicted = model.predict(model.read(arguments.data, notice))
+    model.hierarchy(arguments.hierarchy)
+    examples = model.read(arguments.data, notice)
+    predicted = model.predict(examples, notice, arguments.hierarchy, arguments.vote)
     if arguments.output:
         output = Path(arguments.output).expanduser()
         try:
             if output.exists() and not output.is_file():  # such as /dev/stdout, which no file may replace
-                _write(predicted, output, form)
+                FORMATS[form].write(predicted, output, arguments.data)
             else:
-                atomic(output, lambda file: _write(predicted, file, form))
+                atomic(output, lambda file: FORMATS[form].write(predicted, file, arguments.data))
         except OSError as error:
             raise UserError(arguments.output, f"cannot be written: {error.strerror}") from error
-    elif form == "parquet":
+    elif (text := FORMATS[form].text) is not None:
+        print(text(predicted), end="")
+    else:
         sys.stdout.buffer.write(predicted.to_parquet(index=False))
-    else:
-        print(_as_text(predicted, form), end="")
     return 0
-
-
-def _format_of(output: str | None) -> str:
-    if output is None:
-        return "csv"
-    for form, suffixes in FORMATS.items():
-        if output.lower().endswith(suffixes):
-            return form
-    suffix = Path(output).suffix
-    known = [suffix for suffixes in FORMATS.values() for suffix in suffixes]
-    raise UserError(output, f"no format is known by '{suffix}'", f"{did_you_mean(suffix, known)}, or give --format")
-
-
-def _write(table: pd.DataFrame, file: Path, form: str) -> None:
-    if form == "parquet":
-        table.to_parquet(file, index=False)
-    else:
-        file.write_text(_as_text(table, form), encoding="utf-8")
-
-
-def _as_text(table: pd.DataFrame, form: str) -> str:
-    if form == "jsonl":
-        return table.to_json(orient="records", lines=True, force_ascii=False)
-    return table.to_csv(index=False)

@@ -24,6 +24,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.overrides import Arguments, quote, read_arguments
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
 from mtl_cli.config.schema import parse
+from mtl_cli.data.files import SHIPPED
 from mtl_cli.runs import directory
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _train(composed: DictConfig, multirun: bool) -> None:
 
 def _stem(path: str | None, choice: str) -> str:
     """Return what to call the data set in a run's name: its file, or what was chosen if it has none of its own."""
-    if path is None or path.startswith("builtin:"):
+    if path is None or path.startswith(SHIPPED):
         return choice
     return Path(path).name.split(".")[0] or "table"
 
@@ -175,7 +176,7 @@ def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
     for key, value in dataset.items():
         if isinstance(value, dict):
             found[key] = _from_anywhere(value)
-        elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith("builtin:"):
+        elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith(SHIPPED):
             found[key] = str(Path(value).expanduser().absolute())
     return found
 

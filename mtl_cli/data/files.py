@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from importlib import resources
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 from mtl_cli.config.errors import UserError, did_you_mean
 
 BUILTIN = "builtin:"
+SCANPY = "scanpy:"
+SHIPPED = (BUILTIN, SCANPY)
+"""How the paths of files begin that lie in a package, the same from any folder."""
 STDIN = "-"
 
 
 def read_bytes(path: str) -> bytes:
-    """Return a file's bytes; ``-`` is standard input, ``builtin:NAME`` a file shipped with the package."""
+    """Return a file's bytes; ``-`` is standard input, ``builtin:NAME`` and ``scanpy:NAME`` files of a package."""
     if path == STDIN:
         return sys.stdin.buffer.read()
     file = resolve(path)
@@ -28,6 +32,9 @@ def resolve(path: str) -> Path:
     if path.startswith(BUILTIN):
         folder = Path(str(resources.files("mtl_cli"))) / "data" / "builtin"
         file = folder / path.removeprefix(BUILTIN)
+    elif path.startswith(SCANPY):
+        folder = _scanpy() / "datasets"
+        file = folder / path.removeprefix(SCANPY)
     else:
         file = Path(path).expanduser()
         folder = file.parent
@@ -38,3 +45,11 @@ def resolve(path: str) -> Path:
         hint = did_you_mean(file.name, beside) if beside else None
         raise UserError(path, "there is no such file", hint if hint and hint.startswith("did") else None)
     return file
+
+
+def _scanpy() -> Path:
+    """Return where scanpy is installed, without importing it."""
+    found = importlib.util.find_spec("scanpy")
+    if found is None or found.origin is None:
+        raise UserError("dataset.path", "this data set comes with scanpy", "pip install 'mtl-cli[singlecell]'")
+    return Path(found.origin).parent

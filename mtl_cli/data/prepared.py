@@ -88,7 +88,10 @@ class Examples:
 
 
 class Reader(Protocol):
-    """How a trained model reads data like those it was trained on. A data set's config makes it, and restores it."""
+    """How a trained model reads data like those it was trained on. A data set's config makes it, and restores it.
+
+    It may also have ``hierarchy``, what was learned about tasks that are levels of one another: see ``Hierarchy``.
+    """
 
     @property
     def spec(self) -> InputSpec:

@@ -56,9 +56,9 @@ def encode(sequences: pd.Series, ids: pd.Series | None, where: str) -> tuple[np.
         row = int(np.searchsorted(ends, place, side="right"))
         position = place - int(ends[row] - lengths[row])
         letter = texts[row][position]
-        gap = "take gaps out, or give " if letter in "-." else ""
+        gap = "take gaps out; " if letter in "-." else ""
         what = f"'{letter}' at position {position + 1} of {name_row(sequences, ids, row)} is no residue"
-        raise UserError(where, what, f"{gap}the letters {RESIDUES}, with * at the end only")
+        raise UserError(where, what, f"{gap}a residue is one of {RESIDUES}, and * may end a sequence")
     return tokens, lengths
 
 

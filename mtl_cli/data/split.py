@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
-from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.schema import unknown_tasks
 from mtl_cli.data.columns import date_format
 from mtl_cli.data.strata import repeats_of, strata_of, units_of
 
@@ -58,6 +59,24 @@ class SplitConfig:
     def columns(self) -> list[str]:
         """Return the columns that a split reads, which are no features unless asked for."""
         return [name for name in (self.group, self.time, self.column) if name is not None]
+
+    def check(self, tasks: list[str]) -> Iterator[Problem]:
+        """Yield what is wrong among these keys, and tasks that are not there."""
+        yield from unknown_tasks(self.stratify, tasks, "dataset.split.stratify")
+        for key in ("test", "val"):
+            size = getattr(self, key)
+            if size > 1 and size != int(size):
+                yield Problem(
+                    f"dataset.split.{key}", f"{size} is neither a fraction of the rows nor a count", "give 0.2, or 200"
+                )
+        chosen = [key for key in ("column", "time") if getattr(self, key) is not None]
+        others = [key for key in ("group", "stratify") if getattr(self, key)]
+        if len(chosen) == 2 or (chosen and others):
+            both = " and ".join([*chosen, *others][:2])
+            yield Problem("dataset.split", f"cannot split by {both} at once", "choose one")
+        if chosen and self.duplicates == "together":
+            what = f"cannot keep repeated rows together in a split by {chosen[0]}"
+            yield Problem("dataset.split.duplicates", what, "use warn or drop")
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.data.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
+from mtl_cli.config.schema import Config
+from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.sequence_column import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
@@ -77,21 +76,7 @@ class TableDataset:
             yield from error.problems
         if self.sequence is not None and self.features != FeatureConfig():
             yield Problem("dataset.features", "is of no use: the sequence is all that the network reads")
-        yield from unknown_tasks(self.split.stratify, list(config.tasks or {}), "dataset.split.stratify")
-        for key in ("test", "val"):
-            size = getattr(self.split, key)
-            if size > 1 and size != int(size):
-                yield Problem(
-                    f"dataset.split.{key}", f"{size} is neither a fraction of the rows nor a count", "give 0.2, or 200"
-                )
-        chosen = [key for key in ("column", "time") if getattr(self.split, key) is not None]
-        others = [key for key in ("group", "stratify") if getattr(self.split, key)]
-        if len(chosen) == 2 or (chosen and others):
-            both = " and ".join([*chosen, *others][:2])
-            yield Problem("dataset.split", f"cannot split by {both} at once", "choose one")
-        if chosen and self.split.duplicates == "together":
-            what = f"cannot keep repeated rows together in a split by {chosen[0]}"
-            yield Problem("dataset.split.duplicates", what, "use warn or drop")
+        yield from self.split.check(list(config.tasks or {}))
 
     def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
         """Read, split and encode.
@@ -119,17 +104,18 @@ class TableDataset:
         table = self.read(as_text, notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
-        self._check_columns(table, tasks)
+        check_columns(table, self.path, tasks, {"id": self.id, "weight": self.weight, "sequence": self.sequence})
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
         others = [*self.split.columns(), *(name for name in (self.id, self.weight) if name)]
         names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         _refuse_lists(table, names, self.path)
+        sequences = self._check_sequences(table, notice)
         every = np.arange(len(table))
         split = split_rows(
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
         )
         fitted = fit_tasks(tasks, table, split.train, notice)
-        encoder = self._fit_inputs(table, names, split.train, notice)
+        encoder = sequences or fit_features(self.features, table, names, split.train, self.path, notice)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
         as_text += encoder.text_columns(table)
         reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))
@@ -151,30 +137,32 @@ class TableDataset:
 
         return TableReader.from_state(self, state)
 
-    def _fit_inputs(
-        self, table: pd.DataFrame, names: list[str], train: np.ndarray, notice: Callable[[str], None]
-    ) -> FeatureEncoder | SequenceEncoder:
+    def _check_sequences(self, table: pd.DataFrame, notice: Callable[[str], None]) -> SequenceEncoder | None:
+        """Return what encodes the sequences, once all of them are known to be right; None if the table has none."""
         if self.sequence is None:
-            return fit_features(self.features, table, names, train, self.path, notice)
+            return None
         encoder = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
-        encoder.encode(table, self.path)  # so that what is wrong with any of them comes first
+        encoder.encode(table, self.path)
         encoder.compare(table, self.path, notice)
         return encoder
 
-    def _check_columns(self, table: pd.DataFrame, tasks: dict[str, TaskFactory]) -> None:
-        problems = []
-        for name, task in tasks.items():
-            for column in task.columns(name):
-                if column not in table.columns:
-                    hint = did_you_mean(column, table.columns)
-                    problems.append(Problem(f"tasks.{name}.target", f"{self.path} has no column '{column}'", hint))
-        for key in ("id", "weight", "sequence"):
-            column = getattr(self, key)
-            if column is not None and column not in table.columns:
+
+def check_columns(
+    table: pd.DataFrame, where: str, tasks: Mapping[str, TaskFactory], keys: Mapping[str, str | None]
+) -> None:
+    """Raise UserError for each label column, and each column named by a key of the data set, that is not there."""
+    problems = []
+    for name, task in tasks.items():
+        for column in task.columns(name):
+            if column not in table.columns:
                 hint = did_you_mean(column, table.columns)
-                problems.append(Problem(f"dataset.{key}", f"{self.path} has no column '{column}'", hint))
-        if problems:
-            raise UserError.of(problems)
+                problems.append(Problem(f"tasks.{name}.target", f"{where} has no column '{column}'", hint))
+    for key, other in keys.items():
+        if other is not None and other not in table.columns:
+            hint = did_you_mean(other, table.columns)
+            problems.append(Problem(f"dataset.{key}", f"{where} has no column '{other}'", hint))
+    if problems:
+        raise UserError.of(problems)
 
 
 def _refuse_lists(table: pd.DataFrame, names: list[str], where: str) -> None:

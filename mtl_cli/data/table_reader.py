@@ -75,7 +75,7 @@ class TableReader:
     def read(self, path: str, notice: Notice) -> Examples:
         """Read a table of the kind that its name tells; what the data set itself is as text from standard input."""
         kind = self.source.piped if path == STDIN else kind_of_file(path)
-        if kind is None:
+        if kind is None or not hasattr(components("dataset")[kind], "read"):
             raise UserError(path, "is no table by its name", f"it must end in one of {file_suffixes()}")
         made: Any = components("dataset")[kind]
         source: Any = self.source.other(made, path)

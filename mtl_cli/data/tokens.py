@@ -55,9 +55,7 @@ class LengthOrder:
         for start in range(0, len(rows), POOL * self.batch_size):
             pool = slice(start, start + POOL * self.batch_size)
             batches += torch.split(rows[pool][keys[pool].argsort(stable=True)], self.batch_size)
-        if len(batches[-1]) < self.smallest:
-            batches.pop()
-        for batch in torch.randperm(len(batches), generator=self.generator).tolist():
+        for batch in torch.randperm(len(self), generator=self.generator).tolist():  # only the last may be too small
             yield batches[batch]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mtl_cli.config.errors import UserError
+from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, parse
+from mtl_cli.data.hierarchy import Hierarchy, Mode
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.prepared import Examples, Notice, Part, Reader
+from mtl_cli.inference.consistency import class_predictions
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
@@ -57,10 +59,46 @@ class TrainedModel:
         """Read what the model is to predict or to be evaluated on."""
         return self.reader.read(path, notice)
 
-    def predict(self, examples: Examples) -> pd.DataFrame:
-        """Return the row ids and each task's predictions, in the rows' order; labels are not needed."""
+    def predict(
+        self, examples: Examples, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None
+    ) -> pd.DataFrame:
+        """Return the row ids and each task's predictions, in the rows' order; labels are not needed.
+
+        Parameters
+        ----------
+        examples : Examples
+        notice : callable
+            Takes a line that the user should see.
+        hierarchy : {"report", "enforce", "none"}, optional
+            In place of what the run's config says.
+        vote : str, optional
+            A column of the rows: those of one value take the label that most of them have.
+
+        Raises
+        ------
+        UserError
+            If the run learned no hierarchy to enforce, or there is no such column.
+        """
+        levels = self.hierarchy(hierarchy)
+        if vote is not None and vote not in examples.table.columns:
+            hint = did_you_mean(vote, examples.table.columns)
+            raise UserError("--vote", f"{examples.where} has no column '{vote}'", hint)
+        clusters = None if vote is None else examples.table[vote]
         found = self.outputs(examples.inputs)
-        return pd.concat([examples.ids.to_frame(), predictions(found, self.tasks, examples.table.index)], axis=1)
+        table = predictions(found, self.tasks, examples.table.index)
+        for name, column in class_predictions(found, self.tasks, levels, clusters, notice).items():
+            table[name] = column
+        return pd.concat([examples.ids.to_frame(), table], axis=1)
+
+    def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
+        """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
+        levels: Hierarchy | None = getattr(self.reader, "hierarchy", None)
+        if levels is None and mode in ("report", "enforce"):
+            hint = "dataset.levels names them when a run of dataset=h5ad is made"
+            raise UserError("--hierarchy", "the run learned no levels of labels", hint)
+        if levels is None or mode == "none":
+            return None
+        return levels if mode is None else replace(levels, mode=mode)
 
     def outputs(self, inputs: InputRows) -> dict[str, np.ndarray]:
         """Return each task's raw outputs."""
@@ -110,10 +148,15 @@ def predictions(found: dict[str, np.ndarray], tasks: dict[str, Task], index: pd.
     return pd.DataFrame(columns, index=index)
 
 
-def predictions_with_labels(found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part) -> pd.DataFrame:
+def predictions_with_labels(
+    found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part, hierarchy: Hierarchy | None, notice: Notice
+) -> pd.DataFrame:
     """Return the row ids, and for each task its label and its predictions side by side."""
     index = part.labels.index
+    changed = class_predictions(found, tasks, hierarchy, None, notice)
     columns = [part.ids.to_frame()]
     for name, task in tasks.items():
-        columns += [part.labels[[name]].convert_dtypes(), pd.DataFrame(task.decode(found[name]), index=index)]
+        decoded = task.decode(found[name])
+        decoded |= {column: changed[column] for column in decoded.keys() & changed.keys()}
+        columns += [part.labels[[name]].convert_dtypes(), pd.DataFrame(decoded, index=index)]
     return pd.concat(columns, axis=1)

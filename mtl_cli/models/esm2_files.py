@@ -101,7 +101,12 @@ def _load(cls: Any, folder: Path, where: str) -> EsmModel:
     logging.disable_progress_bar()
     try:
         model, info = cls.from_pretrained(
-            folder, add_pooling_layer=False, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            folder,
+            add_pooling_layer=False,
+            dtype=torch.float32,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,  # told below, but for those of the contacts' head
+            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
         what = f"'{where}' cannot be loaded: {str(error).strip().splitlines()[0]}"
@@ -110,9 +115,10 @@ def _load(cls: Any, folder: Path, where: str) -> EsmModel:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-    wrong = sorted(key for key in [*info["missing_keys"], *info["mismatched_keys"]] if "contact_head" not in str(key))
+    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
+    wrong = sorted(key for key in [*info["missing_keys"], *mismatched] if "contact_head" not in key)
     if wrong:
-        what = f"'{where}' has not all weights of an ESM-2; the first that is missing is {wrong[0]}"
+        what = f"'{where}' has not the weights that its config.json says; the first that is missing is {wrong[0]}"
         raise UserError("model.trunk.pretrained", what)
     esm: EsmModel = model
     return esm

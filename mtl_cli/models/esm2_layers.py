@@ -55,7 +55,7 @@ class ESM2Trunk(nn.Module):
         self.train()
 
     @property
-    def last_hidden(self) -> nn.Linear | None:
+    def last_hidden(self) -> nn.Module | None:
         """The last of our own layers; None if there is none."""
         return self._last_hidden[0]
 

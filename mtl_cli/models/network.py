@@ -75,7 +75,7 @@ class Network(nn.Module):
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:
-        """The last layers with a weight that every task's gradient passes through: one, or one an expert; [] if none."""
+        """The last layers with a weight that every task's gradient passes through: one, one an expert, or none."""
         return self.shared.last_shared_layers
 
     @property

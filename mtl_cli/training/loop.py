@@ -106,10 +106,15 @@ def fit(
             if own:
                 step.weigh_tasks(list(own.values()))
             log = StepLog(step, epoch, trainer.log_balance)
+            penalties: list[torch.Tensor] = []
             for batch in batches:
                 for parameter in parameters:
                     parameter.grad = None
                 log.append(step(batch, epoch))
+                penalty = model.penalty()
+                if penalty is not None:
+                    penalty.backward()  # type: ignore[no-untyped-call]
+                    penalties.append(penalty.detach())
                 if trainer.clip_norm is not None:
                     clip_grad_norm_(parameters, trainer.clip_norm)
                 optimizer.step()
@@ -119,6 +124,8 @@ def fit(
             torch._foreach_copy_(last_good, current)
             history: Row = {"epoch": epoch, "loss_total": summary.total}
             history |= {f"loss_{name}": loss for name, loss in zip(step.tasks, summary.losses, strict=True)}
+            if penalties:
+                history["penalty_sharing"] = float(torch.stack(penalties).mean())
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
             history |= {f"task_weight_{name}": weight for name, weight in own.items()}

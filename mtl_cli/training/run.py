@@ -161,7 +161,8 @@ def train(
         run.write_json(directory.METRICS, metrics)
         test, table = data.parts.get("test"), None
         if test is not None:
-            table = predictions_with_labels(found, data.tasks, test)
+            levels = getattr(data.reader, "hierarchy", None)
+            table = predictions_with_labels(found, data.tasks, test, levels, progress.notice)
             run.write(directory.PREDICTIONS, lambda file: table.to_csv(file, index=False))
         status = "done"
         return Finished(run, data.tasks, metrics, best, test, found, table)

@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "fairgrad")
@@ -38,15 +38,13 @@ class FairGrad(GramianRule):
 
     paper: ClassVar[str] = "Ban & Ji 2024, arXiv 2402.15638"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return fairgrad_weights(gramian, self.alpha)
 
 
-def fairgrad_weights(gramian: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Return the w > 0 with (Gw)_t = w_t^(−1/α), for G of shape (K, K) in float64."""
-    import torch
+def fairgrad_weights(gramian: Array, alpha: float) -> Array:
+    """Return the w > 0 with (Gw)_t = w_t^(−1/α), for G of shape (K, K)."""
 
-    from mtl_cli.balancing.solvers.cosines import as_array
     from mtl_cli.balancing.solvers.fairness import fair_weights
 
-    return torch.from_numpy(fair_weights(as_array(gramian), alpha))
+    return fair_weights(gramian, alpha)

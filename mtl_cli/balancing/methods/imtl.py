@@ -15,6 +15,8 @@ from mtl_cli.config.registry import component
 if TYPE_CHECKING:
     import torch
 
+    from mtl_cli.balancing.solvers.cosines import Array, Indices
+
 
 @component("balancer", "imtl")
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,12 @@ class Impartial(GramianRule):
         zeros = torch.zeros(len(tasks), device=device)
         return {**super().start(tasks, device), **adam.start("log_scale", zeros)}
 
-    def weigh_present(
-        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
-    ) -> tuple[torch.Tensor, State]:
+    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
+        import torch
+
+        from mtl_cli.balancing.solvers.cosines import as_array
+
         scales = state["log_scale"].exp()
-        own = scales.to(gramian)[chosen]
+        own = as_array(scales)[chosen]
         weights = own * imtl_g_weights(gramian * own * own[:, None])
-        return weights, adam.step(state, "log_scale", scales * observed.losses - 1, self.lr, observed.present)
+        return weights, adam.step(torch, state, "log_scale", scales * observed.losses - 1, self.lr, observed.present)

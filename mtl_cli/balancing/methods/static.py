@@ -24,10 +24,14 @@ class Static(Balancer):
     Parameters
     ----------
     weights : dict of str to float
-        By task; a task that is not named has weight 1.
+        By task.
+    in_order : list of float
+        The weights of the first task, the second, and so on, such as levels from coarse to fine, where ``weights`` does
+        not name them; there may be more of them than tasks. A task that neither has a weight for has 1.
     """
 
     weights: dict[str, NonNegativeFloat] = field(default_factory=dict)
+    in_order: list[NonNegativeFloat] = field(default_factory=list)
 
     needs: ClassVar[Needs] = "losses"
 
@@ -37,7 +41,8 @@ class Static(Balancer):
     def start(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
-        return {"weights": torch.tensor([self.weights.get(task, 1.0) for task in tasks], device=device)}
+        chosen = dict(zip(tasks, self.in_order, strict=False)) | self.weights
+        return {"weights": torch.tensor([chosen.get(task, 1.0) for task in tasks], device=device)}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
         return Weighing(state["weights"], state)

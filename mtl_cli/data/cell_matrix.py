@@ -1,0 +1,119 @@
+"""A matrix of cells by genes where it lies, on disk or in memory, read a block of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mtl_cli.config.errors import UserError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Transform = Literal["none", "log1p", "binarize"]
+ENTRIES = 2**18
+"""Values of a block: two megabytes with their columns."""
+
+
+class CellMatrix:
+    """Cells by genes, as CSR or dense.
+
+    Parameters
+    ----------
+    source : HDF5 group or data set, sparse array or ndarray
+        A group or sparse array has ``data``, ``indices`` and ``indptr``.
+    shape : tuple of int
+        Cells, genes.
+    where : str
+        What to call it in messages.
+
+    Raises
+    ------
+    UserError
+        If its parts do not fit each other, or hold no numbers.
+    """
+
+    def __init__(self, source: Any, shape: tuple[int, int], where: str) -> None:
+        self.shape, self.where = shape, where
+        self.indptr: np.ndarray | None = None
+        if hasattr(source, "data") and hasattr(source, "indices"):
+            self.values, self.indices = source.data, source.indices
+            self.indptr = np.asarray(source.indptr)
+        elif hasattr(source, "keys"):
+            self.values, self.indices = source["data"], source["indices"]
+            self.indptr = source["indptr"][:]
+        else:
+            self.values = source
+        if self.values.dtype.kind not in "fiub":
+            raise UserError(where, f"holds {self.values.dtype}, not numbers")
+        if self.indptr is not None:
+            entries = len(self.values)
+            fits = len(self.indptr) == shape[0] + 1 and self.indptr[0] == 0 and self.indptr[-1] == entries
+            if not fits or len(self.indices) != entries or (np.diff(self.indptr) < 0).any():
+                raise UserError(where, "is damaged: the parts of its CSR matrix do not fit each other")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield first and last (exclusive) row of pieces of some ``ENTRIES`` values, one row at least."""
+        rows, genes = self.shape
+        start = 0
+        while start < rows:
+            if self.indptr is None:
+                stop = start + max(1, ENTRIES // max(genes, 1))
+            else:
+                stop = int(np.searchsorted(self.indptr, self.indptr[start] + ENTRIES, side="right")) - 1
+            stop = min(max(stop, start + 1), rows)
+            yield start, stop
+            start = stop
+
+    def block(self, start: int, stop: int) -> csr_array:
+        """Return rows as float32: columns in order, no column twice (their values are summed), no zeros stored."""
+        from scipy.sparse import csr_array
+
+        if self.indptr is None:
+            return csr_array(np.asarray(self.values[start:stop], dtype="float32"))
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        columns = np.array(self.indices[first:last], dtype="int32")  # copies: what is put in order must be our own
+        if len(columns) and not 0 <= columns.min() <= columns.max() < self.shape[1]:
+            raise UserError(self.where, f"is damaged: a column number is not within 0 and {self.shape[1] - 1}")
+        values = np.array(self.values[first:last], dtype="float32")
+        indptr = (self.indptr[start : stop + 1] - first).astype("int32")
+        block = csr_array((values, columns, indptr), shape=(stop - start, self.shape[1]))
+        if not block.has_canonical_format:
+            block.sum_duplicates()
+        if not block.data.all():
+            block.eliminate_zeros()
+        return block
+
+
+def transformed(values: np.ndarray, how: Transform) -> np.ndarray:
+    """Return log(1 + x), 1 where x > 0, or x itself; each leaves 0 at 0, so that it needs the stored values only."""
+    if how == "log1p":
+        np.log1p(values, out=values)
+        return values
+    return (values > 0).astype(values.dtype) if how == "binarize" else values
+
+
+def mapped(block: csr_array, columns: np.ndarray, width: int, how: Transform) -> csr_array:
+    """Return a block with its genes where a model has them.
+
+    Parameters
+    ----------
+    block : csr_array of shape (n, genes)
+    columns : ndarray of int32, shape (genes,)
+        The model's column of each gene, −1 for those that it does not read.
+    width : int
+        How many the model reads; those that no gene is for are zero.
+    how : {"none", "log1p", "binarize"}
+    """
+    from scipy.sparse import csr_array
+
+    found = columns[block.indices]
+    kept = found >= 0
+    ends = np.concatenate([[0], np.cumsum(kept)])
+    parts = (transformed(block.data[kept], how), found[kept], ends[block.indptr].astype("int32"))
+    return csr_array(parts, shape=(block.shape[0], width))

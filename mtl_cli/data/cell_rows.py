@@ -1,0 +1,183 @@
+"""Rows of cells by genes that stay sparse, in memory or on disk, until a batch asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from mtl_cli.data.cell_matrix import CellMatrix, Transform, mapped
+from mtl_cli.data.inputs import InputRows, Order, ShuffledOrder
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+CPU = torch.device("cpu")
+RUN = 8
+"""Neighbouring cells that a batch takes together from disk."""
+GAP = 16
+"""Rows between two wanted ones that are read along rather than skipped."""
+
+
+class Store(Protocol):
+    """What holds the values: a CSR or dense matrix in memory, or a file."""
+
+    def __getitem__(self, rows: np.ndarray) -> csr_array | np.ndarray:
+        """Return some rows in the order asked for."""
+
+
+class CSRRows(InputRows):
+    """Rows of a matrix that several parts of a split share, each with its own row numbers: none copies it.
+
+    A batch is made dense where it is used: on the CPU from the sparse rows, on another device from their pieces, which
+    are all that is copied there.
+
+    Parameters
+    ----------
+    store : Store
+    numbers : ndarray of int64, shape (n,)
+        Of the rows in the store.
+    width : int
+        Genes.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(self, store: Store, numbers: np.ndarray, width: int, device: torch.device = CPU) -> None:
+        self.store, self.numbers, self.width, self.device = store, numbers, width, device
+        self.chunk = max(256, 2**21 // max(width, 1))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def select(self, rows: np.ndarray) -> CSRRows:
+        return CSRRows(self.store, self.numbers[rows], self.width, self.device)
+
+    def to(self, device: torch.device) -> CSRRows:
+        return CSRRows(self.store, self.numbers, self.width, device)
+
+    def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        chosen = self.numbers[rows if isinstance(rows, slice) else rows.cpu().numpy()]
+        found = self.store[chosen]
+        return torch.from_numpy(found).to(self.device) if isinstance(found, np.ndarray) else dense(found, self.device)
+
+    def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
+        """Return the order of training: row numbers stay on the host, where the store is."""
+        if isinstance(self.store, OnDisk):
+            return RunsOrder(self.numbers, batch_size, smallest, seed)
+        return ShuffledOrder(len(self), batch_size, smallest, seed, CPU)
+
+
+def dense(rows: csr_array, device: torch.device) -> torch.Tensor:
+    """Return sparse rows as a float32 tensor on the device, (n, genes)."""
+    if device.type == "cpu":
+        return torch.from_numpy(rows.toarray())
+    n, width = rows.shape
+    lengths, columns, values = (
+        torch.from_numpy(part).to(device, non_blocking=True) for part in (np.diff(rows.indptr), rows.indices, rows.data)
+    )
+    row = torch.repeat_interleave(torch.arange(n, device=device), lengths, output_size=len(rows.data))
+    result = torch.zeros(n * width, device=device)
+    result[row * width + columns] = values
+    return result.view(n, width)
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Rows read from a file when they are asked for.
+
+    Parameters
+    ----------
+    matrix : CellMatrix
+    columns, width, transform
+        See ``mapped``.
+    """
+
+    matrix: CellMatrix
+    columns: np.ndarray
+    width: int
+    transform: Transform
+
+    def __getitem__(self, rows: np.ndarray) -> csr_array:
+        """Return some rows in the order asked for; neighbours are read together."""
+        from scipy.sparse import vstack
+
+        wanted, back = np.unique(rows, return_inverse=True)
+        pieces = []
+        for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > GAP) + 1):
+            block = self.matrix.block(int(run[0]), int(run[-1]) + 1)
+            pieces.append(block if len(run) == block.shape[0] else block[run - run[0]])
+        together = vstack(pieces, format="csr") if len(pieces) > 1 else pieces[0]
+        return mapped(together[back], self.columns, self.width, self.transform)
+
+
+def in_memory(
+    matrix: CellMatrix, columns: np.ndarray, width: int, entries: int, transform: Transform
+) -> csr_array | np.ndarray:
+    """Read a whole matrix, block by block into its place, so that no second copy of it is ever held.
+
+    Parameters
+    ----------
+    matrix : CellMatrix
+    columns, width, transform
+        See ``mapped``.
+    entries : int
+        How many values other than zero there are in the columns that are read.
+
+    Returns
+    -------
+    csr_array or ndarray
+        Dense float32 if more than half of the values are not zero, for it is smaller then.
+    """
+    from scipy.sparse import csr_array
+
+    rows = len(matrix)
+    if 2 * entries > rows * width:
+        table = np.empty((rows, width), dtype="float32")
+        for start, stop in matrix.blocks():
+            table[start:stop] = mapped(matrix.block(start, stop), columns, width, transform).toarray()
+        return table
+    kind = np.int32 if entries < 2**31 else np.int64  # scipy wants one type for both
+    values, indices = np.empty(entries, "float32"), np.empty(entries, kind)
+    indptr = np.zeros(rows + 1, kind)
+    end = 0
+    for start, stop in matrix.blocks():
+        block = mapped(matrix.block(start, stop), columns, width, transform)
+        values[end : end + block.nnz], indices[end : end + block.nnz] = block.data, block.indices
+        indptr[start + 1 : stop + 1] = block.indptr[1:] + end
+        end += block.nnz
+    return csr_array((values, indices, indptr), shape=(rows, width))
+
+
+class RunsOrder:
+    """Every row once, in runs of ``RUN`` neighbours on disk; the runs are shuffled, and cut elsewhere each time.
+
+    A batch of 128 then takes 16 reads, not 128; the price is that neighbours in the file train together.
+
+    Parameters
+    ----------
+    numbers : ndarray of int, shape (n,)
+        The rows' numbers in the file.
+    batch_size, smallest, seed
+        See ``ShuffledOrder``.
+    """
+
+    def __init__(self, numbers: np.ndarray, batch_size: int, smallest: int, seed: int) -> None:
+        self.neighbours = np.argsort(numbers, kind="stable")
+        self.batch_size, self.smallest = min(batch_size, len(numbers)), smallest
+        self.random = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        rest = len(self.neighbours) % self.batch_size
+        return len(self.neighbours) // self.batch_size + (rest >= self.smallest and rest > 0)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        shifted = np.roll(self.neighbours, self.random.integers(RUN))
+        runs = [shifted[start : start + RUN] for start in range(0, len(shifted), RUN)]
+        self.random.shuffle(runs)
+        order = torch.from_numpy(np.concatenate(runs))
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield order[start : start + self.batch_size]

@@ -1,0 +1,92 @@
+"""Predictions of several tasks made to fit each other, and cells of one cluster given one label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mtl_cli.tasks.labels import as_label_array
+
+if TYPE_CHECKING:
+    from mtl_cli.data.hierarchy import Hierarchy
+    from mtl_cli.data.prepared import Notice
+    from mtl_cli.tasks.task import Task
+
+
+def class_predictions(
+    found: Mapping[str, np.ndarray],
+    tasks: Mapping[str, Task],
+    hierarchy: Hierarchy | None,
+    clusters: pd.Series | None,
+    notice: Notice,
+) -> dict[str, np.ndarray]:
+    """Return the prediction columns that a hierarchy or clusters change.
+
+    Parameters
+    ----------
+    found : mapping of str to ndarray of shape (n, outputs)
+        The model's outputs by task.
+    tasks : mapping of str to Task
+    hierarchy : Hierarchy, optional
+        How many rows contradict it is told; with ``mode: enforce`` their labels become those of the likeliest path
+        (see ``Hierarchy.best_path``), and ``_prob`` the probability that the task's own head gives that label.
+    clusters : Series of shape (n,), optional
+        Rows of one value take the label that most of them have (the first in class order of equally many), and
+        ``_prob`` becomes the mean of their probabilities of it. Where there is a hierarchy only its levels are voted on
+        (a cluster has a cell type, but each of its cells is in a phase of its own), and under ``enforce`` they are as
+        one, so that they still fit. Rows without a value keep their own.
+    notice : callable
+        Takes a line that the user should see.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By column, for multiclass tasks only.
+    """
+    classes: dict[str, Any] = {name: task for name, task in tasks.items() if task.kind == "multiclass"}
+    if hierarchy is None and clusters is None:
+        return {}
+    probability = {name: task.probability(found[name]) for name, task in classes.items()}
+    chosen = {name: values.argmax(1) for name, values in probability.items()}
+    together = [[name] for name in (classes if hierarchy is None else hierarchy.levels)]
+    if hierarchy is not None:
+        levels = hierarchy.levels
+        wrong = hierarchy.contradictions([chosen[name] for name in levels], [tasks[name].outputs for name in levels])
+        enforce = hierarchy.mode == "enforce"
+        if wrong.any():
+            done = "made to fit by the likeliest path" if enforce else "hierarchy: enforce makes them fit"
+            them = " and ".join(levels)
+            notice(f"{wrong.sum()} of {len(wrong)} rows: the predicted {them} contradict each other; {done}")
+        if enforce:
+            chosen |= dict(zip(levels, hierarchy.best_path([probability[name] for name in levels]), strict=True))
+            together = [levels]
+    shown = {name: np.take_along_axis(probability[name], chosen[name][:, None], 1)[:, 0] for name in classes}
+    if clusters is not None:
+        for names in together:
+            _vote(names, clusters, probability, chosen, shown)
+    columns: dict[str, np.ndarray] = {}
+    for name, task in classes.items():
+        columns[f"predicted_{name}"] = as_label_array(task.classes)[chosen[name]]
+        columns[f"predicted_{name}_prob"] = shown[name]
+    return columns
+
+
+def _vote(
+    names: list[str],
+    clusters: pd.Series,
+    probability: dict[str, np.ndarray],
+    chosen: dict[str, np.ndarray],
+    shown: dict[str, np.ndarray],
+) -> None:
+    """Give each cluster one label of each task in ``names``, chosen as one; changes ``chosen`` and ``shown``."""
+    paths, path = np.unique(np.column_stack([chosen[name] for name in names]), axis=0, return_inverse=True)
+    cluster, _ = pd.factorize(clusters)
+    for number in range(cluster.max() + 1):
+        rows = np.flatnonzero(cluster == number)
+        winner = paths[np.bincount(path[rows]).argmax()]
+        for name, label in zip(names, winner, strict=True):
+            chosen[name][rows] = label
+            shown[name][rows] = probability[name][rows, label].mean()

@@ -218,7 +218,7 @@ def test_the_command(mtl: InProcess) -> None:
     tasks = "tasks={price: regression, sold: binary, kind: multiclass, tags: multilabel}"
     status, _, err = mtl(
         "train", "dataset=houses.csv", "dataset.id=house", tasks, "model=tabm", "model.trunk.members=4",
-        "model.trunk.width=16", "model.trunk.embeddings.width=4", "model.heads.sold.hidden=[8]", "balancer=upgrad",
+        "model.trunk.width=16", "model.trunk.embeddings={kind: piecewise, width: 4}", "model.heads.sold.hidden=[8]", "balancer=upgrad",
         "trainer.epochs=20", "optimizer.lr=3e-3", "plots=false", "run_dir=run",
     )  # fmt: skip
     assert status == 0, err

@@ -75,12 +75,15 @@ class Weighing(NamedTuple):
         What it went by, each of shape (T,); written beside the weights as ``<name>_<task>``.
     direction : Tensor of shape (P,), optional
         The shared parameters' gradient, from a method that is no weighting: it replaces Σ_t w_t g_t.
+    head_weights : Tensor of shape (T,), optional
+        What ``heads: unit`` trains the heads with, from a method whose heads have weights of their own; None says 1.
     """
 
     weights: torch.Tensor
     state: State
     seen: State = MappingProxyType({})
     direction: torch.Tensor | None = None
+    head_weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,9 @@ class Balancer:
         name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
         sharing = config.model.sharing
         levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
+        if getattr(config.model.trunk, "freeze", "none") == "all":
+            what = f"is all: nothing shared is trained, and balancer={name} weighs by its gradients"
+            yield Problem("model.trunk.freeze", what, "a number of epochs, or a balancer that needs losses, as uniform")
         if not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
         elif not getattr(sharing, "shares_layers", True):

@@ -13,12 +13,14 @@ LEVELS = (2, 4, 8)
 """Classes of the levels, coarse to fine."""
 
 
-def make_cells(rows: int = 400, genes: int = 60, seed: int = 0, levels: tuple[int, ...] = LEVELS) -> pd.DataFrame:
+def make_cells(rows: int = 400, seed: int = 0, levels: tuple[int, ...] = LEVELS) -> pd.DataFrame:
     """Return the labels of cells: ``level1`` to ``level<n>``, each dividing the one before."""
-    fine = np.random.default_rng(seed).integers(0, levels[-1], rows)
-    return pd.DataFrame(
-        {f"level{i + 1}": [f"{'abcdef'[i]}{c * n // levels[-1]}" for c in fine] for i, n in enumerate(levels)}
-    )
+    classes = np.random.default_rng(seed).integers(0, levels[-1], rows)
+    columns = {}
+    for i in reversed(range(len(levels))):
+        columns[f"level{i + 1}"] = np.array([f"{'abcdef'[i]}{c}" for c in range(levels[i])], object)[classes]
+        classes = classes * levels[i - 1] // levels[i]
+    return pd.DataFrame(dict(reversed(columns.items())))
 
 
 def make_counts(labels: pd.DataFrame, genes: int = 60, seed: int = 0) -> csr_array:

@@ -103,8 +103,10 @@ class OnDisk:
 
     def __getitem__(self, rows: np.ndarray) -> csr_array:
         """Return some rows in the order asked for; neighbours are read together."""
-        from scipy.sparse import vstack
+        from scipy.sparse import csr_array, vstack
 
+        if not len(rows):
+            return csr_array((0, self.width), dtype="float32")
         wanted, back = np.unique(rows, return_inverse=True)
         pieces = []
         for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > GAP) + 1):

@@ -179,5 +179,5 @@ def mark(file: CellFile, found: Scan, labels: list[str]) -> str:
     """Return a number that changes with any value, gene, label or the order of the cells."""
     digest = hashlib.sha256(found.kin.tobytes())
     digest.update("\n".join(file.var.index.astype(str)).encode())
-    digest.update(fingerprint(file.obs[labels].astype(object)).encode())
+    digest.update(fingerprint(file.obs[labels]).encode())
     return digest.hexdigest()

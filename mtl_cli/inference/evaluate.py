@@ -17,6 +17,10 @@ from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Task
 
 
+CHUNK = 16_384
+"""Rows whose losses are computed at once."""
+
+
 def skill(loss: float, baseline: float) -> float:
     """Return 1 − loss / baseline loss: R² for squared error, McFadden's pseudo-R² for likelihoods.
 
@@ -45,19 +49,24 @@ def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
     """
     was_training = model.training
     model.eval()
-    steps = range(0, max(len(inputs), 1), inputs.chunk)
-    chunks = [model(inputs.take(slice(start, start + inputs.chunk))) for start in steps]
+    rows, whole, tokens = len(inputs), dict[str, torch.Tensor](), dict[str, list[torch.Tensor]]()
+    for start in range(0, max(rows, 1), inputs.chunk):
+        for name, output in model(inputs.take(slice(start, start + inputs.chunk))).items():
+            if output.dim() > 2:
+                tokens.setdefault(name, []).append(output)
+            elif len(output) == rows:
+                whole[name] = output
+            else:  # each chunk into its place, for together they may be large
+                if start == 0:
+                    whole[name] = output.new_empty(rows, *output.shape[1:])
+                whole[name][start : start + len(output)] = output
     model.train(was_training)
-    return {name: _join([chunk[name] for chunk in chunks]) for name in model.heads}
+    return {name: _join(tokens[name]) if name in tokens else whole[name] for name in model.heads}
 
 
 def _join(chunks: list[torch.Tensor]) -> torch.Tensor:
-    if len(chunks) == 1:
-        return chunks[0]
-    if chunks[0].dim() > 2:
-        longest = max(chunk.shape[1] for chunk in chunks)
-        chunks = [F.pad(chunk, (0, 0, 0, longest - chunk.shape[1])) for chunk in chunks]
-    return torch.cat(chunks)
+    longest = max(chunk.shape[1] for chunk in chunks)
+    return torch.cat([F.pad(chunk, (0, 0, 0, longest - chunk.shape[1])) for chunk in chunks])
 
 
 class Validation:
@@ -131,7 +140,9 @@ def evaluate(
         if not labelled.any():
             report["tasks"][name] = {"rows": 0}
             continue
-        values, output = part.targets[name].values[labelled], found[name][labelled]
+        values, output = part.targets[name].values, found[name]
+        if not labelled.all():  # or it would be a copy for nothing
+            values, output = values[labelled], output[labelled]
         constant = _constant(task, torch.from_numpy(values)).numpy()
         counts = part.targets[name].weights
         counts = None if counts is None else counts[labelled]
@@ -155,4 +166,8 @@ def _constant(task: Task, target: torch.Tensor) -> torch.Tensor:
 
 
 def _mean_loss(task: Task, output: np.ndarray, values: np.ndarray, counts: np.ndarray | None) -> float:
-    return float(np.average(task.loss(torch.from_numpy(output), torch.from_numpy(values)).numpy(), weights=counts))
+    losses = np.empty(len(values))
+    for start in range(0, len(values), CHUNK):  # the logarithms of all classes are as large as the outputs
+        rows = slice(start, start + CHUNK)
+        losses[rows] = task.loss(torch.from_numpy(output[rows]), torch.from_numpy(values[rows])).numpy()
+    return float(np.average(losses, weights=counts))

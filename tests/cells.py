@@ -35,7 +35,7 @@ def make_counts(labels: pd.DataFrame, genes: int = 60, seed: int = 0) -> csr_arr
 
 
 def write_h5ad(path: Path, x: object, obs: pd.DataFrame, genes: list[str] | None = None, **more: object) -> Path:
-    """Write an .h5ad file with ``anndata``'s own writers, element by element."""
+    """Write an .h5ad file with ``anndata``'s own writers, element by element; text as categories, as it does itself."""
     from anndata.io import write_elem
 
     from mtl_cli.data.cell_copy import plain_text
@@ -45,7 +45,8 @@ def write_h5ad(path: Path, x: object, obs: pd.DataFrame, genes: list[str] | None
     cells = [f"cell{i}" for i in range(len(obs))]
     with h5py.File(path, "w") as file:
         write_elem(file, "X", x)
-        write_elem(file, "obs", plain_text(obs.set_axis(cells)))
+        text = [name for name in obs if not pd.api.types.is_numeric_dtype(obs[name].dtype)]
+        write_elem(file, "obs", plain_text(obs.astype(dict.fromkeys(text, "category")).set_axis(cells)))
         write_elem(file, "var", plain_text(pd.DataFrame(more.pop("var", {}), index=names)))
         for key, value in more.items():
             write_elem(file, key, value)

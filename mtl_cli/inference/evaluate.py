@@ -16,7 +16,6 @@ from mtl_cli.data.prepared import Part
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Task
 
-
 CHUNK = 16_384
 """Rows whose losses are computed at once."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mtl_cli.balancing.few import Numbers, elementwise, keep_absent
 
 if TYPE_CHECKING:
     import torch
@@ -20,32 +23,31 @@ def start(name: str, values: torch.Tensor) -> State:
     return {name: values, **{moment: torch.zeros_like(values) for moment in MOMENTS}}
 
 
-def step(state: State, name: str, gradient: torch.Tensor, lr: float, present: torch.Tensor | None) -> State:
+def step(
+    xp: Any, state: Mapping[str, Numbers], name: str, gradient: Numbers, lr: float, present: Numbers | None
+) -> dict[str, Numbers]:
     """Return the state after a step against ``gradient``; tasks that are absent keep their value and moments.
 
     Parameters
     ----------
-    state : dict of str to Tensor
+    xp : module
+        ``numpy`` or ``torch``, whose numbers these are.
+    state : dict of str to numbers
         As ``start`` makes it.
     name : str
-    gradient : Tensor of shape (T,)
+    gradient : numbers of shape (T,)
     lr : float
-    present : Tensor of bool, shape (T,), optional
+    present : bools of shape (T,), optional
         None says all are present.
     """
-    import torch
 
-    steps = state["steps"] + (1 if present is None else present)
-    mean = state["mean"].lerp(gradient, 1 - BETA1)
-    mean_square = state["mean_square"].lerp(gradient.square(), 1 - BETA2)
-    spread = (mean_square / (1 - BETA2**steps)).sqrt_().add_(EPSILON)
-    values = state[name] - lr * mean / ((1 - BETA1**steps) * spread)
-    after = {name: values, "mean": mean, "mean_square": mean_square, "steps": steps}
-    if present is None:
-        return after
-    return {key: torch.where(present, value, state[key]) for key, value in after.items()}
+    def each(value: Any, mean: Any, mean_square: Any, steps: Any, slope: Any) -> tuple[Any, ...]:
+        steps = steps + 1
+        mean = BETA1 * mean + (1 - BETA1) * slope
+        mean_square = BETA2 * mean_square + (1 - BETA2) * slope * slope
+        spread = (mean_square / (1 - BETA2**steps)) ** 0.5 + EPSILON
+        return value - lr / (1 - BETA1**steps) * mean / spread, mean, mean_square, steps
 
-
-def keep_absent(values: torch.Tensor, before: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
-    """Return ``values`` where a task is present and ``before`` where it is not."""
-    return values if present is None else values.where(present, before)
+    names = (name, *MOMENTS)
+    after = zip(names, elementwise(each, *(state[key] for key in names), gradient), strict=True)
+    return {key: keep_absent(xp, value, state[key], present) for key, value in after}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveInt
 from mtl_cli.config.errors import Problem
@@ -27,8 +28,7 @@ COSTS: dict[Needs, str] = {
 """What a step costs a method, by what it needs."""
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(NamedTuple):
     """What a method sees of one step. T is the number of tasks, P that of the shared parameters.
 
     Parameters
@@ -62,8 +62,7 @@ class Observed:
     generator: torch.Generator | None = None
 
 
-@dataclass(frozen=True)
-class Weighing:
+class Weighing(NamedTuple):
     """What a method decides in one step.
 
     Parameters
@@ -76,12 +75,15 @@ class Weighing:
         What it went by, each of shape (T,); written beside the weights as ``<name>_<task>``.
     direction : Tensor of shape (P,), optional
         The shared parameters' gradient, from a method that is no weighting: it replaces Σ_t w_t g_t.
+    head_weights : Tensor of shape (T,), optional
+        What ``heads: unit`` trains the heads with, from a method whose heads have weights of their own; None says 1.
     """
 
     weights: torch.Tensor
     state: State
-    seen: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    seen: State = MappingProxyType({})
     direction: torch.Tensor | None = None
+    head_weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,7 @@ class Balancer:
         registered = components("balancer").items()
         name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
         sharing = config.model.sharing
+        levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
         if not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
         elif not getattr(sharing, "shares_layers", True):
@@ -137,6 +140,9 @@ class Balancer:
             sharing, "one_representation", True
         ):
             what = "representation needs one that all tasks share, and with this model.sharing each task has its own"
+            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
+        elif getattr(self, "geometry", "parameters") == "representation" and len(levels) > 1:
+            what = "representation needs one that all tasks share, and tasks of rows read another than tasks of tokens"
             yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
 
     def start(self, tasks: list[str], device: torch.device) -> State:

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry import Root
+from mtl_cli.balancing.geometry_parts import add_gradient, by_task
 from mtl_cli.balancing.linear_heads import LinearHeads, are_linear
+from mtl_cli.balancing.precision import full
 from mtl_cli.config.errors import UserError
 
 
@@ -23,24 +25,22 @@ class Cut:
     representations : mapping of str to Tensor
         z_t by task.
     heads : mapping of str to Module
-    axis : {0, 1}
-        Where the tasks lie in the gradients: (T, n, …) or (n, T, …).
 
     Attributes
     ----------
     outputs : dict of str to Tensor
-        The heads'. Once the losses were sent back to them, ``finish`` is to be called.
+        The heads'. The losses are to be sent back to them with ``receive``.
     """
 
-    def __init__(self, representations: Mapping[str, torch.Tensor], heads: Mapping[str, nn.Module], axis: int) -> None:
-        self.axis = axis
+    def __init__(self, representations: Mapping[str, torch.Tensor], heads: Mapping[str, nn.Module]) -> None:
         names, tensors = list(representations), list(representations.values())
-        own = [heads[name] for name in names]
+        self._heads = [heads[name] for name in names]
         self._linear: LinearHeads | None = None
-        self._roots: list[tuple[torch.Tensor, list[int], torch.Tensor]] = []
-        if tensors[0].dim() == 2 and all(z is tensors[0] for z in tensors) and are_linear(own):
-            self._linear = LinearHeads(own, tensors[0])
-            self._roots = [(tensors[0], list(range(len(names))), tensors[0])]
+        self._roots: list[Root] = []
+        self._own: list[tuple[int, nn.Parameter, torch.Tensor]] = []
+        first = tensors[0]
+        if first.dim() == 2 and all(z is first for z in tensors) and are_linear(self._heads):
+            self._linear = LinearHeads(self._heads, first)
             self.outputs = dict(zip(names, self._linear.outputs, strict=True))
             return
         readers: dict[int, list[int]] = {}
@@ -50,26 +50,42 @@ class Cut:
         for numbers in readers.values():
             z = tensors[numbers[0]]
             shape = list(z.shape)
-            shape.insert(axis, len(numbers))
-            leaf = z.detach().unsqueeze(axis).expand(shape).requires_grad_()
-            self._roots.append((z, numbers, leaf))
-            leaves.update(zip((names[number] for number in numbers), leaf.unbind(axis), strict=True))
+            shape.insert(1, len(numbers))
+            leaf = full(z.detach()).unsqueeze(1).expand(shape).requires_grad_()
+            self._roots.append(Root(z, numbers, leaf))
+            leaves.update(zip((names[number] for number in numbers), leaf.unbind(1), strict=True))
         self.outputs = {name: heads[name](leaves[name]) for name in names}
 
-    def finish(self) -> None:
-        """See to it that the heads have their gradients, as if of Σ_t L_t."""
+    def receive(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Send ``gradient`` at ``rows``, which were computed from the outputs, back to the cut."""
         if self._linear is not None:
-            self._linear.finish()
+            self._linear.receive(rows, gradient)
+            return
+        leaves = [root.deltas for root in self._roots]
+        own = [(task, p) for task, head in enumerate(self._heads) for p in head.parameters() if p.requires_grad]
+        wanted = [*leaves, *(parameter for _, parameter in own)]
+        found = torch.autograd.grad((rows,), wanted, (gradient,), allow_unused=True)
+        self._roots = [
+            root._replace(deltas=torch.zeros_like(leaf) if delta is None else delta)
+            for root, leaf, delta in zip(self._roots, leaves, found, strict=False)
+        ]
+        gradients = zip(own, found[len(leaves) :], strict=True)
+        self._own = [(task, parameter, piece) for (task, parameter), piece in gradients if piece is not None]
+
+    def finish(self, weights: torch.Tensor | None) -> None:
+        """Add to the heads' ``.grad`` the gradient of Σ_t w_t L_t, or of Σ_t L_t. To be called without gradients."""
+        if self._linear is not None:
+            self._linear.finish(weights)
+            return
+        if weights is not None:
+            each = weights.unbind()
+            torch._foreach_mul_([piece for _, _, piece in self._own], [each[task] for task, _, _ in self._own])
+        for _, parameter, piece in self._own:
+            add_gradient(parameter, piece)
 
     def roots(self) -> list[Root]:
         """Return c_t = ∂L_t/∂z_t for each z."""
-        if self._linear is not None:
-            z, numbers, _ = self._roots[0]
-            return [Root(z, numbers, self._linear.deltas(self.axis))]
-        return [
-            Root(z, numbers, leaf.grad if leaf.grad is not None else torch.zeros_like(leaf))
-            for z, numbers, leaf in self._roots
-        ]
+        return self._roots if self._linear is None else [self._linear.root()]
 
     def gramian(self) -> torch.Tensor:
         """Return c_s · c_t, shape (T, T), where all tasks read one z."""
@@ -85,21 +101,18 @@ class Cut:
                 "balancer.geometry", "representation needs a representation that all tasks share",
                 "balancer.geometry=parameters",
             )  # fmt: skip
-        deltas = self.roots()[0].deltas
-        return (deltas if self.axis == 0 else deltas.transpose(0, 1)).reshape(len(self.outputs), -1)
+        return by_task(self.roots()[0].deltas)
 
     def weighted(self, weights: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return each z with Σ_t w_t c_t over the tasks that read it."""
         if self._linear is not None:
-            return [(self._roots[0][0], self._linear.weighted(weights))]
+            return [self._linear.weighted(weights)]
         return [(z, self._sum(deltas, weights[numbers])) for z, numbers, deltas in self.roots()]
 
     def directed(self, direction: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return the one z with ``direction``, of its numbers, in its shape."""
-        z = self._roots[0][0]
+        z = self.roots()[0].z
         return [(z, direction.view(z.shape))]
 
     def _sum(self, deltas: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        if self.axis == 0:
-            return (weights @ deltas.view(len(deltas), -1)).view(deltas.shape[1:])
-        return torch.matmul(weights, deltas.view(*deltas.shape[:2], -1)).view(len(deltas), *deltas.shape[2:])
+        return torch.matmul(weights, deltas.reshape(*deltas.shape[:2], -1)).view(len(deltas), *deltas.shape[2:])

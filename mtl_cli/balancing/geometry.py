@@ -18,8 +18,9 @@ from torch import nn
 
 from mtl_cli.balancing.geometry_layers import is_known, parts, rows
 from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
-from mtl_cli.balancing.geometry_stack import active, back, find_stack
+from mtl_cli.balancing.geometry_stack import active, back, back_once, find_stack
 from mtl_cli.balancing.geometry_trace import Call, Trace, uses
+from mtl_cli.balancing.precision import full
 from mtl_cli.data.inputs import Inputs
 
 
@@ -87,14 +88,14 @@ class TaskGradients:
 def scatter(parameters: Sequence[nn.Parameter], direction: torch.Tensor) -> None:
     """Add a vector of shape (P,) to the ``.grad`` of the parameters, in their order."""
     for parameter, piece in zip(parameters, torch.split(direction, sizes(parameters)), strict=True):
-        add_gradient(parameter, piece)
+        add_gradient(parameter, piece.view(parameter.shape))
 
 
 def send_back(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """Send gradients back, each from its tensor, through autograd."""
     needing = [pair for pair in pairs if pair[0].requires_grad]
     if needing:
-        torch.autograd.backward([z for z, _ in needing], [gradient for _, gradient in needing])
+        torch.autograd.backward([z for z, _ in needing], [gradient.to(z.dtype) for z, gradient in needing])
 
 
 class Geometry:
@@ -103,7 +104,7 @@ class Geometry:
     Parameters
     ----------
     modules : sequence of Module
-        All below the cut.
+        All below the cut whose gradients are asked for.
     parameters : sequence of Parameter
         The shared ones.
     stack : sequence of Module, optional
@@ -165,7 +166,7 @@ class Geometry:
         layer = layers[0]
         read = next((call.input for call in self._calls if call.module is layer), None)
         if self._stack is not None and read is not None and type(layer) is nn.Linear:
-            return norms(read, back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
+            return norms(full(read), back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
         weights = [layer.weight for layer in layers if isinstance(layer.weight, nn.Parameter)]
         found = _per_task(roots, tasks, weights)
         pairs = [[_filled(g, weight).flatten() for g, weight in zip(task, weights, strict=True)] for task in found]
@@ -174,8 +175,7 @@ class Geometry:
     def backward(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Send each representation's gradient back into ``.grad``. To be called without gradients, as the last."""
         if self._stack is not None:
-            for part in back(self._stack, self._calls, pairs[0][1].unsqueeze(1))[0]:
-                add_gradient(part.parameter, part.rows())
+            back_once(self._stack, self._calls, pairs[0][1])
         else:
             send_back(pairs)
         self.clear()
@@ -192,7 +192,7 @@ class Geometry:
         found = _per_task(roots, tasks, [*(call.output for call in calls), *others])
         collected: list[Part] = []
         for i, call in enumerate(calls):
-            deltas = [rows(call.module, _filled(g[i], call.output)) for g in found]
+            deltas = [full(rows(call.module, _filled(g[i], call.output))) for g in found]
             collected += parts(call, torch.stack(deltas, 1))
         for i, parameter in enumerate(others, len(calls)):
             if any(g[i] is not None for g in found):
@@ -222,7 +222,9 @@ def _per_task(roots: Sequence[Root], tasks: int, wanted: Sequence[torch.Tensor])
         for z, numbers, deltas in roots:
             if z.requires_grad:
                 for i, task in enumerate(numbers):
-                    found[task] = torch.autograd.grad(z, wanted, deltas[:, i], retain_graph=True, allow_unused=True)
+                    found[task] = torch.autograd.grad(
+                        z, wanted, deltas[:, i].to(z.dtype), retain_graph=True, allow_unused=True
+                    )
     return found
 
 

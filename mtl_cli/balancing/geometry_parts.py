@@ -50,7 +50,7 @@ class Dense:
         add_products(total, self.values)
 
     def accumulate(self, weights: torch.Tensor) -> None:
-        add_gradient(self.parameter, weights @ self.values)
+        add_gradient(self.parameter, (weights @ self.values).view(self.parameter.shape))
 
     def rows(self) -> torch.Tensor:
         return self.values
@@ -69,7 +69,7 @@ class Joined:
     def accumulate(self, weights: torch.Tensor) -> None:
         pieces = torch.split(weights @ self.values, sizes(self.parameters))
         for parameter, piece in zip(self.parameters, pieces, strict=True):
-            add_gradient(parameter, piece)
+            add_gradient(parameter, piece.view(parameter.shape))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class Factored:
         total.addmm_(by_task(spread.view(self.deltas.shape)), by_task(self.deltas).T)
 
     def accumulate(self, weights: torch.Tensor) -> None:
-        add_gradient(self.parameter, torch.matmul(weights, self.deltas).T @ self.inputs)
+        product = torch.matmul(weights, self.deltas).T @ self.inputs
+        add_gradient(self.parameter, product.view(self.parameter.shape))
 
     def rows(self) -> torch.Tensor:
         n, tasks, _ = self.deltas.shape
@@ -145,9 +146,8 @@ def join(parts: Sequence[Part]) -> Sequence[Part | Joined]:
     return [joined, *(part for part in parts if not isinstance(part, Dense) or part.values.numel() > SMALL)]
 
 
-def add_gradient(parameter: torch.nn.Parameter, gradient: torch.Tensor) -> None:
-    """Add to a parameter's ``.grad``; ``gradient`` has its numbers, in any shape."""
-    gradient = gradient.view(parameter.shape)
+def add_gradient(parameter: torch.Tensor, gradient: torch.Tensor) -> None:
+    """Add to a parameter's ``.grad``."""
     if parameter.grad is None:
         parameter.grad = gradient
     else:
@@ -169,7 +169,7 @@ def add_products(total: torch.Tensor, rows: torch.Tensor) -> None:
 
 
 def by_task(deltas: torch.Tensor) -> torch.Tensor:
-    """Return (n, T, width) as (T, n · width)."""
+    """Return (n, T, …) as (T, the rest)."""
     return deltas.transpose(0, 1).reshape(deltas.shape[1], -1)
 
 

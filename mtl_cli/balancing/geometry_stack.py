@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry_layers import affine, normalised, parts
-from mtl_cli.balancing.geometry_parts import Part
+from mtl_cli.balancing.geometry_parts import Part, add_gradient
 from mtl_cli.balancing.geometry_trace import Call, has_other_hooks
+from mtl_cli.balancing.precision import full
 
 ELEMENTWISE = (
     nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.Sigmoid, nn.Softplus, nn.Mish,
@@ -153,16 +154,45 @@ def back(
     return found, deltas
 
 
+def back_once(stack: Stack, calls: Sequence[Call], delta: torch.Tensor) -> None:
+    """Send one gradient at the representation, shape (n, width), back into ``.grad``. To be called without gradients.
+
+    As ``back`` does for one task, in fewer calls.
+    """
+    for position in range(len(stack.spans) - 1, stack.first - 1, -1):
+        start, end = stack.spans[position]
+        call = calls[start]
+        module = call.module
+        if type(module) in ELEMENTWISE:
+            delta = _through_elementwise(calls[start:end], delta, False)
+        elif isinstance(module, nn.Linear):
+            if module.weight.requires_grad:
+                add_gradient(module.weight, delta.T @ full(call.input))
+            if module.bias is not None and module.bias.requires_grad:
+                add_gradient(module.bias, delta.sum(0))
+            if position > stack.first:
+                delta = delta @ module.weight
+        else:
+            collected, deltas = _through_norm(call, delta.unsqueeze(1))
+            for part in collected:
+                add_gradient(part.parameter, part.rows()[0])
+            delta = deltas.squeeze(1)
+
+
 def _through_elementwise(calls: Sequence[Call], deltas: torch.Tensor, in_place: bool) -> torch.Tensor:
-    """Multiply by the derivative, which is the same number for all tasks."""
+    """Multiply by the derivative, which is the same number for all tasks; ``deltas`` may be those of one task."""
     output = calls[-1].output
+    several = deltas.dim() > output.dim()
     modules = [call.module for call in calls]
     if _is_relu(modules):
         below = deltas if in_place else torch.empty_like(deltas)
-        torch.ops.aten.threshold_backward.grad_input(deltas, output.unsqueeze(1), 0, grad_input=below)
+        torch.ops.aten.threshold_backward.grad_input(
+            deltas, full(output).unsqueeze(1) if several else full(output), 0, grad_input=below
+        )
         return below.div_(1 - modules[-1].p) if isinstance(modules[-1], nn.Dropout) else below
     (derivative,) = torch.autograd.grad(output, calls[0].input, torch.ones_like(output), retain_graph=True)
-    return deltas * derivative.unsqueeze(1)
+    derivative = full(derivative)
+    return deltas * (derivative.unsqueeze(1) if several else derivative)
 
 
 def _through_norm(call: Call, deltas: torch.Tensor) -> tuple[list[Part], torch.Tensor]:
@@ -171,7 +201,7 @@ def _through_norm(call: Call, deltas: torch.Tensor) -> tuple[list[Part], torch.T
     The means run over what was normalised: the features of a row, or the rows of a feature. Batch norm outside training
     divides by a constant.
     """
-    module, inputs = call.module, call.input
+    module, inputs = call.module, full(call.input)
     assert isinstance(module, _ON_ROWS[1:])
     values = normalised(module, inputs)
     found = affine(module, values, deltas)

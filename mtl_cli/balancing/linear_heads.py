@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from mtl_cli.balancing.geometry import Root
 from mtl_cli.balancing.geometry_parts import add_gradient
 from mtl_cli.balancing.geometry_trace import has_other_hooks
+from mtl_cli.balancing.precision import full
 
 
 class LinearHeads:
@@ -19,44 +22,52 @@ class LinearHeads:
     heads : sequence of Linear
         For which ``are_linear`` holds.
     z : Tensor of shape (n, width)
+
+    Attributes
+    ----------
+    outputs : list of Tensor
+        Leaves, (n, outputs) each. The losses are to be sent back to them with ``receive``.
     """
 
     def __init__(self, heads: Sequence[nn.Module], z: torch.Tensor) -> None:
-        self._z = z.detach()
+        self._root, self._z = z, full(z.detach())
         self._weights = [weight for head in heads if (weight := head._parameters["weight"]) is not None]
         self._biases = [bias for head in heads if (bias := head._parameters["bias"]) is not None]
         self._widths = [len(bias) for bias in self._biases]
         with torch.no_grad():
+            pairs = zip(self._weights, self._biases, strict=True)
+            self.outputs = [full(F.linear(self._z, weight, bias)) for weight, bias in pairs]
             self._weight = torch.cat([*self._weights])
-            self._output = torch.addmm(torch.cat([*self._biases]), self._z, self._weight.T).requires_grad_()
-        self.outputs = torch.split_with_sizes(self._output, self._widths, 1)
+        for output in self.outputs:
+            output.requires_grad_()
+        self._known: torch.Tensor | None = None
 
-    def finish(self) -> None:
-        """Add to the heads' ``.grad``, given that the losses were sent back to ``outputs``. Without gradients."""
-        errors = self._errors
-        weights = torch.split_with_sizes(errors.T @ self._z, self._widths)
-        biases = torch.split_with_sizes(errors.sum(0), self._widths)
-        for parameter, gradient in zip(self._weights + self._biases, weights + biases, strict=True):
+    def receive(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Keep ∂L_t/∂outputs side by side, shape (n, Σ outputs)."""
+        found = torch.autograd.grad((rows,), self.outputs, (gradient,), allow_unused=True)
+        pieces = zip(self.outputs, found, strict=True)
+        self._errors = torch.cat([torch.zeros_like(o) if piece is None else piece for o, piece in pieces], 1)
+
+    def finish(self, weights: torch.Tensor | None) -> None:
+        """Add the gradient of Σ_t w_t L_t, or of Σ_t L_t, to the heads' ``.grad``. To be called without gradients."""
+        errors = self._errors if weights is None else self._scaled(weights)
+        found = torch.split_with_sizes(errors.T @ self._z, self._widths)
+        sums = torch.split_with_sizes(errors.sum(0), self._widths)
+        for parameter, gradient in zip(self._weights + self._biases, found + sums, strict=True):
             add_gradient(parameter, gradient)
 
-    @property
-    def _errors(self) -> torch.Tensor:
-        """∂L_t/∂outputs side by side, shape (n, Σ outputs)."""
-        assert self._output.grad is not None
-        return self._output.grad
-
-    def deltas(self, axis: int) -> torch.Tensor:
-        """Return c_t = ∂L_t/∂z, shape (T, n, width) or (n, T, width)."""
+    def root(self) -> Root:
+        """Return z and c_t = ∂L_t/∂z, shape (n, T, width)."""
         errors, tasks = self._errors, len(self._widths)
         rows, width = self._z.shape
-        found = errors.new_empty((tasks, rows, width) if axis == 0 else (rows, tasks, width))
-        if set(self._widths) == {1}:
-            spread = self._weight if axis == 1 else self._weight.unsqueeze(1)
-            return torch.mul((errors if axis == 1 else errors.T).unsqueeze(2), spread, out=found)
-        pieces = zip(found.unbind(axis), torch.split_with_sizes(errors, self._widths, 1), self._weights, strict=True)
-        for place, piece, weight in pieces:
-            torch.mm(piece, weight, out=place)
-        return found
+        found = errors.new_empty((rows, tasks, width))
+        if errors.shape[1] == tasks:  # one output each
+            torch.mul(errors.unsqueeze(2), self._weight, out=found)
+        else:
+            pieces = torch.split_with_sizes(errors, self._widths, 1)
+            for place, piece, weight in zip(found.unbind(1), pieces, self._weights, strict=True):
+                torch.mm(piece, weight, out=place)
+        return Root(self._root, list(range(tasks)), found)
 
     def gramian(self) -> torch.Tensor:
         """Return c_s · c_t, shape (T, T), without the c's: the sum over e_sᵀ e_t ∘ W_s W_tᵀ, with e_t the errors."""
@@ -66,11 +77,18 @@ class LinearHeads:
         columns = [block.sum(1) for block in torch.split(products, self._widths, 1)]
         return torch.stack([torch.stack([piece.sum() for piece in torch.split(c, self._widths)]) for c in columns], 1)
 
-    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_t w_t c_t, shape (n, width)."""
-        if set(self._widths) != {1}:
-            weights = torch.cat([w.expand(width) for w, width in zip(weights, self._widths, strict=True)])
-        return (self._errors * weights) @ self._weight
+    def weighted(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return z and Σ_t w_t c_t, shape (n, width)."""
+        return self._root, self._scaled(weights) @ self._weight
+
+    def _scaled(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the errors of Σ_t w_t L_t."""
+        if self._known is not weights:
+            each = weights
+            if self._errors.shape[1] != len(self._widths):
+                each = torch.cat([w.expand(width) for w, width in zip(weights, self._widths, strict=True)])
+            self._known, self._weighted = weights, self._errors * each
+        return self._weighted
 
 
 def are_linear(heads: Sequence[nn.Module]) -> bool:

@@ -9,7 +9,8 @@ import torch
 
 from mtl_cli.balancing.balancer import Balancer
 from mtl_cli.balancing.cut import Cut
-from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter, send_back
+from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter
+from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import Inputs
 
 
@@ -54,6 +55,14 @@ class Seen(NamedTuple):
             return self.gramian.diagonal()
         return self.norms if self.jacobian is None else self.jacobian.sum(1)
 
+    def divided(self, scale: float) -> Seen:
+        """Return what would be seen of losses smaller by this factor; the gradients stay as they are."""
+        return self._replace(
+            norms=None if self.norms is None else self.norms / scale,
+            gramian=None if self.gramian is None else self.gramian / scale / scale,
+            jacobian=None if self.jacobian is None else self.jacobian / scale,
+        )
+
 
 NOTHING = Seen()
 
@@ -66,35 +75,40 @@ class Look:
     model : SharedModel
     balancer : Balancer, optional
         None, or one that needs only losses, sees nothing.
+
+    Raises
+    ------
+    UserError
+        If the balancer looks at gradients on shared layers, and the model has none.
     """
 
     def __init__(self, model: SharedModel, balancer: Balancer | None) -> None:
         self._model, self._needs = model, "losses" if balancer is None else balancer.needs
-        self._geometry: Geometry | None = None
-        if balancer is None:
-            return
-        at_representation = getattr(balancer, "geometry", "parameters") == "representation"
-        if balancer.needs == "norms" or (balancer.needs != "losses" and not at_representation):
-            theirs = {id(module) for head in model.heads.values() for module in head.modules()}
-            below = [module for module in model.modules() if id(module) not in theirs]
-            stack = getattr(model, "stack", None)
-            self._geometry = Geometry(below, model.shared_parameters(), stack() if stack is not None else None)
+        self._at_representation = getattr(balancer, "geometry", "parameters") == "representation"
+        if self._needs == "norms" and not model.last_shared_layers:
+            raise _nothing_shared("the last shared layer")
+        if self._needs != "losses" and not model.shared_parameters():
+            raise _nothing_shared("shared parameters")
+        theirs = {id(module) for head in model.heads.values() for module in head.modules()}
+        below = [module for module in model.modules() if id(module) not in theirs]
+        if self._needs == "losses" or (self._needs != "norms" and self._at_representation):
+            below = []  # nothing is asked of them
+        stack = getattr(model, "stack", None)
+        self._geometry = Geometry(below, model.shared_parameters(), stack() if stack is not None else None)
 
     def forward(self, inputs: Inputs) -> Cut:
         """Run the model up to the heads' outputs."""
-        if self._geometry is None:
-            return Cut(self._model.representations(inputs), self._model.heads, axis=0)
-        return Cut(self._geometry.forward(self._model, inputs), self._model.heads, axis=1)
+        return Cut(self._geometry.forward(self._model, inputs), self._model.heads)
 
     def see(self, cut: Cut) -> Seen:
-        """Return what the balancer needs, once the heads have their gradients. To be called without gradients."""
+        """Return what the balancer needs, once the cut has its gradients. To be called without gradients."""
         if self._needs == "losses":
             return NOTHING
-        if self._geometry is None:
+        if self._needs == "norms":
+            return Seen(norms=self._geometry.norms(cut.roots(), len(cut.outputs), self._model.last_shared_layers))
+        if self._at_representation:
             return Seen(gramian=cut.gramian()) if self._needs == "gramian" else Seen(jacobian=cut.rows())
         roots, tasks = cut.roots(), len(cut.outputs)
-        if self._needs == "norms":
-            return Seen(norms=self._geometry.norms(roots, tasks, self._model.last_shared_layers))
         gradients = self._geometry.gradients(roots, tasks)
         if self._needs == "jacobian":
             return Seen(jacobian=gradients.jacobian(self._geometry.parameters, tasks), gradients=gradients)
@@ -102,13 +116,14 @@ class Look:
 
     def send_back(self, cut: Cut, seen: Seen, weights: torch.Tensor, direction: torch.Tensor | None) -> None:
         """Add Σ_t w_t g_t, or a direction in its place, to ``.grad`` below the cut. To be called without gradients."""
-        if seen.gradients is not None and self._geometry is not None:
+        if seen.gradients is not None:
             seen.gradients.accumulate(weights, shared=direction is None)
             if direction is not None:
                 scatter(self._geometry.parameters, direction)
-            return
-        pairs = cut.weighted(weights) if direction is None else cut.directed(direction)
-        if self._geometry is None:
-            send_back(pairs)
         else:
-            self._geometry.backward(pairs)
+            self._geometry.backward(cut.weighted(weights) if direction is None else cut.directed(direction))
+
+
+def _nothing_shared(where: str) -> UserError:
+    what = f"this method looks at the tasks' gradients at {where}, and the model has none"
+    return UserError("balancer", what, "share layers, or choose a method that needs losses only, such as balancer=famo")

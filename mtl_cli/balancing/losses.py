@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
+from mtl_cli.balancing.precision import full
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
 
 
-@dataclass(frozen=True)
-class Losses:
+class Losses(NamedTuple):
     """The losses of a batch, T tasks and n rows.
 
     Parameters
@@ -37,16 +37,10 @@ class Losses:
         """Which tasks have a label in the batch; None says all."""
         return None if isinstance(self.counts, int) else self.counts > 0
 
-    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of Σ_t w_t L_t at the rows, shape (T, n)."""
-        weights = weights.to(self.rows.dtype).unsqueeze(1)
-        rows = self.rows.shape[1]
-        return (weights / rows).expand(-1, rows) if self.shares is None else weights * self.shares
-
 
 def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
-    rows = [_of_rows(task, outputs[name], batch.targets[name]) for name, task in tasks.items()]
+    rows = [_of_rows(task, full(outputs[name]), batch.targets[name]) for name, task in tasks.items()]
     stacked = torch.stack(rows)
     values = stacked.detach()
     if not any(mask is not None for mask in batch.masks.values()):

@@ -1,14 +1,17 @@
-"""What the methods have in common that turn a Gramian into weights on the CPU, in float64."""
+"""What the methods have in common that turn a Gramian into weights with NumPy, in float64."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mtl_cli.balancing.balancer import GramianBalancer, Observed, State, Weighing
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array, Indices
+
+FLOAT32_EPSILON, FLOAT64_EPSILON = 2.0**-23, 2.0**-52
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,20 +20,18 @@ class GramianRule(GramianBalancer):
 
     heads: Literal["weighted", "unit"] = "unit"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
-        """Turn a float64 Gramian of shape (K, K), on the CPU, into K weights."""
+    def rule(self, gramian: Array) -> Array:
+        """Turn a Gramian, a float64 array of shape (K, K), into K weights."""
         raise NotImplementedError
 
-    def weigh_present(
-        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
-    ) -> tuple[torch.Tensor, State]:
+    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
         """Return the weights of the tasks present, and the parts of the state that change.
 
         Parameters
         ----------
-        gramian : Tensor of shape (K, K)
-            Of the K tasks present, in float64 on the CPU.
-        chosen : Tensor of int, shape (K,)
+        gramian : array of shape (K, K)
+            Of the K tasks present.
+        chosen : array of int, shape (K,)
             Which tasks these are.
         state : dict of str to Tensor
         observed : Observed
@@ -44,18 +45,18 @@ class GramianRule(GramianBalancer):
         from mtl_cli.balancing.solvers.cosines import as_array, clean
 
         assert observed.gramian is not None
-        before = state["weights"]
-        gramian = as_array(observed.gramian)
-        chosen = torch.arange(len(gramian)) if observed.present is None else observed.present.cpu().nonzero()[:, 0]
-        if len(chosen) < len(gramian):
-            gramian = gramian[np.ix_(chosen.numpy(), chosen.numpy())]
+        before, gramian = state["weights"], as_array(observed.gramian)
+        size = len(gramian)
+        chosen = np.arange(size) if observed.present is None else observed.present.cpu().numpy().nonzero()[0]
+        if len(chosen) < size:
+            gramian = gramian[np.ix_(chosen, chosen)]
         if len(chosen) == 0:
             return Weighing(before, state)
-        total = float(gramian.sum())
-        if not abs(total) < float("inf"):  # the step says which task it is
+        if not math.isfinite(gramian.sum()):  # the step says which task it is
             return Weighing(torch.full_like(before, torch.nan), state)
-        cleaned = torch.from_numpy(clean(gramian, torch.finfo(observed.gramian.dtype).eps))
+        cleaned = clean(gramian, FLOAT64_EPSILON if observed.gramian.dtype == torch.float64 else FLOAT32_EPSILON)
         found, changes = self.weigh_present(cleaned, chosen, state, observed)
-        found = found.to(before)
-        weights = found if len(found) == len(before) else before.index_copy(0, chosen.to(before.device), found)
+        weights = torch.from_numpy(found).to(before)
+        if len(chosen) < size:
+            weights = before.index_copy(0, torch.from_numpy(chosen).to(before.device), weights)
         return Weighing(weights, {**state, **changes, "weights": weights})

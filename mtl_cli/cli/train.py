@@ -162,7 +162,12 @@ def _near(folder: Path) -> Path:
 
 def _rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
     """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
-    return {**plain, "dataset": _from_anywhere(plain["dataset"]), "run_dir": None}
+    trunk = dict(plain["model"]["trunk"])
+    for key in ("pretrained", "cache"):  # a folder's name may be a hub's too: it is a folder only if it is there
+        if isinstance(trunk.get(key), str) and (folder := Path(trunk[key]).expanduser()).is_dir():
+            trunk[key] = str(folder.absolute())
+    model = {**plain["model"], "trunk": trunk}
+    return {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None}
 
 
 def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +176,7 @@ def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
     for key, value in dataset.items():
         if isinstance(value, dict):
             found[key] = _from_anywhere(value)
-        elif key in ("path", "root") and value and value != "-" and not str(value).startswith(SHIPPED):
+        elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith(SHIPPED):
             found[key] = str(Path(value).expanduser().absolute())
     return found
 

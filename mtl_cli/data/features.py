@@ -16,6 +16,8 @@ from mtl_cli.data.columns import Column, Kind, date_format, fit_levels, fit_numb
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mtl_cli.data.inputs import DenseRows, InputSpec
+
 
 @dataclass(frozen=True)
 class FeatureConfig:
@@ -52,6 +54,24 @@ class FeatureEncoder:
     columns: list[Column]
 
     @property
+    def spec(self) -> InputSpec:
+        """What the network reads: a number per input."""
+        from mtl_cli.data.inputs import InputSpec
+
+        return InputSpec("features", (len(self.names),), self.names, self.indicators)
+
+    @property
+    def sources(self) -> list[str]:
+        """The columns that are read."""
+        return [column.name for column in self.columns]
+
+    def text_columns(self, table: pd.DataFrame) -> list[str]:
+        """Return the columns that are to be read as they are written: categories that are no numbers."""
+        from pandas.api.types import is_numeric_dtype
+
+        return [c.name for c in self.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
+
+    @property
     def names(self) -> list[str]:
         """The name of each input."""
         return [name for column in self.columns for name in column.names]
@@ -61,6 +81,12 @@ class FeatureEncoder:
         """The inputs that are 0 or 1: levels of categories, booleans, and marks of missing values."""
         found = [indicator for column in self.columns for indicator in column.indicators]
         return [number for number, indicator in enumerate(found) if indicator]
+
+    def encode(self, table: pd.DataFrame, where: str) -> DenseRows:
+        """Return the inputs, as ``transform`` does."""
+        from mtl_cli.data.inputs import DenseRows
+
+        return DenseRows(self.transform(table, where))
 
     def transform(self, table: pd.DataFrame, where: str) -> np.ndarray:
         """Return the inputs, float32 of shape (n, inputs).

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
+import pandas as pd
 import torch
 
 InputKind = Literal["features", "image", "sequence", "joint"]
@@ -65,8 +66,8 @@ class Order(Protocol):
     def __len__(self) -> int:
         """Return the number of batches."""
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        """Yield the rows of each batch."""
+    def __iter__(self) -> Iterator[torch.Tensor | tuple[torch.Tensor, ...]]:
+        """Yield the rows of each batch; those of each data set apart where the inputs ask for it."""
 
 
 class ShuffledOrder:
@@ -103,6 +104,8 @@ class InputRows(ABC):
 
     chunk = 16_384
     """Rows of a forward pass in which no gradient is needed."""
+    lengths: np.ndarray | None = None
+    """How many tokens each row has, where rows are sequences."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -123,6 +126,14 @@ class InputRows(ABC):
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
         """Return the order in which batches of these rows train."""
         return ShuffledOrder(len(self), batch_size, smallest, seed, device)
+
+    def chunks(self) -> Sequence[torch.Tensor | slice]:
+        """Return all rows, in the pieces of forward passes in which no gradient is needed."""
+        return [slice(start, start + self.chunk) for start in range(0, max(len(self), 1), self.chunk)]
+
+    def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
+        """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
+        raise NotImplementedError("these rows have no tokens")
 
 
 class DenseRows(InputRows):

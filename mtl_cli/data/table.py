@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import Config
 from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
+from mtl_cli.data.sequence_column import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ class TableDataset:
         The column that names the rows: carried through to the predictions, no feature.
     weight : str, optional
         The column that says how much a row counts in the training loss, no feature. Metrics count all rows alike.
+    sequence : str, optional
+        The column of protein sequences, in the place of all features.
+    max_length : int, optional
+        The most residues a sequence may have; 1022 is what ESM-2 was trained on.
+    truncate : bool
+        Whether a longer sequence loses its end; otherwise it is an error.
     features : FeatureConfig
     split : SplitConfig
     """
@@ -35,10 +43,25 @@ class TableDataset:
     path: str
     id: str | None = None
     weight: str | None = None
+    sequence: str | None = None
+    max_length: PositiveInt | None = 1022
+    truncate: bool = False
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
-    gives: ClassVar[str] = "features"
+    piped: ClassVar[str] = "csv"
+    """The kind of data set that standard input is read as."""
+
+    @property
+    def gives(self) -> str:
+        """What kind of inputs there are."""
+        return "features" if self.sequence is None else "sequence"
+
+    def other(self, kind: type[Any], path: str) -> Any:
+        """Return the config of another file, of the same ``kind`` or not, whose rows are to be read as these are."""
+        if isinstance(self, kind):
+            return replace(self, path=path)
+        return kind(path=path) if self.sequence is None else kind(path=path, id=self.id, sequence=self.sequence)
 
     def read(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
@@ -51,6 +74,8 @@ class TableDataset:
                 resolve(self.path)
         except UserError as error:
             yield from error.problems
+        if self.sequence is not None and self.features != FeatureConfig():
+            yield Problem("dataset.features", "is of no use: the sequence is all that the network reads")
         yield from self.split.check(list(config.tasks or {}))
 
     def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
@@ -70,29 +95,29 @@ class TableDataset:
         """
         import numpy as np
         import pandas as pd
-        from pandas.api.types import is_numeric_dtype
 
         from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
         from mtl_cli.data.table_reader import TableReader, fingerprint, row_ids, row_weights
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
-        as_text += [self.id] if self.id else []
+        as_text += [name for name in (self.id, self.sequence) if name]
         table = self.read(as_text, notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
-        check_columns(table, self.path, tasks, {"id": self.id, "weight": self.weight})
+        check_columns(table, self.path, tasks, {"id": self.id, "weight": self.weight, "sequence": self.sequence})
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
         others = [*self.split.columns(), *(name for name in (self.id, self.weight) if name)]
-        names = feature_names(self.features, table, targets, others)
+        names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         _refuse_lists(table, names, self.path)
+        sequences = self._check_sequences(table, notice)
         every = np.arange(len(table))
         split = split_rows(
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
         )
         fitted = fit_tasks(tasks, table, split.train, notice)
-        encoder = fit_features(self.features, table, names, split.train, self.path, notice)
+        encoder = sequences or fit_features(self.features, table, names, split.train, self.path, notice)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
-        as_text += [c.name for c in encoder.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
+        as_text += encoder.text_columns(table)
         reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))
         ids = row_ids(table, self.id)
         parts = {}
@@ -111,6 +136,15 @@ class TableDataset:
         from mtl_cli.data.table_reader import TableReader
 
         return TableReader.from_state(self, state)
+
+    def _check_sequences(self, table: pd.DataFrame, notice: Callable[[str], None]) -> SequenceEncoder | None:
+        """Return what encodes the sequences, once all of them are known to be right; None if the table has none."""
+        if self.sequence is None:
+            return None
+        encoder = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
+        encoder.encode(table, self.path)
+        encoder.compare(table, self.path, notice)
+        return encoder
 
 
 def check_columns(

@@ -13,8 +13,9 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components, file_suffixes, kind_of_file
 from mtl_cli.data.features import FeatureEncoder
 from mtl_cli.data.files import STDIN
-from mtl_cli.data.inputs import DenseRows, InputSpec
+from mtl_cli.data.inputs import InputRows, InputSpec
 from mtl_cli.data.prepared import Examples, Notice
+from mtl_cli.data.sequence_column import SequenceEncoder
 from mtl_cli.data.strata import repeats_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class TableReader:
     ----------
     source : TableDataset
         The data set's config.
-    encoder : FeatureEncoder
+    encoder : FeatureEncoder or SequenceEncoder
     id_column : str, optional
     text_columns : list of str
         Columns that a text file's reader keeps as they are written: class labels, ids and categories.
@@ -38,21 +39,20 @@ class TableReader:
     """
 
     source: TableDataset
-    encoder: FeatureEncoder
+    encoder: FeatureEncoder | SequenceEncoder
     id_column: str | None
     text_columns: list[str]
     fingerprint: str
 
     @property
     def spec(self) -> InputSpec:
-        """What the network reads: a number per input."""
-        names = self.encoder.names
-        return InputSpec("features", (len(names),), names, self.encoder.indicators)
+        """What the network reads."""
+        return self.encoder.spec
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""
         return {
-            "features": self.encoder.state(),
+            "sequence" if isinstance(self.encoder, SequenceEncoder) else "features": self.encoder.state(),
             "id_column": self.id_column,
             "text_columns": self.text_columns,
             "fingerprint": self.fingerprint,
@@ -61,20 +61,24 @@ class TableReader:
     @classmethod
     def from_state(cls, source: TableDataset, state: dict[str, Any]) -> TableReader:
         """Make the reader that ``state`` was taken from."""
-        encoder = FeatureEncoder.from_state(state["features"])
+        encoder: FeatureEncoder | SequenceEncoder
+        if "sequence" in state:
+            encoder = SequenceEncoder.from_state(state["sequence"])
+        else:
+            encoder = FeatureEncoder.from_state(state["features"])
         return cls(source, encoder, state["id_column"], state["text_columns"], state["fingerprint"])
 
-    def encode(self, table: pd.DataFrame, where: str) -> DenseRows:
+    def encode(self, table: pd.DataFrame, where: str) -> InputRows:
         """Return the inputs."""
-        return DenseRows(self.encoder.transform(table, where))
+        return self.encoder.encode(table, where)
 
     def read(self, path: str, notice: Notice) -> Examples:
-        """Read a table of the kind that its name tells; text from standard input."""
-        kind = "csv" if path == STDIN else kind_of_file(path)
+        """Read a table of the kind that its name tells; what the data set itself is as text from standard input."""
+        kind = self.source.piped if path == STDIN else kind_of_file(path)
         if kind is None or not hasattr(components("dataset")[kind], "read"):
             raise UserError(path, "is no table by its name", f"it must end in one of {file_suffixes()}")
         made: Any = components("dataset")[kind]
-        source: Any = replace(self.source, path=path) if isinstance(self.source, made) else made(path=path)
+        source: Any = self.source.other(made, path)
         where = "stdin" if path == STDIN else path
         table: pd.DataFrame = source.read(self.text_columns, notice)
         examples = self._examples(table, where)
@@ -89,7 +93,7 @@ class TableReader:
         table = self.source.read(self.text_columns, notice)
         if fingerprint(table) != self.fingerprint:
             raise UserError(path, "is not as it was when the run was made", hint)
-        kin = repeats_of(table, [column.name for column in self.encoder.columns])
+        kin = repeats_of(table, self.encoder.sources)
         return replace(self._examples(table, path), kin=kin)
 
     def _examples(self, table: pd.DataFrame, where: str) -> Examples:

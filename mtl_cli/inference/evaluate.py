@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows
@@ -44,28 +43,44 @@ def score(skills: Mapping[str, float], tasks: Mapping[str, Task]) -> float:
 def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
     """Return each task's outputs, in evaluation mode, a chunk of rows at a time.
 
-    Those for tokens are padded with zeros to the longest row, (n, length, outputs).
+    Those for tokens have the shape (n, longest row, outputs), and are NaN beyond a row's end.
     """
     was_training = model.training
     model.eval()
-    rows, whole, tokens = len(inputs), dict[str, torch.Tensor](), dict[str, list[torch.Tensor]]()
-    for start in range(0, max(rows, 1), inputs.chunk):
-        for name, output in model(inputs.take(slice(start, start + inputs.chunk))).items():
-            if output.dim() > 2:
-                tokens.setdefault(name, []).append(output)
-            elif len(output) == rows:
-                whole[name] = output
-            else:  # each chunk into its place, for together they may be large
-                if start == 0:
-                    whole[name] = output.new_empty(rows, *output.shape[1:])
-                whole[name][start : start + len(output)] = output
+    chunks = inputs.chunks()
+    if inputs.lengths is None and all(isinstance(rows, slice) for rows in chunks):
+        whole: dict[str, torch.Tensor] = {}  # each chunk into its place: together they may be large
+        for rows in chunks:
+            for name, output in model(inputs.take(rows)).items():
+                if name not in whole:
+                    whole[name] = output if len(chunks) == 1 else output.new_empty((len(inputs), *output.shape[1:]))
+                if len(chunks) > 1:
+                    whole[name][rows] = output
+        model.train(was_training)
+        return {name: whole[name] for name in model.heads}
+    found = [model(inputs.take(rows)) for rows in chunks]
     model.train(was_training)
-    return {name: _join(tokens[name]) if name in tokens else whole[name] for name in model.heads}
+    return {name: _join([chunk[name] for chunk in found], chunks, inputs) for name in model.heads}
 
 
-def _join(chunks: list[torch.Tensor]) -> torch.Tensor:
-    longest = max(chunk.shape[1] for chunk in chunks)
-    return torch.cat([F.pad(chunk, (0, 0, 0, longest - chunk.shape[1])) for chunk in chunks])
+def _join(outputs: list[torch.Tensor], chunks: Sequence[torch.Tensor | slice], inputs: InputRows) -> torch.Tensor:
+    """Put the outputs of chunks of rows in the rows' order."""
+    if isinstance(chunks[0], slice):
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    first = outputs[0]
+    if first.dim() == 2:
+        joined = first.new_empty((len(inputs), first.shape[-1]))
+    else:
+        joined = first.new_full((len(inputs), max(output.shape[1] for output in outputs), first.shape[-1]), math.nan)
+    for rows, output in zip(chunks, outputs, strict=True):
+        if output.dim() == 3:
+            assert inputs.lengths is not None
+            lengths = torch.from_numpy(inputs.lengths)[rows].to(output.device)
+            beyond = torch.arange(output.shape[1], device=output.device) >= lengths.unsqueeze(1)
+            joined[rows, : output.shape[1]] = output.masked_fill(beyond.unsqueeze(2), math.nan)
+        else:
+            joined[rows] = output
+    return joined
 
 
 class Validation:

@@ -14,6 +14,8 @@ from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
 
 SHOWN = 5
+WIDEST = 20
+"""Characters of a cell, such as of a sequence's labels."""
 UNSEEN = "test rows that repeat no row trained on"
 
 
@@ -68,4 +70,6 @@ def print_summary(console: Console, finished: Finished) -> None:
 def _short(value: Any) -> str:
     if pd.isna(value):
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return text if len(text := str(value)) <= WIDEST else f"{text[: WIDEST - 1]}…"

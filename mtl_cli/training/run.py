@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,7 +31,7 @@ from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import CSVLog
 from mtl_cli.runs.model_file import save_model
 from mtl_cli.tasks.task import Task
-from mtl_cli.training.device import choose_device, choose_threads, seed_everything
+from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
 from mtl_cli.training.loop import Best, Epoch, fit
 
 RERUN = """\
@@ -115,15 +115,16 @@ def train(
     seed_everything(config.seed, device)
     data = config.dataset.prepare(config.tasks, progress.notice)
     model, batches = _build(config, data, device)
+    kept = _self_contained(plain, config)
     validation = None
     parameters = sum(p.numel() for p in model.parameters())
-    choose_threads(batches.batch_size, parameters)
+    choose_threads(batches.batch_size, multiply_adds(model, batches.inputs.take(slice(0, 1))))
     if "val" in data.parts and any(target.mask.any() for target in data.parts["val"].targets.values()):
         validation = Validation(Batches(data.parts["val"], device), data.tasks)
     elif config.trainer.early_stopping is not None:
         what = "validation row has a label" if "val" in data.parts else "row is left for validation"
         progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
-    step = Step(model, data.tasks, config.balancer, device, config.seed)
+    step = Step(model, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
     optimizer = config.optimizer.build(model.parameters(), device)
     advance = config.scheduler.build(optimizer, config.trainer.epochs)
 
@@ -153,7 +154,7 @@ def train(
                 if (run.path / directory.HISTORY).stat().st_size and all(
                     p.isfinite().all() for p in model.parameters()
                 ):
-                    save_model(run, plain, data.state(), model.state_dict())
+                    save_model(run, kept, data.state(), model.state_dict())
         if not (run.path / directory.MODEL).exists():
             raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
         metrics, found = _measure(model, data, device, best)
@@ -200,6 +201,15 @@ def _task_weights(config: Config, names: list[str]) -> Callable[[int], dict[str,
     if all(config.tasks[name].weight_schedule is None for name in names):
         return None
     return lambda epoch: {name: config.tasks[name].weight_at(epoch) for name in names}
+
+
+def _self_contained(plain: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Return the config as the model file keeps it: that of a trunk which reads files builds without them."""
+    trunk = config.model.trunk
+    if not hasattr(trunk, "settled"):
+        return plain
+    settled = {"kind": plain["model"]["trunk"]["kind"], **asdict(trunk.settled())}
+    return {**plain, "model": {**plain["model"], "trunk": settled}}
 
 
 def _measure(

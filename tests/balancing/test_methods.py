@@ -7,16 +7,19 @@ import torch
 from hypothesis import given
 
 from mtl_cli.balancing.balancer import Observed
-from mtl_cli.balancing.methods.conflict_free import conflict_free_weights
-from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
-from mtl_cli.balancing.methods.mgda import mgda_weights
-from mtl_cli.balancing.methods.nash_mtl import nash_mtl_weights
-from mtl_cli.balancing.methods.pcd import pcd_weights
-from mtl_cli.balancing.methods.pcgrad import pcgrad_weights
-from mtl_cli.balancing.methods.upgrad import upgrad_weights
 from mtl_cli.config.registry import components
 from tests.balancing.gramians import AGREEING, BASE, SETTINGS, THREE, gramian, independent_gradients
-from tests.balancing.weightings import METHODS, in_order
+from tests.balancing.weightings import (
+    METHODS,
+    conflict_free_weights,
+    imtl_g_weights,
+    in_order,
+    mgda_weights,
+    nash_mtl_weights,
+    pcd_weights,
+    pcgrad_weights,
+    upgrad_weights,
+)
 
 
 @pytest.mark.parametrize(

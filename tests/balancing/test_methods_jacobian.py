@@ -6,17 +6,14 @@ import pytest
 import torch
 
 from mtl_cli.balancing.balancer import Observed
-from mtl_cli.balancing.methods.aligned_mtl import aligned_mtl_weights
-from mtl_cli.balancing.methods.conflict_free import conflict_free_weights
 from mtl_cli.balancing.methods.db_mtl import DualBalancing
 from mtl_cli.balancing.methods.excess_mtl import ExcessMTL
 from mtl_cli.balancing.methods.graddrop import GradDrop, graddrop_direction
-from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
-from mtl_cli.balancing.methods.mgda import mgda_weights
 from mtl_cli.balancing.methods.pcd import PriorityConstrained
 from mtl_cli.balancing.methods.torchjd import CLASSES, TorchJD
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import parse
+from tests.balancing.weightings import aligned_mtl_weights, conflict_free_weights, imtl_g_weights, mgda_weights
 
 CPU = torch.device("cpu")
 NAMES = ["a", "b", "c"]

@@ -6,11 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 
-from mtl_cli.balancing.methods.gradvac import gradvac_weights
-from mtl_cli.balancing.methods.pcd import pcd_weights
-from mtl_cli.balancing.methods.pcgrad import pcgrad_weights
 from tests.balancing.gramians import SETTINGS, gramian, independent_gradients
-from tests.balancing.weightings import METHODS, in_order
+from tests.balancing.weightings import METHODS, gradvac_weights, in_order, pcd_weights, pcgrad_weights
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
-from mtl_cli.balancing.methods.aligned_mtl import aligned_mtl_weights
-from mtl_cli.balancing.methods.cagrad import cagrad_weights
-from mtl_cli.balancing.methods.conflict_free import conflict_free_weights
-from mtl_cli.balancing.methods.dualproj import dualproj_weights
-from mtl_cli.balancing.methods.fairgrad import fairgrad_weights
-from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
-from mtl_cli.balancing.methods.mgda import mgda_weights
-from mtl_cli.balancing.methods.nash_mtl import nash_mtl_weights
-from mtl_cli.balancing.methods.upgrad import upgrad_weights
+from mtl_cli.balancing.methods import (
+    aligned_mtl,
+    cagrad,
+    conflict_free,
+    dualproj,
+    fairgrad,
+    gradvac,
+    imtl_g,
+    mgda,
+    nash_mtl,
+    pcd,
+    pcgrad,
+    upgrad,
+)
 
-METHODS = {
+Weights = Callable[..., torch.Tensor]
+
+
+def on_tensors(weights: Callable[..., Any]) -> Weights:
+    """Return a function of arrays as one of tensors."""
+
+    def found(*arguments: Any) -> Any:
+        values = weights(*(a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments))
+        return tuple(map(torch.from_numpy, values)) if isinstance(values, tuple) else torch.from_numpy(values)
+
+    return found
+
+
+aligned_mtl_weights = on_tensors(aligned_mtl.aligned_mtl_weights)
+cagrad_weights = on_tensors(cagrad.cagrad_weights)
+conflict_free_weights = on_tensors(conflict_free.conflict_free_weights)
+dualproj_weights = on_tensors(dualproj.dualproj_weights)
+fairgrad_weights = on_tensors(fairgrad.fairgrad_weights)
+gradvac_weights = on_tensors(gradvac.gradvac_weights)
+imtl_g_weights = on_tensors(imtl_g.imtl_g_weights)
+mgda_weights = on_tensors(mgda.mgda_weights)
+nash_mtl_weights = on_tensors(nash_mtl.nash_mtl_weights)
+pcd_weights = on_tensors(pcd.pcd_weights)
+pcgrad_weights = on_tensors(pcgrad.pcgrad_weights)
+upgrad_weights = on_tensors(upgrad.upgrad_weights)
+
+METHODS: dict[str, Weights] = {
     "aligned_mtl": aligned_mtl_weights,
     "cagrad 0.5": lambda g: cagrad_weights(g, 0.5),
     "cagrad 1": lambda g: cagrad_weights(g, 1.0),

@@ -142,6 +142,30 @@ def test_members_differ_and_are_merged(architecture: str) -> None:
     assert torch.allclose(merged["kind"].softmax(-1), outputs["kind"].softmax(-1).mean(1), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["none", "soft", "mmoe", "cgc", "dselect_k"])
+def test_sharing_schemes(name: str) -> None:
+    """Each gives an ensemble to every task: the losses are the members' means, and every weight gets its gradient."""
+    sharing = components("sharing")[name](budget="each")
+    tasks = make_tasks()
+    model = build_network(Model(trunk=TabM(**SMALL), sharing=sharing), SPEC, shapes(tasks))
+    step = Step(model, tasks, components("balancer")["uniform"](), CPU)
+    batch, before = make_batch(), copy.deepcopy(model)
+    step(batch)
+    found = before.representations(batch.inputs)
+    assert {tuple(z.shape) for z in found.values()} == {(24, 3, 8)}
+    losses = [members_losses(before, step, batch, found[task])[i] for i, task in enumerate(tasks)]
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    assert close(gradients(model), gradients(before))
+
+
+def test_a_total_budget_makes_it_narrower() -> None:
+    def parameters(kind: str) -> int:
+        config = Model(trunk=TabM(**{**SMALL, "width": 32}), sharing=components("sharing")[kind]())
+        return sum(p.numel() for p in build_network(config, SPEC, shapes(make_tasks())).parameters())
+
+    assert 0.8 * parameters("hard") < parameters("none") <= parameters("hard")
+
+
 def test_merged_probabilities_do_not_overflow() -> None:
     logits = torch.tensor([[[200.0], [190.0]], [[-200.0], [-190.0]], [[200.0], [-200.0]]])
     expected = [[200 - (torch.tensor(10.0).exp() + 1).log() + torch.tensor(2.0).log()]]

@@ -9,7 +9,7 @@ from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "aligned_mtl")
@@ -34,19 +34,20 @@ class AlignedMTL(GramianRule):
 
     paper: ClassVar[str] = "Senushkin et al. 2023, arXiv 2305.19000"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return aligned_mtl_weights(gramian, self.size)
 
 
-def aligned_mtl_weights(gramian: torch.Tensor, size: Literal["min", "median", "mean"] = "min") -> torch.Tensor:
-    """Return B (1/K), for G of shape (K, K) in float64."""
-    import torch
+def aligned_mtl_weights(gramian: Array, size: Literal["min", "median", "mean"] = "min") -> Array:
+    """Return B (1/K), for G of shape (K, K)."""
+    import numpy as np
 
-    values, vectors = torch.linalg.eigh(gramian)
+    values, vectors = np.linalg.eigh(gramian)
     kept = values > values[-1] * len(values) * 1e-14
     if not kept.any():
-        return torch.full_like(values, 1 / len(values))
+        return np.full(len(values), 1 / len(values))
     values, vectors = values[kept], vectors[:, kept]
-    chosen = {"min": values.min, "median": values.median, "mean": values.mean}[size]()
-    weights: torch.Tensor = vectors @ ((chosen / values).sqrt() * vectors.mean(0))
+    middle = values[(len(values) - 1) // 2]  # the lower of two
+    chosen = {"min": values[0], "median": middle, "mean": values.mean()}[size]
+    weights: Array = vectors @ (np.sqrt(chosen / values) * vectors.mean(0))
     return weights

@@ -10,7 +10,7 @@ from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "cagrad")
@@ -38,15 +38,13 @@ class CAGrad(GramianRule):
 
     paper: ClassVar[str] = "Liu et al. 2021, arXiv 2110.14048"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return cagrad_weights(gramian, self.c) / (1 + self.c**2 if self.rescale else 1)
 
 
-def cagrad_weights(gramian: torch.Tensor, c: float) -> torch.Tensor:
-    """Return w with d = Σ_t w_t g_t, for G of shape (K, K) in float64."""
-    import torch
+def cagrad_weights(gramian: Array, c: float) -> Array:
+    """Return w with d = Σ_t w_t g_t, for G of shape (K, K)."""
 
     from mtl_cli.balancing.solvers.conflict_averse import conflict_averse_weights
-    from mtl_cli.balancing.solvers.cosines import as_array
 
-    return torch.from_numpy(conflict_averse_weights(as_array(gramian), c))
+    return conflict_averse_weights(gramian, c)

@@ -9,7 +9,7 @@ from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "conflict_free")
@@ -27,18 +27,17 @@ class ConflictFree(GramianRule):
 
     paper: ClassVar[str] = "Liu et al. 2024, arXiv 2408.11104"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return conflict_free_weights(gramian)
 
 
-def conflict_free_weights(gramian: torch.Tensor) -> torch.Tensor:
-    """Return w with d = Σ_t w_t g_t, for G of shape (K, K) in float64."""
+def conflict_free_weights(gramian: Array) -> Array:
+    """Return w with d = Σ_t w_t g_t, for G of shape (K, K)."""
     import numpy as np
-    import torch
 
-    from mtl_cli.balancing.solvers.cosines import as_array, cosines, pseudo_inverse_times, spread
+    from mtl_cli.balancing.solvers.cosines import cosines, pseudo_inverse_times, spread
 
-    matrix, norms = cosines(as_array(gramian))
+    matrix, norms = cosines(gramian)
     positive = norms > 0
     weights = np.zeros(len(norms))
     if positive.any():
@@ -48,4 +47,4 @@ def conflict_free_weights(gramian: torch.Tensor) -> torch.Tensor:
         square = found @ product
         if square > 0:
             weights[positive] = (own @ product) / square * found / own
-    return torch.from_numpy(spread(weights, norms))
+    return spread(weights, norms)

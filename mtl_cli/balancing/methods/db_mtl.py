@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.adam import keep_absent
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
 
@@ -50,6 +50,8 @@ class DualBalancing(Balancer):
         return {"weights": ones, "mean": width_unknown}
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
+        import torch
+
         assert observed.jacobian is not None
         present = observed.present
         weights = (observed.losses + EPSILON).reciprocal()
@@ -63,5 +65,5 @@ class DualBalancing(Balancer):
         factors = lengths.max() / (lengths + EPSILON)
         if present is not None:
             factors = factors.where(present, 0.0)
-        weights = keep_absent(weights, state["weights"], present)
+        weights = keep_absent(torch, weights, state["weights"], present)
         return Weighing(weights, {"weights": weights, "mean": mean}, {"length": lengths}, direction=factors @ mean)

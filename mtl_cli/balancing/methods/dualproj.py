@@ -9,7 +9,7 @@ from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "dualproj")
@@ -24,17 +24,16 @@ class DualProjection(GramianRule):
 
     paper: ClassVar[str] = "Lopez-Paz & Ranzato 2017, arXiv 1706.08840"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return dualproj_weights(gramian)
 
 
-def dualproj_weights(gramian: torch.Tensor) -> torch.Tensor:
-    """Return w with Σ_t w_t g_t = π(mean of g), for G of shape (K, K) in float64."""
+def dualproj_weights(gramian: Array) -> Array:
+    """Return w with Σ_t w_t g_t = π(mean of g), for G of shape (K, K)."""
     import numpy as np
-    import torch
 
-    from mtl_cli.balancing.solvers.cosines import as_array
     from mtl_cli.balancing.solvers.quadratic import onto_dual_cone
 
     size = len(gramian)
-    return torch.from_numpy(onto_dual_cone(as_array(gramian), np.full((1, size), 1 / size))[0])
+    weights: Array = onto_dual_cone(gramian, np.full((1, size), 1 / size))[0]
+    return weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.adam import keep_absent
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -76,6 +76,6 @@ class ExcessMTL(Balancer):
                 weights = logits.softmax(0)
             else:
                 shared = before.where(present, 0.0).sum()
-                weights = keep_absent(shared * logits.where(present, -torch.inf).softmax(0), before, present)
+                weights = keep_absent(torch, shared * logits.where(present, -torch.inf).softmax(0), before, present)
         following = {"weights": weights, "squares": squares, "initial": initial, "count": count}
         return Weighing(weights, following, {"excess": excess})

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "fairgrad")
@@ -30,7 +31,8 @@ class FairGrad(GramianRule):
     Notes
     -----
     Where a convex combination of the gradients vanishes the equations have no solution; the weights are then those of
-    such a combination, scaled to Σ_t ‖w_t g_t‖ = T. A task whose gradient is zero gets the others' mean weight.
+    such a combination, scaled to Σ_t ‖w_t g_t‖ = T. A task whose gradient is zero gets the others' mean weight. For α
+    far above 10 and gradients that differ in length by many orders, float64 may not do: that ends the run.
     """
 
     alpha: PositiveFloat = 2.0
@@ -38,15 +40,23 @@ class FairGrad(GramianRule):
 
     paper: ClassVar[str] = "Ban & Ji 2024, arXiv 2402.15638"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
-        return fairgrad_weights(gramian, self.alpha)
+    def rule(self, gramian: Array) -> Array:
+        from mtl_cli.balancing.solvers.fairness import Unsolved
+
+        try:
+            return fairgrad_weights(gramian, self.alpha)
+        except Unsolved as error:
+            lengths = gramian.diagonal()[gramian.diagonal() > 0] ** 0.5
+            apart = f"gradients {lengths.max() / lengths.min():.0e} apart in length"
+            what = f"is {self.alpha:g}, for which there are no weights in float64 with {apart}"
+            raise UserError(
+                "balancer.alpha", what, "balancer.alpha=2, or tasks.<task>.weight to bring them nearer"
+            ) from error
 
 
-def fairgrad_weights(gramian: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Return the w > 0 with (Gw)_t = w_t^(−1/α), for G of shape (K, K) in float64."""
-    import torch
+def fairgrad_weights(gramian: Array, alpha: float) -> Array:
+    """Return the w > 0 with (Gw)_t = w_t^(−1/α), for G of shape (K, K)."""
 
-    from mtl_cli.balancing.solvers.cosines import as_array
     from mtl_cli.balancing.solvers.fairness import fair_weights
 
-    return torch.from_numpy(fair_weights(as_array(gramian), alpha))
+    return fair_weights(gramian, alpha)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import Numbers, few, keep_absent, total
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -57,30 +59,25 @@ class FastAdaptive(Balancer):
             "weights": torch.full_like(logits, 1 / len(tasks)),
             "losses": torch.ones_like(logits),
             "present": here,
-            "everyone": torch.tensor(True),  # on the CPU, where reading it waits for nothing
         }
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        import torch
+    @few
+    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
+        losses, present = observed.losses + EPSILON, observed.present
+        shares = _softmax(xp, state["logits"]) / losses
+        weights = keep_absent(xp, shares / total(xp, shares, present), state["weights"], present)
+        here = xp.ones_like(state["present"]) if present is None else present
+        return Weighing(weights, {**state, "weights": weights, "losses": losses, "present": here})
 
-        losses, present = observed.losses, observed.present
-        losses = losses + EPSILON
-        shares = state["logits"].softmax(0) / losses
-        if present is None:
-            weights = shares / shares.sum()
-            here = state["present"]
-        else:
-            weights = (shares / shares.where(present, 0.0).sum()).where(present, state["weights"])
-            here = present
-        everyone = torch.tensor(present is None)
-        following = {"weights": weights, "losses": losses, "present": here, "everyone": everyone}
-        return Weighing(weights, {**state, **following})
+    @few
+    def after(self, xp: Any, state: Mapping[str, Numbers], losses: Numbers) -> State:
+        present = state["present"]
+        fell = xp.where(present, xp.log(state["losses"] / (losses + EPSILON)), 0.0)
+        shares = _softmax(xp, state["logits"])
+        gradient = shares * (fell - (shares * fell).sum()) + self.gamma * state["logits"]
+        return {**state, **adam.step(xp, state, "logits", gradient, self.lr, present)}
 
-    def after(self, state: State, losses: torch.Tensor) -> State:
-        present = None if state["everyone"] else state["present"]
-        fell = (state["losses"] / (losses + EPSILON)).log()
-        if present is not None:
-            fell = fell.where(present, 0.0)
-        shares = state["logits"].softmax(0)
-        gradient = shares * (fell - shares @ fell) + self.gamma * state["logits"]
-        return {**state, **adam.step(state, "logits", gradient, self.lr, present)}
+
+def _softmax(xp: Any, logits: Numbers) -> Numbers:
+    powers = xp.exp(logits - logits.max())
+    return powers / powers.sum()

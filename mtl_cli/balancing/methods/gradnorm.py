@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import Numbers, few, keep_absent, mean, total
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
@@ -73,22 +74,19 @@ class GradNorm(Balancer):
         ones = torch.ones(len(tasks), device=device)
         return {**adam.start("weights", ones), "initial_losses": torch.full_like(ones, torch.nan)}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        weights, losses, norms = state["weights"], observed.losses, observed.norms
-        assert norms is not None
-        present = losses.isfinite() if observed.present is None else observed.present
-        count = present.sum().clamp(min=1)
+    @few
+    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
+        weights, losses, present = state["weights"], observed.losses, observed.present
+        first = xp.isnan(state["initial_losses"])
+        initial = xp.where(first if present is None else first & present, losses, state["initial_losses"])
+        ratios = losses / initial if present is None else xp.where(present, losses / initial, 0.0)
+        rates = ratios / mean(xp, ratios, present)
+        norms = weights * observed.norms
+        target = mean(xp, norms, present) * rates**self.alpha
+        gradient = xp.sign(norms - target) * observed.norms
 
-        initial = losses.where(state["initial_losses"].isnan() & present, state["initial_losses"])
-        ratios = (losses / initial).where(present, 0.0)
-        rates = ratios / (ratios.sum() / count)
-        weighted_norms = weights * norms
-        target = weighted_norms.where(present, 0.0).sum() / count * rates**self.alpha
-        gradient = (weighted_norms - target).sign() * norms
-
-        after = adam.step(state, "weights", gradient, self.lr, present)
-        updated = after["weights"].clamp(min=self.min_weight)
-        share = weights.where(present, 0.0).sum() / updated.where(present, 0.0).sum().clamp(min=self.min_weight)
-        following = adam.keep_absent(updated * share, weights, present)
-        following_state = {**after, "weights": following, "initial_losses": initial}
-        return Weighing(weights, following_state, {"norm": weighted_norms, "rate": rates})
+        after = adam.step(xp, state, "weights", gradient, self.lr, present)
+        updated = xp.clip(after["weights"], self.min_weight)
+        share = total(xp, weights, present) / xp.clip(total(xp, updated, present), self.min_weight)
+        following = {**after, "weights": keep_absent(xp, updated * share, weights, present), "initial_losses": initial}
+        return Weighing(weights, following, {"norm": norms, "rate": rates})

@@ -13,6 +13,8 @@ from mtl_cli.config.registry import component
 if TYPE_CHECKING:
     import torch
 
+    from mtl_cli.balancing.solvers.cosines import Array, Indices
+
 
 @component("balancer", "gradvac")
 @dataclass(frozen=True, kw_only=True)
@@ -41,48 +43,43 @@ class GradVac(GramianRule):
 
         return {**super().start(tasks, device), "similarity": torch.zeros(len(tasks), len(tasks), dtype=torch.float64)}
 
-    def weigh_present(
-        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
-    ) -> tuple[torch.Tensor, State]:
+    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
+        import numpy as np
         import torch
 
-        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1)
-        pairs = chosen[:, None], chosen
-        weights, similarity = gradvac_weights(gramian, order, state["similarity"].cpu()[pairs], self.beta)
-        return weights, {"similarity": state["similarity"].index_put(pairs, similarity.to(state["similarity"]))}
+        from mtl_cli.balancing.solvers.cosines import as_array
+
+        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1).numpy()
+        pairs, similarity = np.ix_(chosen, chosen), as_array(state["similarity"]).copy()
+        weights, similarity[pairs] = gradvac_weights(gramian, order, similarity[pairs], self.beta)
+        return weights, {"similarity": torch.from_numpy(similarity)}
 
 
-def gradvac_weights(
-    gramian: torch.Tensor, order: torch.Tensor, similarity: torch.Tensor, beta: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def gradvac_weights(gramian: Array, order: Indices, similarity: Array, beta: float) -> tuple[Array, Array]:
     """Return w with Σ_t w_t g_t = Σ_t g'_t, and the running mean of the cosines.
 
     Parameters
     ----------
-    gramian : Tensor of shape (K, K)
-        In float64.
-    order : Tensor of int, shape (K, K)
+    gramian : array of shape (K, K)
+    order : array of int, shape (K, K)
         Row t: the order in which g'_t meets the gradients; that with itself does nothing.
-    similarity : Tensor of shape (K, K)
+    similarity : array of shape (K, K)
         φ̂ before this step.
     beta : float
     """
     import numpy as np
-    import torch
 
-    from mtl_cli.balancing.solvers.cosines import as_array
-
-    matrix, met, usual = as_array(gramian), order.numpy(), as_array(similarity).copy()
-    norms, rows = np.sqrt(matrix.diagonal().clip(min=0)), np.arange(len(matrix))
-    parts = np.eye(len(matrix))  # row t: g'_t as a combination of the g_s
-    for others in met.T:
+    usual = similarity.copy()
+    norms, rows = np.sqrt(gramian.diagonal().clip(min=0)), np.arange(len(gramian))
+    parts = np.eye(len(gramian))  # row t: g'_t as a combination of the g_s
+    for others in order.T:
         who = rows[(others != rows) & (norms[others] > 0) & (norms > 0)]
         seen, mine = others[who], parts[who]
-        own = np.sqrt(((mine @ matrix) * mine).sum(1).clip(min=0))
-        cosine = (mine * matrix[seen]).sum(1) / np.maximum(own * norms[seen], 1e-300)
+        own = np.sqrt(((mine @ gramian) * mine).sum(1).clip(min=0))
+        cosine = (mine * gramian[seen]).sum(1) / np.maximum(own * norms[seen], 1e-300)
         target = usual[who, seen]
         sine, target_sine = np.sqrt((1 - cosine**2).clip(min=0)), np.sqrt((1 - target**2).clip(min=1e-16))
         turn = own * (target * sine - cosine * target_sine) / (norms[seen] * target_sine)
         parts[who, seen] += np.where(cosine < target, turn, 0.0)
         usual[who, seen] = (1 - beta) * target + beta * cosine
-    return torch.from_numpy(parts.sum(0)), torch.from_numpy(usual)
+    return parts.sum(0), usual

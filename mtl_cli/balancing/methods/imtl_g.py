@@ -9,7 +9,7 @@ from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "imtl_g")
@@ -30,24 +30,23 @@ class ImpartialGradients(GramianRule):
 
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return imtl_g_weights(gramian)
 
 
-def imtl_g_weights(gramian: torch.Tensor) -> torch.Tensor:
-    """Return w with equal projections and Σ_t w_t = 1, for G of shape (K, K) in float64."""
+def imtl_g_weights(gramian: Array) -> Array:
+    """Return w with equal projections and Σ_t w_t = 1, for G of shape (K, K)."""
     import numpy as np
-    import torch
 
-    from mtl_cli.balancing.solvers.cosines import as_array, cosines, pseudo_inverse_times, spread
+    from mtl_cli.balancing.solvers.cosines import cosines, pseudo_inverse_times, spread
 
-    matrix, norms = cosines(as_array(gramian))
+    matrix, norms = cosines(gramian)
     positive = norms > 0
     if not positive.any():
-        return torch.full((len(norms),), 1 / len(norms), dtype=torch.float64)
+        return np.full(len(norms), 1 / len(norms))
     found = pseudo_inverse_times(matrix[positive][:, positive], np.ones(positive.sum())) / norms[positive]
     total = found.sum()
     weights = np.zeros(len(norms))
     if abs(total) > 1e-12 * np.abs(found).sum():
         weights[positive] = found / total
-    return torch.from_numpy(spread(weights, norms))
+    return spread(weights, norms)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import Numbers, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -39,7 +41,8 @@ class ImpartialLosses(Balancer):
 
         return adam.start("log_scale", torch.zeros(len(tasks), device=device))
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        weights = state["log_scale"].exp()
-        following = adam.step(state, "log_scale", weights * observed.losses - 1, self.lr, observed.present)
+    @few
+    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
+        weights = xp.exp(state["log_scale"])
+        following = adam.step(xp, state, "log_scale", weights * observed.losses - 1, self.lr, observed.present)
         return Weighing(weights, following)

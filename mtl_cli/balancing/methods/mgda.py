@@ -9,7 +9,7 @@ from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "mgda")
@@ -24,15 +24,13 @@ class MGDA(GramianRule):
 
     paper: ClassVar[str] = "Sener & Koltun 2018, arXiv 1810.04650"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return mgda_weights(gramian)
 
 
-def mgda_weights(gramian: torch.Tensor) -> torch.Tensor:
-    """Return the w on the simplex with the least wᵀGw, for G of shape (K, K) in float64."""
-    import torch
+def mgda_weights(gramian: Array) -> Array:
+    """Return the w on the simplex with the least wᵀGw, for G of shape (K, K)."""
 
-    from mtl_cli.balancing.solvers.cosines import as_array
     from mtl_cli.balancing.solvers.quadratic import least_norm
 
-    return torch.from_numpy(least_norm(as_array(gramian)))
+    return least_norm(gramian)

@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "nash_mtl")
@@ -40,20 +40,18 @@ class NashMTL(GramianRule):
 
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         weights = nash_mtl_weights(gramian)
         if self.max_norm is None:
             return weights
         norm = float(weights @ gramian @ weights) ** 0.5
-        shortened: torch.Tensor = weights * min(1.0, self.max_norm / max(norm, 1e-30))
+        shortened: Array = weights * min(1.0, self.max_norm / max(norm, 1e-30))
         return shortened
 
 
-def nash_mtl_weights(gramian: torch.Tensor) -> torch.Tensor:
-    """Return the w > 0 with (Gw)_t = 1 / w_t, for G of shape (K, K) in float64."""
-    import torch
+def nash_mtl_weights(gramian: Array) -> Array:
+    """Return the w > 0 with (Gw)_t = 1 / w_t, for G of shape (K, K)."""
 
-    from mtl_cli.balancing.solvers.cosines import as_array
     from mtl_cli.balancing.solvers.fairness import fair_weights
 
-    return torch.from_numpy(fair_weights(as_array(gramian), 1.0))
+    return fair_weights(gramian, 1.0)

@@ -16,6 +16,8 @@ from mtl_cli.config.schema import Config, unknown_tasks
 if TYPE_CHECKING:
     import torch
 
+    from mtl_cli.balancing.solvers.cosines import Array, Indices
+
 
 @component("balancer", "pcd")
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class PriorityConstrained(GramianRule):
     paper: ClassVar[str] = "Varam & AlHajri 2026, arXiv 2606.29521"
 
     def check(self, config: Config) -> Iterator[Problem]:
+        yield from super().check(config)
         if self.primary is not None:
             yield from unknown_tasks([self.primary], list(config.tasks or {}), "balancer.primary")
 
@@ -60,51 +63,45 @@ class PriorityConstrained(GramianRule):
         zeros = torch.zeros(len(tasks), dtype=torch.float64)
         return {**super().start(tasks, device), "primary": torch.tensor(first), "mean_square": zeros, "steps": zeros}
 
-    def weigh_present(
-        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
-    ) -> tuple[torch.Tensor, State]:
+    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
         import numpy as np
         import torch
 
         from mtl_cli.balancing.solvers.cosines import as_array
 
-        matrix, here = as_array(gramian), chosen.numpy()
         squares, steps = as_array(state["mean_square"]).copy(), as_array(state["steps"]).copy()
-        steps[here] += 1
-        squares[here] = self.beta * squares[here] + (1 - self.beta) * matrix.diagonal()
-        denominators = np.sqrt(squares[here] / (1 - self.beta ** steps[here]) + self.epsilon)
+        steps[chosen] += 1
+        squares[chosen] = self.beta * squares[chosen] + (1 - self.beta) * gramian.diagonal()
+        denominators = np.sqrt(squares[chosen] / (1 - self.beta ** steps[chosen]) + self.epsilon)
         factors = np.divide(1.0, denominators, out=np.zeros_like(denominators), where=denominators > 0)
-        first = int(np.argmax(here == int(state["primary"])))  # or the first task present
-        weights = pcd_weights(gramian, torch.from_numpy(factors), first, self.tau)
+        first = int(np.argmax(chosen == int(state["primary"])))  # or the first task present
+        weights = pcd_weights(gramian, factors, first, self.tau)
         return weights, {"mean_square": torch.from_numpy(squares), "steps": torch.from_numpy(steps)}
 
 
-def pcd_weights(gramian: torch.Tensor, factors: torch.Tensor, primary: int, tau: float) -> torch.Tensor:
+def pcd_weights(gramian: Array, factors: Array, primary: int, tau: float) -> Array:
     """Return w with d = Σ_t w_t g_t.
 
     Parameters
     ----------
-    gramian : Tensor of shape (K, K)
-        In float64.
-    factors : Tensor of shape (K,)
+    gramian : array of shape (K, K)
+    factors : array of shape (K,)
         g̃_t / g_t.
     primary : int
     tau : float
     """
     import numpy as np
-    import torch
 
-    from mtl_cli.balancing.solvers.cosines import as_array, cosines, lift
+    from mtl_cli.balancing.solvers.cosines import cosines, lift
     from mtl_cli.balancing.solvers.quadratic import FLOOR, nonnegative_qp
 
-    scale = as_array(factors)
-    scaled = as_array(gramian) * np.outer(scale, scale)
+    scaled = gramian * np.outer(factors, factors)
     matrix, norms = cosines(scaled)
     others = (np.arange(len(norms)) != primary) & (norms > 0)
     weights = np.zeros(len(norms))
     weights[primary] = 1.0
     if norms[primary] == 0:
-        return torch.from_numpy(0 * weights)
+        return 0 * weights
     if others.any():
         short = tau * norms[others] - matrix[others, primary] * norms[primary]  # > 0 where g̃_p violates the constraint
         added = nonnegative_qp(lift(matrix[others][:, others], FLOOR), -short[None])[0]
@@ -112,5 +109,6 @@ def pcd_weights(gramian: torch.Tensor, factors: torch.Tensor, primary: int, tau:
             weights[others] = added / norms[others]
     square = weights @ scaled @ weights
     if square <= 1e-13 * (weights @ norms) ** 2:
-        return torch.from_numpy(0 * weights)
-    return torch.from_numpy(weights * scale * np.sqrt(gramian[primary, primary].item() / square))
+        return 0 * weights
+    found: Array = weights * factors * np.sqrt(gramian[primary, primary] / square)
+    return found

@@ -10,7 +10,7 @@ from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array, Indices
 
 
 @component("balancer", "pcgrad")
@@ -24,36 +24,30 @@ class PCGrad(GramianRule):
 
     paper: ClassVar[str] = "Yu et al. 2020, arXiv 2001.06782"
 
-    def weigh_present(
-        self, gramian: torch.Tensor, chosen: torch.Tensor, state: State, observed: Observed
-    ) -> tuple[torch.Tensor, State]:
+    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
         import torch
 
-        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1)
+        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1).numpy()
         return pcgrad_weights(gramian, order), {}
 
 
-def pcgrad_weights(gramian: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+def pcgrad_weights(gramian: Array, order: Indices) -> Array:
     """Return w with Σ_t w_t g_t = Σ_t g'_t.
 
     Parameters
     ----------
-    gramian : Tensor of shape (K, K)
-        In float64.
-    order : Tensor of int, shape (K, K)
+    gramian : array of shape (K, K)
+    order : array of int, shape (K, K)
         Row t: the order in which g'_t meets the gradients; that with itself does nothing.
     """
     import numpy as np
-    import torch
 
-    from mtl_cli.balancing.solvers.cosines import as_array
-
-    matrix, met = as_array(gramian), order.numpy()
-    squares, rows = matrix.diagonal(), np.arange(len(matrix))
-    parts = np.eye(len(matrix))  # row t: g'_t as a combination of the g_s
-    for others in met.T:
-        products = (parts * matrix[others]).sum(1)
+    squares, rows = gramian.diagonal(), np.arange(len(gramian))
+    parts = np.eye(len(gramian))  # row t: g'_t as a combination of the g_s
+    for others in order.T:
+        products = (parts * gramian[others]).sum(1)
         conflicting = (products < 0) & (others != rows) & (squares[others] > 0)
         who = rows[conflicting]
         parts[who, others[who]] -= products[who] / squares[others[who]]
-    return torch.from_numpy(parts.sum(0))
+    weights: Array = parts.sum(0)
+    return weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.adam import keep_absent
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -37,5 +37,5 @@ class RandomWeighting(Balancer):
         drawn = torch.randn(len(observed.losses), generator=observed.generator).to(observed.losses.device)
         if observed.present is not None:
             drawn = drawn.where(observed.present, -torch.inf)
-        weights = keep_absent(drawn.softmax(0), state["weights"], observed.present)
+        weights = keep_absent(torch, drawn.softmax(0), state["weights"], observed.present)
         return Weighing(weights, {"weights": weights})

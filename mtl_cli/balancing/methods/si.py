@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mtl_cli.balancing.adam import keep_absent
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.registry import component
 
 
@@ -23,5 +23,7 @@ class ScaleInvariant(Balancer):
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
 
     def weigh(self, state: State, observed: Observed) -> Weighing:
-        weights = keep_absent(observed.losses.reciprocal(), state["weights"], observed.present)
+        import torch
+
+        weights = keep_absent(torch, observed.losses.reciprocal(), state["weights"], observed.present)
         return Weighing(weights, {"weights": weights})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.adam import keep_absent
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -65,5 +65,5 @@ class SmoothTchebycheff(Balancer):
                 excess = excess.where(present, -torch.inf)
             tasks = len(losses) if present is None else present.sum()
             weights = tasks * excess.softmax(0) / losses
-        weights = keep_absent(weights, state["weights"], present)
+        weights = keep_absent(torch, weights, state["weights"], present)
         return Weighing(weights, {"weights": weights, "sum": total, "count": count})

@@ -17,6 +17,8 @@ from mtl_cli.config.schema import Config
 if TYPE_CHECKING:
     import torch
 
+    from mtl_cli.balancing.solvers.cosines import Array
+
 Name = Literal["aligned_mtl", "cagrad", "dualproj", "fairgrad", "imtl_g", "krum", "mean", "mgda", "sum", "upgrad"]
 
 CLASSES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -54,6 +56,7 @@ class TorchJD(GramianRule):
     paper: ClassVar[str] = "Quinton & Rey 2024, arXiv 2406.16232"
 
     def check(self, config: Config) -> Iterator[Problem]:
+        yield from super().check(config)
         _, extra, modules = CLASSES[self.weighting]
         if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
             hint = f"pip install 'torchjd[{extra}]'" + (f", or balancer={self.weighting}" if extra else "")
@@ -79,9 +82,12 @@ class TorchJD(GramianRule):
         except (TypeError, ValueError) as error:
             yield Problem("balancer.options", str(error))
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
-        weights: torch.Tensor = _build(self.weighting, tuple(sorted(self.options.items())))(gramian)
-        return weights
+    def rule(self, gramian: Array) -> Array:
+        import torch
+
+        from mtl_cli.balancing.solvers.cosines import as_array
+
+        return as_array(_build(self.weighting, tuple(sorted(self.options.items())))(torch.from_numpy(gramian)))
 
 
 def _class(name: str) -> type:

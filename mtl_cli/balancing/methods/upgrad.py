@@ -9,7 +9,7 @@ from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
+    from mtl_cli.balancing.solvers.cosines import Array
 
 
 @component("balancer", "upgrad")
@@ -24,17 +24,16 @@ class UPGrad(GramianRule):
 
     paper: ClassVar[str] = "Quinton & Rey 2024, arXiv 2406.16232"
 
-    def rule(self, gramian: torch.Tensor) -> torch.Tensor:
+    def rule(self, gramian: Array) -> Array:
         return upgrad_weights(gramian)
 
 
-def upgrad_weights(gramian: torch.Tensor) -> torch.Tensor:
-    """Return w with Σ_t w_t g_t = (1/K) Σ_t π(g_t), for G of shape (K, K) in float64."""
+def upgrad_weights(gramian: Array) -> Array:
+    """Return w with Σ_t w_t g_t = (1/K) Σ_t π(g_t), for G of shape (K, K)."""
     import numpy as np
-    import torch
 
-    from mtl_cli.balancing.solvers.cosines import as_array
     from mtl_cli.balancing.solvers.quadratic import onto_dual_cone
 
     size = len(gramian)
-    return torch.from_numpy(onto_dual_cone(as_array(gramian), np.eye(size) / size).sum(0))
+    weights: Array = onto_dual_cone(gramian, np.eye(size) / size).sum(0)
+    return weights

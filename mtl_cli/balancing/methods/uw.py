@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.few import Numbers, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -46,8 +48,9 @@ class UncertaintyWeighting(Balancer):
 
         return adam.start("log_variance", torch.full((len(tasks),), self.initial, device=device))
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        weights = state["log_variance"].neg().exp_().mul_(0.5)
+    @few
+    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
+        weights = 0.5 * xp.exp(-state["log_variance"])
         gradient = 0.5 - weights * observed.losses
-        following = adam.step(state, "log_variance", gradient, self.lr, observed.present)
+        following = adam.step(xp, state, "log_variance", gradient, self.lr, observed.present)
         return Weighing(weights, following, {"log_variance": state["log_variance"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,9 @@ def clean(gramian: Array, epsilon: float) -> Array:
 
 def _is_positive_definite(matrix: Array, limit: float) -> bool:
     """Say whether all eigenvalues of the cosines are above ``limit``: whether a Cholesky factor exists."""
+    if len(matrix) == 2:
+        (first, mixed), (_, second) = matrix.tolist()
+        return bool(first > 0 < second and abs(mixed) < (1 - limit) * math.sqrt(first) * math.sqrt(second))
     lowered = matrix.copy()
     lowered.flat[:: len(matrix) + 1] *= 1 - limit
     try:

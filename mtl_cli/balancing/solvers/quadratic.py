@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mtl_cli.balancing.solvers.cosines import Array, cosines, lift
@@ -31,6 +33,8 @@ def nonnegative_qp(matrix: Array, linear: Array) -> Array:
     """
     size = len(matrix)
     passive = linear < 0
+    if not passive.any():
+        return np.zeros_like(linear)
     identity, magnitudes, sizes = np.eye(size), np.abs(matrix), np.abs(linear)
     fewest = np.full(len(linear), size + 1)
     left = np.full(len(linear), ATTEMPTS)
@@ -60,6 +64,17 @@ def nonnegative_qp(matrix: Array, linear: Array) -> Array:
     for row in np.flatnonzero(count):
         x[row] = _least_squares(values[:, None] * vectors.T, -(vectors.T @ linear[row]) / values)
     return x
+
+
+def _of_two(c: float, p: float, q: float) -> tuple[float, float]:
+    """Minimise ½ (x² + 2 c x y + y²) + p x + q y over x, y ≥ 0; −1 < c < 1."""
+    x, y = max(-p, 0.0), max(-q, 0.0)
+    if q + c * x >= 0:
+        return x, 0.0
+    if p + c * y >= 0:
+        return 0.0, y
+    determinant = (1 - c) * (1 + c)
+    return max((c * q - p) / determinant, 0.0), max((c * p - q) / determinant, 0.0)
 
 
 def _least_squares(factor: Array, target: Array) -> Array:
@@ -107,12 +122,26 @@ def onto_dual_cone(gramian: Array, chosen: Array) -> Array:
     array of shape (R, K)
         The rows v.
     """
+    if len(gramian) == 2:
+        return _pair_onto_dual_cone(gramian.tolist(), chosen)
     matrix, norms = cosines(gramian)
     matrix = lift(matrix, FLOOR)
-    scaled = chosen * norms
-    added = nonnegative_qp(matrix, scaled @ matrix)
-    result: Array = chosen + np.divide(added, norms, out=np.zeros_like(added), where=norms > 0)
+    added = nonnegative_qp(matrix, (chosen * norms) @ matrix)
+    result: Array = chosen + added / np.where(norms > 0, norms, np.inf)
     return result
+
+
+def _pair_onto_dual_cone(gramian: list[list[float]], chosen: Array) -> Array:
+    """Do what ``onto_dual_cone`` does for two gradients, in floats: for so few, arrays take longer."""
+    norm, other = math.sqrt(max(gramian[0][0], 0.0)), math.sqrt(max(gramian[1][1], 0.0))
+    if norm == 0 or other == 0:
+        return chosen
+    cosine = max(-1 + FLOOR, min(1 - FLOOR, gramian[0][1] / norm / other))
+    found = []
+    for u, v in chosen.tolist():
+        x, y = _of_two(cosine, u * norm + cosine * v * other, cosine * u * norm + v * other)
+        found.append([u + x / norm, v + y / other])
+    return np.array(found)
 
 
 def least_norm(gramian: Array) -> Array:

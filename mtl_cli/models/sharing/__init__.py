@@ -1,1 +1,1 @@
-"""Sharing schemes: what the tasks have in common below their heads, and what each keeps for itself; one file a scheme."""
+"""Sharing schemes: what the tasks have in common below their heads, and what each has for itself; a file each."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class CGC(Scheme):
     """CGC (Tang, Liu, Zhao & Gong, RecSys 2020, doi 10.1145/3383313.3412236, equations 1 to 4).
 
-    Each task t has experts of its own, and some are shared; each is a whole trunk. The task's gate mixes its own and the
-    shared ones, and none of another task's:
+    Each task t has experts of its own, and some are shared; each is a whole trunk. With S_t what task t's own experts
+    and the shared ones return, and none of another task's,
 
-        z_t = Σ_e g_t(x)_e S_t(x)_e,   g_t(x) = softmax(W_t x + b_t),   S_t(x) = its own and the shared experts' outputs.
+        z_t = Σ_e g_t(x)_e S_t(x)_e,   g_t(x) = softmax(W_t x + b_t).
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class CrossStitchNetwork(Scheme):
     """Cross-stitch networks (Misra, Shrivastava, Gupta & Hebert, CVPR 2016, arXiv 1604.03539, equation 1).
 
-    A trunk for each task, in stages. Behind each stage, task i goes on from a mixture of what all tasks' stages returned,
+    A trunk for each task, in stages. Behind each, task i goes on from a mixture of what all tasks' stages returned,
 
         x̃_i = Σ_j α_ij x_j,
 
@@ -38,8 +38,8 @@ class CrossStitchNetwork(Scheme):
 
     Notes
     -----
-    Departures: the paper has two tasks, starts from trained single-task networks, and gives α a learning rate 100 to 1000
-    times the network's; here there are any number, all start untrained, and with one learning rate.
+    Departures: the paper has two tasks, starts from trained single-task networks, and gives α a learning rate 100 to
+    1000 times the network's; here there are any number of tasks, which start untrained, and one learning rate.
     """
 
     diagonal: Annotated[float, Bound(at_least=0, at_most=1)] = 0.9

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class DSelectK(Scheme):
     """DSelect-k (Hazimeh et al., NeurIPS 2021, arXiv 2106.03760, equations 3 to 5).
 
-    As in MMoE, z_t = Σ_e q_e f_e(x), but each task's gate is made of k selectors that tend to one expert each. Selector i
-    has m = ⌈log₂ n⌉ numbers z_i; with the smooth step S of width γ (0 below −γ/2, 1 above γ/2, a cubic between), expert
-    number e with the binary digits e_1 … e_m gets
+    As in MMoE, z_t = Σ_e q_e f_e(x), but each task's gate is made of k selectors that tend to one expert each. Selector
+    i has m = ⌈log₂ n⌉ numbers z_i; with the smooth step S of width γ (0 below −γ/2, 1 above γ/2, a cubic between),
+    expert number e with the binary digits e_1 … e_m gets
 
         r(z_i)_e = Π_j S(z_ij)^{e_j} (1 − S(z_ij))^{1 − e_j},   q = Σ_i softmax(α)_i r(z_i),
 

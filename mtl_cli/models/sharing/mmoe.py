@@ -34,8 +34,8 @@ class MMoE(Scheme):
 
     Notes
     -----
-    Departure: the paper's gates have no b. Where the features have mean 0, as here, such a gate prefers no expert over all
-    rows. With one task it is the mixture of experts of Jacobs et al. 1991.
+    Departure: the paper's gates have no b. Where features have mean 0, as here, such a gate prefers no expert over all
+    rows. With one task this is the mixture of experts of Jacobs et al. (1991).
     """
 
     experts: PositiveInt = 4

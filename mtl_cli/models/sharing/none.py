@@ -30,8 +30,8 @@ class Alone(Scheme):
 
     Notes
     -----
-    What training shares with hard sharing: the rows, the batches, the number of steps, one optimiser, and early stopping
-    by the mean score. A balancer's weight is no more than a task's learning rate here.
+    The rest of the budget is hard sharing's, too: the rows, the batches, the steps, one optimiser, and early stopping
+    by the mean score. A balancer's weight does no more here than a learning rate for the task.
     """
 
     budget: Budget = "total"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class PLE(Scheme):
     """PLE (Tang, Liu, Zhao & Gong, RecSys 2020, doi 10.1145/3383313.3412236, equations 5 and 6).
 
-    CGC level upon level; level l is the l-th stage of the trunk, such as one hidden layer. With x_t and x_s what task t's
-    and the shared experts of a level read (both the inputs at the first),
+    CGC level upon level; a level is a stage of the trunk, such as one hidden layer. With x_t and x_s what task t's
+    experts and the shared ones read at some level (the inputs at the first),
 
         x_t' = Σ_e g_t(x_t)_e S_t,e   over its own experts and the shared ones,
         x_s' = Σ_e g_s(x_s)_e S_e     over the experts of all tasks and the shared ones, at all levels but the last,

@@ -1,4 +1,4 @@
-"""The contract of sharing schemes, and what they have in common: which trunks they can share, and what it says if not."""
+"""The contract of sharing schemes, and what they have in common: which trunks each can share."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mtl_cli.models.sharing.modules.shared import Shared
 
 Budget = Literal["each", "total"]
-"""Every trunk or expert as wide as ``model.trunk`` says; or narrower, all by one factor, so that the network has at most
-as many parameters as hard sharing would have."""
+"""Every trunk or expert as wide as ``model.trunk`` says; or narrower, all by one factor, so that the network has at
+most as many parameters as with hard sharing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,8 @@ class Scheme:
     @classmethod
     def misfit(cls, trunk: Any, gives: str | None) -> str | None:
         """Say why the scheme cannot share this trunk, or return None."""
-        if cls.mixes and gives not in ("features", "image", None):
+        if cls.mixes and gives not in ("features", "image", "joint", None):
             return f"mixes trunks that read features or an image, and this data set gives {gives} inputs"
-        if cls.mixes and getattr(trunk, "ensemble", False):
-            return "mixes what trunks return row by row, and this one is an ensemble"
         staged = getattr(trunk, "staged", None)
         if cls.stages and staged not in cls.stages:
             return f"joins trunks stage by stage, and this one has no stages that return {' or '.join(cls.stages)}"

@@ -24,10 +24,10 @@ class Soft(Scheme):
 
     With W_t^l the weights (or biases) of layer l in task t's trunk, the training loss gets, beside Σ_t w_t L_t,
 
-    - ``l2``: λ Σ_l Σ_{s<t} ‖W_s^l − W_t^l‖²_F (Duong, Cohn, Bird & Cook, ACL 2015, doi 10.3115/v1/P15-2139, who have two
-      tasks);
-    - ``trace_norm``: λ Σ_l ‖[vec W_1^l, …, vec W_T^l]‖_*, the sum of the singular values, low where the tasks' weights lie
-      near a subspace of few dimensions (Yang & Hospedales 2017, arXiv 1606.04038, whose "last axis flattening" this is).
+    - ``l2``: λ Σ_l Σ_{s<t} ‖W_s^l − W_t^l‖²_F (Duong, Cohn, Bird & Cook, ACL 2015, doi 10.3115/v1/P15-2139, who have
+      two tasks);
+    - ``trace_norm``: λ Σ_l ‖[vec W_1^l, …, vec W_T^l]‖_*, the sum of the singular values, low where the tasks' weights
+      lie near a subspace of few dimensions (Yang & Hospedales 2017, arXiv 1606.04038, the "last axis flattening").
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class Soft(Scheme):
 
     Notes
     -----
-    Departures: Duong et al. start one network from the other's trained weights, Yang & Hospedales from single-task ones;
-    here all start from one draw. The balancer weighs the losses, not the penalty.
+    Departures: Duong et al. start one network from the other's trained weights, Yang & Hospedales from single-task
+    ones; here all start from one draw. The balancer weighs the losses, not the penalty.
     """
 
     distance: Literal["l2", "trace_norm"] = "l2"

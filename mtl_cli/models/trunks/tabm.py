@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
@@ -66,6 +66,15 @@ class TabM:
             yield Problem("model.trunk.kind", "tabm needs the package tabm", TABULAR)
         else:
             yield from self.embeddings.check(config)
+
+    @property
+    def output_width(self) -> int:
+        """The width of the representation."""
+        return self.width
+
+    def scaled(self, factor: float) -> TabM:
+        """Return the same with layers ``factor`` times as wide."""
+        return replace(self, width=max(1, round(self.width * factor)))
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for rows of features; its representation is (n, members, width)."""

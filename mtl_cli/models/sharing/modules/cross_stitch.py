@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -33,10 +33,15 @@ class CrossStitch(Shared):
         super().__init__(trunks[0][-1].width)
         self.tasks = list(tasks)
         stages = list(zip(*trunks, strict=True))
-        self.stages = nn.ModuleList(nn.ModuleList(trunk.module for trunk in stage) for stage in stages)
+        self._stages = [[trunk.module for trunk in stage] for stage in stages]
+        self.stages = nn.ModuleList(module for stage in self._stages for module in stage)
         widths = [stage[0].width if per == "channel" else 1 for stage in stages]
-        self.units = nn.ModuleList(_unit(len(trunks), width, diagonal) for width in widths)
+        self.units = nn.ModuleList(Unit(len(trunks), width, diagonal) for width in widths)
         self._last = [trunk.last_shared_layer for trunk in stages[-1] if trunk.last_shared_layer is not None]
+
+    def trunks(self) -> list[nn.Module]:
+        """Return each task's trunk, without what stitches it to the others."""
+        return [nn.Sequential(*stages) for stages in zip(*self._stages, strict=True)]
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:
@@ -49,29 +54,38 @@ class CrossStitch(Shared):
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the representation of each task."""
-        values: Sequence[Inputs] = [inputs] * len(self.tasks)
-        for stage, unit in zip(self.stages, self.units, strict=True):
+        values: Sequence[Any] = [inputs] * len(self.tasks)
+        for stage, unit in zip(self._stages, self.units, strict=True):
             outputs = torch.stack([module(value) for module, value in zip(stage, values, strict=True)])
-            values = _stitch(torch.stack([*unit.parameters()]), outputs).unbind()
-        return dict(zip(self.tasks, values, strict=True))  # type: ignore[arg-type]
+            values = unit(outputs).unbind()
+        return dict(zip(self.tasks, values, strict=True))
 
 
-def _unit(tasks: int, width: int, diagonal: float) -> nn.ParameterList:
-    """Return α, a parameter of shape (T, width) for each task that reads."""
-    other = (1 - diagonal) / (tasks - 1) if tasks > 1 else 0.0
-    rows = torch.full((tasks, tasks, width), other)
-    rows.diagonal().fill_(diagonal if tasks > 1 else 1.0)
-    return nn.ParameterList(nn.Parameter(row.clone()) for row in rows)
-
-
-def _stitch(alpha: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
-    """Return Σ_j α_ij x_j for each task i.
+class Unit(nn.Module):
+    """x̃_i = Σ_j α_ij x_j for each task i.
 
     Parameters
     ----------
-    alpha : Tensor of shape (T, T, width), or (T, T, 1)
-    outputs : Tensor of shape (T, n, width, …)
+    tasks : int
+        T.
+    width : int
+        How many channels have an α of their own; 1 for one that all share.
+    diagonal : float
+        α_ii at the start.
     """
-    if alpha.shape[2] == 1:
-        return torch.tensordot(alpha[:, :, 0], outputs, 1)
-    return torch.einsum("ijc,jnc...->inc...", alpha, outputs)
+
+    def __init__(self, tasks: int, width: int, diagonal: float) -> None:
+        super().__init__()
+        rows = torch.full((tasks, tasks, width), (1 - diagonal) / max(tasks - 1, 1))
+        rows[range(tasks), range(tasks)] = diagonal if tasks > 1 else 1.0
+        self.alpha = nn.ParameterList(nn.Parameter(row.clone()) for row in rows)
+        """α_i, shape (T, width): a parameter for each task that reads."""
+
+    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Mix outputs of shape (T, n, width, …)."""
+        alpha = torch.stack([*self.alpha])
+        if alpha.shape[2] == 1:
+            mixed = torch.einsum("ij,jn...->in...", alpha[:, :, 0], outputs)
+        else:
+            mixed = torch.einsum("ijc,jnc...->inc...", alpha, outputs)
+        return mixed

@@ -29,7 +29,8 @@ class Level(nn.Module):
 
     def __init__(self, own: Sequence[list[Trunk]], shared: Sequence[Trunk], inputs: int, last: bool) -> None:
         super().__init__()
-        self.own = nn.ModuleList(nn.ModuleList(expert.module for expert in experts) for experts in own)
+        self._own = [[expert.module for expert in experts] for experts in own]
+        self.own = nn.ModuleList(expert for experts in self._own for expert in experts)
         self.shared = nn.ModuleList(expert.module for expert in shared)
         self.gates = nn.ModuleList(SoftmaxGate(inputs, len(experts) + len(shared)) for experts in own)
         every = sum(len(experts) for experts in own) + len(shared)
@@ -49,7 +50,7 @@ class Level(nn.Module):
         own_read, shared_read
             The same as rows of numbers, which the gates read.
         """
-        theirs = [[expert(value) for expert in experts] for experts, value in zip(self.own, own, strict=True)]
+        theirs = [[expert(value) for expert in experts] for experts, value in zip(self._own, own, strict=True)]
         common = [expert(shared) for expert in self.shared]
         tasks = [
             mix(gate(read), torch.stack([*outputs, *common]))
@@ -79,10 +80,16 @@ class Extraction(Shared):
         self, levels: Sequence[Level], tasks: Sequence[str], reader: nn.Module, width: int, last: list[nn.Module]
     ) -> None:
         super().__init__(width)
+        self._levels = list(levels)
         self.levels = nn.ModuleList(levels)
         self.tasks = list(tasks)
         self.reader = reader
         self._last = last
+
+    def trunks(self) -> list[nn.Module]:
+        """Return the experts, each task's and then the shared ones, each through all levels."""
+        experts = zip(*([*level.own, *level.shared] for level in self._levels), strict=True)
+        return [nn.Sequential(*levels) for levels in experts]
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:
@@ -95,14 +102,13 @@ class Extraction(Shared):
         A task's own are its experts and its gate of the last level, and its gate of the level before, which leads to
         nothing but those.
         """
-        levels = list(self.levels)
         found: list[nn.Parameter] = []
-        for number, level in enumerate(levels, 1):
-            found += parameters_of([level.shared])
-            if number < len(levels):
+        for above, level in enumerate(reversed(self._levels)):
+            found += level.shared.parameters()
+            if level.shared_gate is not None:
                 found += parameters_of([level.own, level.shared_gate])
-            if number < len(levels) - 1:
-                found += parameters_of([level.gates])
+            if above > 1:
+                found += level.gates.parameters()
         return found
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
@@ -111,7 +117,7 @@ class Extraction(Shared):
         own: Sequence[Inputs] = [inputs] * len(self.tasks)
         own_read = [read] * len(self.tasks)
         shared: Inputs = inputs
-        for level in self.levels:
+        for level in self._levels:
             own_read, read = level(own, shared, own_read, read)
             own, shared = own_read, read
         return dict(zip(self.tasks, own_read, strict=True))

@@ -23,7 +23,8 @@ class SoftmaxGate(nn.Linear):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return each row's weights of the experts, which sum to 1."""
-        return super().forward(inputs).softmax(-1)
+        weights: torch.Tensor = super().forward(inputs).softmax(-1)
+        return weights
 
 
 def mix(weights: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
@@ -34,13 +35,12 @@ def mix(weights: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
     weights : Tensor of shape (experts,), or (n, experts)
     outputs : Tensor of shape (experts, n, …)
     """
-    if weights.dim() == 1:
-        return torch.tensordot(weights, outputs, 1)
-    return torch.einsum("ne,en...->n...", weights, outputs)
+    mixed: torch.Tensor = torch.einsum("e,en...->n..." if weights.dim() == 1 else "ne,en...->n...", weights, outputs)
+    return mixed
 
 
 def smooth_step(inputs: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Return 0 below −γ/2, 1 above γ/2, and between them the cubic −2t³/γ³ + 3t/(2γ) + 1/2, whose slope is 0 at both."""
+    """Return 0 below −γ/2, 1 above γ/2, and between them the cubic −2t³/γ³ + 3t/(2γ) + 1/2."""
     inside = inputs.clamp(-gamma / 2, gamma / 2)
     found = -2 / gamma**3 * inside**3 + 3 / (2 * gamma) * inside + 0.5
     found = found.where(inputs > -gamma / 2, 0.0)  # exact, whatever rounding makes of the cubic
@@ -80,17 +80,18 @@ class SelectorGate(nn.Module):
         found = self.logits if self.linear is None else self.linear(inputs)
         assert found is not None
         bits, logits = torch.split(found, [self.k * self.bits, self.k], -1)
-        steps = smooth_step(bits.unflatten(-1, (self.k, 1, self.bits)), self.gamma)
+        steps = smooth_step(bits.view(*bits.shape[:-1], self.k, 1, self.bits), self.gamma)
         chosen = torch.where(self._codes, steps, 1 - steps).prod(-1)
         return chosen @ self._expert, logits
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the weights of the experts, (n, experts) or (experts,), which sum to 1."""
         chosen, logits = self.selectors(inputs)
-        return (logits.softmax(-1).unsqueeze(-1) * chosen).sum(-2)
+        weights: torch.Tensor = (logits.softmax(-1).unsqueeze(-1) * chosen).sum(-2)
+        return weights
 
     def entropy(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the selectors' entropy, in nats: summed over them, a mean over rows."""
         chosen, _ = self.selectors(inputs)
-        entropy = torch.special.entr(chosen.clamp(min=1e-6)).sum(-1)  # at 0 its slope has no bound
-        return entropy.sum(-1).mean()
+        entropy: torch.Tensor = torch.special.entr(chosen.clamp(min=1e-6))  # at 0 its slope has no bound
+        return entropy.sum((-2, -1)).mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -23,11 +24,17 @@ class HardSharing(Shared):
         What each task has labels for, in the tasks' order.
     """
 
+    trunks_of_tasks: ClassVar[bool] = False
+
     def __init__(self, trunk: Trunk, tasks: Mapping[str, Level]) -> None:
         super().__init__(trunk.width)
         self.trunk = trunk.module
         self.tasks = dict(tasks)
         self._last = [] if trunk.last_shared_layer is None else [trunk.last_shared_layer]
+
+    def trunks(self) -> list[nn.Module]:
+        """Return the trunk."""
+        return [self.trunk]
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:

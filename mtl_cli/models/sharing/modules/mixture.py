@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -27,6 +28,8 @@ class Mixture(Shared):
         What the entropy of the gates' selectors is multiplied by in the penalty; 0 for gates that have none.
     """
 
+    trunks_of_tasks: ClassVar[bool] = False
+
     def __init__(
         self, experts: Sequence[Trunk], gates: Mapping[str, nn.Module], reader: nn.Module, entropy: float = 0.0
     ) -> None:
@@ -38,6 +41,10 @@ class Mixture(Shared):
         self._entropy = entropy
         self._last = [expert.last_shared_layer for expert in experts if expert.last_shared_layer is not None]
         self._read: torch.Tensor | None = None
+
+    def trunks(self) -> list[nn.Module]:
+        """Return the experts."""
+        return list(self.experts)
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:

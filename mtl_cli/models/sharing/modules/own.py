@@ -39,20 +39,24 @@ class OwnTrunks(Shared):
         strength: float = 0.0,
     ) -> None:
         super().__init__(trunks[0].width)
-        self.trunks = nn.ModuleList(trunk.module for trunk in trunks)
+        self.own = nn.ModuleList(trunk.module for trunk in trunks)
         self.tasks = dict(tasks)
         self._distance, self._strength = distance, strength
 
+    def trunks(self) -> list[nn.Module]:
+        """Return each task's trunk."""
+        return list(self.own)
+
     def penalty(self) -> torch.Tensor | None:
         """Return the distance between the tasks' weights, summed over layers."""
-        if self._distance is None or len(self.trunks) < 2:
+        if self._distance is None or len(self.own) < 2:
             return None
-        layers = zip(*(trunk.parameters() for trunk in self.trunks), strict=True)
+        layers = zip(*(trunk.parameters() for trunk in self.own), strict=True)
         return self._strength * torch.stack([self._distance(layer) for layer in layers]).sum()
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         """Return the representation of each task."""
-        trunks = zip(self.tasks.items(), self.trunks, strict=True)
+        trunks = zip(self.tasks.items(), self.own, strict=True)
         return {task: at_level(trunk(inputs), level) for (task, level), trunk in trunks}
 
 
@@ -67,4 +71,5 @@ def trace_norm(layer: Sequence[torch.Tensor]) -> torch.Tensor:
 
     On CUDA the singular values make the host wait for the device.
     """
-    return torch.linalg.svdvals(torch.stack([weight.flatten() for weight in layer], 1)).sum()
+    found: torch.Tensor = torch.linalg.svdvals(torch.stack([weight.flatten() for weight in layer], 1)).sum()
+    return found

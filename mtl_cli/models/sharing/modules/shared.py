@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -22,9 +23,16 @@ class Shared(nn.Module):
         Of every task's representation.
     """
 
+    trunks_of_tasks: ClassVar[bool] = True
+    """Whether some of the trunks are one task's own."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
+
+    def trunks(self) -> list[nn.Module]:
+        """Return what was built as the config's trunk, from the inputs on."""
+        raise NotImplementedError
 
     @property
     def last_shared_layers(self) -> list[nn.Module]:

@@ -1,0 +1,137 @@
+"""ESM-2 with layers of our own above it, and which of its parameters are trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from mtl_cli.config.errors import UserError
+from mtl_cli.data.tokens import PADDING
+from mtl_cli.models.embedding_cache import EmbeddingCache, fingerprint, user_folder
+from mtl_cli.models.esm2_files import VOCABULARY
+from mtl_cli.models.layers import mlp_layers
+from mtl_cli.models.pooling import Pool
+from mtl_cli.models.trunks.esm2 import INSTALL
+
+if TYPE_CHECKING:
+    from transformers import EsmModel
+
+    from mtl_cli.models.trunks.esm2 import ESM2, Size
+
+
+class ESM2Trunk(nn.Module):
+    """From our token numbers, (n, length), to a representation of each row and of each residue.
+
+    Parameters
+    ----------
+    backbone : EsmModel
+        With the parameters that are trained marked as such.
+    config : ESM2
+    names : list of str
+        What our token numbers stand for.
+    size : Size
+    """
+
+    def __init__(self, backbone: EsmModel, config: ESM2, names: list[str], size: Size) -> None:
+        super().__init__()
+        self.backbone, self.frozen = backbone, config.tune == "frozen"
+        self.hidden, linears = mlp_layers(size.width, config.hidden, config.activation, dropout=config.dropout)
+        self._last_hidden = (linears[-1] if linears else None,)  # in a tuple, or it would be registered twice
+        width = config.hidden[-1] if config.hidden else size.width
+        self.pool = None if config.pooling == "cls" else Pool(config.pooling, width)
+        self.numbers: torch.Tensor
+        self.register_buffer("numbers", token_numbers(names, size), persistent=False)
+        vocabulary = size.vocabulary or VOCABULARY
+        self.first, self.last = vocabulary.index("<cls>"), vocabulary.index("<eos>")
+        folder = user_folder() if config.cache is True else Path(str(config.cache)).expanduser()
+        self.cache = EmbeddingCache(folder) if config.cache else None
+        self._fingerprint: str | None = None
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda *_: setattr(self, "_fingerprint", None)
+        )
+        self.train()
+
+    @property
+    def last_hidden(self) -> nn.Module | None:
+        """The last of our own layers; None if there is none."""
+        return self._last_hidden[0]
+
+    def train(self, mode: bool = True) -> ESM2Trunk:
+        """Set the mode; what is frozen is always as in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return ``row``, (n, width), and ``token``, (n, length, width), which is 0 beyond a row's end."""
+        inside = tokens != PADDING
+        found = self.hidden(self.states(tokens)[:, :-1])
+        residues = found[:, 1:] * inside.unsqueeze(2)
+        return {"row": found[:, 0] if self.pool is None else self.pool(residues, inside), "token": residues}
+
+    def states(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return ESM-2's last states, (n, length + 2, width): at the mark before, the residues, and the mark behind.
+
+        What stands beyond a row's mark behind it is of no meaning.
+        """
+        if not self.frozen:
+            return self._run(tokens)
+        with torch.no_grad():
+            if self.cache is None:
+                return self._run(tokens)
+            if self._fingerprint is None:
+                self._fingerprint = fingerprint(self.backbone)
+            return self.cache.states(self._fingerprint, tokens, self._run)
+
+    def _run(self, tokens: torch.Tensor) -> torch.Tensor:
+        ids = nn.functional.pad(self.numbers[tokens], (1, 1), value=int(self.backbone.config.pad_token_id))
+        ids[:, 0] = self.first
+        ends = (tokens != PADDING).sum(1, keepdim=True) + 1
+        ids.scatter_(1, ends, self.last)
+        mask = torch.arange(ids.shape[1], device=ids.device) <= ends
+        states: torch.Tensor = self.backbone(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return states
+
+
+def token_numbers(names: list[str], size: Size) -> torch.Tensor:
+    """Return ESM-2's number of each of our tokens: by its letter; a letter that it lacks is unknown to it."""
+    vocabulary = size.vocabulary or VOCABULARY
+    unknown, padding = vocabulary.index("<unk>"), vocabulary.index("<pad>")
+    letters = [vocabulary.index(name) if name in vocabulary else unknown for name in names]
+    return torch.tensor([padding, *letters[PADDING + 1 :]])
+
+
+def set_trained(backbone: EsmModel, config: ESM2) -> None:
+    """Mark the parameters that are trained, adding those of LoRA."""
+    backbone.requires_grad_(config.tune == "all")
+    if config.tune == "last":
+        backbone.encoder.layer[-config.last :].requires_grad_(True)
+        backbone.encoder.emb_layer_norm_after.requires_grad_(True)
+    if config.tune == "lora":
+        try:
+            from peft import LoraConfig, inject_adapter_in_model
+        except ImportError as error:
+            raise UserError("model.trunk.tune", "lora needs the package peft", INSTALL) from error
+        lora = config.lora
+        inject_adapter_in_model(
+            LoraConfig(
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=list(lora.modules),
+            ),
+            backbone,
+        )
+
+
+def last_trained(backbone: EsmModel, config: ESM2) -> nn.Module | None:
+    """Return the last layer of ESM-2 with a weight that is trained; None if all is frozen."""
+    layer: Any = backbone.encoder.layer[-1]
+    if config.tune == "lora":
+        last: nn.Module = getattr(layer.attention.self, config.lora.modules[-1]).lora_B["default"]
+        return last
+    return None if config.tune == "frozen" else layer.output.dense

@@ -1,0 +1,85 @@
+"""A one-dimensional convolutional network over sequences as the shared trunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mtl_cli.config.convert import PositiveInt, Probability
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.registry import component
+from mtl_cli.config.schema import Activation
+from mtl_cli.models.trunk import Trunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mtl_cli.config.schema import Config
+    from mtl_cli.data.inputs import InputSpec
+
+
+@component("trunk", "sequence_cnn")
+@dataclass(frozen=True, kw_only=True)
+class SequenceCNN:
+    """Embedded tokens, residual blocks of dilated convolutions, and a linear layer that all tasks read.
+
+    The blocks are those of ByteNet (Kalchbrenner et al. 2016, arXiv 1610.10099), shortened to one convolution each, as
+    CARP uses them for proteins (Yang et al. 2024, doi 10.1016/j.cels.2024.01.008). Nothing in them looks beyond a row's
+    end: what fills a batch changes no result.
+
+    Parameters
+    ----------
+    width : int
+        Of every layer.
+    blocks : int
+        The dilation doubles from block to block, from 1 on.
+    kernel : int
+        Places that a convolution sees; odd, so that it looks as far to the left as to the right.
+    longest_dilation : int
+        Beyond it the dilation begins at 1 anew.
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    pooling : {"mean", "max", "attention"}
+        How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` weighs up the whole.
+    dropout : float
+        The share of units set to zero in training, at the end of each block.
+    """
+
+    width: PositiveInt = 64
+    blocks: PositiveInt = 4
+    kernel: PositiveInt = 5
+    longest_dilation: PositiveInt = 16
+    activation: Activation = "gelu"
+    pooling: Literal["mean", "max", "attention"] = "max"
+    dropout: Probability = 0.1
+
+    takes: ClassVar[tuple[str, ...]] = ("sequence",)
+    levels: ClassVar[tuple[str, ...]] = ("row", "token")
+    shares_layers: ClassVar[bool] = True
+
+    @property
+    def output_width(self) -> int:
+        """The width of the representation."""
+        return self.width
+
+    def scaled(self, factor: float) -> SequenceCNN:
+        """Return the same with layers ``factor`` times as wide."""
+        return replace(self, width=max(1, round(self.width * factor)))
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong within this part of the config."""
+        if self.kernel % 2 == 0:
+            what = f"is {self.kernel}, and an even one looks farther to one side"
+            yield Problem("model.trunk.kernel", what, f"model.trunk.kernel={self.kernel + 1}")
+
+    def build(self, spec: InputSpec) -> Trunk:
+        """Build the trunk for sequences of as many kinds of tokens as ``spec`` has."""
+        from mtl_cli.models.sequence_layers import ConvolutionalTrunk
+
+        dilations, dilation = [], 1
+        for _ in range(self.blocks):
+            dilations.append(dilation)
+            dilation = dilation * 2 if dilation * 2 <= self.longest_dilation else 1
+        module = ConvolutionalTrunk(
+            spec.shape[0], self.width, dilations, self.kernel, self.activation, self.pooling, self.dropout
+        )
+        return Trunk(module, self.width, module.last)

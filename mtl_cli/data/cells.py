@@ -122,7 +122,7 @@ def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice
     check_columns(table, path, tasks, keys)
     found = scan(file, config.transform)
     if config.transform == "log1p" and not found.whole:
-        notice(f"{path}: {file.matrix.where.split(': ')[1]} is not of whole numbers; dataset.transform=none if logs")
+        notice(f"{file.matrix.where} is not of whole numbers; if they are logs already, dataset.transform=none")
 
     every = np.arange(len(table))
     parts_wanted = 2 + (config.split.val > 0 and config.split.test > 0)
@@ -135,6 +135,9 @@ def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice
     fitted = fit_tasks(tasks, table, split.train, notice)
     genes = chosen_genes(config.genes, file, notice)
     if config.genes.highly_variable is not None:
+        if found.least < 0:
+            what = f"needs counts or logs of counts, and {file.matrix.where} holds values below zero"
+            raise UserError("dataset.genes.highly_variable", what, " or ".join(file.remedies) or None)
         trained = np.zeros(len(table), bool)
         trained[split.train] = True
         if config.genes.highly_variable < len(genes):

@@ -233,7 +233,9 @@ def test_a_wrong_file_is_refused_in_one_line(mtl: InProcess, cells: Path) -> Non
     }
     for word, message in more.items():
         assert message in refuse(mtl, "dataset=cells.h5ad", TASKS, word), word
-    assert "dataset.use_raw=true" in refuse(mtl, "dataset=pbmc", "dataset.use_raw=false", "dataset.transform=binarize")
+    scaled = ["dataset=pbmc", "dataset.use_raw=false"]
+    assert "dataset.use_raw=true" in refuse(mtl, *scaled, "dataset.transform=binarize")
+    assert "below zero; dataset.use_raw=true" in refuse(mtl, *scaled, "dataset.genes.highly_variable=50")
 
 
 def test_columns_in_no_order_train_as_in_order(mtl: InProcess, cells: Path) -> None:

@@ -23,13 +23,14 @@ ELSEWHERE = {
     "python -m tests.proteins .\n": "the next test writes fewer of them",
     "python -m pip install -c constraints.txt .\n": "test_a_wheel_works_from_any_folder, in tests/test_packaging.py",
     "make test\nmake lint\nmake bench\n": "CI runs the first two",
+    "mtl data fetch mnist_fashion\nmtl train dataset=mnist_fashion model=cnn trainer.epochs=3\n": "test_real_images.py",
 }
 
 
 def test_every_command_is_known() -> None:
     text = README.read_text()
     outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    for command in re.findall(r"`(mtl (?:train|predict|evaluate)[^`]*)`", outside):
+    for command in re.findall(r"`(mtl (?:train|predict|evaluate|data)[^`]*)`", outside):
         assert "=" not in command or any(command in block for block in BLOCKS), command
     assert set(ELSEWHERE) <= set(BLOCKS)
     assert sum("mtl " in block for block in BLOCKS) >= 8

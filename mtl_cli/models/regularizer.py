@@ -67,7 +67,7 @@ class Regularizer:
         raise NotImplementedError
 
     def shrink(self, lr: float) -> None:
-        """Take the proximal step of size ``lr``: W ← argmin_V ½‖V − W‖² + lr λ Ω(V). To be called without gradients."""
+        """Take the proximal step of size η = ``lr``: W ← argmin_V ½‖V − W‖² + η λ Ω(V). Without gradients."""
 
     def end_epoch(self) -> dict[str, float]:
         """Learn what is learnt once an epoch, and return further columns of the history. It may wait for the device."""

@@ -68,7 +68,7 @@ def train_help() -> str:
 
 
 def _kinds() -> str:
-    common = ["target", "weight", "auxiliary"]
+    common = ["target", "dataset", "weight", "weight_schedule", "auxiliary"]
     lines = []
     for kind, cls in components("task").items():
         keys = [field.name for field in fields(cls) if field.name not in common]

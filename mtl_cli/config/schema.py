@@ -18,6 +18,7 @@ from mtl_cli.config.convert import (
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import components
 
+PrecisionName = Literal["float32", "bfloat16", "float16"]
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
 
 
@@ -35,6 +36,14 @@ def _hard() -> Any:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """The layer that brings one of several joined data sets' features to the width that the trunk reads."""
+
+    width: PositiveInt = 64
+    activation: Activation = "relu"
+
+
+@dataclass(frozen=True)
 class Model:
     """The network: a trunk, how the tasks share it, and a head per task."""
 
@@ -42,6 +51,7 @@ class Model:
     sharing: Annotated[Any, Component("sharing")] = field(default_factory=_hard)
     head: Head = field(default_factory=Head)
     heads: dict[str, Head] = field(default_factory=dict)
+    adapter: Adapter = field(default_factory=Adapter)
 
 
 @dataclass(frozen=True)
@@ -58,9 +68,19 @@ class Trainer:
 
     epochs: PositiveInt = 200
     batch_size: PositiveInt | None = 64
+    accumulate: PositiveInt = 1
+    precision: PrecisionName = "float32"
     clip_norm: PositiveFloat | None = None
     log_balance: Literal["epoch"] | PositiveInt = "epoch"
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what does not go together."""
+        if self.accumulate is not None and self.accumulate > 1 and self.batch_size is None:
+            what = f"is {self.accumulate}, but trainer.batch_size=null makes all rows one batch"
+            yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
+        if self.precision == "float16" and config.device == "cpu":
+            yield Problem("trainer.precision", "float16 is not for the CPU", "trainer.precision=bfloat16")
 
 
 @dataclass(frozen=True)
@@ -143,6 +163,8 @@ def _check(config: Config) -> Iterator[Problem]:
             yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
         if getattr(task, "weight_schedule", None) is not None:
             yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
+        if getattr(task, "dataset", None) is not None and not hasattr(config.dataset, "datasets"):
+            yield Problem(f"tasks.{name}.dataset", "is for joined data sets, dataset=joint", "leave it out")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")
@@ -157,6 +179,7 @@ def _check(config: Config) -> Iterator[Problem]:
         "regularizer": config.regularizer,
         "optimizer": config.optimizer,
         "scheduler": config.scheduler,
+        "trainer": config.trainer,
         **{f"tasks.{name}": task for name, task in (config.tasks or {}).items()},
     }
     for part in parts.values():

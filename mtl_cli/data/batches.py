@@ -66,9 +66,10 @@ class Batches:
         if self._order is None:
             yield Batch(self.inputs.take(slice(None)), self.targets, self.masks)
             return
-        for rows in self._order:
+        for chosen in self._order:
+            rows = torch.cat(chosen) if isinstance(chosen, tuple) else chosen
             yield Batch(
-                self.inputs.take(rows),
+                self.inputs.take(chosen),  # type: ignore[arg-type]  # an order gives what its inputs take
                 {name: target[rows] for name, target in self.targets.items()},
                 {name: None if mask is None else mask[rows] for name, mask in self.masks.items()},
             )

@@ -97,8 +97,8 @@ class Order(Protocol):
     def __len__(self) -> int:
         """Return the number of batches."""
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        """Yield the rows of each batch."""
+    def __iter__(self) -> Iterator[torch.Tensor | tuple[torch.Tensor, ...]]:
+        """Yield the rows of each batch; those of each data set apart where the inputs ask for it."""
 
 
 class ShuffledOrder:

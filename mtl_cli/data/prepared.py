@@ -17,6 +17,37 @@ Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where several data sets are joined: which of them each row is of, and whose rows each task labels.
+
+    Parameters
+    ----------
+    of_rows : ndarray of str, shape (n,)
+    of_tasks : dict of str to str
+        The data set, by task.
+    """
+
+    of_rows: np.ndarray
+    of_tasks: dict[str, str]
+
+    def rows(self, task: str) -> np.ndarray:
+        """Return which rows are of a task's data set, bool of shape (n,)."""
+        return np.asarray(self.of_rows == self.of_tasks[task])
+
+    def select(self, rows: np.ndarray) -> Origin:
+        """Return the same of some rows."""
+        return Origin(self.of_rows[rows], self.of_tasks)
+
+
+def row_names(ids: pd.Series, origin: Origin | None) -> pd.DataFrame:
+    """Return the columns that say which row is which, for tables of predictions."""
+    frame = ids.to_frame()
+    if origin is not None:
+        frame.insert(0, "dataset", origin.of_rows)
+    return frame
+
+
+@dataclass(frozen=True)
 class Part:
     """The rows of one part of a split (or of a file to evaluate on), n of them.
 
@@ -33,6 +64,8 @@ class Part:
         Whether a row has the features of a row that the model was trained or chosen on.
     weights : ndarray of shape (n,), float32, optional
         How much each row counts in the training loss.
+    origin : Origin, optional
+        Where several data sets are joined.
     """
 
     inputs: InputRows
@@ -41,6 +74,7 @@ class Part:
     labels: pd.DataFrame
     repeats: np.ndarray
     weights: np.ndarray | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -61,6 +95,8 @@ class Examples:
         What to call them in messages.
     kin : ndarray of int, shape (n,), optional
         The same number for rows whose inputs are the same.
+    origin : Origin, optional
+        Where several data sets are joined.
     """
 
     inputs: InputRows
@@ -68,11 +104,13 @@ class Examples:
     ids: pd.Series
     where: str
     kin: np.ndarray | None = None
+    origin: Origin | None = None
 
     def select(self, rows: np.ndarray) -> Examples:
         """Return some of the rows (numbers, or bool)."""
         kin = None if self.kin is None else self.kin[rows]
-        return Examples(self.inputs.select(rows), self.table.iloc[rows], self.ids.iloc[rows], self.where, kin)
+        origin = None if self.origin is None else self.origin.select(rows)
+        return Examples(self.inputs.select(rows), self.table.iloc[rows], self.ids.iloc[rows], self.where, kin, origin)
 
     def part(
         self, tasks: Mapping[str, Task], repeats: np.ndarray | None = None, weights: np.ndarray | None = None
@@ -84,7 +122,8 @@ class Examples:
                 labels[name] = self.inputs.align(labels[name], self.ids, f"tasks.{name}")
         targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
         repeats = np.zeros(len(self.inputs), bool) if repeats is None else repeats
-        return Part(self.inputs, targets, self.ids, pd.DataFrame(labels, index=self.table.index), repeats, weights)
+        frame = pd.DataFrame(labels, index=self.table.index)
+        return Part(self.inputs, targets, self.ids, frame, repeats, weights, self.origin)
 
 
 class Reader(Protocol):
@@ -138,6 +177,10 @@ class TaskFactory(Protocol):
     """The config of a task."""
 
     labels_as_text: bool
+
+    @property
+    def dataset(self) -> str | None:
+        """The one of several joined data sets whose rows the task labels."""
 
     def columns(self, name: str) -> list[str]:
         """Return the label columns."""

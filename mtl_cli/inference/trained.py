@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, parse
 from mtl_cli.data.hierarchy import Hierarchy, Mode
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.prepared import Examples, Notice, Part, Reader
+from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Reader, row_names
 from mtl_cli.inference.consistency import class_predictions
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes
@@ -84,11 +85,12 @@ class TrainedModel:
             hint = did_you_mean(vote, examples.table.columns)
             raise UserError("--vote", f"{examples.where} has no column '{vote}'", hint)
         clusters = None if vote is None else examples.table[vote]
-        found = self.outputs(examples.inputs)
-        table = predictions(found, self.tasks, examples.table.index)
-        for name, column in class_predictions(found, self.tasks, levels, clusters, notice).items():
+        found, origin = self.outputs(examples.inputs), examples.origin
+        tasks = {name: task for name, task in self.tasks.items() if origin is None or origin.rows(name).any()}
+        table = predictions(found, tasks, examples.table.index, origin)
+        for name, column in class_predictions(found, tasks, levels, clusters, notice).items():
             table[name] = column
-        return pd.concat([examples.ids.to_frame(), table], axis=1)
+        return pd.concat([row_names(examples.ids, origin), table], axis=1)
 
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
@@ -140,12 +142,20 @@ class TrainedModel:
         return evaluate(self.outputs(part.inputs), part, tasks)
 
 
-def predictions(found: dict[str, np.ndarray], tasks: dict[str, Task], index: pd.Index) -> pd.DataFrame:
-    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task."""
-    columns: dict[str, np.ndarray] = {}
+def predictions(
+    found: dict[str, np.ndarray], tasks: Mapping[str, Task], index: pd.Index, origin: Origin | None = None
+) -> pd.DataFrame:
+    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task.
+
+    Where data sets are joined, they are empty in the rows that are not of a task's data set.
+    """
+    frames = [pd.DataFrame(index=index)]
     for name, task in tasks.items():
-        columns |= task.decode(found[name])
-    return pd.DataFrame(columns, index=index)
+        frame = pd.DataFrame(task.decode(found[name]), index=index)
+        if origin is not None and not (own := origin.rows(name)).all():
+            frame = frame.astype("object").where(np.broadcast_to(own[:, None], frame.shape))
+        frames.append(frame)
+    return pd.concat(frames, axis=1)
 
 
 def predictions_with_labels(
@@ -154,9 +164,10 @@ def predictions_with_labels(
     """Return the row ids, and for each task its label and its predictions side by side."""
     index = part.labels.index
     changed = class_predictions(found, tasks, hierarchy, None, notice)
-    columns = [part.ids.to_frame()]
+    columns = [row_names(part.ids, part.origin)]
     for name, task in tasks.items():
-        decoded = task.decode(found[name])
-        decoded |= {column: changed[column] for column in decoded.keys() & changed.keys()}
-        columns += [part.labels[[name]].convert_dtypes(), pd.DataFrame(decoded, index=index)]
+        predicted = predictions(found, {name: task}, index, part.origin)
+        for column in predicted.columns.intersection(list(changed)):
+            predicted[column] = changed[column]
+        columns += [part.labels[[name]].convert_dtypes(), predicted]
     return pd.concat(columns, axis=1)

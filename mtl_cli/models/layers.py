@@ -59,3 +59,15 @@ class Normalise(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return (n, channels, height, width) as floating-point numbers."""
         return (images - self.center) * self.factor
+
+
+class ChannelsLast(nn.Module):
+    """Lays images out with their channels side by side, in which convolutions on the CPU take two thirds of the time.
+
+    Convolutions keep this layout. Their weights do not have it: a gradient that is put together outside autograd would
+    then be laid out otherwise than its weight, which fused optimisers take no notice of.
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the same numbers; ``contiguous`` would leave images of one channel as they are."""
+        return torch.empty_like(images, memory_format=torch.channels_last).copy_(images)

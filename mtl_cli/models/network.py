@@ -11,6 +11,7 @@ from torch import nn
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.inputs import InputRows, Inputs, InputSpec
 from mtl_cli.models.budget import largest_factor
+from mtl_cli.models.entry import Adapters, build_entry
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.sharing.hard import Hard
 from mtl_cli.models.sharing.modules.shared import Shared
@@ -62,12 +63,19 @@ class Network(nn.Module):
         By task, in the tasks' order.
     merges : mapping of str to callable, optional
         By task, for an ensemble: see ``Shape``.
+    entry : Adapters, optional
+        Where data sets of different features are joined: what brings them to one width.
     """
 
     def __init__(
-        self, shared: Shared, heads: Mapping[str, nn.Module], merges: Mapping[str, Merge] | None = None
+        self,
+        shared: Shared,
+        heads: Mapping[str, nn.Module],
+        merges: Mapping[str, Merge] | None = None,
+        entry: Adapters | None = None,
     ) -> None:
         super().__init__()
+        self.entry = entry
         self.shared = shared
         self.heads = dict(heads)
         self.merges = dict(merges or {})
@@ -94,7 +102,7 @@ class Network(nn.Module):
 
     def stack(self) -> list[nn.Module] | None:
         """Return the modules that, one after the other, make up ``representations``; None if it is more than that."""
-        return self.shared.stack()
+        return self.shared.stack() if self.entry is None else None
 
     def trunks(self) -> list[nn.Module]:
         """Return what was built as the config's trunk: it may be taken from another run, and be frozen."""
@@ -114,7 +122,7 @@ class Network(nn.Module):
 
         It is (n, width), or (n, length, width) for labels of tokens, or (n, members, width) of an ensemble.
         """
-        representations: dict[str, torch.Tensor] = self.shared(inputs)
+        representations: dict[str, torch.Tensor] = self.shared(inputs if self.entry is None else self.entry(inputs))
         return representations
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
@@ -142,6 +150,7 @@ def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) ->
 
 
 def _build(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
+    entry, spec = build_entry(config, spec)
     shared = sharing.build(trunk, spec, {name: task.level for name, task in tasks.items()})
     ensemble = getattr(trunk, "ensemble", False)
     linear = trunk.linear if ensemble else nn.Linear
@@ -149,7 +158,8 @@ def _build(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapp
         name: _build_head(config.heads.get(name, config.head), shared.width, task.outputs, linear)
         for name, task in tasks.items()
     }
-    return Network(shared, heads, {name: task.merge for name, task in tasks.items()} if ensemble else None)
+    merges = {name: task.merge for name, task in tasks.items()} if ensemble else None
+    return Network(shared, heads, merges, entry)
 
 
 def _parameters(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:

@@ -56,13 +56,13 @@ class Regularizer:
         """Return the weights that it acts on."""
         raise NotImplementedError
 
-    def penalty(self, counts: torch.Tensor | int | None = None) -> torch.Tensor:
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
         """Return λ Ω(W), a scalar.
 
         Parameters
         ----------
-        counts : Tensor of shape (T,) or int, optional
-            How many rows of the batch have a label, by task. Without it the term is taken in full, for the history.
+        present : Tensor of shape (T,), optional
+            In what share of the step's batches each task has a label. Without it all have one in all of them.
         """
         raise NotImplementedError
 

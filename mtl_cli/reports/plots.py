@@ -47,7 +47,7 @@ def _draw(path: Path, draw: Callable[[Axes], None]) -> Path:
     axes = figure.add_axes((0.13, 0.14, 0.83, 0.76))
     axes.spines[["top", "right"]].set_visible(False)
     draw(axes)
-    atomic(path, figure.savefig)
+    atomic(path, lambda file: figure.savefig(file, bbox_inches="tight"))  # class names may be long
     return path
 
 

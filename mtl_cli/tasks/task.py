@@ -33,6 +33,8 @@ class TaskConfig:
     ----------
     target : str or list of str, optional
         The column that holds the labels; by default the task's own name.
+    dataset : str, optional
+        Where several data sets are joined, the one whose rows the task labels.
     weight : float
         Multiplies this task's loss, before any balancer sees it.
     weight_schedule : WeightSchedule, optional
@@ -42,6 +44,7 @@ class TaskConfig:
     """
 
     target: str | list[str] | None = None
+    dataset: str | None = None
     weight: NonNegativeFloat = 1.0
     weight_schedule: WeightSchedule | None = None
     auxiliary: bool = False

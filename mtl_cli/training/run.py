@@ -33,7 +33,7 @@ from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import CSVLog
 from mtl_cli.runs.model_file import save_model
 from mtl_cli.tasks.task import Task
-from mtl_cli.training.device import choose_device, choose_threads, seed_everything
+from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
 from mtl_cli.training.freeze import Freeze
 from mtl_cli.training.loop import Best, Epoch, fit
 from mtl_cli.training.parameter_groups import parameter_groups
@@ -130,13 +130,13 @@ def train(
     kept = _self_contained(plain, config)
     validation = None
     parameters = sum(p.numel() for p in model.parameters())
-    choose_threads(batches.batch_size, parameters)
+    choose_threads(batches.batch_size, multiply_adds(model, batches.inputs.take(slice(0, 1))))
     if "val" in data.parts and any(target.mask.any() for target in data.parts["val"].targets.values()):
         validation = Validation(Batches(data.parts["val"], device), data.tasks)
     elif config.trainer.early_stopping is not None:
         what = "validation row has a label" if "val" in data.parts else "row is left for validation"
         progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
-    step = Step(model, data.tasks, config.balancer, device, config.seed)
+    step = Step(model, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
     groups = parameter_groups(model, config.optimizer)
     optimizer = config.optimizer.build(groups, device)
     penalties = _penalties(config, plain, Training(model, data.tasks, batches, progress.notice), optimizer)

@@ -68,7 +68,7 @@ class Plateau:
     patience: NonNegativeInt = 10
 
     def check(self, config: Config) -> Iterator[Problem]:
-        if config.dataset is not None and getattr(config.dataset.split, "val", 1) == 0:
+        if getattr(getattr(config.dataset, "split", None), "val", 1) == 0:
             yield Problem("scheduler", "plateau needs validation rows", "give dataset.split.val, or another scheduler")
 
     def build(self, optimizer: Optimizer, epochs: int) -> Advance:

@@ -1,0 +1,71 @@
+"""The idx format of MNIST: two zero bytes, a type, the number of dimensions, their sizes, the numbers; big-endian."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from mtl_cli.config.errors import UserError
+
+TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+"""NumPy's names of the format's types."""
+
+GZIP = b"\x1f\x8b"
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read an idx file, gzipped or not.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    ndarray
+        Read-only, of the shape and type that the file states.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, is cut off, has another magic number, or is shorter or longer than it states.
+    """
+    try:
+        return parse_idx(unpack(path.read_bytes(), str(path)), str(path))
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read: {error.strerror}") from error
+
+
+def unpack(data: bytes, where: str) -> bytes:
+    """Return what is in a gzip file, or the bytes themselves if they are not gzipped."""
+    if not data.startswith(GZIP):
+        return data
+    try:
+        return gzip.decompress(data)
+    except EOFError as error:
+        raise UserError(where, "is cut off: the gzip stream has no end", "copy or fetch the file again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(where, f"is a damaged gzip file: {error}", "copy or fetch the file again") from error
+
+
+def parse_idx(data: bytes, where: str) -> np.ndarray:
+    """Return the array that an unpacked idx file holds; ``where`` is what to call it in messages."""
+    code, dimensions = data[2:4] if len(data) >= 4 else b"\0\0"
+    if data[:2] != b"\0\0" or code not in TYPES or not dimensions:
+        what = f"is no idx file: it begins with 0x{data[:4].hex()}"
+        raise UserError(where, what, "images begin with 0x00000803, labels with 0x00000801")
+    start = 4 + 4 * dimensions
+    if len(data) < start:
+        raise UserError(where, f"is cut off: {len(data)} bytes, shorter than its header")
+    shape = struct.unpack(f">{dimensions}I", data[4:start])
+    dtype = np.dtype(TYPES[code])
+    size = math.prod(shape) * dtype.itemsize
+    if len(data) - start != size:
+        stated = " × ".join(str(length) for length in shape)
+        raise UserError(where, f"states {stated} numbers, {size} bytes, but holds {len(data) - start}")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape)

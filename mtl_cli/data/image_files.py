@@ -1,0 +1,124 @@
+"""Images and their labels from files: idx pairs, npz, npy. Where the files of a data set lie."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mtl_cli.config.errors import UserError
+from mtl_cli.data.files import resolve
+from mtl_cli.data.idx_file import read_idx
+
+LABEL = "label"
+"""The column of an idx file's labels."""
+
+SUFFIXES = (".npz", ".npy", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz", ".idx3-ubyte", ".idx3-ubyte.gz")
+
+
+def data_home() -> Path:
+    """Return the folder of fetched data: ``$MTL_DATA_ROOT``, else ``mtl`` in the user's cache folder."""
+    if root := os.environ.get("MTL_DATA_ROOT"):
+        return Path(root).expanduser().absolute()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "mtl"
+
+
+def variants(name: str) -> list[str]:
+    """Return how a file of this name may be called: gzipped, and with a dot where some copies have one."""
+    dotted = name.replace("-idx", ".idx")
+    return list(dict.fromkeys([name, f"{name}.gz", dotted, f"{dotted}.gz"]))
+
+
+def find_file(name: str, folders: Iterable[Path]) -> Path | None:
+    """Return the first file of this name, in any of its variants, in the first folder that has one."""
+    for folder in folders:
+        for variant in variants(name):
+            if (folder / variant).is_file():
+                return folder / variant
+    return None
+
+
+def as_images(array: np.ndarray, where: str) -> np.ndarray:
+    """Return images as bytes of shape (n, channels, height, width).
+
+    Raises
+    ------
+    UserError
+        If they are no bytes, or neither (n, height, width) nor (n, channels, height, width).
+    """
+    if array.dtype != np.uint8:
+        raise UserError(where, f"holds images of type {array.dtype}, not bytes", "scale them to 0 to 255 as uint8")
+    if array.ndim == 3:
+        array = array[:, None]
+    if array.ndim != 4 or 0 in array.shape[1:]:
+        shape = " × ".join(str(length) for length in array.shape)
+        raise UserError(where, f"holds an array of {shape}, not images", "give (n, height, width), or with channels")
+    if array.shape[1] > 4 >= array.shape[3]:
+        array = np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+    return array if array.flags.writeable else array.copy()  # torch takes no view of what is read-only
+
+
+def as_labels(array: np.ndarray, images: int, where: str, beside: str) -> np.ndarray:
+    """Return labels as int64, one for each image.
+
+    Raises
+    ------
+    UserError
+        If they are not whole numbers, or not as many as there are images.
+    """
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise UserError(where, f"holds {array.ndim}-dimensional {array.dtype} numbers, not a whole number per image")
+    if len(array) != images:
+        raise UserError(where, f"has {len(array)} labels for the {images} images of {beside}")
+    return array.astype("int64")
+
+
+def read_images(path: str) -> tuple[np.ndarray, pd.DataFrame]:
+    """Read images to predict or to evaluate on, and the labels that come with them, if any.
+
+    Parameters
+    ----------
+    path : str
+        An idx file of images (labels are taken from the file of the same name with ``labels-idx1`` where it has
+        ``images-idx3``, if there is one); an npz file with ``images`` and an array of labels for each column; or an npy
+        file of images.
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (n, channels, height, width)
+    labels : DataFrame
+        n rows and a column for each kind of label.
+    """
+    file = resolve(path)
+    name = file.name.lower()
+    if name.endswith((".npz", ".npy")):
+        return _from_numpy(file, path)
+    images = as_images(read_idx(file), path)
+    stem = file.name.removesuffix(".gz")
+    labels = stem.replace("images", "labels").replace("idx3", "idx1")
+    found = None if labels == stem else find_file(labels.replace(".idx", "-idx"), [file.parent])
+    table = pd.DataFrame(index=range(len(images)))
+    if found is not None:
+        table[LABEL] = as_labels(read_idx(found), len(images), str(found), path)
+    return images, table
+
+
+def _from_numpy(file: Path, where: str) -> tuple[np.ndarray, pd.DataFrame]:
+    try:
+        content = np.load(file, allow_pickle=False)
+        arrays = {name: content[name] for name in content} if isinstance(content, np.lib.npyio.NpzFile) else content
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(where, f"cannot be read as {file.suffix[1:]}: {error}") from error
+    if isinstance(arrays, np.ndarray):
+        images = as_images(arrays, where)
+        return images, pd.DataFrame(index=range(len(images)))
+    if "images" not in arrays:
+        raise UserError(where, f"has no array 'images'; it has {', '.join(arrays) or 'none'}")
+    images = as_images(arrays.pop("images"), where)
+    labels = {name: as_labels(array, len(images), f"{where}, '{name}'", "'images'") for name, array in arrays.items()}
+    return images, pd.DataFrame(labels, index=range(len(images)))

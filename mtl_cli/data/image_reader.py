@@ -1,0 +1,109 @@
+"""Reading images as those that a model was trained on were read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mtl_cli.config.errors import UserError
+from mtl_cli.data.files import STDIN
+from mtl_cli.data.image_files import SUFFIXES, read_images
+from mtl_cli.data.inputs import DenseRows, InputSpec
+from mtl_cli.data.prepared import Examples, Notice
+
+if TYPE_CHECKING:
+    from mtl_cli.data.images import ImageDataset, Loaded
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """Reads images of one size.
+
+    Parameters
+    ----------
+    source : ImageDataset
+        The data set's config.
+    spec : InputSpec
+    fingerprint : str
+        Of the data set's own images and labels, to tell whether they are still the same.
+    """
+
+    source: ImageDataset
+    spec: InputSpec
+    fingerprint: str
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values for the model file."""
+        return {"spec": self.spec.state(), "fingerprint": self.fingerprint}
+
+    @classmethod
+    def from_state(cls, source: ImageDataset, state: dict[str, Any]) -> ImageReader:
+        """Make the reader that ``state`` was taken from."""
+        return cls(source, InputSpec.from_state(state["spec"]), state["fingerprint"])
+
+    def read(self, path: str, notice: Notice) -> Examples:
+        """Read images from an idx, npz or npy file. Raises UserError if they are of another size."""
+        if path == STDIN or not path.lower().endswith(SUFFIXES):
+            hint = "give an idx file (of that ending, .gz or not), or an .npz or .npy file"
+            raise UserError(path, "is no file of images by its name", hint)
+        images, labels = read_images(path)
+        if images.shape[1:] != self.spec.shape:
+            raise UserError(
+                path, f"holds images of {size_of(images.shape[1:])}; the model reads {size_of(self.spec.shape)}"
+            )
+        return Examples(DenseRows(images), labels, _ids(len(images)), path)
+
+    def read_own(self, notice: Notice) -> Examples:
+        """Read the data set itself again. Raises UserError if it cannot be read, or is not as it was."""
+        loaded = self.source.load()
+        if fingerprint(loaded) != self.fingerprint:
+            raise UserError(loaded.where, "is not as it was when the run was made", "give a file to evaluate on")
+        examples = Examples(DenseRows(loaded.images), loaded.labels, _ids(len(loaded.images)), loaded.where)
+        return replace(examples, kin=kin_of(loaded.images))
+
+
+def size_of(shape: tuple[int, ...]) -> str:
+    """Return an image's size in words: channels × height × width."""
+    return " × ".join(str(length) for length in shape)
+
+
+def _ids(rows: int) -> pd.Series:
+    return pd.Series(np.arange(rows), name="row")
+
+
+def kin_of(images: np.ndarray) -> np.ndarray:
+    """Return a number per image, the same for images that are the same."""
+    digests = [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]
+    return np.asarray(pd.factorize(np.array(digests))[0])
+
+
+def fit_spec(images: np.ndarray, rows: np.ndarray) -> InputSpec:
+    """Return what the images are to a network, with each channel's mean and deviation over ``rows``.
+
+    A channel of one value is given a deviation of 1.
+    """
+    channels = images.shape[1]
+    counts = np.zeros((channels, 256))
+    for start in range(0, len(rows), CHUNK):  # counting bytes is exact, and makes no copy of all images as floats
+        some = images[rows[start : start + CHUNK]]
+        counts += np.stack([np.bincount(some[:, c].ravel(), minlength=256) for c in range(channels)])
+    values = np.arange(256)
+    mean = counts @ values / counts.sum(1)
+    deviation = np.sqrt(counts @ values**2 / counts.sum(1) - mean**2)
+    deviation = np.where(deviation > 1e-6, deviation, 1.0)
+    return InputSpec("image", images.shape[1:], center=mean.tolist(), scale=deviation.tolist())
+
+
+def fingerprint(loaded: Loaded) -> str:
+    """Return a number that changes with any pixel, label, or the order of the images."""
+    found = hashlib.sha256(str(loaded.images.shape).encode())
+    found.update(np.ascontiguousarray(loaded.images).data)
+    for name, column in loaded.labels.items():
+        found.update(f"{name}{column.dtype}".encode() + column.to_numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,134 @@
+"""Joining data sets that are ready to train on: what a network reads of them, and their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from mtl_cli.config.errors import UserError
+from mtl_cli.data.image_reader import size_of
+from mtl_cli.data.inputs import InputSpec
+from mtl_cli.data.joint import JointRows, Sampling
+from mtl_cli.data.joint_reader import WHERE, JointReader, column_of, join_ids, origin_of
+from mtl_cli.data.prepared import Part, Prepared
+from mtl_cli.tasks.task import Target, Task
+
+
+def join_specs(specs: Mapping[str, InputSpec], rows: Sequence[int]) -> InputSpec:
+    """Return what a network reads of joined data sets.
+
+    Images of one size are one kind of input, normalised by the mean and deviation over all their training rows;
+    tables with the same features, and sequences over the same tokens, are too. Tables with others are ``joint``.
+
+    Parameters
+    ----------
+    specs : mapping of str to InputSpec
+    rows : sequence of int
+        Each data set's training rows.
+
+    Raises
+    ------
+    UserError
+        If no trunk reads both.
+    """
+    names, found = list(specs), list(specs.values())
+    first = found[0]
+    for name, spec in zip(names[1:], found[1:], strict=True):
+        if spec.kind == "image" and spec.shape != first.shape:
+            what = f"{names[0]} gives images of {size_of(first.shape)}, {name} of {size_of(spec.shape)}"
+            raise UserError(WHERE, f"{what}: they have no common trunk", "join images of one size")
+        if spec.kind == "sequence" and (spec.shape, spec.names) != (first.shape, first.names):
+            raise UserError(
+                WHERE, f"{names[0]} and {name} give sequences over different tokens: they have no common trunk"
+            )
+    if first.kind == "image":
+        weights = np.array(rows, dtype="float64") / sum(rows)
+        means, deviations = np.array([spec.center for spec in found]), np.array([spec.scale for spec in found])
+        mean = weights @ means
+        deviation = np.sqrt(weights @ (deviations**2 + means**2) - mean**2)
+        return replace(first, center=mean.tolist(), scale=deviation.tolist())
+    if all(replace(spec, center=first.center, scale=first.scale) == first for spec in found):
+        return first
+    return InputSpec("joint", (), parts=dict(specs))
+
+
+def join_prepared(found: Mapping[str, Prepared], tasks: Sequence[str], sampling: Sampling) -> Prepared:
+    """Join data sets that are ready to train on.
+
+    Parameters
+    ----------
+    found : mapping of str to Prepared
+        By data set. Their tasks' label columns are renamed to those of the joined table.
+    tasks : sequence of str
+        All tasks, in the order that they are to have.
+    sampling : Sampling
+    """
+    of_tasks = {task: name for name, prepared in found.items() for task in prepared.tasks}
+    of_tasks = {task: of_tasks[task] for task in tasks}
+    fitted: dict[str, Task] = {task: found[name].tasks[task] for task, name in of_tasks.items()}
+    for task, name in of_tasks.items():
+        fitted[task].columns = [column_of(name, column) for column in fitted[task].columns]
+    spec = join_specs(
+        {name: prepared.reader.spec for name, prepared in found.items()},
+        [len(prepared.parts["train"]) for prepared in found.values()],
+    )
+    reader = JointReader({name: prepared.reader for name, prepared in found.items()}, spec, of_tasks)
+    parts = {
+        part: _join_parts({name: _part(prepared, part) for name, prepared in found.items()}, reader, sampling)
+        for part in ("train", "val", "test")
+        if any(part in prepared.parts for prepared in found.values())
+    }
+    splits = []
+    for name, prepared in found.items():
+        own = pd.DataFrame({"row": prepared.splits.iloc[:, 0], "split": prepared.splits["split"]})
+        own.insert(0, "dataset", name)
+        splits.append(own)
+    return Prepared(fitted, reader, parts, pd.concat(splits, ignore_index=True))
+
+
+def _part(prepared: Prepared, name: str) -> Part:
+    """Return a part of a data set, of no rows if the data set has none such."""
+    if name in prepared.parts:
+        return prepared.parts[name]
+    train = prepared.parts["train"]
+    none = np.zeros(len(train), bool)
+    targets = {task: Target(target.values[none], target.mask[none]) for task, target in train.targets.items()}
+    return Part(train.inputs.select(none), targets, train.ids[none], train.labels[none], none[none])
+
+
+def _join_parts(parts: Mapping[str, Part], reader: JointReader, sampling: Sampling) -> Part:
+    rows = [len(part) for part in parts.values()]
+    starts = dict(zip(parts, np.cumsum([0, *rows[:-1]]).tolist(), strict=True))
+    targets = {
+        task: _spread(parts[name].targets[task], starts[name], sum(rows)) for task, name in reader.of_tasks.items()
+    }
+    labels = pd.concat([part.labels for part in parts.values()], ignore_index=True)
+    weights = None
+    if any(part.weights is not None for part in parts.values()):
+        every = [np.ones(len(part), "float32") if part.weights is None else part.weights for part in parts.values()]
+        weights = np.concatenate(every)
+    return Part(
+        JointRows([part.inputs for part in parts.values()], reader.spec.kind != "joint", sampling),
+        targets,
+        join_ids([part.ids for part in parts.values()]),
+        labels[list(targets)],
+        np.concatenate([part.repeats for part in parts.values()]),
+        weights,
+        origin_of({name: len(part) for name, part in parts.items()}, reader.of_tasks),
+    )
+
+
+def _spread(target: Target, start: int, rows: int) -> Target:
+    """Return a target with no label in the rows of the other data sets."""
+    end = start + len(target.mask)
+    values = np.zeros((rows, *target.values.shape[1:]), dtype=target.values.dtype)
+    mask = np.zeros(rows, dtype=bool)
+    values[start:end], mask[start:end] = target.values, target.mask
+    weights = None
+    if target.weights is not None:
+        weights = np.zeros(rows, dtype=target.weights.dtype)
+        weights[start:end] = target.weights
+    return Target(values, mask, weights)

@@ -1,0 +1,125 @@
+"""Several data sets, one trunk: `mtl train dataset=mnist_fashion model=cnn`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from mtl_cli.config.convert import Component, PositiveFloat
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.registry import component
+from mtl_cli.config.schema import Config
+
+if TYPE_CHECKING:
+    from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
+
+
+@component("dataset", "joint")
+@dataclass(frozen=True, kw_only=True)
+class Joint:
+    """Data sets that one network learns at once, each with its own rows and tasks; a task names its own by ``dataset``.
+
+    Parameters
+    ----------
+    datasets : dict of str to data set
+    root : str, optional
+        The ``root`` of those that have one and do not give it.
+    sampling : {"cycle", "proportional", "balanced", "temperature"}
+        What a step takes of each, and how long an epoch is: see ``Sampling``.
+    temperature : float
+        Of ``sampling: temperature``.
+    """
+
+    datasets: dict[str, Annotated[Any, Component("dataset")]]
+    root: str | None = None
+    sampling: Literal["cycle", "proportional", "balanced", "temperature"] = "cycle"
+    temperature: PositiveFloat = 2.0
+
+    @property
+    def gives(self) -> str | None:
+        """What kind of inputs all of them give; None if they differ, which ``check`` reports."""
+        kinds = {getattr(member, "gives", None) for member in self.datasets.values()}
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Return the data sets, with ``root`` where it is theirs too."""
+        found = {}
+        for name, member in self.datasets.items():
+            takes = self.root is not None and any(field.name == "root" for field in fields(member))
+            found[name] = replace(member, root=self.root) if takes and member.root is None else member
+        return found
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong between this part of the config and the others, and in each of the data sets."""
+        from mtl_cli.data.joint_reader import within
+
+        if not self.datasets:
+            yield Problem("dataset.datasets", "names no data set", "{a: {kind: csv, path: a.csv}, b: {…}}")
+            return
+        names = list(self.datasets)
+        tasks = {name: task for name, task in (config.tasks or {}).items() if task is not None}
+        for name, task in tasks.items():
+            where = f"tasks.{name}.dataset"
+            if task.dataset is None:
+                yield Problem(where, "needs a value: whose rows the task labels", f"choose from {', '.join(names)}")
+            elif task.dataset not in names:
+                yield Problem(where, f"no data set is called '{task.dataset}'", did_you_mean(task.dataset, names))
+            if name == "dataset":
+                yield Problem(f"tasks.{name}", "names the column of the data sets", "choose another name")
+        for name, member in self.members.items():
+            if isinstance(member, Joint):
+                yield Problem(f"dataset.datasets.{name}.kind", "joined data sets cannot be joined again")
+                continue
+            own = {task: made for task, made in tasks.items() if made.dataset == name}
+            if not own:
+                yield Problem(
+                    f"dataset.datasets.{name}", "no task labels its rows", f"give one tasks.NAME.dataset={name}"
+                )
+            for problem in member.check(replace(config, dataset=member, tasks=own)):
+                yield within(name, problem)
+        if self.gives is None:
+            kinds = ", ".join(f"{name} {getattr(member, 'gives', '?')}" for name, member in self.datasets.items())
+            what = f"give inputs of different kinds, which have no common trunk: {kinds}"
+            yield Problem("dataset.datasets", what, "join images with images, tables with tables")
+
+    def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
+        """Read, split and encode each data set, and join them.
+
+        Parameters
+        ----------
+        tasks : dict
+            The tasks' configs by name.
+        notice : callable
+            Takes a line that the user should see.
+
+        Raises
+        ------
+        UserError
+            What a data set raises; or if they have no common trunk.
+        """
+        from mtl_cli.data.images import MissingFiles, fetch_hint
+        from mtl_cli.data.joint import Sampling
+        from mtl_cli.data.joint_parts import join_prepared
+        from mtl_cli.data.joint_reader import named, told
+
+        found, missing = {}, []
+        for name, member in self.members.items():
+            own = {task: made for task, made in tasks.items() if made.dataset == name}
+            try:
+                with named(name):
+                    found[name] = member.prepare(own, told(name, notice))
+            except MissingFiles as error:
+                missing.append(error)
+        if missing:  # one command may fetch them all
+            raise UserError("dataset.root", missing[0].what, fetch_hint([error.name for error in missing]))
+        return join_prepared(found, list(tasks), Sampling(self.sampling, self.temperature))
+
+    def restore(self, state: dict[str, Any]) -> Reader:
+        """Make the reader that ``state`` was taken from."""
+        from mtl_cli.data.inputs import InputSpec
+        from mtl_cli.data.joint_reader import JointReader
+
+        readers = {name: member.restore(state["readers"][name]) for name, member in self.members.items()}
+        return JointReader(readers, InputSpec.from_state(state["spec"]), dict(state["of_tasks"]))

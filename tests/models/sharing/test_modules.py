@@ -133,7 +133,7 @@ def test_cross_stitch_starts_near_separate_trunks(per: str) -> None:
     assert torch.allclose(rows.sum(1), torch.ones(()))
     assert torch.allclose(rows.diagonal().min(), torch.tensor(0.9))
     for z, expected in zip(near.representations(x).values(), alone, strict=True):
-        assert float((z - expected).norm() / expected.norm()) < 0.5
+        assert ((z - expected).norm() / expected.norm()).item() < 0.5
 
 
 def test_a_unit_per_channel_mixes_each_channel_by_itself() -> None:
@@ -270,8 +270,8 @@ def test_selector_by_hand() -> None:
 
 def test_the_entropy_makes_selectors_decide() -> None:
     gate, x = SelectorGate(None, 8, 2, 1.0), torch.zeros(1, 1)
-    optimizer = torch.optim.Adam(gate.parameters(), lr=0.01)
-    for _ in range(500):
+    optimizer = torch.optim.Adam(gate.parameters(), lr=0.05)
+    for _ in range(100):
         optimizer.zero_grad()
         gate.entropy(x).backward()
         optimizer.step()

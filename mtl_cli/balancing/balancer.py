@@ -75,12 +75,15 @@ class Weighing(NamedTuple):
         What it went by, each of shape (T,); written beside the weights as ``<name>_<task>``.
     direction : Tensor of shape (P,), optional
         The shared parameters' gradient, from a method that is no weighting: it replaces Σ_t w_t g_t.
+    head_weights : Tensor of shape (T,), optional
+        What ``heads: unit`` trains the heads with, from a method whose heads have weights of their own; None says 1.
     """
 
     weights: torch.Tensor
     state: State
     seen: State = MappingProxyType({})
     direction: torch.Tensor | None = None
+    head_weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

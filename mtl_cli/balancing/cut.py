@@ -10,6 +10,7 @@ from torch import nn
 from mtl_cli.balancing.geometry import Root
 from mtl_cli.balancing.geometry_parts import add_gradient, by_task
 from mtl_cli.balancing.linear_heads import LinearHeads, are_linear
+from mtl_cli.balancing.precision import full
 from mtl_cli.config.errors import UserError
 
 
@@ -50,7 +51,7 @@ class Cut:
             z = tensors[numbers[0]]
             shape = list(z.shape)
             shape.insert(1, len(numbers))
-            leaf = z.detach().unsqueeze(1).expand(shape).requires_grad_()
+            leaf = full(z.detach()).unsqueeze(1).expand(shape).requires_grad_()
             self._roots.append(Root(z, numbers, leaf))
             leaves.update(zip((names[number] for number in numbers), leaf.unbind(1), strict=True))
         self.outputs = {name: heads[name](leaves[name]) for name in names}

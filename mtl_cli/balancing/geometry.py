@@ -20,6 +20,7 @@ from mtl_cli.balancing.geometry_layers import is_known, parts, rows
 from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
 from mtl_cli.balancing.geometry_stack import active, back, back_once, find_stack
 from mtl_cli.balancing.geometry_trace import Call, Trace, uses
+from mtl_cli.balancing.precision import full
 from mtl_cli.data.inputs import Inputs
 
 
@@ -94,7 +95,7 @@ def send_back(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """Send gradients back, each from its tensor, through autograd."""
     needing = [pair for pair in pairs if pair[0].requires_grad]
     if needing:
-        torch.autograd.backward([z for z, _ in needing], [gradient for _, gradient in needing])
+        torch.autograd.backward([z for z, _ in needing], [gradient.to(z.dtype) for z, gradient in needing])
 
 
 class Geometry:
@@ -165,7 +166,7 @@ class Geometry:
         layer = layers[0]
         read = next((call.input for call in self._calls if call.module is layer), None)
         if self._stack is not None and read is not None and type(layer) is nn.Linear:
-            return norms(read, back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
+            return norms(full(read), back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
         weights = [layer.weight for layer in layers if isinstance(layer.weight, nn.Parameter)]
         found = _per_task(roots, tasks, weights)
         pairs = [[_filled(g, weight).flatten() for g, weight in zip(task, weights, strict=True)] for task in found]
@@ -191,7 +192,7 @@ class Geometry:
         found = _per_task(roots, tasks, [*(call.output for call in calls), *others])
         collected: list[Part] = []
         for i, call in enumerate(calls):
-            deltas = [rows(call.module, _filled(g[i], call.output)) for g in found]
+            deltas = [full(rows(call.module, _filled(g[i], call.output))) for g in found]
             collected += parts(call, torch.stack(deltas, 1))
         for i, parameter in enumerate(others, len(calls)):
             if any(g[i] is not None for g in found):
@@ -221,7 +222,9 @@ def _per_task(roots: Sequence[Root], tasks: int, wanted: Sequence[torch.Tensor])
         for z, numbers, deltas in roots:
             if z.requires_grad:
                 for i, task in enumerate(numbers):
-                    found[task] = torch.autograd.grad(z, wanted, deltas[:, i], retain_graph=True, allow_unused=True)
+                    found[task] = torch.autograd.grad(
+                        z, wanted, deltas[:, i].to(z.dtype), retain_graph=True, allow_unused=True
+                    )
     return found
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from mtl_cli.balancing.geometry_parts import Dense, Part, TableRows, product
 from mtl_cli.balancing.geometry_trace import Call, has_other_hooks
+from mtl_cli.balancing.precision import full
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _NORMS = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d)
@@ -46,8 +47,9 @@ def parts(call: Call, deltas: torch.Tensor) -> list[Part]:
     if isinstance(module, nn.Embedding):
         return _table(module, call.input, deltas)
     if isinstance(module, _NORMS):
-        return affine(module, normalised(module, call.input), deltas)
-    inputs = _patches(module, call.input) if isinstance(module, _CONVOLUTIONS) else rows(module, call.input)
+        return affine(module, normalised(module, full(call.input)), deltas)
+    read = full(call.input)
+    inputs = _patches(module, read) if isinstance(module, _CONVOLUTIONS) else rows(module, read)
     found: list[Part] = []
     weight, bias = module._parameters["weight"], module._parameters["bias"]
     assert weight is not None

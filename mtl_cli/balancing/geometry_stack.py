@@ -15,6 +15,7 @@ from torch import nn
 from mtl_cli.balancing.geometry_layers import affine, normalised, parts
 from mtl_cli.balancing.geometry_parts import Part, add_gradient
 from mtl_cli.balancing.geometry_trace import Call, has_other_hooks
+from mtl_cli.balancing.precision import full
 
 ELEMENTWISE = (
     nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.Sigmoid, nn.Softplus, nn.Mish,
@@ -166,7 +167,7 @@ def back_once(stack: Stack, calls: Sequence[Call], delta: torch.Tensor) -> None:
             delta = _through_elementwise(calls[start:end], delta, False)
         elif isinstance(module, nn.Linear):
             if module.weight.requires_grad:
-                add_gradient(module.weight, delta.T @ call.input)
+                add_gradient(module.weight, delta.T @ full(call.input))
             if module.bias is not None and module.bias.requires_grad:
                 add_gradient(module.bias, delta.sum(0))
             if position > stack.first:
@@ -186,10 +187,11 @@ def _through_elementwise(calls: Sequence[Call], deltas: torch.Tensor, in_place: 
     if _is_relu(modules):
         below = deltas if in_place else torch.empty_like(deltas)
         torch.ops.aten.threshold_backward.grad_input(
-            deltas, output.unsqueeze(1) if several else output, 0, grad_input=below
+            deltas, full(output).unsqueeze(1) if several else full(output), 0, grad_input=below
         )
         return below.div_(1 - modules[-1].p) if isinstance(modules[-1], nn.Dropout) else below
     (derivative,) = torch.autograd.grad(output, calls[0].input, torch.ones_like(output), retain_graph=True)
+    derivative = full(derivative)
     return deltas * (derivative.unsqueeze(1) if several else derivative)
 
 
@@ -199,7 +201,7 @@ def _through_norm(call: Call, deltas: torch.Tensor) -> tuple[list[Part], torch.T
     The means run over what was normalised: the features of a row, or the rows of a feature. Batch norm outside training
     divides by a constant.
     """
-    module, inputs = call.module, call.input
+    module, inputs = call.module, full(call.input)
     assert isinstance(module, _ON_ROWS[1:])
     values = normalised(module, inputs)
     found = affine(module, values, deltas)

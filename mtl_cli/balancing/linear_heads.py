@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mtl_cli.balancing.geometry import Root
 from mtl_cli.balancing.geometry_parts import add_gradient
 from mtl_cli.balancing.geometry_trace import has_other_hooks
+from mtl_cli.balancing.precision import full
 
 
 class LinearHeads:
@@ -29,13 +30,13 @@ class LinearHeads:
     """
 
     def __init__(self, heads: Sequence[nn.Module], z: torch.Tensor) -> None:
-        self._root, self._z = z, z.detach()
+        self._root, self._z = z, full(z.detach())
         self._weights = [weight for head in heads if (weight := head._parameters["weight"]) is not None]
         self._biases = [bias for head in heads if (bias := head._parameters["bias"]) is not None]
         self._widths = [len(bias) for bias in self._biases]
         with torch.no_grad():
             pairs = zip(self._weights, self._biases, strict=True)
-            self.outputs = [F.linear(self._z, weight, bias) for weight, bias in pairs]
+            self.outputs = [full(F.linear(self._z, weight, bias)) for weight, bias in pairs]
             self._weight = torch.cat([*self._weights])
         for output in self.outputs:
             output.requires_grad_()

@@ -10,6 +10,7 @@ import torch
 from mtl_cli.balancing.balancer import Balancer
 from mtl_cli.balancing.cut import Cut
 from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter
+from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import Inputs
 
 
@@ -54,6 +55,14 @@ class Seen(NamedTuple):
             return self.gramian.diagonal()
         return self.norms if self.jacobian is None else self.jacobian.sum(1)
 
+    def divided(self, scale: float) -> Seen:
+        """Return what would be seen of losses smaller by this factor; the gradients stay as they are."""
+        return self._replace(
+            norms=None if self.norms is None else self.norms / scale,
+            gramian=None if self.gramian is None else self.gramian / scale / scale,
+            jacobian=None if self.jacobian is None else self.jacobian / scale,
+        )
+
 
 NOTHING = Seen()
 
@@ -66,11 +75,20 @@ class Look:
     model : SharedModel
     balancer : Balancer, optional
         None, or one that needs only losses, sees nothing.
+
+    Raises
+    ------
+    UserError
+        If the balancer looks at gradients on shared layers, and the model has none.
     """
 
     def __init__(self, model: SharedModel, balancer: Balancer | None) -> None:
         self._model, self._needs = model, "losses" if balancer is None else balancer.needs
         self._at_representation = getattr(balancer, "geometry", "parameters") == "representation"
+        if self._needs == "norms" and not model.last_shared_layers:
+            raise _nothing_shared("the last shared layer")
+        if self._needs != "losses" and not model.shared_parameters():
+            raise _nothing_shared("shared parameters")
         theirs = {id(module) for head in model.heads.values() for module in head.modules()}
         below = [module for module in model.modules() if id(module) not in theirs]
         if self._needs == "losses" or (self._needs != "norms" and self._at_representation):
@@ -104,3 +122,8 @@ class Look:
                 scatter(self._geometry.parameters, direction)
         else:
             self._geometry.backward(cut.weighted(weights) if direction is None else cut.directed(direction))
+
+
+def _nothing_shared(where: str) -> UserError:
+    what = f"this method looks at the tasks' gradients at {where}, and the model has none"
+    return UserError("balancer", what, "share layers, or choose a method that needs losses only, such as balancer=famo")

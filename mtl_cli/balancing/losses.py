@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from mtl_cli.balancing.precision import full
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
 
@@ -39,7 +40,7 @@ class Losses(NamedTuple):
 
 def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
-    rows = [_of_rows(task, outputs[name], batch.targets[name]) for name, task in tasks.items()]
+    rows = [_of_rows(task, full(outputs[name]), batch.targets[name]) for name, task in tasks.items()]
     stacked = torch.stack(rows)
     values = stacked.detach()
     if not any(mask is not None for mask in batch.masks.values()):

@@ -21,6 +21,8 @@ import torch
 from mtl_cli.balancing.balancer import Balancer, Observed, State, Weighing
 from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel
 from mtl_cli.balancing.losses import Losses, task_losses
+from mtl_cli.balancing.precision import Precision
+from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
 
@@ -63,6 +65,8 @@ class Step:
     device : torch.device
     seed : int
         Of the balancer's draws.
+    precision : {"float32", "bfloat16", "float16"}
+        Of the forward pass: see ``Precision``.
 
     Attributes
     ----------
@@ -71,8 +75,15 @@ class Step:
     """
 
     def __init__(
-        self, model: SharedModel, tasks: dict[str, Task], balancer: Balancer, device: torch.device, seed: int = 0
+        self,
+        model: SharedModel,
+        tasks: dict[str, Task],
+        balancer: Balancer,
+        device: torch.device,
+        seed: int = 0,
+        precision: PrecisionName = "float32",
     ) -> None:
+        self.precision = Precision(precision, device)
         self.model, self.tasks, self.balancer = model, tasks, balancer
         self.state: State = balancer.start(list(tasks), device)
         self.device = device
@@ -84,7 +95,10 @@ class Step:
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
+        self.head_weights: torch.Tensor | None = None
         self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
+        self._scale = self.precision.scale
+        self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
         self._look, self._blind = Look(model, balancer), Look(model, None)
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
@@ -96,6 +110,8 @@ class Step:
         epoch : int
             From 1; some methods go by it.
         """
+        if self.precision.scales and self._before is None:
+            self._before = self.state_dict()
         balancer = self.balancer
         weighs = balancer.needs == "losses" or self.directed or self.steps % balancer.update_every == 0
         if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
@@ -113,7 +129,29 @@ class Step:
         """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
         self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
         self._equal = all(weight == 1 for weight in weights)
-        self._shares: torch.Tensor | None = None
+        self._shares: torch.Tensor | None = None  # see _gradient; the same in every step where nothing is masked
+
+    def settle(self, batches: int) -> bool:
+        """Make of ``.grad``, which so many batches were added to, their mean, in the losses' own scale.
+
+        Returns
+        -------
+        bool
+            False if float16 overflowed. Then the optimiser must not step, and the balancer is as it was before.
+        """
+        if batches == 1 and self.precision.scale == 1 and not self.precision.scales:
+            return True
+        gradients = [p.grad for m in self.model.modules() for p in m.parameters(recurse=False) if p.grad is not None]
+        torch._foreach_mul_(gradients, 1 / (batches * self.precision.scale))
+        if not self.precision.scales:
+            return True
+        used = [torch.stack([norm.double() for norm in torch._foreach_norm(gradients)]), self.weights, self.sizes]
+        went_well = bool(torch.cat([numbers for numbers in used if numbers is not None]).isfinite().all())
+        if not went_well and self._before is not None:
+            self.load_state_dict(self._before)
+        self._before = None
+        self.precision.learn(went_well)
+        return went_well
 
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
@@ -131,31 +169,40 @@ class Step:
             "gramian": self.gramian,
             "steps": self.steps,
             "directed": self.directed,
+            "head_weights": self.head_weights,
             "generator": self.generator.get_state(),
+            "scale": self.precision.scale,
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
         self.state, self.weights = dict(saved["state"]), saved["weights"]
         self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
-        self.steps, self.directed = saved["steps"], saved["directed"]
+        self.steps, self.directed, self.head_weights = saved["steps"], saved["directed"], saved["head_weights"]
         self.generator.set_state(saved["generator"])
+        self.precision.scale = saved["scale"]
 
     def _losses(self, batch: Batch) -> Losses:
-        representations = self.model.representations(batch.inputs)
-        outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
+        with self.precision.forward():
+            representations = self.model.representations(batch.inputs)
+            outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
         return task_losses(self.tasks, batch, outputs)
 
     def _gradient(self, losses: Losses, weights: torch.Tensor | None) -> torch.Tensor:
-        """Return the gradient of Σ w_t · weight_t · L_t at the losses' rows, shape (T, n); None stands for w_t = 1."""
-        rows = losses.rows
+        """Return the gradient of Σ w_t · weight_t · L_t at the losses' rows, shape (T, n), times the precision's scale.
+
+        ``weights`` None stands for w_t = 1.
+        """
+        rows, scale = losses.rows, self.precision.scale
         if losses.shares is not None:
-            shares = losses.shares if self._equal else losses.shares * self.task_weights.unsqueeze(1)
-        elif self._shares is not None and self._shares.shape == rows.shape and self._shares.dtype == rows.dtype:
+            plain = self._equal and scale == 1
+            shares = losses.shares if plain else losses.shares * (self.task_weights * scale).unsqueeze(1)
+        elif self._shares is not None and self._shares.shape == rows.shape and self._scale == scale:
             shares = self._shares
         else:
-            shares = (self.task_weights / rows.shape[1]).to(rows.dtype).unsqueeze(1).expand_as(rows).contiguous()
-            self._shares = shares
+            each = (self.task_weights * (scale / rows.shape[1])).to(rows.dtype)
+            shares = each.unsqueeze(1).expand_as(rows).contiguous()
+            self._shares, self._scale = shares, scale
         if weights is None:
             return shares
         known, version, sent, gradient = self._sent
@@ -166,14 +213,18 @@ class Step:
 
     def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         look = self._look if weighs and self.balancer.needs != "losses" else self._blind
-        cut = look.forward(batch.inputs)
+        with self.precision.forward():
+            cut = look.forward(batch.inputs)
         losses = task_losses(self.tasks, batch, cut.outputs)
         cut.receive(losses.rows, self._gradient(losses, None))
         with torch.no_grad():
-            seen = look.see(cut)
-            direction = self._weigh(losses, seen, epoch).direction if weighs else None
+            seen, scale = look.see(cut), self.precision.scale
+            unscaled = seen if scale == 1 else seen.divided(scale)
+            direction = self._weigh(losses, unscaled, epoch).direction if weighs else None
+            if direction is not None and scale != 1:
+                direction = direction * scale
             weights = self.weights.to(losses.rows.dtype)
-            cut.finish(weights if self.balancer.heads == "weighted" else None)
+            cut.finish(weights if self.balancer.heads == "weighted" else self.head_weights)
             look.send_back(cut, seen, weights, direction)
         return losses
 
@@ -204,6 +255,7 @@ class Step:
         if present is not None:
             weights = weights.where(present, self.weights)
         self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
+        self.head_weights = weighing.head_weights
         self.seen, self.gramian, self.sizes = weighing.seen, seen.gramian, seen.sizes
         return weighing
 

@@ -10,7 +10,7 @@ import sys
 import hydra
 
 from mtl_cli.config.compose import VERSION_BASE
-from mtl_cli.config.paths import conf_dir
+from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
 
 
 def complete(argv: list[str], commands: list[str]) -> int:
@@ -32,6 +32,11 @@ def complete(argv: list[str], commands: list[str]) -> int:
         return 0
     if query and words[1] != "train":
         return 0  # the shell completes file names by itself
+    key, equals, value = typed.partition("=")
+    if query and equals and "." in key and (found := options(key.replace(".", "/"), [conf_dir(), *plugin_conf_dirs()])):
+        answers = [f"{key}={name}" for name in found if name.startswith(value)]  # Hydra knows model/sharing= only
+        print(("\n" if query == "fish" else " ").join(answers))
+        return 0
     if query:
         os.environ["COMP_LINE"] = line.replace(f"{words[1]} ", "", 1)
         point = int(os.environ.get("COMP_POINT", len(line))) - len(words[1]) - 1

@@ -19,8 +19,9 @@ def parser() -> Parser:
         description="Predict the tasks of new rows. Label columns are not needed; order and ids are kept.",
         epilog="""\
 output columns: the id column (or row, from 0), and for each task
-  predicted_TASK               the number, or the label
-  predicted_TASK_prob          binary: probability of the positive label; multiclass: of the predicted label
+  predicted_TASK               the number, or the label; residue: a label for each residue
+  predicted_TASK_prob          binary: probability of the positive label; multiclass: of the predicted label;
+                               residue: the mean over residues of that
   predicted_TASK_prob_LABEL    multilabel: probability of each label
 
 examples:

@@ -18,6 +18,7 @@ from mtl_cli.config.convert import (
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import components
 
+PrecisionName = Literal["float32", "bfloat16", "float16"]
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
 
 
@@ -67,9 +68,19 @@ class Trainer:
 
     epochs: PositiveInt = 200
     batch_size: PositiveInt | None = 64
+    accumulate: PositiveInt = 1
+    precision: PrecisionName = "float32"
     clip_norm: PositiveFloat | None = None
     log_balance: Literal["epoch"] | PositiveInt = "epoch"
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what does not go together."""
+        if self.accumulate is not None and self.accumulate > 1 and self.batch_size is None:
+            what = f"is {self.accumulate}, but trainer.batch_size=null makes all rows one batch"
+            yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
+        if self.precision == "float16" and config.device == "cpu":
+            yield Problem("trainer.precision", "float16 is not for the CPU", "trainer.precision=bfloat16")
 
 
 @dataclass(frozen=True)
@@ -165,6 +176,7 @@ def _check(config: Config) -> Iterator[Problem]:
         "model.sharing": config.model.sharing if config.model else None,
         "optimizer": config.optimizer,
         "scheduler": config.scheduler,
+        "trainer": config.trainer,
         **{f"tasks.{name}": task for name, task in (config.tasks or {}).items()},
     }
     for part in parts.values():

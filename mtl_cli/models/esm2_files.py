@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
 """The tokens of the published models, in order."""
-FILES = ["config.json", "vocab.txt", "model.safetensors", "model*.safetensors", "model.safetensors.index.json"]
+FILES = ["config.json", "vocab.txt", "model*.safetensors*"]
 
 
 def weights_folder(config: ESM2) -> Path:
@@ -38,7 +38,9 @@ def weights_folder(config: ESM2) -> Path:
     except ImportError as error:
         raise UserError("model.trunk", "esm2 needs the package transformers", INSTALL) from error
     try:
-        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
+        known = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
+        if any(known.glob("model*.safetensors")):  # another program may have asked for the vocabulary alone
+            return known
     except LocalEntryNotFoundError:
         pass
     except HFValidationError as error:
@@ -78,7 +80,7 @@ def backbone_of(size: Size, folder: Path | None, where: str) -> EsmModel:
                 token_dropout=size.token_dropout,
                 position_embedding_type="rotary",
                 emb_layer_norm_before=False,
-                layer_norm_eps=1e-5,
+                layer_norm_eps=size.epsilon,
                 hidden_dropout_prob=0.0,
                 attention_probs_dropout_prob=0.0,
             ),

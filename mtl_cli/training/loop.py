@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch.optim import Optimizer
 from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Trainer
-from mtl_cli.data.batches import Batches
+from mtl_cli.data.batches import Batch, Batches
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network
 from mtl_cli.training.schedulers import Advance
@@ -48,6 +49,13 @@ class Best:
     score: float = -math.inf
     epoch: int = 0
     weights: dict[str, torch.Tensor] | None = None
+
+
+def groups(batches: Iterable[Batch], size: int) -> Iterator[Iterator[Batch]]:
+    """Yield the batches in groups of ``size``, the last of which may have fewer; each batch is made when it is due."""
+    waiting = iter(batches)
+    for first in waiting:
+        yield chain((first,), islice(waiting, size - 1))
 
 
 def fit(
@@ -107,10 +115,16 @@ def fit(
                 step.weigh_tasks(list(own.values()))
             log = StepLog(step, epoch, trainer.log_balance)
             penalties: list[torch.Tensor] = []
-            for batch in batches:
+            for group in groups(batches, trainer.accumulate):
                 for parameter in parameters:
                     parameter.grad = None
-                log.append(step(batch, epoch))
+                results = []
+                for batch in group:
+                    results.append(step(batch, epoch))
+                if not step.settle(len(results)):
+                    continue
+                for result in results:
+                    log.append(result)
                 penalty = model.penalty()
                 if penalty is not None:
                     penalty.backward()  # type: ignore[no-untyped-call]

@@ -124,7 +124,7 @@ def train(
     elif config.trainer.early_stopping is not None:
         what = "validation row has a label" if "val" in data.parts else "row is left for validation"
         progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
-    step = Step(model, data.tasks, config.balancer, device, config.seed)
+    step = Step(model, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
     optimizer = config.optimizer.build(model.parameters(), device)
     advance = config.scheduler.build(optimizer, config.trainer.epochs)
 

@@ -48,7 +48,7 @@ class StepLog:
 
     def __init__(self, step: Step, epoch: int, every: int | Literal["epoch"]) -> None:
         self.step, self.epoch, self.every = step, epoch, every
-        self.first = step.steps
+        self.first = self._count = step.steps
         self._chunks: list[torch.Tensor] = []
         self._pending: list[StepResult] = []
         self._logged: list[tuple[int, StepResult]] = []
@@ -58,8 +58,9 @@ class StepLog:
         """Keep a step's result."""
         self._pending.append(result)
         self._last = result
-        if self.every != "epoch" and (self.step.steps - 1) % self.every == 0:
-            self._logged.append((self.step.steps, result))
+        self._count += 1
+        if self.every != "epoch" and (self._count - 1) % self.every == 0:
+            self._logged.append((self._count, result))
         if len(self._pending) == CHUNK:
             self._pack()
 
@@ -72,11 +73,14 @@ class StepLog:
             If a loss or a gradient was not finite, or a loss not positive for a balancer that needs it to be.
         """
         self._pack()
+        if not self._chunks:  # float16 overflowed in every step
+            unknown = [math.nan] * len(self.step.tasks)
+            return Summary(unknown, math.nan, [])
         losses, counts, weights, sizes = torch.cat(self._chunks).double().cpu().unbind(1)
         task_weights = self.step.task_weights.double().cpu()
         self._check(losses, counts, sizes, task_weights)
         if self.every == "epoch" and self._last is not None:
-            self._logged = [(self.step.steps, self._last)]
+            self._logged = [(self._count, self._last)]
         means = (losses * counts).sum(0) / counts.sum(0).clamp(min=1)
         rows = counts.max(1).values
         total = ((weights * task_weights * losses).sum(1) * rows).sum() / rows.sum()
@@ -111,6 +115,9 @@ class StepLog:
             return
         step = int(wrong.any(1).nonzero()[0])
         task = int(wrong[step].nonzero()[0])
+        if len(self.step.tasks) > 1 and bool(losses[step].isnan().all()):
+            what = f"all losses are nan in epoch {self.epoch}, step {self.first + step + 1}"
+            raise not_finite_error("tasks", f"{what}: the step before left weights that are not finite")
         name, at = list(self.step.tasks)[task], f"in epoch {self.epoch}, step {self.first + step + 1}"
         if not_positive[step, task]:
             least = float((losses * task_weights)[counts > 0].min())

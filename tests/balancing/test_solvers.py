@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from mtl_cli.balancing.methods.fairgrad import FairGrad
 from mtl_cli.balancing.solvers.conflict_averse import conflict_averse_weights
 from mtl_cli.balancing.solvers.cosines import clean, cosines, pseudo_inverse_times
-from mtl_cli.balancing.solvers.fairness import STATIONARY, fair_weights
+from mtl_cli.balancing.solvers.fairness import STATIONARY, Unsolved, fair_weights
 from mtl_cli.balancing.solvers.quadratic import _least_squares, least_norm, nonnegative_qp, onto_dual_cone
+from mtl_cli.config.errors import UserError
 from tests.balancing.gramians import hard
 
 HARD = [pytest.param(jacobian @ jacobian.T, id=name) for name, jacobian in hard()]
@@ -43,6 +45,33 @@ def test_fair_weights_with_other_exponents(alpha: float) -> None:
     for tasks, width in [(2, 2), (4, 3), (8, 24), (16, 100)] * 5:
         jacobian = generator.normal(size=(tasks, width)) * 10.0 ** generator.uniform(-3, 3, size=(tasks, 1))
         assert_fair(jacobian @ jacobian.T, alpha)
+
+
+@pytest.mark.parametrize("alpha", [10.0, 20.0])
+def test_fair_weights_nearly_max_min_of_gradients_far_apart(alpha: float) -> None:
+    generator = np.random.default_rng(0)
+    for tasks, width in [(2, 3), (4, 8), (8, 24), (16, 100)] * 5:
+        jacobian = generator.normal(size=(tasks, width)) * 10.0 ** generator.uniform(-4, 4, size=(tasks, 1))
+        assert_fair(jacobian @ jacobian.T, alpha)
+
+
+def test_fair_weights_that_float64_cannot_hold_are_no_silent_guess() -> None:
+    generator, unsolved = np.random.default_rng(0), []
+    for tasks, width in [(2, 3), (4, 8), (8, 24), (16, 100)] * 10:
+        jacobian = generator.normal(size=(tasks, width)) * 10.0 ** generator.uniform(-7, 7, size=(tasks, 1))
+        gramian = jacobian @ jacobian.T
+        try:
+            weights = fair_weights(gramian, 50.0)
+        except Unsolved:
+            unsolved.append(gramian)
+            continue
+        matrix, norms = cosines(gramian)
+        size = weights * norms
+        residual = np.abs((gramian @ weights) * weights**0.02 - 1).max()
+        assert residual <= 1e-3 or size @ matrix @ size < (STATIONARY * size.sum()) ** 2
+    assert 0 < len(unsolved) < 40
+    with pytest.raises(UserError, match=r"balancer\.alpha"):
+        FairGrad(alpha=50.0).rule(unsolved[0])
 
 
 def test_two_tasks_have_a_closed_form() -> None:

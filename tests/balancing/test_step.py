@@ -48,10 +48,14 @@ def make_batch(masks=None, rows=24):
     return Batch(torch.randn(rows, 5), targets, {name: (masks or {}).get(name) for name in targets})
 
 
+def network(config, tasks):
+    torch.manual_seed(0)
+    return build_network(config, InputSpec("features", (5,)), shapes(tasks))
+
+
 def make(balancer, tasks=None, trunk="plain"):
     tasks = tasks or make_tasks()
-    torch.manual_seed(0)
-    model = build_network(Model(trunk=TRUNKS[trunk]), InputSpec("features", (5,)), shapes(tasks))
+    model = network(Model(trunk=TRUNKS[trunk]), tasks)
     return model, Step(model, tasks, balancer, CPU)
 
 
@@ -69,18 +73,18 @@ def gradients(model):
     return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in model.named_parameters()}
 
 
-def expected_gradients(model, tasks, batch, weights, heads):
-    """Return the gradients of Σ w_t L_t; heads on unit weights if they are to be."""
+def expected_gradients(model, tasks, batch, weights, heads, head_weights=None):
+    """Return the gradients of Σ w_t L_t; with heads "unit" those of the heads are on ``head_weights``, by default 1."""
     model = copy.deepcopy(model)
     model.zero_grad()
     found = losses_of(model, tasks, batch)
     shared = model.shared_parameters()
-    unit = heads == "unit"
-    for loss, weight, name in zip(found, weights, tasks, strict=True):
+    own_weights = weights if heads == "weighted" else [1.0] * len(found) if head_weights is None else head_weights
+    for loss, weight, own_weight, name in zip(found, weights, own_weights, tasks, strict=True):
         own = model.head_parameters(name)
         pieces = torch.autograd.grad(loss, [*shared, *own], retain_graph=True)
         for i, (parameter, piece) in enumerate(zip([*shared, *own], pieces, strict=True)):
-            factor = 1.0 if unit and i >= len(shared) else weight
+            factor = own_weight if i >= len(shared) else weight
             parameter.grad = factor * piece if parameter.grad is None else parameter.grad + factor * piece
     return gradients(model)
 
@@ -107,7 +111,8 @@ def test_no_leak(name, trunk, heads):
         batch, before = make_batch(), copy.deepcopy(model)
         result = step(batch)
         if not step.directed:
-            assert close(gradients(model), expected_gradients(before, step.tasks, batch, result.weights, heads))
+            expected = expected_gradients(before, step.tasks, batch, result.weights, heads, step.head_weights)
+            assert close(gradients(model), expected)
         assert torch.allclose(
             result.losses * step.task_weights, torch.stack(losses_of(before, step.tasks, batch)), atol=1e-6
         )
@@ -126,7 +131,10 @@ def test_one_task(name):
     result = step(batch)
     step.after(batch)
     if not step.directed:
-        assert close(gradients(model), expected_gradients(before, tasks, batch, result.weights, step.balancer.heads))
+        assert close(
+            gradients(model),
+            expected_gradients(before, tasks, batch, result.weights, step.balancer.heads, step.head_weights),
+        )
     assert result.weights.isfinite().all()
 
 
@@ -147,7 +155,8 @@ def test_a_task_without_labels_sits_out(name):
     assert all(float(p.grad.norm()) == 0 for p in model.head_parameters("good") if p.grad is not None)
     if not step.directed:
         assert close(
-            gradients(model), expected_gradients(before, step.tasks, batch, result.weights, step.balancer.heads)
+            gradients(model),
+            expected_gradients(before, step.tasks, batch, result.weights, step.balancer.heads, step.head_weights),
         )
     step.after(batch)
     assert all(value.isfinite().all() for value in step.state.values() if name not in ("dwa", "gradnorm"))
@@ -209,9 +218,7 @@ def test_representation_is_another_gramian_but_the_same_gradient():
 def test_heads_of_any_depth_and_width(geometry, kinds, hidden):
     tasks = {name: task for name, task in make_tasks().items() if name in kinds}
     asked, weights = [], Told.weights[: len(tasks)]
-    torch.manual_seed(0)
-    config = Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden))
-    model = build_network(config, InputSpec("features", (5,)), shapes(tasks))
+    model = network(Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden)), tasks)
     step = Step(model, tasks, Told(asked=asked, geometry=geometry, weights=weights), CPU)
     batch, before = make_batch({"good": (torch.arange(24) % 2).float()}), copy.deepcopy(model)
     step(batch)

@@ -12,11 +12,15 @@ import pytest
 
 from mtl_cli.cli.list import balancers_markdown
 from tests.conftest import MTL, houses
+from tests.proteins import proteins, write
 from tests.readme import README, ROOT, groups_table, replace
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README.read_text(), flags=re.DOTALL | re.MULTILINE)
+ESM2 = next(block for block in BLOCKS if "model=esm2" in block)
 ELSEWHERE = {
+    ESM2: "test_esm2_from_a_folder_that_is_gone_when_it_predicts, in test_proteins.py: here there is no network",
     "make demo\n": "test_make_demo",
+    "python -m tests.proteins .\n": "the next test writes fewer of them",
     "python -m pip install -c constraints.txt .\n": "test_a_wheel_works_from_any_folder, in tests/test_packaging.py",
     "make test\nmake lint\nmake bench\n": "CI runs the first two",
     "mtl data fetch mnist_fashion\nmtl train dataset=mnist_fashion model=cnn trainer.epochs=3\n": "test_real_images.py",
@@ -36,6 +40,7 @@ def test_every_command_runs_in_order_in_a_new_users_folder(tmp_path: Path) -> No
     if shutil.which("jq") is None:
         pytest.skip("jq is not installed")
     houses().to_csv(tmp_path / "houses.csv", index=False)
+    write(tmp_path, proteins(60))
     wine = (ROOT / "mtl_cli/data/builtin/winequality-red.csv").read_text().splitlines()
     new = [";".join(line.split(";")[:-1]) for line in wine[:21]]
     (tmp_path / "new_wines.csv").write_text("\n".join(new) + "\n")

@@ -32,7 +32,7 @@ def test_every_file_opens_with_a_command_that_composes(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("proteins.fasta", "proteins.csv", "labels.csv"):  # their being there is all that is looked at
+    for name in ("proteins.fasta", "proteins.csv", "labels.csv", "cells.h5ad"):  # their being there is all that is looked at
         (tmp_path / name).touch()
     lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
     assert lines[0].startswith("# mtl train ")

@@ -27,13 +27,13 @@ from tests.models.test_sequence_cnn import SPEC, losses_of, make_batch, make_row
 SEQUENCES = ["MKTAYIAKQR", "GGSX", f"{RESIDUES}MK", "WW"]
 
 
-def save_tiny(folder: Path, vocabulary: list[str] = ESM_VOCABULARY) -> Path:
+def save_tiny(folder: Path, vocabulary: list[str] = ESM_VOCABULARY, epsilon: float = 1e-5) -> Path:
     """Save a two-layer ESM-2 with random weights, large enough for positions and neighbours to matter."""
     torch.manual_seed(0)
     config = EsmConfig(
         vocab_size=len(vocabulary), mask_token_id=vocabulary.index("<mask>"), pad_token_id=vocabulary.index("<pad>"),
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=68,
-        position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=False, layer_norm_eps=1e-5,
+        position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=False, layer_norm_eps=epsilon,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.2,
     )  # fmt: skip
     EsmModel(config, add_pooling_layer=False).save_pretrained(folder)
@@ -248,14 +248,14 @@ def test_another_model_has_another_cache(tiny: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tune", ["frozen", "lora"])
 def test_a_settled_config_builds_the_same_without_the_folder(tmp_path: Path, tune: str) -> None:
-    folder = save_tiny(tmp_path / "esm")
+    folder = save_tiny(tmp_path / "esm", epsilon=0.1)
     config = ESM2(pretrained=str(folder), tune=tune)
     trunk, settled = config.build(SPEC), config.settled()
     shutil.rmtree(folder)
     again = settled.build(SPEC)
     again.module.load_state_dict(trunk.module.state_dict())
     tokens = rows_of(SEQUENCES).take(slice(None))
-    assert settled.size == Size(2, 16, 2, 32, 68, True, ESM_VOCABULARY)
+    assert settled.size == Size(2, 16, 2, 32, 68, True, 0.1, ESM_VOCABULARY)
     torch.testing.assert_close(again.module.eval()(tokens)["row"], trunk.module.eval()(tokens)["row"])
 
 
@@ -280,6 +280,22 @@ def test_a_folder_without_weights_or_with_others_is_one_line(tiny: Path, tmp_pat
     (folder / "config.json").write_text(config)
     with pytest.raises(UserError, match="the first that is missing is encoder.layer.2"):
         ESM2(pretrained=str(folder)).build(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"rotary"', '"absolute"', "holds no ESM-2"),
+        ('"model_type": "esm"', '"model_type": "bert"', "holds no ESM-2"),
+        ('"hidden_size"', '"size"', "the config.json of '.*' lacks 'hidden_size'"),
+    ],
+)
+def test_another_kind_of_model_is_one_line(tiny: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+    config = (tiny / "config.json").read_text()
+    assert old in config
+    (tmp_path / "config.json").write_text(config.replace(old, new))
+    with pytest.raises(UserError, match=message):
+        ESM2(pretrained=str(tmp_path)).known_size()
 
 
 def test_random_weights_of_a_size() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class FairGrad(GramianRule):
     Notes
     -----
     Where a convex combination of the gradients vanishes the equations have no solution; the weights are then those of
-    such a combination, scaled to Σ_t ‖w_t g_t‖ = T. A task whose gradient is zero gets the others' mean weight.
+    such a combination, scaled to Σ_t ‖w_t g_t‖ = T. A task whose gradient is zero gets the others' mean weight. For α
+    far above 10 and gradients that differ in length by many orders, float64 may not do: that ends the run.
     """
 
     alpha: PositiveFloat = 2.0
@@ -39,7 +41,17 @@ class FairGrad(GramianRule):
     paper: ClassVar[str] = "Ban & Ji 2024, arXiv 2402.15638"
 
     def rule(self, gramian: Array) -> Array:
-        return fairgrad_weights(gramian, self.alpha)
+        from mtl_cli.balancing.solvers.fairness import Unsolved
+
+        try:
+            return fairgrad_weights(gramian, self.alpha)
+        except Unsolved as error:
+            lengths = gramian.diagonal()[gramian.diagonal() > 0] ** 0.5
+            apart = f"gradients {lengths.max() / lengths.min():.0e} apart in length"
+            what = f"is {self.alpha:g}, for which there are no weights in float64 with {apart}"
+            raise UserError(
+                "balancer.alpha", what, "balancer.alpha=2, or tasks.<task>.weight to bring them nearer"
+            ) from error
 
 
 def fairgrad_weights(gramian: Array, alpha: float) -> Array:

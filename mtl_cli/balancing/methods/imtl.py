@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing import adam
-from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.balancer import Observed, State, Weighing
 from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import PositiveFloat
@@ -32,8 +32,8 @@ class Impartial(GramianRule):
 
     Notes
     -----
-    The paper trains a head on exp(s_t) L_t, which for an optimiser of Adam's kind is the same as L_t, the ``heads:
-    unit`` of the default; ``heads: weighted`` gives α_t exp(s_t) L_t.
+    With ``heads: unit``, the default, a head is trained on exp(s_t) L_t as in the paper, with ``heads: weighted`` on
+    α_t exp(s_t) L_t. exp(s_t) is written to the weights file as ``scale_<task>``.
     """
 
     lr: PositiveFloat = 0.025
@@ -45,6 +45,10 @@ class Impartial(GramianRule):
 
         zeros = torch.zeros(len(tasks), device=device)
         return {**super().start(tasks, device), **adam.start("log_scale", zeros)}
+
+    def weigh(self, state: State, observed: Observed) -> Weighing:
+        scales = state["log_scale"].exp()
+        return super().weigh(state, observed)._replace(head_weights=scales, seen={"scale": scales})
 
     def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
         import torch

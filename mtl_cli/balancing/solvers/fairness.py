@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, spread
@@ -9,6 +11,12 @@ from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, spread
 TOLERANCE = 1e-8  # of the residual w_i^(1/α) (Gw)_i − 1
 STATIONARY = 1e-4  # of ‖Σ_i w_i g_i‖ / Σ_i ‖w_i g_i‖: nearer to 0, rounding hides whether the equations have a solution
 LIMIT = 300
+ROUNDING, UNSOLVED = 1e-6, 1e-3  # residuals below the one may be rounding, above the other they are not
+SMALLER = 0.7  # a step of β towards 0
+
+
+class Unsolved(ArithmeticError):
+    """The equations could not be solved in float64."""
 
 
 def fair_weights(gramian: Array, alpha: float) -> Array:
@@ -31,10 +39,15 @@ def fair_weights(gramian: Array, alpha: float) -> Array:
         solution; then weights that make such a combination, scaled to Σ_i n_i w_i = K. A task whose gradient is zero
         gets the others' mean weight.
 
+    Raises
+    ------
+    Unsolved
+        If a residual is above 1e-3, as for larger α with norms that are farther apart.
+
     Notes
     -----
     Relative residuals are at most 1e-6, or what rounding in Gw leaves, for α = 1 and 2 and norms up to 1e15 apart, and
-    for α from ½ to 10 and norms up to 1e6 apart. Beyond, solutions leave the range of float64.
+    for α from ½ to 20 and norms up to 1e8 apart.
     """
     matrix, norms = cosines(gramian)
     positive = norms > 0
@@ -43,18 +56,44 @@ def fair_weights(gramian: Array, alpha: float) -> Array:
         beta = 1.0 / alpha
         matrix, own = matrix[positive][:, positive], norms[positive]
         own_norms = own ** ((beta - 1) / (beta + 1))  # n_i a_i
-        found, solved = _newton(matrix, own_norms, beta)
-        if not solved:
-            found, _ = _newton(lift(matrix, 0.0), own_norms, beta)
+        found, error = _newton(matrix, own_norms, beta)
+        stationary = _is_stationary(matrix, found * own_norms)
+        if not (error <= ROUNDING or stationary):
+            matrix = lift(matrix, 0.0)
+            found, error = _newton(matrix, own_norms, beta)
+            stationary = _is_stationary(matrix, found * own_norms)
+        if not (error <= UNSOLVED or stationary):
+            found, error = _approach(matrix, own, beta)
+            stationary = _is_stationary(matrix, found * own_norms)
         size = found * own_norms
-        if _is_stationary(matrix, size):
+        if stationary:
             found = found * len(own) / size.sum()
+        elif not error <= UNSOLVED:
+            raise Unsolved
         weights[positive] = found * own ** (-2 / (1 + beta))
     return spread(weights, norms)
 
 
-def _newton(matrix: Array, own_norms: Array, beta: float) -> tuple[Array, bool]:
-    """Solve u_i^β (Mu)_i = m_i with M_ij = C_ij √m_i √m_j and √m_i = n_i a_i; also say whether it went well."""
+def _approach(matrix: Array, norms: Array, beta: float) -> tuple[Array, float]:
+    """Do what ``_newton`` does for a β far below 1, coming from β = 1 in steps that are as long as they succeed."""
+    reached, factor = 1.0, SMALLER
+    own = np.ones(len(norms))
+    found, error = _newton(matrix, own, reached)
+    weights = found / norms
+    while reached > beta and factor < 0.9999:
+        trial = max(beta, reached * factor)
+        own = norms ** ((trial - 1) / (trial + 1))
+        found, error = _newton(matrix, own, trial, weights * norms ** (2 / (1 + trial)))
+        if not error <= UNSOLVED:
+            factor **= 0.5
+        else:
+            reached, factor, weights = trial, max(SMALLER, factor**2), found * norms ** (-2 / (1 + trial))
+    return found, error
+
+
+@np.errstate(all="ignore")  # what leaves float64's range shows in the residual
+def _newton(matrix: Array, own_norms: Array, beta: float, start: Array | None = None) -> tuple[Array, float]:
+    """Solve u_i^β (Mu)_i = m_i with M_ij = C_ij √m_i √m_j and √m_i = n_i a_i; also return the largest residual."""
     scaled = matrix * own_norms[:, None] * own_norms
     own = own_norms * own_norms
     mass, total = own.sum(), scaled.sum()
@@ -66,11 +105,12 @@ def _newton(matrix: Array, own_norms: Array, beta: float) -> tuple[Array, bool]:
         gain = own @ np.log(u) if beta == 1 else curvature.sum() / (1 - beta)
         return u, curvature, residual, float(np.abs(residual).max()), float(0.5 * (u @ product) - gain)
 
-    start = np.full(len(own), (mass / max(total, 1e-3 * mass)) ** (1 / (1 + beta)))
+    if start is None:
+        start = np.full(len(own), (mass / max(total, 1e-3 * mass)) ** (1 / (1 + beta)))
     u, curvature, residual, error, value = at(start)
     for count in range(LIMIT):
-        if error < TOLERANCE:
-            return u, True
+        if error < TOLERANCE or not math.isfinite(error):
+            break
         pull = np.sqrt(curvature)
         ratio = u / pull
         system = scaled * ratio[:, None] * ratio
@@ -90,11 +130,11 @@ def _newton(matrix: Array, own_norms: Array, beta: float) -> tuple[Array, bool]:
             length *= 0.5
         else:
             break
-        if error < 1e-6 and error > 0.1 * previous:  # Newton's steps no longer gain: the rest is rounding
-            return u, True
+        if ROUNDING > error > 0.1 * previous:  # Newton's steps no longer gain: the rest is rounding
+            break
         if count > 5 and _is_stationary(matrix, u * own_norms):
-            return u, True
-    return u, error < 1e-6
+            break
+    return u, error
 
 
 def _is_stationary(matrix: Array, size: Array) -> bool:

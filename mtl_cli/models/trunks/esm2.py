@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LONGEST = 1022
 SPECIAL_POSITIONS = 4
 """Of ESM-2's 1026 positions, two are never used and two are those of the marks before and behind a sequence."""
+CONSTANTS = {"model_type": "esm", "position_embedding_type": "rotary", "emb_layer_norm_before": False}
+"""What all ESM-2 have in common, and ESM-1 has not."""
+MARKS = {"<cls>", "<pad>", "<eos>", "<unk>", "<mask>"}
 INSTALL = "pip install 'mtl-cli[protein]'"
 
 
@@ -38,6 +41,8 @@ class Size:
         Four more than the residues of the longest sequence.
     token_dropout : bool
         Whether embeddings are scaled as those of the published models.
+    epsilon : float
+        Of the norm layers.
     vocabulary : list of str
         The tokens, in order; empty for that of the published models.
     """
@@ -48,6 +53,7 @@ class Size:
     inner: PositiveInt | None = None
     positions: PositiveInt = 1026
     token_dropout: bool = True
+    epsilon: PositiveFloat = 1e-5
     vocabulary: list[str] = field(default_factory=list)
 
     @property
@@ -149,6 +155,8 @@ class ESM2:
         if self.cache and self.tune != "frozen":
             what = f"keeps what a frozen ESM-2 gives, and tune={self.tune} changes it"
             yield Problem("model.trunk.cache", what, "model.trunk.cache=false")
+        if self.tune == "lora" and not self.lora.modules:
+            yield Problem("model.trunk.lora.modules", "is empty", "give [query, value]")
         try:
             size = self.known_size()
         except UserError as error:
@@ -220,15 +228,22 @@ def read_size(folder: Path, where: str) -> Size:
     except (OSError, ValueError) as error:
         what = f"'{where}' holds no config.json that can be read"
         raise UserError("model.trunk.pretrained", what, "give a folder that save_pretrained wrote") from error
-    if config.get("model_type") != "esm" or config.get("position_embedding_type") != "rotary":
+    if any(config.get(key, value) not in (value, None) for key, value in CONSTANTS.items()):
         raise UserError("model.trunk.pretrained", f"'{where}' holds no ESM-2, by its config.json")
-    vocabulary = folder / "vocab.txt"
-    return Size(
-        config["num_hidden_layers"],
-        config["hidden_size"],
-        config["num_attention_heads"],
-        config["intermediate_size"],
-        config["max_position_embeddings"],
-        bool(config["token_dropout"]),
-        vocabulary.read_text(encoding="utf-8").split() if vocabulary.is_file() else [],
-    )
+    file = folder / "vocab.txt"
+    vocabulary = file.read_text(encoding="utf-8").split() if file.is_file() else []
+    if vocabulary and (lacking := sorted(MARKS - set(vocabulary))):
+        raise UserError("model.trunk.pretrained", f"the vocab.txt of '{where}' lacks {' '.join(lacking)}")
+    try:
+        return Size(
+            layers=config["num_hidden_layers"],
+            width=config["hidden_size"],
+            heads=config["num_attention_heads"],
+            inner=config["intermediate_size"],
+            positions=config["max_position_embeddings"],
+            token_dropout=bool(config["token_dropout"]),
+            epsilon=config["layer_norm_eps"],
+            vocabulary=vocabulary,
+        )
+    except KeyError as error:
+        raise UserError("model.trunk.pretrained", f"the config.json of '{where}' lacks {error}") from error

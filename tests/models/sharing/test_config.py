@@ -198,3 +198,9 @@ def trunk_without_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_trunk_that_it_cannot_share(mtl: InProcess, scheme: str, line: str) -> None:
     assert error_lines(mtl, f"model.sharing={scheme}") == [line]
+
+
+def test_the_tab_key_completes_it(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_LINE", "mtl train dataset=wine model.sharing=c")
+    status, out, _ = mtl("-sc", "query=bash")
+    assert (status, out.split()) == (0, ["model.sharing=cgc", "model.sharing=cross_stitch"])

@@ -130,6 +130,9 @@ class Balancer:
         name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
         sharing = config.model.sharing
         levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
+        if getattr(config.model.trunk, "freeze", "none") == "all":
+            what = f"is all: nothing shared is trained, and balancer={name} weighs by its gradients"
+            yield Problem("model.trunk.freeze", what, "a number of epochs, or a balancer that needs losses, as uniform")
         if not getattr(config.model.trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
         elif not getattr(sharing, "shares_layers", True):

@@ -96,6 +96,8 @@ class Step:
         self.sizes: torch.Tensor | None = None
         self.directed = False
         self.head_weights: torch.Tensor | None = None
+        self.held = False
+        self._rested = (0, 0)  # epochs and steps in which it was held
         self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
         self._scale = self.precision.scale
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
@@ -113,7 +115,8 @@ class Step:
         if self.precision.scales and self._before is None:
             self._before = self.state_dict()
         balancer = self.balancer
-        weighs = balancer.needs == "losses" or self.directed or self.steps % balancer.update_every == 0
+        due = balancer.needs == "losses" or self.directed or (self.steps - self._rested[1]) % balancer.update_every == 0
+        weighs = due and not self.held
         if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
             losses = self._through_cut(batch, epoch, weighs)
         else:
@@ -124,6 +127,15 @@ class Step:
             torch.autograd.backward((losses.rows,), (self._gradient(losses, self.weights),))
         self.steps += 1
         return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
+
+    def hold(self, held: bool, epoch: int) -> None:
+        """Let a balancer that looks at shared gradients rest while nothing shared is trained, or begin in ``epoch``.
+
+        It counts epochs and steps from there. One that needs only losses is not held.
+        """
+        self.held = held and self.balancer.needs != "losses"
+        if not held and self.balancer.needs != "losses":
+            self._rested = (epoch - 1, self.steps)
 
     def weigh_tasks(self, weights: Sequence[float]) -> None:
         """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
@@ -139,7 +151,7 @@ class Step:
         bool
             False if float16 overflowed. Then the optimiser must not step, and the balancer is as it was before.
         """
-        if batches == 1 and self.precision.scale == 1 and not self.precision.scales:
+        if batches == 1 and not self.precision.scales:
             return True
         gradients = [p.grad for m in self.model.modules() for p in m.parameters(recurse=False) if p.grad is not None]
         torch._foreach_mul_(gradients, 1 / (batches * self.precision.scale))
@@ -154,11 +166,16 @@ class Step:
         return went_well
 
     def after(self, batch: Batch) -> None:
-        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
+        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others.
+
+        Of several batches to a step of the optimiser, this is to be the last.
+        """
         if not self.balancer.looks_ahead:
             return
         with torch.no_grad():
-            self.state = self.balancer.after(self.state, self._as_seen(self._losses(batch)))
+            losses = self._losses(batch)
+            if not self.precision.scales or bool(losses.means.isfinite().all()):
+                self.state = self.balancer.after(self.state, self._as_seen(losses))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on as if it had not been interrupted."""
@@ -169,6 +186,7 @@ class Step:
             "gramian": self.gramian,
             "steps": self.steps,
             "directed": self.directed,
+            "rested": self._rested,
             "head_weights": self.head_weights,
             "generator": self.generator.get_state(),
             "scale": self.precision.scale,
@@ -179,6 +197,7 @@ class Step:
         self.state, self.weights = dict(saved["state"]), saved["weights"]
         self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
         self.steps, self.directed, self.head_weights = saved["steps"], saved["directed"], saved["head_weights"]
+        self._rested = saved["rested"]
         self.generator.set_state(saved["generator"])
         self.precision.scale = saved["scale"]
 
@@ -244,8 +263,8 @@ class Step:
                 seen.norms,
                 seen.gramian,
                 seen.jacobian,
-                epoch,
-                self.steps,
+                epoch - self._rested[0],
+                self.steps - self._rested[1],
                 self.generator,
             ),
         )

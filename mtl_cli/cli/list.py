@@ -22,6 +22,7 @@ GROUPS = {
     "models": ("model", "the trunk and the heads, model=NAME"),
     "sharing": ("model/sharing", "what of the trunk the tasks share, model.sharing=NAME"),
     "balancers": ("balancer", "how the task losses are weighed, balancer=NAME"),
+    "regularizers": ("regularizer", "what ties the tasks' heads to each other, regularizer=NAME"),
     "optimizers": ("optimizer", "optimizer=NAME"),
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),

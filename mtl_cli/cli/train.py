@@ -167,7 +167,10 @@ def _rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
         if isinstance(trunk.get(key), str) and (folder := Path(trunk[key]).expanduser()).is_dir():
             trunk[key] = str(folder.absolute())
     model = {**plain["model"], "trunk": trunk}
-    return {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None}
+    found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None}
+    if plain.get("init_from") is not None:
+        found["init_from"] = str(Path(plain["init_from"]).expanduser().absolute())
+    return found
 
 
 def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ GROUPS = {
     "model": "the trunk and the tasks' heads",
     "model.sharing": "what of the trunk the tasks share",
     "balancer": "how the task losses are weighed",
+    "regularizer": "what ties the tasks' heads to each other",
     "optimizer": "",
     "scheduler": "the learning rate over the epochs",
     "trainer": "epochs, batch size, early stopping",
@@ -42,6 +43,9 @@ every key and its default: mtl train dataset=csv --cfg job; with explanations: t
 {conf}
 
 other keys: seed=0 device=auto|cpu|cuda|mps plots=true run_dir=FOLDER
+  init_from=RUN                          start from the trunk of another run, its inputs scaled as there
+  model.trunk.freeze=none|all|EPOCHS     do not train the trunk, or not in the first epochs
+  optimizer.lr_scale.trunk=0.1           the trunk's learning rate, as a multiple of optimizer.lr
 
 flags:
   -m, --multirun            run every combination of values given as a,b,c

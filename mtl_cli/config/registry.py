@@ -19,6 +19,7 @@ PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
     "dataset": "mtl_cli.data.sources",
     "optimizer": "mtl_cli.training.optimizers",
+    "regularizer": "mtl_cli.models.regularizers",
     "scheduler": "mtl_cli.training.schedulers",
     "sharing": "mtl_cli.models.sharing",
     "task": "mtl_cli.tasks.kinds",
@@ -26,7 +27,8 @@ PACKAGES = {
 }
 """Where the components of each group live."""
 
-SELECTORS = {group: "name" if group in ("balancer", "optimizer", "scheduler") else "kind" for group in PACKAGES}
+_BY_NAME = ("balancer", "optimizer", "regularizer", "scheduler")
+SELECTORS = {group: "name" if group in _BY_NAME else "kind" for group in PACKAGES}
 """The YAML key that names the component."""
 
 _registered: dict[str, dict[str, type]] = {group: {} for group in PACKAGES}

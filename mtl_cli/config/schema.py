@@ -93,7 +93,9 @@ class Config:
     balancer: Annotated[Any, Component("balancer")]
     optimizer: Annotated[Any, Component("optimizer")]
     scheduler: Annotated[Any, Component("scheduler")]
+    regularizer: Annotated[Any, Component("regularizer")] | None = None
     trainer: Trainer = field(default_factory=Trainer)
+    init_from: str | None = None
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     plots: bool = True
@@ -174,6 +176,7 @@ def _check(config: Config) -> Iterator[Problem]:
         "balancer": config.balancer,
         "model.trunk": config.model.trunk if config.model else None,
         "model.sharing": config.model.sharing if config.model else None,
+        "regularizer": config.regularizer,
         "optimizer": config.optimizer,
         "scheduler": config.scheduler,
         "trainer": config.trainer,

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mtl_cli.config.errors import Problem, did_you_mean
+
 InputKind = Literal["features", "image", "sequence", "joint"]
 Inputs = torch.Tensor | tuple[torch.Tensor, ...]
 """The inputs of a batch; a tuple where several data sets of different inputs are joined, a tensor each."""
@@ -58,6 +60,35 @@ class InputSpec:
         """Make the description that ``state`` was taken from."""
         parts = {name: cls.from_state(part) for name, part in state["parts"].items()}
         return cls(**{**state, "shape": tuple(state["shape"]), "parts": parts})
+
+
+def feature_problems(own: list[str], theirs: list[str], exclude: str | None = None) -> list[Problem]:
+    """Return a problem for each feature that only one of the two has, the first ten of either side.
+
+    Parameters
+    ----------
+    own, theirs : list of str
+        The features of the data, and those that a trunk reads.
+    exclude : str, optional
+        The key that leaves features out.
+    """
+    missing, added = [n for n in theirs if n not in own], [n for n in own if n not in theirs]
+    problems = [
+        Problem(
+            "init_from", f"the feature '{name}' that the trunk reads is not in this data set", did_you_mean(name, added)
+        )
+        for name in missing[:10]
+    ]
+    problems += [
+        Problem(
+            "init_from",
+            f"'{name}' is a feature here, and none that the trunk reads",
+            f"{exclude}=[{name}]" if exclude else None,
+        )
+        for name in added[:10]
+    ]
+    more = len(missing) + len(added) - len(problems)
+    return [*problems, *([Problem("init_from", f"{more} more features differ")] if more else [])]
 
 
 class Order(Protocol):

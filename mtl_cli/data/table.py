@@ -17,6 +17,7 @@ from mtl_cli.data.split import SplitConfig, split_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mtl_cli.data.features import FeatureEncoder
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
 
 
@@ -57,6 +58,11 @@ class TableDataset:
         """What kind of inputs there are."""
         return "features" if self.sequence is None else "sequence"
 
+    @property
+    def keeps_encoder(self) -> bool:
+        """Whether ``prepare`` takes another run's reader, to encode the table as that does."""
+        return self.sequence is None
+
     def other(self, kind: type[Any], path: str) -> Any:
         """Return the config of another file, of the same ``kind`` or not, whose rows are to be read as these are."""
         if isinstance(self, kind):
@@ -78,7 +84,9 @@ class TableDataset:
             yield Problem("dataset.features", "is of no use: the sequence is all that the network reads")
         yield from self.split.check(list(config.tasks or {}))
 
-    def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
+    def prepare(
+        self, tasks: dict[str, TaskFactory], notice: Callable[[str], None], like: Reader | None = None
+    ) -> Prepared:
         """Read, split and encode.
 
         Parameters
@@ -87,6 +95,8 @@ class TableDataset:
             The tasks' configs by name.
         notice : callable
             Takes a line that the user should see.
+        like : Reader, optional
+            Encode the features as this one does, instead of fitting an encoder to the training rows.
 
         Raises
         ------
@@ -97,10 +107,18 @@ class TableDataset:
         import pandas as pd
 
         from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
-        from mtl_cli.data.table_reader import TableReader, fingerprint, row_ids, row_weights
+        from mtl_cli.data.table_reader import (
+            TableReader,
+            categories_as_text,
+            encoder_of,
+            fingerprint,
+            row_ids,
+            row_weights,
+        )
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
         as_text += [name for name in (self.id, self.sequence) if name]
+        as_text += categories_as_text(like) if like is not None else []
         table = self.read(as_text, notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
@@ -115,7 +133,14 @@ class TableDataset:
             self.split, table, names, lambda name: tasks[name].fit(name, table, every).labels(table), notice
         )
         fitted = fit_tasks(tasks, table, split.train, notice)
-        encoder = sequences or fit_features(self.features, table, names, split.train, self.path, notice)
+        encoder: FeatureEncoder | SequenceEncoder
+        if sequences is not None:
+            encoder = sequences
+        elif like is not None:
+            encoder = encoder_of(like, names)
+            encoder.compare(table, self.path, notice)
+        else:
+            encoder = fit_features(self.features, table, names, split.train, self.path, notice)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
         as_text += encoder.text_columns(table)
         reader = TableReader(self, encoder, self.id, as_text, fingerprint(table))

@@ -13,8 +13,8 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components, file_suffixes, kind_of_file
 from mtl_cli.data.features import FeatureEncoder
 from mtl_cli.data.files import STDIN
-from mtl_cli.data.inputs import InputRows, InputSpec
-from mtl_cli.data.prepared import Examples, Notice
+from mtl_cli.data.inputs import InputRows, InputSpec, feature_problems
+from mtl_cli.data.prepared import Examples, Notice, Reader
 from mtl_cli.data.sequence_column import SequenceEncoder
 from mtl_cli.data.strata import repeats_of
 
@@ -99,6 +99,29 @@ class TableReader:
     def _examples(self, table: pd.DataFrame, where: str) -> Examples:
         id_column = self.id_column if self.id_column in table.columns else None
         return Examples(self.encode(table, where), table, row_ids(table, id_column), where)
+
+
+def encoder_of(reader: Reader, names: list[str]) -> FeatureEncoder:
+    """Return another run's encoder, for a table whose feature columns are ``names``.
+
+    Raises
+    ------
+    UserError
+        With each column that only one of the two has.
+    """
+    if not isinstance(reader, TableReader) or not isinstance(reader.encoder, FeatureEncoder):
+        raise UserError("init_from", "that run read no features of a table, and this data set gives some")
+    known = [column.name for column in reader.encoder.columns]
+    if problems := feature_problems(names, known, "dataset.features.exclude"):
+        raise UserError.of(problems)
+    return reader.encoder
+
+
+def categories_as_text(reader: Reader) -> list[str]:
+    """Return the categorical feature columns that another run read as they are written."""
+    if not isinstance(reader, TableReader) or not isinstance(reader.encoder, FeatureEncoder):
+        return []
+    return [c.name for c in reader.encoder.columns if c.kind == "categorical" and c.name in reader.text_columns]
 
 
 def row_ids(table: pd.DataFrame, column: str | None) -> pd.Series:

@@ -104,6 +104,15 @@ class Network(nn.Module):
         """Return the modules that, one after the other, make up ``representations``; None if it is more than that."""
         return self.shared.stack() if self.entry is None else None
 
+    def trunks(self) -> list[nn.Module]:
+        """Return what was built as the config's trunk: it may be taken from another run, and be frozen."""
+        return self.shared.trunks()
+
+    @property
+    def trunks_of_tasks(self) -> bool:
+        """Whether each trunk is one task's own."""
+        return self.shared.trunks_of_tasks
+
     def head_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters that only ``task`` uses above its representation."""
         return list(self.heads[task].parameters())
@@ -154,7 +163,7 @@ def _build(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapp
 
 
 def _parameters(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
-    with torch.device("meta"):  # shapes only
+    with torch.random.fork_rng(devices=[]):  # what is built in the end starts as if nothing had been tried
         return sum(p.numel() for p in _build(config, trunk, sharing, spec, tasks).parameters())
 
 

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, Protocol
+
+from mtl_cli.config.convert import Bound
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mtl_cli.data.inputs import InputSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrunkKeys:
+    """The keys that every trunk has.
+
+    Parameters
+    ----------
+    freeze : {"none", "all"} or int
+        Do not train the trunk at all, or not in the first so many epochs, while the heads learn.
+    """
+
+    freeze: Literal["none", "all"] | Annotated[int, Bound(at_least=1)] = "none"
+
+    training_only: ClassVar[tuple[str, ...]] = ("freeze", "dropout")
+    """Keys that do not change what a trained trunk computes."""
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong with the rest of the config for this trunk."""
+        if isinstance(self.freeze, int) and config.trainer is not None and self.freeze >= config.trainer.epochs:
+            what = f"holds the trunk for {self.freeze} of {config.trainer.epochs} epochs"
+            yield Problem("model.trunk.freeze", what, "give fewer than trainer.epochs, or all")
 
 
 class TrunkConfig(Protocol):

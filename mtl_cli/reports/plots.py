@@ -29,8 +29,12 @@ def write_plots(finished: Finished, balancer_file: str) -> list[Path]:
     history, weights = _read(finished.run.path / HISTORY), _read(finished.run.path / balancer_file)
     drawings: dict[str, Callable[[Axes], None]] = {
         "losses": lambda axes: _losses(axes, history, names, finished.best.epoch),
-        "weights": lambda axes: _weights(axes, weights, names),
     }
+    if weights:
+        drawings["weights"] = lambda axes: _weights(axes, weights, names)
+    penalties = [column for column in history if column.startswith("penalty_")]
+    if penalties:
+        drawings["penalty"] = lambda axes: _penalties(axes, history, penalties)
     if finished.part is not None:
         images = are_images(finished.part)
         for name, task in finished.tasks.items():
@@ -56,7 +60,7 @@ def _file_name(name: str) -> str:
 def _read(path: Path) -> dict[str, list[float]]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return {column: [float(row[column] or "nan") for row in rows] for column in rows[0]}
+    return {column: [float(row[column] or "nan") for row in rows] for column in (rows[0] if rows else {})}
 
 
 def _losses(axes: Axes, history: dict[str, list[float]], tasks: list[str], best: int) -> None:
@@ -70,6 +74,14 @@ def _losses(axes: Axes, history: dict[str, list[float]], tasks: list[str], best:
     axes.locator_params(axis="x", integer=True)
     axes.set(xlabel="epoch", ylabel="loss", title="Loss per task")
     _legend(axes, 2 * len(tasks) + 1)
+
+
+def _penalties(axes: Axes, history: dict[str, list[float]], columns: list[str]) -> None:
+    for column in columns:
+        axes.plot(history["epoch"], history[column], label=column.removeprefix("penalty_"))
+    axes.locator_params(axis="x", integer=True)
+    axes.set(xlabel="epoch", ylabel="penalty", title="What is added to the losses, at each epoch's end")
+    _legend(axes, len(columns))
 
 
 def _weights(axes: Axes, weights: dict[str, list[float]], tasks: list[str]) -> None:

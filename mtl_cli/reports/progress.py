@@ -82,6 +82,7 @@ class TrainingProgress:
         shown = [f"loss {row['loss_total']:.4g}"] + [f"{name} {row[f'loss_{name}']:.4g}" for name in self._tasks[:6]]
         if len(self._tasks) > 6:
             shown.append("…")
+        shown += [f"{key} {row[key]:.4g}" for key in row if key.startswith("penalty_")]
         if "val_score" in row:
             shown.append(f"val_score {row['val_score']:.4f}")
         return "  ".join(shown)

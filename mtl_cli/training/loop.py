@@ -20,6 +20,8 @@ from mtl_cli.config.schema import Trainer
 from mtl_cli.data.batches import Batch, Batches
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network
+from mtl_cli.training.freeze import Freeze
+from mtl_cli.training.penalties import Penalties
 from mtl_cli.training.schedulers import Advance
 from mtl_cli.training.steps import StepLog, check_parameters
 
@@ -68,6 +70,8 @@ def fit(
     validation: Validation | None,
     on_epoch: Callable[[Epoch], None],
     task_weights: Callable[[int], Mapping[str, float]] | None = None,
+    penalties: Penalties | None = None,
+    freeze: Freeze | None = None,
 ) -> Best:
     """Train ``model`` in place.
 
@@ -89,6 +93,10 @@ def fit(
         Called at the end of each epoch.
     task_weights : callable, optional
         Gives the tasks' own weights in an epoch, from 1; written to the history as ``task_weight_<task>``.
+    penalties : Penalties, optional
+        What is added to the task losses; by default what the sharing scheme asks for alone.
+    freeze : Freeze, optional
+        Holds the trunk for some epochs.
 
     Returns
     -------
@@ -103,6 +111,7 @@ def fit(
     """
     stopping = trainer.early_stopping if validation is not None else None
     best = Best()
+    penalties = penalties or Penalties(model, None, "", optimizer)
     parameters = list(model.parameters())
     current = list(model.state_dict().values())
     last_good = [tensor.clone() for tensor in current]
@@ -110,11 +119,12 @@ def fit(
         for epoch in range(1, trainer.epochs + 1):
             started = time.perf_counter()
             model.train()
+            if freeze is not None:
+                freeze.begin(epoch)
             own = task_weights(epoch) if task_weights is not None else {}
             if own:
                 step.weigh_tasks(list(own.values()))
             log = StepLog(step, epoch, trainer.log_balance)
-            penalties: list[torch.Tensor] = []
             for group in groups(batches, trainer.accumulate):
                 for parameter in parameters:
                     parameter.grad = None
@@ -125,21 +135,18 @@ def fit(
                     continue
                 for result in results:
                     log.append(result)
-                penalty = model.penalty()
-                if penalty is not None:
-                    penalty.backward()  # type: ignore[no-untyped-call]
-                    penalties.append(penalty.detach())
+                penalties.add([result.counts for result in results])
                 if trainer.clip_norm is not None:
                     clip_grad_norm_(parameters, trainer.clip_norm)
                 optimizer.step()
+                penalties.shrink()
                 step.after(batch)
             summary = log.close()
             check_parameters(model, step, epoch)
             torch._foreach_copy_(last_good, current)
             history: Row = {"epoch": epoch, "loss_total": summary.total}
             history |= {f"loss_{name}": loss for name, loss in zip(step.tasks, summary.losses, strict=True)}
-            if penalties:
-                history["penalty_sharing"] = float(torch.stack(penalties).mean())
+            history |= penalties.end_epoch()
             history |= validation(model) if validation is not None else {}
             score = history.get("val_score")
             history |= {f"task_weight_{name}": weight for name, weight in own.items()}

@@ -5,17 +5,35 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
-from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat, Probability
+from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat, Probability
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
     import torch
     from torch.optim import Optimizer
 
-Parameters = Iterable["torch.nn.Parameter"]
+Parameters = Iterable["torch.nn.Parameter"] | Iterable[dict[str, Any]]
+"""All of a network's, or in groups with a learning rate each."""
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Learning rates of the network's parts, as multiples of ``lr``.
+
+    Parameters
+    ----------
+    trunk : float
+        Of the trunk. Well below 1 it changes what ``init_from`` brought little, while new heads learn fast.
+    decay : float
+        Each of the trunk's layers, from its last, has this times the rate of the layer above it (Howard & Ruder 2018,
+        arXiv 1801.06146, section 3.2, who divide by 2.6).
+    """
+
+    trunk: PositiveFloat = 1.0
+    decay: Annotated[float, Bound(above=0, at_most=1)] = 1.0
 
 
 def _fused(device: torch.device) -> bool:
@@ -48,6 +66,7 @@ class Adam:
     lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
     betas: tuple[Probability, Probability] = (0.9, 0.999)
+    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -63,6 +82,7 @@ class AdamW:
     lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.01
     betas: tuple[Probability, Probability] = (0.9, 0.999)
+    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -81,6 +101,7 @@ class SGD:
     weight_decay: NonNegativeFloat = 0.0
     momentum: Probability = 0.9
     nesterov: bool = True
+    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -104,6 +125,7 @@ class RMSprop:
     weight_decay: NonNegativeFloat = 0.0
     smoothing: Probability = 0.99
     momentum: Probability = 0.0
+    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from omegaconf import OmegaConf
+from torch.optim import Optimizer
 
 from mtl_cli import __version__
 from mtl_cli.balancing.step import Step
@@ -26,13 +27,18 @@ from mtl_cli.data.prepared import Part, Prepared
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import predictions_with_labels
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
+from mtl_cli.models.regularizer import Training
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import CSVLog
 from mtl_cli.runs.model_file import save_model
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
+from mtl_cli.training.freeze import Freeze
 from mtl_cli.training.loop import Best, Epoch, fit
+from mtl_cli.training.parameter_groups import parameter_groups
+from mtl_cli.training.penalties import Penalties
+from mtl_cli.training.transfer import prepare_like, read_source, take_trunk
 
 RERUN = """\
 # mtl train THIS_FILE
@@ -113,8 +119,14 @@ def train(
     started = time.perf_counter()
     device = choose_device(config.device)
     seed_everything(config.seed, device)
-    data = config.dataset.prepare(config.tasks, progress.notice)
+    source = read_source(config) if config.init_from is not None else None
+    if source is None:
+        data: Prepared = config.dataset.prepare(config.tasks, progress.notice)
+    else:
+        data = prepare_like(config, source, progress.notice)
     model, batches = _build(config, data, device)
+    if source is not None:
+        take_trunk(model, source, config, progress.notice)
     kept = _self_contained(plain, config)
     validation = None
     parameters = sum(p.numel() for p in model.parameters())
@@ -125,7 +137,10 @@ def train(
         what = "validation row has a label" if "val" in data.parts else "row is left for validation"
         progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
     step = Step(model, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
-    optimizer = config.optimizer.build(model.parameters(), device)
+    groups = parameter_groups(model, config.optimizer)
+    optimizer = config.optimizer.build(groups, device)
+    penalties = _penalties(config, plain, Training(model, data.tasks, batches, progress.notice), optimizer)
+    freeze = _freeze(config, model, step, progress.notice)
     advance = config.scheduler.build(optimizer, config.trainer.epochs)
 
     run = RunDirectory(make_directory())
@@ -147,7 +162,7 @@ def train(
             try:
                 best = fit(
                     model, step, batches, optimizer, advance, config.trainer, validation, on_epoch,
-                    _task_weights(config, list(data.tasks)),
+                    _task_weights(config, list(data.tasks)), penalties, freeze,
                 )  # fmt: skip
             finally:
                 progress.stop()
@@ -194,6 +209,23 @@ def _build(config: Config, data: Prepared, device: torch.device) -> tuple[Networ
     fit_layers(model, data.parts["train"].inputs)
     model.to(device)
     return model, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
+
+
+def _penalties(config: Config, plain: dict[str, Any], training: Training, optimizer: Optimizer) -> Penalties:
+    regularizer = None if config.regularizer is None else config.regularizer.build(training)
+    name = "" if regularizer is None else plain["regularizer"][SELECTORS["regularizer"]]
+    return Penalties(training.network, regularizer, name, optimizer)
+
+
+def _freeze(config: Config, model: Network, step: Step, notice: Callable[[str], None]) -> Freeze | None:
+    frozen: Any = getattr(config.model.trunk, "freeze", "none")
+    if frozen == "none":
+        return None
+    freeze = Freeze(model, step, None if frozen == "all" else frozen)
+    until = "" if frozen == "all" else " in the first epoch" if frozen == 1 else f" in the first {frozen} epochs"
+    waits = "; the balancer, which looks at its gradients, begins then" if step.balancer.needs != "losses" else ""
+    notice(f"model.trunk.freeze: the trunk's {freeze.size:,} parameters are not trained{until}{waits}")
+    return freeze
 
 
 def _task_weights(config: Config, names: list[str]) -> Callable[[int], dict[str, float]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -37,10 +38,9 @@ class Cosine:
     final: Share = 0.0
 
     def build(self, optimizer: Optimizer, epochs: int) -> Advance:
-        from torch.optim.lr_scheduler import CosineAnnealingLR
+        from torch.optim.lr_scheduler import LambdaLR
 
-        lr = optimizer.param_groups[0]["lr"]
-        schedule = CosineAnnealingLR(optimizer, max(epochs - 1, 1), self.final * lr)
+        schedule = LambdaLR(optimizer, lambda epoch: _half_cosine(epoch, epochs - 1, self.final))
         return lambda score: schedule.step()
 
 
@@ -92,10 +92,21 @@ class Warmup:
             yield Problem("scheduler.epochs", what, "give fewer than trainer.epochs")
 
     def build(self, optimizer: Optimizer, epochs: int) -> Advance:
-        from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+        from torch.optim.lr_scheduler import LambdaLR
 
-        lr = optimizer.param_groups[0]["lr"]
-        rise = LinearLR(optimizer, 1 / (self.epochs + 1), 1.0, self.epochs)
-        fall = CosineAnnealingLR(optimizer, max(epochs - self.epochs - 1, 1), self.final * lr)
-        schedule = SequentialLR(optimizer, [rise, fall], [self.epochs])
+        def factor(epoch: int) -> float:
+            if epoch < self.epochs:
+                return (epoch + 1) / (self.epochs + 1)
+            return _half_cosine(epoch - self.epochs, epochs - self.epochs - 1, self.final)
+
+        schedule = LambdaLR(optimizer, factor)
         return lambda score: schedule.step()
+
+
+def _half_cosine(epoch: int, last: int, final: float) -> float:
+    """Return what to multiply the learning rate by in ``epoch``, from 0: 1 there, ``final`` in ``last``.
+
+    A multiple suits groups of parameters with learning rates of their own, where torch's own schedule ends at one rate
+    for all of them.
+    """
+    return final + (1 - final) * (1 + math.cos(math.pi * epoch / max(last, 1))) / 2

@@ -59,7 +59,7 @@ class StepLog:
         self._pending.append(result)
         self._last = result
         self._count += 1
-        if self.every != "epoch" and (self._count - 1) % self.every == 0:
+        if self.every != "epoch" and not self.step.held and (self._count - 1) % self.every == 0:
             self._logged.append((self._count, result))
         if len(self._pending) == CHUNK:
             self._pack()
@@ -79,7 +79,7 @@ class StepLog:
         losses, counts, weights, sizes = torch.cat(self._chunks).double().cpu().unbind(1)
         task_weights = self.step.task_weights.double().cpu()
         self._check(losses, counts, sizes, task_weights)
-        if self.every == "epoch" and self._last is not None:
+        if self.every == "epoch" and self._last is not None and not self.step.held:
             self._logged = [(self._count, self._last)]
         means = (losses * counts).sum(0) / counts.sum(0).clamp(min=1)
         rows = counts.max(1).values

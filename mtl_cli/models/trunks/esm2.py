@@ -14,7 +14,7 @@ from mtl_cli.config.convert import PositiveFloat, PositiveInt, Probability
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation, Config
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -94,7 +94,7 @@ class LoRA:
 
 @component("trunk", "esm2")
 @dataclass(frozen=True, kw_only=True)
-class ESM2:
+class ESM2(TrunkKeys):
     """ESM-2 (Lin et al. 2023, doi 10.1126/science.ade2574) by way of ``transformers``, and layers of our own above it.
 
     Parameters
@@ -135,6 +135,7 @@ class ESM2:
 
     takes: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[str, ...]] = ("row", "token")
+    training_only: ClassVar[tuple[str, ...]] = (*TrunkKeys.training_only, "last", "cache")
 
     @property
     def shares_layers(self) -> bool:
@@ -149,6 +150,7 @@ class ESM2:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong, without asking a hub for anything."""
+        yield from super().check(config)
         for package, needed in (("transformers", True), ("peft", self.tune == "lora")):
             if needed and importlib.util.find_spec(package) is None:
                 yield Problem("model.trunk", f"esm2 needs the package {package}", INSTALL)

@@ -11,7 +11,7 @@ from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation, Config
 from mtl_cli.models.embeddings import Embeddings
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "mlp")
 @dataclass(frozen=True, kw_only=True)
-class MLP:
+class MLP(TrunkKeys):
     """Linear layers, each followed by a norm, an activation and dropout.
 
     Parameters
@@ -64,6 +64,7 @@ class MLP:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what keeps this trunk from being built."""
+        yield from super().check(config)
         yield from self.embeddings.check(config)
 
     def build(self, spec: InputSpec) -> Trunk:

@@ -9,7 +9,7 @@ from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "sequence_cnn")
 @dataclass(frozen=True, kw_only=True)
-class SequenceCNN:
+class SequenceCNN(TrunkKeys):
     """Embedded tokens, residual blocks of dilated convolutions, and a linear layer that all tasks read.
 
     The blocks are those of ByteNet (Kalchbrenner et al. 2016, arXiv 1610.10099), shortened to one convolution each, as
@@ -67,6 +67,7 @@ class SequenceCNN:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong within this part of the config."""
+        yield from super().check(config)
         if self.kernel % 2 == 0:
             what = f"is {self.kernel}, and an even one looks farther to one side"
             yield Problem("model.trunk.kernel", what, f"model.trunk.kernel={self.kernel + 1}")

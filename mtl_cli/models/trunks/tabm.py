@@ -12,7 +12,7 @@ from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation, Config
 from mtl_cli.models.embeddings import TABULAR, Embeddings
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "tabm")
 @dataclass(frozen=True, kw_only=True)
-class TabM:
+class TabM(TrunkKeys):
     """TabM (Gorishniy et al. 2024, arXiv 2410.24210) as the package ``tabm`` has it, by the paper's authors.
 
     Member i = 1 … k of a layer computes s_i ∘ W (r_i ∘ x_i) + b_i (section 3.3; BatchEnsemble, arXiv 2002.06715,
@@ -45,7 +45,7 @@ class TabM:
     activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
     dropout : float
     embeddings : Embeddings
-        Of the inputs that are numbers; shared by the members.
+        Of the inputs that are numbers; shared by the members. With them it is the paper's TabM†.
     """
 
     members: PositiveInt = 32
@@ -54,7 +54,7 @@ class TabM:
     architecture: Literal["tabm", "mini", "packed"] = "tabm"
     activation: Activation = "relu"
     dropout: Probability = 0.1
-    embeddings: Embeddings = field(default_factory=lambda: Embeddings(kind="piecewise"))
+    embeddings: Embeddings = field(default_factory=Embeddings)
 
     takes: ClassVar[tuple[str, ...]] = ("features",)
     shares_layers: ClassVar[bool] = True
@@ -62,6 +62,7 @@ class TabM:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what keeps this trunk from being built."""
+        yield from super().check(config)
         if importlib.util.find_spec("tabm") is None:
             yield Problem("model.trunk.kind", "tabm needs the package tabm", TABULAR)
         else:

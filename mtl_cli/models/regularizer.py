@@ -1,0 +1,74 @@
+"""The contract between the training loop and what ties the tasks' weights to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from mtl_cli.data.batches import Batches
+    from mtl_cli.models.network import Network
+    from mtl_cli.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a regulariser may need to know of a run.
+
+    Parameters
+    ----------
+    network : Network
+        On its device.
+    tasks : mapping of str to Task
+    batches : Batches
+        The training rows, on the device.
+    notice : callable
+        Takes a line that the user should see.
+    """
+
+    network: Network
+    tasks: Mapping[str, Task]
+    batches: Batches
+    notice: Callable[[str], None]
+
+
+class RegularizerConfig(Protocol):
+    """The config of a regulariser."""
+
+    def build(self, training: Training) -> Regularizer | None:
+        """Return what acts on the network; None if nothing does. Raises UserError if the network does not suit it."""
+
+
+class Regularizer:
+    """A term λ Ω(W) of the training loss that no balancer sees.
+
+    It acts in one of two ways: its gradient is added to ``.grad`` behind the balancing step, or, where ``proximal``, it
+    changes the weights after the optimiser's step and adds no gradient.
+    """
+
+    proximal = False
+
+    def weights(self) -> list[nn.Parameter]:
+        """Return the weights that it acts on."""
+        raise NotImplementedError
+
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
+        """Return λ Ω(W), a scalar.
+
+        Parameters
+        ----------
+        present : Tensor of shape (T,), optional
+            In what share of the step's batches each task has a label. Without it all have one in all of them.
+        """
+        raise NotImplementedError
+
+    def shrink(self, lr: float) -> None:
+        """Take the proximal step of size η = ``lr``: W ← argmin_V ½‖V − W‖² + η λ Ω(V). Without gradients."""
+
+    def end_epoch(self) -> dict[str, float]:
+        """Learn what is learnt once an epoch, and return further columns of the history. It may wait for the device."""
+        return {}

@@ -1,0 +1,20 @@
+"""No regulariser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mtl_cli.config.registry import component
+
+if TYPE_CHECKING:
+    from mtl_cli.models.regularizer import Training
+
+
+@component("regularizer", "none")
+@dataclass(frozen=True, kw_only=True)
+class NoRegularizer:
+    """Nothing is added to the losses."""
+
+    def build(self, training: Training) -> None:
+        return None

@@ -1,0 +1,79 @@
+"""What is added to the task losses: the regulariser, and what a sharing scheme asks for. No balancer sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.optim import Optimizer
+
+from mtl_cli.models.network import Network
+from mtl_cli.models.regularizer import Regularizer
+
+
+class Penalties:
+    """Adds gradients behind the balancing step, and takes proximal steps behind the optimiser's.
+
+    What is added comes before the gradient is clipped, so that ``trainer.clip_norm`` bounds all of what the optimiser
+    is given; a proximal step is no gradient and is not clipped. Its size is the learning rate over 1 − momentum, the
+    size that the losses' gradients have in the end: where the weights come to rest, the objective has its minimum.
+    Under Adam, whose steps have no fixed size, it is the learning rate, as in its decoupled weight decay.
+
+    Parameters
+    ----------
+    network : Network
+    regularizer : Regularizer, optional
+    name : str
+        The regulariser's, for the history.
+    optimizer : Optimizer
+        Whose learning rate a proximal step takes: that of the weights it acts on.
+    """
+
+    def __init__(self, network: Network, regularizer: Regularizer | None, name: str, optimizer: Optimizer) -> None:
+        self._network, self._regularizer, self._name = network, regularizer, name
+        acted_on = {id(weight) for weight in regularizer.weights()} if regularizer is not None else set()
+        groups = [group for group in optimizer.param_groups if any(id(p) in acted_on for p in group["params"])]
+        self._group = groups[0] if groups else optimizer.param_groups[0]
+        self._sharing: list[torch.Tensor] = []
+
+    def add(self, counts: Sequence[torch.Tensor | int]) -> None:
+        """Add the gradient to ``.grad``.
+
+        Parameters
+        ----------
+        counts : sequence of Tensor of shape (T,), or int
+            The rows with a label, by task, of each of the step's batches.
+        """
+        sharing = self._network.penalty()
+        terms = [] if sharing is None else [sharing]
+        self._sharing += [term.detach() for term in terms]
+        if self._regularizer is not None and not self._regularizer.proximal:
+            terms.append(self._regularizer.penalty(_present(counts)))
+        needing = [term for term in terms if term.requires_grad]
+        if needing:
+            torch.autograd.backward(needing)
+
+    @torch.no_grad()
+    def shrink(self) -> None:
+        """Take the proximal step, if there is one."""
+        if self._regularizer is not None and self._regularizer.proximal:
+            self._regularizer.shrink(self._group["lr"] / (1 - self._group.get("momentum", 0.0)))
+
+    @torch.no_grad()
+    def end_epoch(self) -> dict[str, float]:
+        """Return the terms by their columns in the history, at the weights as they are now.
+
+        What a sharing scheme asks for may depend on the rows: of that it is the mean over the epoch's steps.
+        """
+        found = {"penalty_sharing": float(torch.stack(self._sharing).mean())} if self._sharing else {}
+        self._sharing = []
+        if self._regularizer is not None:
+            found[f"penalty_{self._name}"] = float(self._regularizer.penalty())
+            found |= self._regularizer.end_epoch()
+        return found
+
+
+def _present(counts: Sequence[torch.Tensor | int]) -> torch.Tensor | None:
+    """Return in what share of the batches each task has a label, (T,); None if every task has one in all of them."""
+    some = [count > 0 for count in counts if isinstance(count, torch.Tensor)]
+    return None if not some else (torch.stack(some).sum(0) + len(counts) - len(some)) / len(counts)

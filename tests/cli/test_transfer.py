@@ -1,0 +1,250 @@
+"""`init_from`, `model.trunk.freeze` and `optimizer.lr_scale` through the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.conftest import InProcess
+
+INPUTS = 8
+QUICK = ("plots=false", "trainer.epochs=3", "model.trunk.hidden=[16,8]")
+
+
+def family(seed: int, rows: int, tasks: dict[str, int], shift: float = 0.0) -> pd.DataFrame:
+    """Return tasks that are linear in three features of the inputs, the same three in every table."""
+    shared = np.random.default_rng(1)
+    below = shared.normal(size=(INPUTS, 3))
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(rows, INPUTS)) * np.arange(1, INPUTS + 1) + shift
+    hidden = np.tanh(x / np.arange(1, INPUTS + 1) @ below)
+    table = pd.DataFrame(x, columns=[f"x{i}" for i in range(INPUTS)])
+    for name, number in tasks.items():
+        table[name] = hidden @ np.random.default_rng(100 + number).normal(size=3) + 0.1 * random.normal(size=rows)
+    return table
+
+
+@pytest.fixture(autouse=True)
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    family(0, 600, {"a": 1, "b": 2, "c": 3, "d": 4}).to_csv("large.csv", index=False)
+    for seed in range(3):
+        family(10 + seed, 240, {"y": 7, "z": 8}).to_csv(f"small{seed}.csv", index=False)
+
+
+def trained(mtl: InProcess, *arguments: str) -> tuple[dict, str]:
+    status, out, err = mtl("train", *arguments)
+    assert status == 0, err
+    return json.loads(out.splitlines()[-1]), err
+
+
+def source(mtl: InProcess, *arguments: str) -> None:
+    tasks = "tasks={a: regression, b: regression, c: regression, d: regression}"
+    trained(mtl, "dataset=large.csv", tasks, "run_dir=source", *(arguments or QUICK))
+
+
+SMALL = ("dataset=small0.csv", "tasks={y: regression, z: regression}", "init_from=source")
+
+
+def weights(run: str) -> dict[str, torch.Tensor]:
+    found = torch.load(Path(run) / "mtl_model.pt", weights_only=True)["weights"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_it_helps_on_a_small_related_table(mtl: InProcess) -> None:
+    """Thirty training rows of two new tasks on the same hidden features; skill on 200 test rows, over three tables."""
+    large = (
+        "plots=false",
+        "model.trunk.hidden=[32,16]",
+        "model.trunk.dropout=0",
+        "trainer.epochs=30",
+        "optimizer.lr=0.01",
+    )
+    source(mtl, *large)
+    scores: dict[str, list[float]] = {"alone": [], "fine-tuned": [], "frozen": []}
+    ways = {
+        "alone": (),
+        "fine-tuned": ("init_from=source", "model.trunk.freeze=10", "optimizer.lr_scale.trunk=0.1"),
+        "frozen": ("init_from=source", "model.trunk.freeze=all"),
+    }
+    for seed in range(3):
+        for name, way in ways.items():
+            line, _ = trained(
+                mtl, f"dataset=small{seed}.csv", "tasks={y: regression, z: regression}", "dataset.split.test=200",
+                "dataset.split.val=10", *large, *way, f"run_dir={name}{seed}",
+            )  # fmt: skip
+            scores[name].append(float(np.mean([task["skill"] for task in line["metrics"].values()])))
+    means = {name: np.mean(values) for name, values in scores.items()}
+    assert means["fine-tuned"] > means["alone"] + 0.08
+    assert means["frozen"] > means["alone"] + 0.06
+
+
+def test_it_starts_from_that_trunk_and_says_what_it_took(mtl: InProcess) -> None:
+    source(mtl)
+    _, err = trained(mtl, *SMALL, *QUICK, "model.trunk.freeze=all", "run_dir=new")
+    assert (
+        "note: init_from: the trunk is that of source, 280 parameters in 4 tensors; inputs are encoded and scaled as"
+        " there; new are 18 parameters, with the heads of y, z" in err
+    )
+    assert "note: model.trunk.freeze: the trunk's 280 parameters are not trained\n" in err
+    old, new = weights("source"), weights("new")
+    shared = [name for name in new if name.startswith("shared")]
+    assert len(shared) == 4
+    assert all(torch.equal(old[name], new[name]) for name in shared)
+
+
+def test_inputs_are_scaled_as_in_the_source(mtl: InProcess) -> None:
+    """Also where the new rows lie elsewhere, and after that run is gone."""
+    source(mtl)
+    family(3, 200, {"y": 7, "z": 8}, shift=5).to_csv("small0.csv", index=False)
+    trained(mtl, *SMALL, *QUICK, "run_dir=new")
+    readers = [torch.load(Path(run) / "mtl_model.pt", weights_only=True)["data"]["reader"] for run in ("source", "new")]
+    assert readers[0]["features"] == readers[1]["features"]
+    Path("source/mtl_model.pt").unlink()
+    assert mtl("predict", "new", "small0.csv")[0] == 0
+    assert mtl("evaluate", "new")[0] == 0
+
+
+def test_a_run_is_repeated_to_the_bit_from_its_config(
+    mtl: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source(mtl)
+    trained(
+        mtl, *SMALL, *QUICK, "model.trunk.freeze=1", "optimizer.lr_scale.trunk=0.3", "optimizer.lr_scale.decay=0.5",
+        "balancer=gradnorm", "regularizer=nuclear", "run_dir=first",
+    )  # fmt: skip
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    trained(mtl, "../first/config.yaml", "run_dir=second")
+    first, second = weights("../first"), weights("second")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    (tmp_path / "source").rename(tmp_path / "gone")
+    status, _, err = mtl("train", "../first/config.yaml", "run_dir=third")
+    assert (status, Path("third").exists()) == (2, False)
+    assert err.startswith("mtl train: error: init_from: ") and "/source: there is no such run" in err
+
+
+def test_a_head_start_then_the_whole(mtl: InProcess) -> None:
+    """The balancer's file begins where the trunk does."""
+    source(mtl)
+    _, err = trained(mtl, *SMALL, *QUICK, "model.trunk.freeze=2", "balancer=gradnorm", "plots=true", "run_dir=new")
+    assert "are not trained in the first 2 epochs; the balancer, which looks at its gradients, begins then" in err
+    assert pd.read_csv("new/gradnorm_weights.csv")["epoch"].tolist() == [3]
+    assert Path("new/plots/weights.png").is_file()
+
+
+def test_plots_without_a_step_of_the_balancer(mtl: InProcess) -> None:
+    """Early stopping within the frozen epochs."""
+    source(mtl)
+    stop = ("trainer.epochs=30", "trainer.early_stopping.patience=1", "optimizer.lr=1")
+    trained(mtl, *SMALL, *QUICK, *stop, "model.trunk.freeze=29", "balancer=gradnorm", "plots=true", "run_dir=new")
+    assert not Path("new/plots/weights.png").exists()
+
+
+BAD = {
+    "no such run": (["init_from=sorce"], ["init_from: sorce: there is no such run; did you mean source?"]),
+    "no run": (["init_from=large.csv"], ["init_from: large.csv: is not a model that mtl wrote"]),
+    "another width": (
+        ["model.trunk.hidden=[16,4]"],
+        ["model.trunk.hidden: is [16,4], and source has [16,8]; model.trunk.hidden=[16,8]"],
+    ),
+    "another activation and norm": (
+        ["model.trunk.activation=tanh", "model.trunk.norm=layer"],
+        [
+            "model.trunk.activation: is tanh, and source has relu; model.trunk.activation=relu",
+            "model.trunk.norm: is layer, and source has none; model.trunk.norm=none",
+        ],
+    ),
+    "other features": (
+        ["dataset=other.csv"],
+        [
+            "init_from: the feature 'x3' that the trunk reads is not in this data set",
+            "init_from: the feature 'x5' that the trunk reads is not in this data set; did you mean x55?",
+            "init_from: 'x55' is a feature here, and none that the trunk reads; dataset.features.exclude=[x55]",
+        ],
+    ),
+    "text for a number": (["dataset=words.csv"], ["words.csv: 'tall' in row 3 of column 'x2' is not a number"]),
+    "frozen for longer than there are epochs": (
+        ["model.trunk.freeze=3"],
+        ["model.trunk.freeze: holds the trunk for 3 of 3 epochs; give fewer than trainer.epochs, or all"],
+    ),
+    "no way to freeze": (["model.trunk.freeze=some"], ["model.trunk.freeze: must be 'none' or 'all' or a whole"]),
+    "frozen for 0 epochs": (["model.trunk.freeze=0"], ["model.trunk.freeze: must be at least 1, not 0"]),
+    "nothing to balance": (
+        ["model.trunk.freeze=all", "balancer=mgda"],
+        ["model.trunk.freeze: is all: nothing shared is trained, and balancer=mgda weighs by its gradients"],
+    ),
+    "a rate of 0": (["optimizer.lr_scale.trunk=0"], ["optimizer.lr_scale.trunk: must be above 0, not 0"]),
+    "no part of the network": (
+        ["optimizer.lr_scale.trunks=0.1"],
+        ["optimizer.lr_scale.trunks: unknown key; did you mean optimizer.lr_scale.trunk?"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(mtl: InProcess, case: str) -> None:
+    source(mtl)
+    small = pd.read_csv("small0.csv")
+    small.rename(columns={"x5": "x55"}).drop(columns="x3").to_csv("other.csv", index=False)
+    words = small.astype({"x2": object})
+    words.loc[2, "x2"] = "tall"
+    words.to_csv("words.csv", index=False)
+    arguments, expected = BAD[case]
+    status, out, err = mtl("train", *SMALL, *QUICK, "run_dir=new", *arguments)
+    errors = [line for line in err.splitlines() if not line.startswith("note:")]
+    assert (status, out, Path("new").exists()) == (2, "", False)
+    assert len(errors) == len(expected), err
+    for line, text in zip(errors, expected, strict=True):
+        assert line.startswith(f"mtl train: error: {text}"), err
+
+
+def test_categories_are_read_as_the_source_knew_them(mtl: InProcess) -> None:
+    """Levels that look like numbers, a level that is new, and a missing one."""
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"code": random.choice(["01", "02", "x"], 200), "n": random.normal(size=200)})
+    table["a"] = table.n + (table.code == "02")
+    table.to_csv("one.csv", index=False)
+    trained(mtl, "dataset=one.csv", "tasks={a: regression}", "run_dir=source", *QUICK)
+    new = pd.DataFrame({"code": random.choice(["01", "02", "03"], 200), "n": random.normal(size=200)})
+    new["b"] = new.n - (new.code == "01")
+    new.to_csv("two.csv", index=False)
+    _, err = trained(mtl, "dataset=two.csv", "tasks={b: regression}", "init_from=source", "run_dir=new", *QUICK)
+    assert "the column 'code' has levels that training did not have: '03'" in err
+    _, levels = (torch.load(f"{run}/mtl_model.pt", weights_only=True)["data"]["reader"] for run in ("source", "new"))
+    assert "01" in str(levels["features"])
+
+
+@pytest.mark.parametrize("scheme", ["mmoe", "dselect_k", "soft", "none", "cross_stitch", "cgc", "ple"])
+def test_with_every_sharing_scheme(mtl: InProcess, scheme: str) -> None:
+    """The same tasks: all below the heads is taken. Frozen: trunks and experts stay, gates and units learn."""
+    sharing = (f"model/sharing={scheme}", "regularizer=nuclear", *QUICK, "dataset.split.test=0.5")
+    both = ("tasks={y: regression, z: regression}", *sharing)
+    trained(mtl, "dataset=small0.csv", *both, "run_dir=source")
+    _, err = trained(mtl, "dataset=small1.csv", *both, "init_from=source", "model.trunk.freeze=all", "run_dir=new")
+    assert "note: init_from: the trunk is that of source, " in err
+    old, new = weights("source"), weights("new")
+    learning = ("gate", "unit")
+    for name in old:
+        if name.startswith("shared"):
+            assert torch.equal(old[name], new[name]) != any(word in name for word in learning), name
+    status, _, err = mtl("train", "dataset=small1.csv", "tasks={z: regression}", "init_from=source", *sharing,
+                         "dataset.features.exclude=[y]", "run_dir=other")  # fmt: skip
+    if scheme in ("mmoe", "dselect_k"):
+        assert status == 0, err
+    else:
+        expected = "init_from: some of its trunks are of one task, and source has the tasks y, z; give both runs"
+        assert (status, expected in err) == (2, True), err
+
+
+def test_another_scheme_is_named(mtl: InProcess) -> None:
+    source(mtl)
+    status, _, err = mtl("train", *SMALL, *QUICK, "model/sharing=mmoe", "run_dir=new")
+    assert status == 2
+    assert "mtl train: error: model.sharing.kind: is mmoe, and source has hard; model/sharing=hard" in err

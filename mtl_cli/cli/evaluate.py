@@ -20,7 +20,10 @@ examples:
     )
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
     result.add_argument(
-        "data", metavar="DATA", nargs="?", help="a table with labels; by default the run's own test rows"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="a table or images with labels, NAME=DATA where data sets are joined; by default the run's own test rows",
     )
     return result
 

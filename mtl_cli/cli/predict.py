@@ -28,6 +28,8 @@ examples:
   mtl predict outputs/2026-01-31_12-00-00_wine_gradnorm new_wines.csv > scored.csv
   mtl predict RUN new_wines.parquet -o scored.parquet
   mtl predict RUN cells.h5ad -o labelled.h5ad --vote leiden        (a copy with the columns in its obs)
+  mtl predict RUN t10k-images-idx3-ubyte.gz                        (images: idx, .npz or .npy files)
+  mtl predict RUN fashion=t10k-images-idx3-ubyte.gz                (joined data sets: which of them it is like)
   cat new_wines.csv | mtl predict RUN --format jsonl | head""",
     )
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mtl_cli.data.prepared import Part
+from mtl_cli.reports.pictures import are_images, draw_worst_images
 from mtl_cli.runs.directory import HISTORY, PLOTS, atomic
 from mtl_cli.tasks.calibration import reliability
 from mtl_cli.tasks.task import Task
@@ -35,9 +36,10 @@ def write_plots(finished: Finished, balancer_file: str) -> list[Path]:
     if penalties:
         drawings["penalty"] = lambda axes: _penalties(axes, history, penalties)
     if finished.part is not None:
+        images = are_images(finished.part)
         for name, task in finished.tasks.items():
             if finished.part.targets[name].mask.any():
-                drawings |= _task_drawings(task, finished.part, finished.outputs[name])
+                drawings |= _task_drawings(task, finished.part, finished.outputs[name], images)
     return [_draw(folder / f"{_file_name(name)}.png", draw) for name, draw in drawings.items()]
 
 
@@ -90,8 +92,8 @@ def _weights(axes: Axes, weights: dict[str, list[float]], tasks: list[str]) -> N
     _legend(axes, len(tasks))
 
 
-def _task_drawings(task: Task, part: Part, output: np.ndarray) -> dict[str, Callable[[Axes], None]]:
-    target, name = part.targets[task.name], task.name
+def _task_drawings(task: Task, part: Part, output: np.ndarray, images: bool) -> dict[str, Callable[[Axes], None]]:
+    target, name, every = part.targets[task.name], task.name, output
     output, values = output[target.mask], target.values[target.mask]
     truth, predicted = part.labels[name][target.mask].to_numpy(), task.decode(output)[f"predicted_{name}"]
     drawings: dict[str, tuple[str, Callable[[Axes], None]]] = {
@@ -99,7 +101,8 @@ def _task_drawings(task: Task, part: Part, output: np.ndarray) -> dict[str, Call
         "confusion": (f"confusion_{name}", lambda axes: _confusion(axes, task, truth, predicted)),
         "calibration": (f"calibration_{name}", lambda axes: _calibration(axes, name, *task.confidence(output, values))),
     }
-    return dict(drawings[picture] for picture in task.pictures)
+    found = dict(drawings[picture] for picture in task.pictures)
+    return found | {f"images_{name}": lambda axes: draw_worst_images(axes, task, part, every)} if images else found
 
 
 def _scatter(axes: Axes, name: str, truth: np.ndarray, predicted: np.ndarray) -> None:

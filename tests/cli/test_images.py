@@ -102,6 +102,14 @@ def test_the_images_are_kept_as_bytes_and_the_model_knows_how_to_read_them(mtl: 
     assert loaded.images.dtype == np.uint8
 
 
+def test_a_picture_of_the_images_that_are_most_wrong(mtl: InProcess) -> None:
+    write_both(Path("data"))
+    run = ["dataset=mnist_fashion", "dataset.root=data", "model=cnn", "trainer.epochs=1", *SMALL, "plots=true"]
+    _, folder = train(mtl, *run)
+    for task in ("digit", "garment"):
+        assert (folder / "plots" / f"images_{task}.png").stat().st_size > 5000
+
+
 def test_repeated_images_are_reported(mtl: InProcess) -> None:
     images, labels = bars(100, 3, 0)
     write_idx(Path("own"), (images, labels), (images[:10], labels[:10]))

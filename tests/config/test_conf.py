@@ -32,21 +32,14 @@ def test_every_file_opens_with_a_command_that_composes(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in (
-        "proteins.fasta",
-        "proteins.csv",
-        "labels.csv",
-        "cells.h5ad",
-    ):  # their being there is all that is looked at
-        (tmp_path / name).touch()
+    for name in ("proteins.fasta", "proteins.csv", "labels.csv", "cells.h5ad", "images.npz"):
+        (tmp_path / name).touch()  # their being there is all that is looked at
     lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
     assert lines[0].startswith("# mtl train ")
     assert lines[1].startswith("# "), "what it is comes next"
     words = shlex.split(lines[0].removeprefix("# mtl train ").split("      ")[0])
     words = [word.replace("houses.csv", "builtin:winequality-red.csv").replace("price", "quality") for word in words]
     words = [word.replace("houses.parquet", "builtin:winequality-red.csv").replace("sold", "alcohol") for word in words]
-    words = [word.replace("cells.h5ad", "builtin:winequality-red.csv") for word in words]
-    words = [word.replace("images.npz", "builtin:winequality-red.csv") for word in words]
     arguments = read_arguments(words)
     assert arguments.problems == []
     parse(compose(arguments.overrides, arguments.config_dirs))

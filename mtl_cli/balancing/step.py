@@ -97,7 +97,7 @@ class Step:
         self.directed = False
         self.head_weights: torch.Tensor | None = None
         self.held = False
-        self._rested = (0, 0)  # epochs and steps in which it was held
+        self._held_before = (0, 0)  # epochs and steps that were held
         self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
         self._scale = self.precision.scale
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
@@ -115,7 +115,11 @@ class Step:
         if self.precision.scales and self._before is None:
             self._before = self.state_dict()
         balancer = self.balancer
-        due = balancer.needs == "losses" or self.directed or (self.steps - self._rested[1]) % balancer.update_every == 0
+        due = (
+            balancer.needs == "losses"
+            or self.directed
+            or (self.steps - self._held_before[1]) % balancer.update_every == 0
+        )
         weighs = due and not self.held
         if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
             losses = self._through_cut(batch, epoch, weighs)
@@ -135,7 +139,7 @@ class Step:
         """
         self.held = held and self.balancer.needs != "losses"
         if not held and self.balancer.needs != "losses":
-            self._rested = (epoch - 1, self.steps)
+            self._held_before = (epoch - 1, self.steps)
 
     def weigh_tasks(self, weights: Sequence[float]) -> None:
         """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
@@ -181,8 +185,8 @@ class Step:
             "gramian": self.gramian,
             "steps": self.steps,
             "directed": self.directed,
-            "rested": self._rested,
             "head_weights": self.head_weights,
+            "held_before": self._held_before,
             "generator": self.generator.get_state(),
             "scale": self.precision.scale,
         }
@@ -192,7 +196,7 @@ class Step:
         self.state, self.weights = dict(saved["state"]), saved["weights"]
         self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
         self.steps, self.directed, self.head_weights = saved["steps"], saved["directed"], saved["head_weights"]
-        self._rested = saved["rested"]
+        self._held_before = saved["held_before"]
         self.generator.set_state(saved["generator"])
         self.precision.scale = saved["scale"]
 
@@ -258,8 +262,8 @@ class Step:
                 seen.norms,
                 seen.gramian,
                 seen.jacobian,
-                epoch - self._rested[0],
-                self.steps - self._rested[1],
+                epoch - self._held_before[0],
+                self.steps - self._held_before[1],
                 self.generator,
             ),
         )

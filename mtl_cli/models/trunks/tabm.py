@@ -45,7 +45,7 @@ class TabM(TrunkKeys):
     activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
     dropout : float
     embeddings : Embeddings
-        Of the inputs that are numbers; shared by the members.
+        Of the inputs that are numbers; shared by the members. With them it is the paper's TabM†.
     """
 
     members: PositiveInt = 32
@@ -54,7 +54,7 @@ class TabM(TrunkKeys):
     architecture: Literal["tabm", "mini", "packed"] = "tabm"
     activation: Activation = "relu"
     dropout: Probability = 0.1
-    embeddings: Embeddings = field(default_factory=lambda: Embeddings(kind="piecewise"))
+    embeddings: Embeddings = field(default_factory=Embeddings)
 
     takes: ClassVar[tuple[str, ...]] = ("features",)
     shares_layers: ClassVar[bool] = True

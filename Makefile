@@ -22,6 +22,7 @@ bench: .venv/developing
 	$(BIN)/python -m tests.bench.step
 	$(BIN)/python -m tests.bench.solvers
 	$(BIN)/python -m tests.bench.memory
+	$(BIN)/python -m tests.bench.cells
 
 lint: .venv/developing
 	$(BIN)/ruff format --check .

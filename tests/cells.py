@@ -13,12 +13,14 @@ LEVELS = (2, 4, 8)
 """Classes of the levels, coarse to fine."""
 
 
-def make_cells(rows: int = 400, genes: int = 60, seed: int = 0, levels: tuple[int, ...] = LEVELS) -> pd.DataFrame:
+def make_cells(rows: int = 400, seed: int = 0, levels: tuple[int, ...] = LEVELS) -> pd.DataFrame:
     """Return the labels of cells: ``level1`` to ``level<n>``, each dividing the one before."""
-    fine = np.random.default_rng(seed).integers(0, levels[-1], rows)
-    return pd.DataFrame(
-        {f"level{i + 1}": [f"{'abcdef'[i]}{c * n // levels[-1]}" for c in fine] for i, n in enumerate(levels)}
-    )
+    classes = np.random.default_rng(seed).integers(0, levels[-1], rows)
+    columns = {}
+    for i in reversed(range(len(levels))):
+        columns[f"level{i + 1}"] = np.array([f"{'abcdef'[i]}{c}" for c in range(levels[i])], object)[classes]
+        classes = classes * levels[i - 1] // levels[i]
+    return pd.DataFrame(dict(reversed(columns.items())))
 
 
 def make_counts(labels: pd.DataFrame, genes: int = 60, seed: int = 0) -> csr_array:
@@ -33,7 +35,7 @@ def make_counts(labels: pd.DataFrame, genes: int = 60, seed: int = 0) -> csr_arr
 
 
 def write_h5ad(path: Path, x: object, obs: pd.DataFrame, genes: list[str] | None = None, **more: object) -> Path:
-    """Write an .h5ad file with ``anndata``'s own writers, element by element."""
+    """Write an .h5ad file with ``anndata``'s own writers, element by element; text as categories, as it does itself."""
     from anndata.io import write_elem
 
     from mtl_cli.data.cell_copy import plain_text
@@ -43,7 +45,8 @@ def write_h5ad(path: Path, x: object, obs: pd.DataFrame, genes: list[str] | None
     cells = [f"cell{i}" for i in range(len(obs))]
     with h5py.File(path, "w") as file:
         write_elem(file, "X", x)
-        write_elem(file, "obs", plain_text(obs.set_axis(cells)))
+        text = [name for name in obs if not pd.api.types.is_numeric_dtype(obs[name].dtype)]
+        write_elem(file, "obs", plain_text(obs.astype(dict.fromkeys(text, "category")).set_axis(cells)))
         write_elem(file, "var", plain_text(pd.DataFrame(more.pop("var", {}), index=names)))
         for key, value in more.items():
             write_elem(file, key, value)

@@ -49,5 +49,7 @@ def step(
         return value - lr / (1 - BETA1**steps) * mean / spread, mean, mean_square, steps
 
     names = (name, *MOMENTS)
-    after = zip(names, elementwise(each, *(state[key] for key in names), gradient), strict=True)
-    return {key: keep_absent(xp, value, state[key], present) for key, value in after}
+    after = dict(zip(names, elementwise(each, *[state[key] for key in names], gradient), strict=True))
+    if present is None:
+        return after
+    return {key: keep_absent(xp, value, state[key], present) for key, value in after.items()}

@@ -54,7 +54,8 @@ def few(method: Callable[[Any, Any, Any, Any], Any]) -> Callable[..., Any]:
                 precision = np.float64 if losses.dtype == torch.float64 else np.float32
                 weights = torch.from_numpy(np.array(found.weights.values, precision))
                 return Weighing(weights, Held(found.state), Held(found.seen))
-        return method(self, torch, state, seen)
+        found = method(self, torch, state, seen)
+        return found._replace(weights=found.weights.to(losses.dtype)) if isinstance(found, Weighing) else found
 
     return on_tensors
 

@@ -58,13 +58,12 @@ class Floats:
     __sub__, __rsub__ = _operator(sub), _reversed(sub)
     __mul__, __rmul__ = _operator(mul), _reversed(mul)
     __truediv__, __rtruediv__ = _operator(truediv), _reversed(truediv)
-    __pow__, __rpow__ = _operator(_power), _reversed(_power)
+    __pow__ = _operator(_power)
     __and__ = _operator(and_)
     __neg__ = _function(neg)
 
     exp = staticmethod(_function(math.exp))
     log = staticmethod(_function(math.log))
-    sqrt = staticmethod(_function(math.sqrt))
     isnan = staticmethod(_function(math.isnan))
     sign = staticmethod(_function(lambda value: (value > 0) - (value < 0)))
 

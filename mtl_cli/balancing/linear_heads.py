@@ -1,4 +1,4 @@
-"""Heads of one linear layer each, run as one layer: T small products become one, forward and back."""
+"""Heads of one linear layer each, whose gradients are computed as one layer's: T small products become one."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Step:
         self.directed = False
         self.head_weights: torch.Tensor | None = None
         self.held = False
-        self._held_before = (0, 0)  # epochs and steps that were held
+        self._rested = (0, 0)  # epochs and steps in which it was held
         self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
         self._scale = self.precision.scale
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
@@ -115,11 +115,7 @@ class Step:
         if self.precision.scales and self._before is None:
             self._before = self.state_dict()
         balancer = self.balancer
-        due = (
-            balancer.needs == "losses"
-            or self.directed
-            or (self.steps - self._held_before[1]) % balancer.update_every == 0
-        )
+        due = balancer.needs == "losses" or self.directed or (self.steps - self._rested[1]) % balancer.update_every == 0
         weighs = due and not self.held
         if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
             losses = self._through_cut(batch, epoch, weighs)
@@ -139,7 +135,7 @@ class Step:
         """
         self.held = held and self.balancer.needs != "losses"
         if not held and self.balancer.needs != "losses":
-            self._held_before = (epoch - 1, self.steps)
+            self._rested = (epoch - 1, self.steps)
 
     def weigh_tasks(self, weights: Sequence[float]) -> None:
         """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
@@ -155,7 +151,7 @@ class Step:
         bool
             False if float16 overflowed. Then the optimiser must not step, and the balancer is as it was before.
         """
-        if batches == 1 and self.precision.scale == 1 and not self.precision.scales:
+        if batches == 1 and not self.precision.scales:
             return True
         gradients = [p.grad for m in self.model.modules() for p in m.parameters(recurse=False) if p.grad is not None]
         torch._foreach_mul_(gradients, 1 / (batches * self.precision.scale))
@@ -170,11 +166,16 @@ class Step:
         return went_well
 
     def after(self, batch: Batch) -> None:
-        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
+        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others.
+
+        Of several batches to a step of the optimiser, this is to be the last.
+        """
         if not self.balancer.looks_ahead:
             return
         with torch.no_grad():
-            self.state = self.balancer.after(self.state, self._as_seen(self._losses(batch)))
+            losses = self._losses(batch)
+            if not self.precision.scales or bool(losses.means.isfinite().all()):
+                self.state = self.balancer.after(self.state, self._as_seen(losses))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to go on as if it had not been interrupted."""
@@ -185,8 +186,8 @@ class Step:
             "gramian": self.gramian,
             "steps": self.steps,
             "directed": self.directed,
+            "rested": self._rested,
             "head_weights": self.head_weights,
-            "held_before": self._held_before,
             "generator": self.generator.get_state(),
             "scale": self.precision.scale,
         }
@@ -196,7 +197,7 @@ class Step:
         self.state, self.weights = dict(saved["state"]), saved["weights"]
         self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
         self.steps, self.directed, self.head_weights = saved["steps"], saved["directed"], saved["head_weights"]
-        self._held_before = saved["held_before"]
+        self._rested = saved["rested"]
         self.generator.set_state(saved["generator"])
         self.precision.scale = saved["scale"]
 
@@ -262,8 +263,8 @@ class Step:
                 seen.norms,
                 seen.gramian,
                 seen.jacobian,
-                epoch - self._held_before[0],
-                self.steps - self._held_before[1],
+                epoch - self._rested[0],
+                self.steps - self._rested[1],
                 self.generator,
             ),
         )

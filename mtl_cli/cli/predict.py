@@ -57,7 +57,9 @@ def run(argv: list[str]) -> int:
 
     if form == "h5ad" and (arguments.output is None or not arguments.data.lower().endswith(".h5ad")):
         raise UserError(
-            "--format", "h5ad is for a copy of an .h5ad file", "mtl predict RUN cells.h5ad -o labelled.h5ad"
+            arguments.output or "--format",
+            "h5ad is for a copy of an .h5ad file",
+            "mtl predict RUN cells.h5ad -o labelled.h5ad",
         )
 
     from mtl_cli.inference.trained import TrainedModel

@@ -95,7 +95,7 @@ def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backe
         raise UserError(path, f"is damaged: {name} is of shape {matrix.values.shape}, not {matrix.shape}")
     remedies = [f"dataset.layer={other}" for other in _layers(found) if other != layer]
     remedies += ["dataset.use_raw=true"] * (not use_raw and _raw(found) is not None)
-    names = pd.Series([str(cell) for cell in obs.index], name="cell")
+    names = pd.Series(obs.index.astype("str").array, name="cell")
     return CellFile(path, obs.reset_index(drop=True), names, var, matrix, remedies)
 
 

@@ -71,18 +71,29 @@ class CellMatrix:
             start = stop
 
     def block(self, start: int, stop: int) -> csr_array:
-        """Return rows as float32: columns in order, no column twice (their values are summed), no zeros stored."""
+        """Return neighbouring rows: see ``spans``."""
+        return self.spans([(start, stop)])
+
+    def spans(self, spans: list[tuple[int, int]]) -> csr_array:
+        """Return rows as float32: columns in order, no column twice (their values are summed), no zeros stored.
+
+        Parameters
+        ----------
+        spans : list of pairs of int
+            First and last (exclusive) rows.
+        """
         from scipy.sparse import csr_array
 
         if self.indptr is None:
-            return csr_array(np.asarray(self.values[start:stop], dtype="float32"))
-        first, last = int(self.indptr[start]), int(self.indptr[stop])
-        columns = np.array(self.indices[first:last], dtype="int32")  # copies: what is put in order must be our own
+            return csr_array(np.concatenate([self.values[a:b] for a, b in spans]).astype("float32", copy=False))
+        places = [(int(self.indptr[a]), int(self.indptr[b])) for a, b in spans]
+        # what is concatenated is a copy: it is put in order below, and the source must not be
+        columns = np.concatenate([self.indices[first:last] for first, last in places]).astype("int32", copy=False)
+        values = np.concatenate([self.values[first:last] for first, last in places]).astype("float32", copy=False)
         if len(columns) and not 0 <= columns.min() <= columns.max() < self.shape[1]:
             raise UserError(self.where, f"is damaged: a column number is not within 0 and {self.shape[1] - 1}")
-        values = np.array(self.values[first:last], dtype="float32")
-        indptr = (self.indptr[start : stop + 1] - first).astype("int32")
-        block = csr_array((values, columns, indptr), shape=(stop - start, self.shape[1]))
+        indptr = np.cumsum(np.concatenate([[0], *(np.diff(self.indptr[a : b + 1]) for a, b in spans)]), dtype="int32")
+        block = csr_array((values, columns, indptr), shape=(len(indptr) - 1, self.shape[1]))
         if not block.has_canonical_format:
             block.sum_duplicates()
         if not block.data.all():

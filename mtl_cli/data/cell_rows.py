@@ -73,8 +73,14 @@ class CSRRows(InputRows):
 
 def dense(rows: csr_array, device: torch.device) -> torch.Tensor:
     """Return sparse rows as a float32 tensor on the device, (n, genes)."""
-    if device.type == "cpu":
-        return torch.from_numpy(rows.toarray())
+    return torch.from_numpy(rows.toarray()) if device.type == "cpu" else put_together(rows, device)
+
+
+def put_together(rows: csr_array, device: torch.device) -> torch.Tensor:
+    """Return sparse rows as a float32 tensor, (n, genes): their pieces are copied to the device and placed there.
+
+    Nothing waits for the device: the number of values is known here.
+    """
     n, width = rows.shape
     lengths, columns, values = (
         torch.from_numpy(part).to(device, non_blocking=True) for part in (np.diff(rows.indptr), rows.indices, rows.data)
@@ -103,15 +109,16 @@ class OnDisk:
 
     def __getitem__(self, rows: np.ndarray) -> csr_array:
         """Return some rows in the order asked for; neighbours are read together."""
-        from scipy.sparse import vstack
+        from scipy.sparse import csr_array
 
+        if not len(rows):
+            return csr_array((0, self.width), dtype="float32")
         wanted, back = np.unique(rows, return_inverse=True)
-        pieces = []
-        for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > GAP) + 1):
-            block = self.matrix.block(int(run[0]), int(run[-1]) + 1)
-            pieces.append(block if len(run) == block.shape[0] else block[run - run[0]])
-        together = vstack(pieces, format="csr") if len(pieces) > 1 else pieces[0]
-        return mapped(together[back], self.columns, self.width, self.transform)
+        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) > GAP) + 1)
+        read = self.matrix.spans([(int(run[0]), int(run[-1]) + 1) for run in runs])
+        starts = np.cumsum([0, *(int(run[-1] - run[0]) + 1 for run in runs[:-1])])
+        place = np.concatenate([run - run[0] + start for run, start in zip(runs, starts, strict=True)])
+        return mapped(read[place[back]], self.columns, self.width, self.transform)
 
 
 def in_memory(

@@ -85,7 +85,7 @@ class CellReader:
             kinds = ["whole numbers, as counts are", "not whole numbers"]
             these, those = kinds if found.whole else kinds[::-1]
             notice(f"{path}: its values are {these}, and those in training were {those}; are both of one kind?")
-        return Examples(self._rows(file, columns, found), file.obs, self._ids(file), path)
+        return Examples(self.rows(file, columns, found), file.obs, self.ids(file), path)
 
     def read_own(self, notice: Notice) -> Examples:
         """Read the run's own cells. Raises UserError if they are not as they were."""
@@ -95,9 +95,10 @@ class CellReader:
         if mark(file, found, self.labels) != self.fingerprint:
             raise UserError(path, "is not as it was when the run was made", "give a file to evaluate on")
         columns = match_genes(self.genes, self.source.genes, file, self.source.min_overlap, lambda line: None)
-        return Examples(self._rows(file, columns, found), file.obs, self._ids(file), path, found.kin.view("int64"))
+        return Examples(self.rows(file, columns, found), file.obs, self.ids(file), path, found.kin.view("int64"))
 
-    def _rows(self, file: CellFile, columns: np.ndarray, found: Scan) -> CSRRows:
+    def rows(self, file: CellFile, columns: np.ndarray, found: Scan) -> CSRRows:
+        """Return all cells of a file, whose genes stand in ``columns`` of the model."""
         store: Store
         if self.source.backed:
             store = OnDisk(file.matrix, columns, len(self.genes), self.source.transform)
@@ -106,7 +107,8 @@ class CellReader:
             store = in_memory(file.matrix, columns, len(self.genes), entries, self.source.transform)
         return CSRRows(store, np.arange(len(file.matrix)), len(self.genes))
 
-    def _ids(self, file: CellFile) -> pd.Series:
+    def ids(self, file: CellFile) -> pd.Series:
+        """Return what names the cells of a file."""
         column = self.source.id
         return file.names if column is None or column not in file.obs.columns else file.obs[column]
 
@@ -120,7 +122,7 @@ def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice
     check_columns(table, path, tasks, keys)
     found = scan(file, config.transform)
     if config.transform == "log1p" and not found.whole:
-        notice(f"{path}: {file.matrix.where.split(': ')[1]} is not of whole numbers; dataset.transform=none if logs")
+        notice(f"{file.matrix.where} is not of whole numbers; if they are logs already, dataset.transform=none")
 
     every = np.arange(len(table))
     parts_wanted = 2 + (config.split.val > 0 and config.split.test > 0)
@@ -133,6 +135,9 @@ def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice
     fitted = fit_tasks(tasks, table, split.train, notice)
     genes = chosen_genes(config.genes, file, notice)
     if config.genes.highly_variable is not None:
+        if found.least < 0:
+            what = f"needs counts or logs of counts, and {file.matrix.where} holds values below zero"
+            raise UserError("dataset.genes.highly_variable", what, " or ".join(file.remedies) or None)
         trained = np.zeros(len(table), bool)
         trained[split.train] = True
         if config.genes.highly_variable < len(genes):
@@ -144,7 +149,7 @@ def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice
     reader = CellReader(config, names, found.whole, labels, mark(file, found, labels))
     columns = np.full(len(file.var), -1, "int32")
     columns[genes] = np.arange(len(genes))
-    examples = Examples(reader._rows(file, columns, found), table, reader._ids(file), path)
+    examples = Examples(reader.rows(file, columns, found), table, reader.ids(file), path)
     weights = None if config.weight is None else row_weights(table[config.weight], config.weight)
     parts = {}
     for part in ("train", "val", "test"):
@@ -179,5 +184,5 @@ def mark(file: CellFile, found: Scan, labels: list[str]) -> str:
     """Return a number that changes with any value, gene, label or the order of the cells."""
     digest = hashlib.sha256(found.kin.tobytes())
     digest.update("\n".join(file.var.index.astype(str)).encode())
-    digest.update(fingerprint(file.obs[labels].astype(object)).encode())
+    digest.update(fingerprint(file.obs[labels]).encode())
     return digest.hexdigest()

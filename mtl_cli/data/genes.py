@@ -173,6 +173,8 @@ def match_genes(
             f"{file.path}: {len(found)} of the run's {len(wanted)} genes are there;"
             f" {_listed(missing, 'other')} count as zero"
         )
+    else:
+        notice(f"{file.path}: all {len(wanted)} of the run's genes are there")
     kept = _first_of_each(names, file.path, notice, goal)
     position = {gene: i for i, gene in enumerate(wanted)}
     return np.array([position.get(name, -1) if first else -1 for name, first in zip(names, kept, strict=True)], "int32")

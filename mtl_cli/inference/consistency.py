@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.tasks.labels import as_label_array
+from mtl_cli.tasks.links import log_sum_exp
 
 if TYPE_CHECKING:
     from mtl_cli.data.hierarchy import Hierarchy
     from mtl_cli.data.prepared import Notice
     from mtl_cli.tasks.task import Task
+
+CHUNK = 8192
+"""Rows whose best paths are found at once."""
 
 
 def class_predictions(
@@ -49,8 +53,7 @@ def class_predictions(
     classes: dict[str, Any] = {name: task for name, task in tasks.items() if task.kind == "multiclass"}
     if hierarchy is None and clusters is None:
         return {}
-    probability = {name: task.probability(found[name]) for name, task in classes.items()}
-    chosen = {name: values.argmax(1) for name, values in probability.items()}
+    chosen = {name: found[name].argmax(1) for name in classes}
     together = [[name] for name in (classes if hierarchy is None else hierarchy.levels)]
     if hierarchy is not None:
         levels = hierarchy.levels
@@ -61,12 +64,16 @@ def class_predictions(
             them = " and ".join(levels)
             notice(f"{wrong.sum()} of {len(wrong)} rows: the predicted {them} contradict each other; {done}")
         if enforce:
-            chosen |= dict(zip(levels, hierarchy.best_path([probability[name] for name in levels]), strict=True))
+            for start in range(0, len(wrong), CHUNK):
+                rows = slice(start, start + CHUNK)
+                path = hierarchy.best_path([classes[name].probability(found[name][rows]) for name in levels])
+                for name, best in zip(levels, path, strict=True):
+                    chosen[name][rows] = best
             together = [levels]
-    shown = {name: np.take_along_axis(probability[name], chosen[name][:, None], 1)[:, 0] for name in classes}
+    shown = {name: _probability_of(chosen[name], found[name]) for name in classes}
     if clusters is not None:
         for names in together:
-            _vote(names, clusters, probability, chosen, shown)
+            _vote(names, clusters, found, chosen, shown)
     columns: dict[str, np.ndarray] = {}
     for name, task in classes.items():
         columns[f"predicted_{name}"] = as_label_array(task.classes)[chosen[name]]
@@ -77,7 +84,7 @@ def class_predictions(
 def _vote(
     names: list[str],
     clusters: pd.Series,
-    probability: dict[str, np.ndarray],
+    found: Mapping[str, np.ndarray],
     chosen: dict[str, np.ndarray],
     shown: dict[str, np.ndarray],
 ) -> None:
@@ -89,4 +96,9 @@ def _vote(
         winner = paths[np.bincount(path[rows]).argmax()]
         for name, label in zip(names, winner, strict=True):
             chosen[name][rows] = label
-            shown[name][rows] = probability[name][rows, label].mean()
+            shown[name][rows] = _probability_of(chosen[name][rows], found[name][rows]).mean()
+
+
+def _probability_of(chosen: np.ndarray, output: np.ndarray) -> np.ndarray:
+    """Return the probability of one class in each row."""
+    return np.asarray(np.exp(output[np.arange(len(output)), chosen] - log_sum_exp(output)[0]))

@@ -15,6 +15,9 @@ from mtl_cli.data.prepared import Part
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Task
 
+CHUNK = 16_384
+"""Rows whose losses are computed at once."""
+
 
 def skill(loss: float, baseline: float) -> float:
     """Return 1 − loss / baseline loss: R² for squared error, McFadden's pseudo-R² for likelihoods.
@@ -45,6 +48,16 @@ def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
     was_training = model.training
     model.eval()
     chunks = inputs.chunks()
+    if inputs.lengths is None and all(isinstance(rows, slice) for rows in chunks):
+        whole: dict[str, torch.Tensor] = {}  # each chunk into its place: together they may be large
+        for rows in chunks:
+            for name, output in model(inputs.take(rows)).items():
+                if name not in whole:
+                    whole[name] = output if len(chunks) == 1 else output.new_empty((len(inputs), *output.shape[1:]))
+                if len(chunks) > 1:
+                    whole[name][rows] = output
+        model.train(was_training)
+        return {name: whole[name] for name in model.heads}
     found = [model(inputs.take(rows)) for rows in chunks]
     model.train(was_training)
     return {name: _join([chunk[name] for chunk in found], chunks, inputs) for name in model.heads}
@@ -141,7 +154,9 @@ def evaluate(
         if not labelled.any():
             report["tasks"][name] = {"rows": 0}
             continue
-        values, output = part.targets[name].values[labelled], found[name][labelled]
+        values, output = part.targets[name].values, found[name]
+        if not labelled.all():  # or it would be a copy for nothing
+            values, output = values[labelled], output[labelled]
         constant = _constant(task, torch.from_numpy(values)).numpy()
         counts = part.targets[name].weights
         counts = None if counts is None else counts[labelled]
@@ -165,4 +180,8 @@ def _constant(task: Task, target: torch.Tensor) -> torch.Tensor:
 
 
 def _mean_loss(task: Task, output: np.ndarray, values: np.ndarray, counts: np.ndarray | None) -> float:
-    return float(np.average(task.loss(torch.from_numpy(output), torch.from_numpy(values)).numpy(), weights=counts))
+    losses = np.empty(len(values))
+    for start in range(0, len(values), CHUNK):  # the logarithms of all classes are as large as the outputs
+        rows = slice(start, start + CHUNK)
+        losses[rows] = task.loss(torch.from_numpy(output[rows]), torch.from_numpy(values[rows])).numpy()
+    return float(np.average(losses, weights=counts))

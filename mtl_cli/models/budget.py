@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mtl_cli.config.errors import UserError
 
-HALVINGS = 20
+HALVINGS = 14
 
 
 def largest_factor(parameters: Callable[[float], int], limit: int) -> float:

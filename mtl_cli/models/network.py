@@ -163,7 +163,7 @@ def _build(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapp
 
 
 def _parameters(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
-    with torch.device("meta"):  # shapes only
+    with torch.random.fork_rng(devices=[]):  # what is built in the end starts as if nothing had been tried
         return sum(p.numel() for p in _build(config, trunk, sharing, spec, tasks).parameters())
 
 

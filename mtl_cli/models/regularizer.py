@@ -56,18 +56,18 @@ class Regularizer:
         """Return the weights that it acts on."""
         raise NotImplementedError
 
-    def penalty(self, counts: torch.Tensor | int | None = None) -> torch.Tensor:
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
         """Return λ Ω(W), a scalar.
 
         Parameters
         ----------
-        counts : Tensor of shape (T,) or int, optional
-            How many rows of the batch have a label, by task. Without it the term is taken in full, for the history.
+        present : Tensor of shape (T,), optional
+            In what share of the step's batches each task has a label. Without it all have one in all of them.
         """
         raise NotImplementedError
 
     def shrink(self, lr: float) -> None:
-        """Take the proximal step of size ``lr``: W ← argmin_V ½‖V − W‖² + lr λ Ω(V). To be called without gradients."""
+        """Take the proximal step of size η = ``lr``: W ← argmin_V ½‖V − W‖² + η λ Ω(V). Without gradients."""
 
     def end_epoch(self) -> dict[str, float]:
         """Learn what is learnt once an epoch, and return further columns of the history. It may wait for the device."""

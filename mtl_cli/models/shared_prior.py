@@ -87,12 +87,10 @@ class SharedPrior(Regularizer):
     def weights(self) -> list[nn.Parameter]:
         return list(self._by_task.values())
 
-    def penalty(self, counts: torch.Tensor | int | None = None) -> torch.Tensor:
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
         stacked = torch.stack([*self._by_task.values()])
         terms = ((stacked - self.mean).square() / self.variance).sum((1, 2))
-        factors = self._factors
-        if isinstance(counts, torch.Tensor):
-            factors = factors * (counts[self._numbers] > 0)
+        factors = self._factors if present is None else self._factors * present[self._numbers]
         return (factors * terms).sum()
 
     def end_epoch(self) -> dict[str, float]:

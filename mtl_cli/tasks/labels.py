@@ -64,6 +64,11 @@ def typed_classes(labels: pd.Series) -> pd.Series:
     """
     import pandas as pd
 
+    if isinstance(labels.dtype, pd.CategoricalDtype):  # a type for each category that is there, not for each row
+        used = labels.cat.remove_unused_categories()
+        typed = typed_classes(pd.Series(used.cat.categories.to_numpy(dtype=object)))
+        names = np.array([*typed, None], dtype=object)
+        return pd.Series(names[used.cat.codes], index=labels.index, dtype="object")
     present = labels.dropna()
     if pd.api.types.is_bool_dtype(labels.dtype) or all(isinstance(label, bool) for label in present):
         return each(labels, bool)
@@ -105,15 +110,17 @@ def class_list(labels: pd.Series, where: str) -> list[Label]:
 
 def class_indices(labels: pd.Series, classes: Sequence[Label], where: str) -> tuple[np.ndarray, np.ndarray]:
     """Return each label's position in ``classes`` (0 where missing) and whether there is a label."""
+    import pandas as pd
+
     positions = {text_of(label): i for i, label in enumerate(classes)}
-    text = each(labels, text_of)
-    found = text.map(positions, na_action="ignore")
-    mask = labels.notna().to_numpy(copy=True)
-    unknown = found.isna().to_numpy() & mask
+    codes, distinct = pd.factorize(labels)
+    index = np.array([*(positions.get(text_of(label), -1) for label in distinct), 0], dtype="int64")[codes]
+    mask = codes >= 0
+    unknown = index < 0
     if unknown.any():
         label, row = first(labels, unknown)
         raise UserError(where, f"'{label}' in row {row} is none of the classes", did_you_mean(str(label), positions))
-    return found.fillna(0).to_numpy(dtype="int64", copy=True), mask
+    return index, mask
 
 
 def as_label_array(classes: Sequence[Label]) -> np.ndarray:

@@ -17,9 +17,26 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return exp(o_c) / Σ exp(o_k) along the last axis, float64."""
-    shifted = np.exp(logits.astype("float64") - logits.max(-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(-1, keepdims=True))
+    """Return exp(o_c) / Σ exp(o_k) along the last axis, float64, in one array of its own."""
+    shares = logits.astype("float64")
+    shares -= shares.max(-1, keepdims=True)
+    np.exp(shares, out=shares)
+    shares /= shares.sum(-1, keepdims=True)
+    return np.asarray(shares)
+
+
+def log_sum_exp(logits: np.ndarray, chunk: int = 8192) -> tuple[np.ndarray, np.ndarray]:
+    """Return log Σ exp(o_k) over the columns, float64, and which column is largest; ``chunk`` rows at a time.
+
+    With a row's first number any of its probabilities is exp(o_c − it): no table of them all is needed.
+    """
+    total, largest = np.empty(len(logits)), np.empty(len(logits), "int64")
+    for start in range(0, len(logits), chunk):
+        some = logits[start : start + chunk].astype("float64")
+        top = some.max(-1)
+        largest[start : start + chunk] = some.argmax(-1)
+        total[start : start + chunk] = top + np.log(np.exp(some - top[:, None]).sum(-1))
+    return total, largest
 
 
 def mean_output(outputs: torch.Tensor) -> torch.Tensor:

@@ -135,7 +135,7 @@ def fit(
                     continue
                 for result in results:
                     log.append(result)
-                penalties.add(sum(result.counts for result in results))
+                penalties.add([result.counts for result in results])
                 if trainer.clip_norm is not None:
                     clip_grad_norm_(parameters, trainer.clip_norm)
                 optimizer.step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.optim import Optimizer
 
@@ -34,13 +36,19 @@ class Penalties:
         self._group = groups[0] if groups else optimizer.param_groups[0]
         self._sharing: list[torch.Tensor] = []
 
-    def add(self, counts: torch.Tensor | int) -> None:
-        """Add the gradient to ``.grad``; ``counts`` are the batch's rows with a label, by task."""
+    def add(self, counts: Sequence[torch.Tensor | int]) -> None:
+        """Add the gradient to ``.grad``.
+
+        Parameters
+        ----------
+        counts : sequence of Tensor of shape (T,), or int
+            The rows with a label, by task, of each of the step's batches.
+        """
         sharing = self._network.penalty()
         terms = [] if sharing is None else [sharing]
         self._sharing += [term.detach() for term in terms]
         if self._regularizer is not None and not self._regularizer.proximal:
-            terms.append(self._regularizer.penalty(counts))
+            terms.append(self._regularizer.penalty(_present(counts)))
         needing = [term for term in terms if term.requires_grad]
         if needing:
             torch.autograd.backward(needing)
@@ -63,3 +71,9 @@ class Penalties:
             found[f"penalty_{self._name}"] = float(self._regularizer.penalty())
             found |= self._regularizer.end_epoch()
         return found
+
+
+def _present(counts: Sequence[torch.Tensor | int]) -> torch.Tensor | None:
+    """Return in what share of the batches each task has a label, (T,); None if every task has one in all of them."""
+    some = [count > 0 for count in counts if isinstance(count, torch.Tensor)]
+    return None if not some else (torch.stack(some).sum(0) + len(counts) - len(some)) / len(counts)

@@ -222,8 +222,8 @@ def _freeze(config: Config, model: Network, step: Step, notice: Callable[[str], 
     if frozen == "none":
         return None
     freeze = Freeze(model, step, None if frozen == "all" else frozen)
-    until = "" if frozen == "all" else f" in the first {frozen} epochs"
-    waits = "; the balancer, which looks at its gradients, begins after them" if step.balancer.needs != "losses" else ""
+    until = "" if frozen == "all" else " in the first epoch" if frozen == 1 else f" in the first {frozen} epochs"
+    waits = "; the balancer, which looks at its gradients, begins then" if step.balancer.needs != "losses" else ""
     notice(f"model.trunk.freeze: the trunk's {freeze.size:,} parameters are not trained{until}{waits}")
     return freeze
 

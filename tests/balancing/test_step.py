@@ -19,6 +19,7 @@ from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.binary import BinaryTask
 from mtl_cli.tasks.kinds.multiclass import MulticlassTask
 from mtl_cli.tasks.kinds.regression import RegressionTask
+from mtl_cli.training.steps import StepLog
 
 torch.set_num_threads(1)  # tensors this small only make a second thread wait
 CPU = torch.device("cpu")
@@ -398,3 +399,15 @@ def test_losses_of_labelled_rows_only():
         rows = step.tasks["size"].loss(model(batch.inputs)["size"], batch.targets["size"])
     assert result.counts.tolist() == [6, 24, 24]
     assert float(result.losses[0]) == pytest.approx(float(rows[:6].mean()), rel=1e-6)
+
+
+def test_losses_that_are_all_nan_name_no_task():
+    """A method that sees only losses cannot tell whose gradient it was in the step before."""
+    model, step = make(components("balancer")["uniform"]())
+    log = StepLog(step, 2, "epoch")
+    log.append(step(make_batch()))
+    with torch.no_grad():
+        model.shared_parameters()[0].fill_(torch.nan)
+    log.append(step(make_batch()))
+    with pytest.raises(UserError, match="^tasks: all losses are nan in epoch 2, step 2: the step before"):
+        log.close()

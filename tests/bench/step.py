@@ -7,18 +7,22 @@ of a turn are not counted). Compared are medians. `hand` is a loop as one writes
 and `representation` are `balancer=upgrad`. All variants use the same fused Adam. TorchJD's UPGrad wants
 `pip install quadprog qpsolvers`.
 
-What is missed, and where its floor is (one thread of a core that multiplies at about 130 GFLOP/s):
+What is missed or lies on its bound, and where its floor is (one thread; ratios of CPU time of several runs on a machine
+that others used too, so that each has a range):
 
-- wine: a plain step takes 0.46 ms, hardly any of it arithmetic: some hundred calls of torch of 2 to 5 µs. A balancer
-  that looks at gradients adds its own. UPGrad's weights take 0.24 ms (for a 2 by 2 problem: to float64 and back, and
-  the solver), GradNorm's 0.19 ms (some 40 operations on T numbers, which may not leave the device), and the cut 0.2 to
-  0.3 ms: the heads by hand, and a second way back. With weights that took no time, `representation` would be at 1.6 of
-  uniform, `gradnorm` at 1.8, `exact` at 0.8 of `passes` and 0.53 of `torchjd`.
-- cells, exact against torchjd, lies on its bound: of 5.2 ms, 1.0 are the forward pass, 0.8 the one product that makes
-  the first layer's gradient, 0.5 and 0.2 those that make its Gramian, 0.5 the second layer, 0.35 UPGrad's weights, and
-  0.5 Adam.
-- wide, exact against passes, lies near its bound: both take the same 0.9 GFLOP of products (256³ per task for the
-  second layer's gradients, as much to send them on, a quarter of it for the first layer), which is 7 ms of the 11.
+- wine: a plain step takes 0.43 to 0.50 ms, hardly any of it arithmetic: some hundred calls of torch of 2 to 5 µs, whose
+  code does not fit into the caches together. What a method adds is therefore two to three times dearer inside a step
+  than by itself, and makes the rest of the step slower as well.
+- `uw` and `imtl_l` (1.16 to 1.20 of uniform, bound 1.15): of 85 µs more, 44 are the method (12 by itself: an
+  exponential, a product, and Adam, in floats), 13 the gradient at the losses, which is new in each step as the weights
+  are (3 calls), 10 each the forward pass, the backward pass and Adam, which find less in the caches.
+- `famo` (1.48 to 1.55, bound 1.5): its second forward pass with the losses is 0.32 of a plain step.
+- `gradnorm` (1.55 to 1.68, bound 1.6): of 0.8 ms, 120 µs are the forward pass, 80 the losses, 100 their backward pass,
+  100 the norms (4 products), 65 the method (25 by itself), 45 the heads, 105 the way back through the trunk, 125 Adam.
+  A step that is cut in two and weighs nothing takes 1.05 of a plain one.
+- `exact` against torchjd (wine 0.49 to 0.52, cells 0.47, bound 0.5); against passes on wide (0.74 to 0.76, bound 0.75):
+  both take the same 0.9 GFLOP of products (256³ per task for the second layer's gradients, as much to send them on, a
+  quarter of it for the first layer), which is 7 ms of the 11.
 """
 
 from __future__ import annotations

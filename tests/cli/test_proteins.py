@@ -225,3 +225,18 @@ def test_predicting_what_is_not_as_the_training_data(learned: Path, mtl: InProce
     status, _, err = mtl("predict", str(learned / "run"), "long.fasta")
     assert status == 2
     assert "long.fasta: the sequence of row 2 ('b') has 1100 residues, more than the 1022 allowed" in err
+
+
+@pytest.mark.slow
+def test_each_way_of_tuning_esm2_learns_more_than_leaving_it_frozen(mtl: InProcess, tmp_path: Path) -> None:
+    save_tiny(tmp_path / "tiny")
+    write(tmp_path, proteins(200, shortest=30, longest=60))
+    keys = [*FASTA, "tasks={stability: regression, structure: residue}", "model=esm2", "model.trunk.pretrained=tiny"]
+    keys += ["dataset.max_length=64", "optimizer.lr=3e-3", "trainer.batch_size=16", "trainer.epochs=10", "plots=false"]
+    found = {tune: metrics_of(mtl("train", *keys, f"model.trunk.tune={tune}")[1]) for tune in ("frozen", "last", "all")}
+    found["lora"] = metrics_of(mtl("train", *keys, "model.trunk.tune=lora", "model.trunk.lora.rank=8")[1])
+    frozen = found.pop("frozen")
+    assert frozen["structure"]["accuracy"] > frozen["structure"]["constant"]["accuracy"] + 0.15
+    for tune, metrics in found.items():
+        assert metrics["structure"]["accuracy"] > frozen["structure"]["accuracy"] + 0.05, tune
+        assert metrics["stability"]["r2"] > frozen["stability"]["r2"] + 0.2, tune

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mtl_cli.cli.list import balancers_markdown
+from mtl_cli.data.files import resolve
 from tests.conftest import MTL, houses
 from tests.proteins import proteins, write
 from tests.readme import README, ROOT, groups_table, replace
@@ -41,6 +42,7 @@ def test_every_command_runs_in_order_in_a_new_users_folder(tmp_path: Path) -> No
         pytest.skip("jq is not installed")
     houses().to_csv(tmp_path / "houses.csv", index=False)
     write(tmp_path, proteins(60))
+    shutil.copy(resolve("scanpy:10x_pbmc68k_reduced.h5ad"), tmp_path / "cells.h5ad")
     wine = (ROOT / "mtl_cli/data/builtin/winequality-red.csv").read_text().splitlines()
     new = [";".join(line.split(";")[:-1]) for line in wine[:21]]
     (tmp_path / "new_wines.csv").write_text("\n".join(new) + "\n")

@@ -124,3 +124,12 @@ def test_bad_input(mtl: InProcess, case: str) -> None:
 
 def test_one_task_is_fine_for_the_nuclear_norm(mtl: InProcess) -> None:
     assert mtl("train", "dataset=wine", "tasks={quality: regression}", "regularizer=nuclear", *QUICK)[0] == 0
+
+
+def test_an_ensemble_has_no_such_heads(mtl: InProcess) -> None:
+    pytest.importorskip("tabm")
+    status, _, err = mtl("train", "dataset=wine", "model=tabm", "regularizer=nuclear", *QUICK)
+    assert status == 2
+    assert (
+        "mtl train: error: model.heads.quality: ends in LinearEnsemble, and regularisers of the tasks' weights" in err
+    )

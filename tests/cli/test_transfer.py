@@ -134,7 +134,7 @@ def test_a_head_start_then_the_whole(mtl: InProcess) -> None:
     """The balancer's file begins where the trunk does."""
     source(mtl)
     _, err = trained(mtl, *SMALL, *QUICK, "model.trunk.freeze=2", "balancer=gradnorm", "plots=true", "run_dir=new")
-    assert "are not trained in the first 2 epochs; the balancer, which looks at its gradients, begins after them" in err
+    assert "are not trained in the first 2 epochs; the balancer, which looks at its gradients, begins then" in err
     assert pd.read_csv("new/gradnorm_weights.csv")["epoch"].tolist() == [3]
     assert Path("new/plots/weights.png").is_file()
 

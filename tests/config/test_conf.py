@@ -45,6 +45,7 @@ def test_every_file_opens_with_a_command_that_composes(
     words = shlex.split(lines[0].removeprefix("# mtl train ").split("      ")[0])
     words = [word.replace("houses.csv", "builtin:winequality-red.csv").replace("price", "quality") for word in words]
     words = [word.replace("houses.parquet", "builtin:winequality-red.csv").replace("sold", "alcohol") for word in words]
+    words = [word.replace("cells.h5ad", "builtin:winequality-red.csv") for word in words]
     words = [word.replace("images.npz", "builtin:winequality-red.csv") for word in words]
     arguments = read_arguments(words)
     assert arguments.problems == []

@@ -60,13 +60,16 @@ def train(
     epochs: int = 400, optimizer: Any = None, batch_size: int | None = None, balancer: Any = None,
     kinds: dict[str, Any] | None = None, head: list[int] | None = None, seed: int = 0, freeze: int | None = 0,
     norm: str = "none", clip_norm: float | None = None, scheduler: Any = None,
+    accumulate: int = 1,
 ) -> Trained:  # fmt: skip
     part, tasks = part_of(x, labels, kinds)
     torch.manual_seed(seed)
     trunk = MLP(hidden=hidden or [], dropout=0.0, norm=norm)  # type: ignore[arg-type]
     model = Model(trunk=trunk, head=Head(hidden=head or []))
     network = build_network(model, InputSpec("features", (x.shape[1],)), shapes(tasks))
-    trainer = Trainer(epochs=epochs, batch_size=batch_size, early_stopping=None, clip_norm=clip_norm)
+    trainer = Trainer(
+        epochs=epochs, batch_size=batch_size, early_stopping=None, clip_norm=clip_norm, accumulate=accumulate
+    )
     batches = Batches(part, CPU, batch_size, seed)
     config = optimizer or SGD(lr=0.1, momentum=0.0)
     made = config.build(parameter_groups(network, config), CPU)

@@ -133,3 +133,24 @@ def test_the_loop_waits_for_nothing_within_an_epoch(monkeypatch: pytest.MonkeyPa
     for regularizer in (L2(), NuclearNorm(), GroupLasso(), SharedPrior()):
         train(x, y, regularizer, hidden=[5], epochs=2, batch_size=16, balancer=Uniform(), optimizer=Adam())
     assert not waiting
+
+
+@pytest.mark.parametrize("regularizer", [L2(strength=0.3), NuclearNorm(strength=0.3), SharedPrior(every=100)])
+def test_batches_that_add_up_feel_it_once(regularizer: Any) -> None:
+    """Four batches of 16 before each step are the whole of 64 rows."""
+    x, y = problem()
+    whole = train(x, y, regularizer, epochs=40)
+    pieces = train(x, y, regularizer, epochs=40, batch_size=16, accumulate=4)
+    assert pieces.stacked() == pytest.approx(whole.stacked(), abs=1e-5)
+
+
+def test_a_task_counts_as_often_as_it_is_there() -> None:
+    """Of two batches that add up, one has no label of a task: its share of the prior's term is a half."""
+    x, y = problem()
+    found = train(x, y, SharedPrior(), epochs=1)
+    regularizer = found.regularizer
+    assert regularizer is not None
+    both = float(regularizer.penalty().detach())
+    parts = [float(regularizer.penalty(torch.tensor(share)).detach()) for share in ([1.0, 0.0], [0.0, 1.0])]
+    assert sum(parts) == pytest.approx(both)
+    assert float(regularizer.penalty(torch.tensor([0.5, 1.0])).detach()) == pytest.approx(0.5 * parts[0] + parts[1])

@@ -37,7 +37,8 @@ class FastAdaptive(Balancer):
     Notes
     -----
     ξ descends by Adam as in the authors' code, the decay being part of the gradient. The lower bound b_t of a loss is 0
-    here; ``shift`` moves it. Tasks that are absent keep ξ_t and have no part in c.
+    here; ``shift`` moves it. Tasks that are absent keep ξ_t and have no part in c. With ``trainer.accumulate``, ξ moves
+    once per step of the optimiser, by the losses of its last batch.
     """
 
     lr: PositiveFloat = 0.025

@@ -115,7 +115,7 @@ class _Graph(Regularizer):
     def weights(self) -> list[nn.Parameter]:
         return list({id(weight): weight for pair in self._pairs for weight in pair}.values())
 
-    def penalty(self, counts: torch.Tensor | int | None = None) -> torch.Tensor:
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
         import torch
 
         if not self._pairs:

@@ -55,7 +55,7 @@ class _Columns(Regularizer):
     def weights(self) -> list[nn.Parameter]:
         return self._weights
 
-    def penalty(self, counts: torch.Tensor | int | None = None) -> torch.Tensor:
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
         import torch
 
         from mtl_cli.models.task_weights import stacked

@@ -53,7 +53,7 @@ class _SquaredWeights(Regularizer):
     def weights(self) -> list[nn.Parameter]:
         return [weight for weight in self._weights if weight.requires_grad]
 
-    def penalty(self, counts: torch.Tensor | int | None = None) -> torch.Tensor:
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
         import torch
 
         weights = self.weights() or self._weights

@@ -60,7 +60,7 @@ class _Nuclear(Regularizer):
     def weights(self) -> list[nn.Parameter]:
         return self._weights
 
-    def penalty(self, counts: torch.Tensor | int | None = None) -> torch.Tensor:
+    def penalty(self, present: torch.Tensor | None = None) -> torch.Tensor:
         from mtl_cli.models.task_weights import stacked
 
         return self._strength * nuclear_norm(stacked(self._weights))

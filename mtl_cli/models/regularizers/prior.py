@@ -52,8 +52,8 @@ class SharedPrior:
     Notes
     -----
     There is no λ: Σ is the strength. It starts at μ = 0, Σ = I and s_t² = 1. A task's ``weight`` multiplies its own
-    term; weights of a balancer other than 1 temper the likelihood. A step in which a task has no label leaves its term
-    out, or a task that is rarely in a batch would feel it more often than its labels.
+    term; a schedule of it, and weights of a balancer other than 1, temper the likelihood. A step in which a task has no
+    label leaves its term out, or a task that is rarely in a batch would feel it more often than its labels.
     """
 
     tasks: list[str] | None = None

@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation, Config
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "cnn")
 @dataclass(frozen=True, kw_only=True)
-class CNN:
+class CNN(TrunkKeys):
     """After LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, doi 10.1109/5.726791), with what is usual today.
 
     Convolutions that keep the image's size, each followed by a norm, 2 × 2 max-pooling and an activation (in this
@@ -71,6 +71,7 @@ class CNN:
         return replace(self, channels=channels, hidden=hidden)
 
     def check(self, config: Config) -> Iterator[Problem]:
+        yield from super().check(config)
         if self.kernel % 2 == 0:
             yield Problem("model.trunk.kernel", f"must be odd, not {self.kernel}", "3 and 5 are usual")
 

@@ -135,6 +135,7 @@ class ESM2(TrunkKeys):
 
     takes: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[str, ...]] = ("row", "token")
+    training_only: ClassVar[tuple[str, ...]] = (*TrunkKeys.training_only, "last", "cache")
 
     @property
     def shares_layers(self) -> bool:

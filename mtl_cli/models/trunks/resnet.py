@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkKeys
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "resnet")
 @dataclass(frozen=True, kw_only=True)
-class ResNet:
+class ResNet(TrunkKeys):
     """The residual network for small images of He et al. 2016, arXiv 1512.03385, section 4.2, of 6n + 2 layers.
 
     A 3 × 3 convolution, then stages of ``blocks`` blocks with two 3 × 3 convolutions each; every stage but the first
@@ -51,6 +51,7 @@ class ResNet:
         return replace(self, channels=[max(1, round(width * factor)) for width in self.channels])
 
     def check(self, config: Config) -> Iterator[Problem]:
+        yield from super().check(config)
         if not self.channels:
             yield Problem("model.trunk.channels", "names no stage", "[16, 32, 64]")
 

@@ -21,7 +21,7 @@ from mtl_cli.tasks.labels import (
     label_column,
     typed_classes,
 )
-from mtl_cli.tasks.links import log_of_mean, softmax
+from mtl_cli.tasks.links import log_of_mean, log_sum_exp, softmax
 from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -130,11 +130,16 @@ class MulticlassTask:
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the likeliest label and its probability."""
-        probability = self.probability(output)
+        confidence, predicted = self._likeliest(output)
         return {
-            f"predicted_{self.name}": as_label_array(self.classes)[probability.argmax(1)],
-            f"predicted_{self.name}_prob": probability.max(1),
+            f"predicted_{self.name}": as_label_array(self.classes)[predicted],
+            f"predicted_{self.name}_prob": confidence,
         }
+
+    def _likeliest(self, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the largest probability of each row and its class, without the matrix of all of them."""
+        total, predicted = log_sum_exp(output)
+        return np.exp(output[np.arange(len(output)), predicted] - total), predicted
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every class, shape (n, classes)."""
@@ -143,8 +148,7 @@ class MulticlassTask:
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         from sklearn import metrics
 
-        probability = self.probability(output)
-        predicted, every = probability.argmax(1), np.arange(self.outputs)
+        total, predicted = log_sum_exp(output)
         present = np.unique(values)
         return {
             "accuracy": float(metrics.accuracy_score(values, predicted)),
@@ -156,8 +160,8 @@ class MulticlassTask:
                     values, predicted, labels=np.union1d(present, predicted), average="macro", zero_division=0
                 )
             ),
-            "roc_auc": _roc_auc(values, probability, present),
-            "log_loss": float(metrics.log_loss(values, probability, labels=every)),
+            "roc_auc": _roc_auc(values, output, total, present),
+            "log_loss": float((total - output[np.arange(len(output)), values]).mean()),
             "ece": expected_calibration_error(*self.confidence(output, values)),
         }
 
@@ -165,20 +169,24 @@ class MulticlassTask:
         return (output.argmax(-1) == target).float().mean()
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probability = self.probability(output)
-        return probability.max(1), probability.argmax(1) == values
+        confidence, predicted = self._likeliest(output)
+        return confidence, predicted == values
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def _roc_auc(values: np.ndarray, probability: np.ndarray, present: np.ndarray) -> float:
-    """Return the mean over present classes of one class against the rest; NaN where only one is present."""
+def _roc_auc(values: np.ndarray, output: np.ndarray, total: np.ndarray, present: np.ndarray) -> float:
+    """Return the mean over present classes of one class against the rest; NaN where only one is present.
+
+    ``total`` is the outputs' log-sum-exp; the probabilities are made of one class at a time.
+    """
     from sklearn import metrics
 
     if len(present) < 2:
         return math.nan
-    return float(np.mean([metrics.roc_auc_score(values == label, probability[:, label]) for label in present]))
+    areas = [metrics.roc_auc_score(values == label, np.exp(output[:, label] - total)) for label in present]
+    return float(np.mean(areas))
 
 
 def _class_weights(asked: str | dict[str, float], classes: list[Label], counts: np.ndarray, where: str) -> list[float]:

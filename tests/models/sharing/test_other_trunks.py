@@ -40,3 +40,22 @@ def test_an_ensemble_has_no_stages(mtl: InProcess, scheme: str) -> None:
     assert status == 2
     assert f"model.sharing: {scheme} joins trunks stage by stage" in err
     assert "; choose from cgc, dselect_k, hard, mmoe, none, soft" in err
+
+
+@pytest.mark.parametrize("scheme", ["none", "soft", "cross_stitch", "mmoe"])
+def test_convolutional_trunks_are_shared(mtl: InProcess, scheme: str) -> None:
+    """On real images: what digit it is, and whether it is 5 or more."""
+    tasks = "tasks={digit: multiclass, high: {kind: binary, target: digit, at_least: 5}}"
+    words = ("model=cnn", "model.trunk.channels=[4,8]", "model.trunk.hidden=[16]", "model.trunk.dropout=0")
+    training = ("trainer.epochs=3", "optimizer.lr=0.01", "plots=false")
+    status, out, err = mtl("train", "dataset=digits", tasks, f"model.sharing={scheme}", *words, *training)
+    assert status == 0, err
+    metrics = json.loads(out)["metrics"]
+    assert metrics["digit"]["accuracy"] > 0.6, "a tenth by chance"
+    assert metrics["high"]["accuracy"] > 0.7
+
+
+def test_ple_needs_stages_of_rows(mtl: InProcess) -> None:
+    status, _, err = mtl("train", "dataset=digits", "model=cnn", "model.sharing=ple")
+    assert status == 2
+    assert "ple joins trunks stage by stage, and this one has no stages that return rows; choose from cgc, " in err

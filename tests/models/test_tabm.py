@@ -74,9 +74,10 @@ def test_every_balancer(name: str) -> None:
             pulls = [w * loss for w, loss in zip(result.weights, losses, strict=True)]
             for parameter, g in zip(shared, torch.autograd.grad(sum(pulls), shared, retain_graph=True), strict=True):
                 parameter.grad = g
-            for task, pull, loss in zip(step.tasks, pulls, losses, strict=True):
+            units = [1.0] * len(losses) if step.head_weights is None else step.head_weights
+            for task, pull, loss, unit in zip(step.tasks, pulls, losses, units, strict=True):
                 own = before.head_parameters(task)
-                target = loss if balancer.heads == "unit" else pull
+                target = unit * loss if balancer.heads == "unit" else pull
                 for parameter, g in zip(own, torch.autograd.grad(target, own, retain_graph=True), strict=True):
                     parameter.grad = g
             assert close(gradients(model), gradients(before))

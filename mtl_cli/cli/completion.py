@@ -25,7 +25,7 @@ def complete(argv: list[str], commands: list[str]) -> int:
         print(("\n" if query == "fish" else " ").join(names))
         return 0
     if query and words[1] == "data":
-        from mtl_cli.data.downloads import DATASETS
+        from mtl_cli.data.images.downloads import DATASETS
 
         choices = ["fetch"] if len(words) - (typed != "") == 2 else list(DATASETS)
         print(("\n" if query == "fish" else " ").join(name for name in choices if name.startswith(typed)))

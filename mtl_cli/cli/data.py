@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 def parser() -> Parser:
     """Return the parser of the arguments."""
-    from mtl_cli.data.downloads import DATASETS
+    from mtl_cli.data.images.downloads import DATASETS
 
     result = Parser(
         "mtl data",
@@ -46,8 +46,8 @@ examples:
 def run(argv: list[str]) -> int:
     """Run ``mtl data`` with these arguments."""
     arguments = parser().parse_args(argv)
-    from mtl_cli.data.downloads import DATASETS, fetch
-    from mtl_cli.data.image_files import data_home
+    from mtl_cli.data.images.downloads import DATASETS, fetch
+    from mtl_cli.data.images.files import data_home
 
     if arguments.what != "fetch":
         raise UserError(arguments.what, "is nothing that can be done with data", "mtl data fetch NAME")

@@ -11,8 +11,8 @@ import numpy as np
 from mtl_cli.config.convert import Bound, Seed
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import unknown_tasks
-from mtl_cli.data.columns import date_format
 from mtl_cli.data.strata import repeats_of, strata_of, units_of
+from mtl_cli.data.tables.columns import date_format
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ import torch
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, parse
-from mtl_cli.data.hierarchy import Hierarchy, Mode
+from mtl_cli.data.cells.hierarchy import Hierarchy, Mode
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Reader, row_names
 from mtl_cli.inference.consistency import class_predictions

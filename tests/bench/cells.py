@@ -31,7 +31,7 @@ def write(path: Path, rows: int, compression: str | None = None) -> int:
     import pandas as pd
     from anndata.io import write_elem
 
-    from mtl_cli.data.cell_copy import plain_text
+    from mtl_cli.data.cells.copies import plain_text
     from tests.cells import make_cells
 
     random = np.random.default_rng(0)
@@ -82,7 +82,7 @@ def speed(folder: Path) -> None:
     torch.set_num_threads(1)
     for backed in (False, True):
         source = H5AD(path=str(folder / "large.h5ad"), backed=backed)
-        from mtl_cli.data.cells import CellReader
+        from mtl_cli.data.cells.dataset import CellReader
 
         reader = CellReader(source, [f"G{i}" for i in range(GENES)], True, [], "")
         rows = reader.read(source.path, lambda line: None).inputs

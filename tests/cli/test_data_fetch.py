@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl_cli.data import downloads
+from mtl_cli.data.images import downloads
 from tests.conftest import Command, InProcess
 from tests.images import bars, write_idx
 

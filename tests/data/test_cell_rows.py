@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy.sparse import csc_array, csr_array
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.cell_file import open_cells
-from mtl_cli.data.cell_matrix import CellMatrix, Transform
-from mtl_cli.data.cell_rows import RUN, CSRRows, OnDisk, RunsOrder, in_memory, put_together
-from mtl_cli.data.cell_scan import scan
-from mtl_cli.data.variable_genes import most_variable
+from mtl_cli.data.cells.file import open_cells
+from mtl_cli.data.cells.matrix import CellMatrix, Transform
+from mtl_cli.data.cells.rows import RUN, CSRRows, OnDisk, RunsOrder, in_memory, put_together
+from mtl_cli.data.cells.scan import scan
+from mtl_cli.data.cells.variable_genes import most_variable
 from tests.cells import make_cells, make_counts, write_h5ad
 
 pytest.importorskip("anndata")
@@ -82,7 +82,7 @@ def test_a_damaged_matrix_is_refused(values: list, columns: list, indptr: list, 
 
 
 def test_blocks_cover_all_rows_and_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_cli.data.cell_matrix.ENTRIES", 50)
+    monkeypatch.setattr("mtl_cli.data.cells.matrix.ENTRIES", 50)
     for source in (csr_array(table(97, 30, 1)), table(97, 30, 1)):
         matrix = CellMatrix(source, (97, 30), "x")
         blocks = list(matrix.blocks())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.fasta_text import read_fasta
+from mtl_cli.data.sequences.fasta import read_fasta
 
 UNIPROT = (
     ">sp|P69905|HBA_HUMAN Hemoglobin subunit alpha OS=Homo sapiens OX=9606 GN=HBA1 PE=1\nMVLSPADKTN\nVKAAWGKVGA\n\n"

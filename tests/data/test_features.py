@@ -10,7 +10,7 @@ import pytest
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
+from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
 from tests.conftest import houses
 
 NAMES = ["area", "rooms", "city", "garden", "built"]

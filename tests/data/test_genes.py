@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.genes import GeneConfig, chosen_genes, match_genes
+from mtl_cli.data.cells.genes import GeneConfig, chosen_genes, match_genes
 
 SYMBOLS = ["CD4", "CD8A", "MS4A1", "NKG7"]
 ENSEMBL = ["ENSG00000010610", "ENSG00000153563", "ENSG00000156738", "ENSG00000105374"]

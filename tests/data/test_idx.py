@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.idx_file import parse_idx, read_idx
-from mtl_cli.data.image_files import data_home, read_images
-from mtl_cli.data.image_reader import fit_spec, kin_of
+from mtl_cli.data.images.files import data_home, read_images
+from mtl_cli.data.images.idx import parse_idx, read_idx
+from mtl_cli.data.images.reader import fit_spec, kin_of
 from mtl_cli.data.sources.idx import Idx
 from mtl_cli.data.sources.multi_mnist import MultiMNIST, overlay, pair
 from tests.images import CODES, bars, idx_bytes, write_idx

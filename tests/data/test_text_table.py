@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.text_table import SEPARATORS, detect_separator, read_text_table
+from mtl_cli.data.tables.text import SEPARATORS, detect_separator, read_text_table
 
 
 def read(text: str | bytes, **options: object) -> pd.DataFrame:

@@ -15,11 +15,11 @@ from mtl_cli.balancing.step import Step
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
-from mtl_cli.data.residues import RESIDUES, VOCABULARY, encode
-from mtl_cli.data.tokens import TokenRows
-from mtl_cli.models.embedding_cache import fingerprint
-from mtl_cli.models.esm2_files import VOCABULARY as ESM_VOCABULARY
-from mtl_cli.models.esm2_layers import ESM2Trunk
+from mtl_cli.data.sequences.residues import RESIDUES, VOCABULARY, encode
+from mtl_cli.data.sequences.tokens import TokenRows
+from mtl_cli.models.esm2.cache import fingerprint
+from mtl_cli.models.esm2.files import VOCABULARY as ESM_VOCABULARY
+from mtl_cli.models.esm2.layers import ESM2Trunk
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.models.trunks.esm2 import ESM2, SIZES, LoRA, Size
 from tests.models.test_sequence_cnn import SPEC, losses_of, make_batch, make_rows, make_tasks

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.registry import component
 from mtl_cli.data.files import read_bytes
-from mtl_cli.data.table import TableDataset
-from mtl_cli.data.text_table import MISSING, read_text_table
+from mtl_cli.data.tables.dataset import TableDataset
+from mtl_cli.data.tables.text import MISSING, read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd

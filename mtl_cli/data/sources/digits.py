@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mtl_cli.config.registry import component
-from mtl_cli.data.images import ImageDataset, Loaded
+from mtl_cli.data.images.dataset import ImageDataset, Loaded
 
 
 @component("dataset", "digits")

@@ -10,8 +10,8 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file
 from mtl_cli.config.schema import Config
 from mtl_cli.data.files import read_bytes, resolve
-from mtl_cli.data.sequence_column import check_unique
-from mtl_cli.data.table import TableDataset
+from mtl_cli.data.sequences.column import check_unique
+from mtl_cli.data.tables.dataset import TableDataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +68,8 @@ class FASTA(TableDataset):
 
     def read(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
         """Read the sequences, and join what is known of them. Columns in ``text_columns`` stay as they are written."""
-        from mtl_cli.data.fasta_text import read_fasta
-        from mtl_cli.data.text_table import decode
+        from mtl_cli.data.sequences.fasta import read_fasta
+        from mtl_cli.data.tables.text import decode
 
         assert self.id is not None and self.sequence is not None
         table = read_fasta(decode(read_bytes(self.path), self.path, None, notice), self.path, self.id, self.sequence)

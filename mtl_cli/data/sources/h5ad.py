@@ -10,13 +10,13 @@ from mtl_cli.config.convert import Bound
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component, components
 from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.data.cell_file import EXTRA, missing_extra
+from mtl_cli.data.cells.file import EXTRA, missing_extra
+from mtl_cli.data.cells.genes import GeneConfig
 from mtl_cli.data.files import STDIN, resolve
-from mtl_cli.data.genes import GeneConfig
 from mtl_cli.data.split import SplitConfig
 
 if TYPE_CHECKING:
-    from mtl_cli.data.cell_file import CellFile
+    from mtl_cli.data.cells.file import CellFile
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
 
 
@@ -70,7 +70,7 @@ class H5AD:
 
     def open(self, path: str) -> CellFile:
         """Open a file as this one is to be read."""
-        from mtl_cli.data.cell_file import open_cells
+        from mtl_cli.data.cells.file import open_cells
 
         return open_cells(path, self.layer, self.use_raw, self.backed)
 
@@ -100,12 +100,12 @@ class H5AD:
 
     def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
         """Read, split and encode."""
-        from mtl_cli.data.cells import prepare_cells
+        from mtl_cli.data.cells.dataset import prepare_cells
 
         return prepare_cells(self, tasks, notice)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         """Make the reader that ``state`` was taken from."""
-        from mtl_cli.data.cells import CellReader
+        from mtl_cli.data.cells.dataset import CellReader
 
         return CellReader.from_state(self, state)

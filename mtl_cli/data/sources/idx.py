@@ -11,7 +11,7 @@ from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
-from mtl_cli.data.images import ImageDataset, Loaded, MissingFiles
+from mtl_cli.data.images.dataset import ImageDataset, Loaded, MissingFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ class Idx(ImageDataset):
 
     def folders(self) -> list[Path]:
         """Return where the files are looked for."""
-        from mtl_cli.data.image_files import data_home
+        from mtl_cli.data.images.files import data_home
 
         root = data_home() if self.root is None else Path(self.root).expanduser()
         return [root] if self.name is None else [root / self.name, root]
@@ -68,7 +68,7 @@ class Idx(ImageDataset):
         import numpy as np
         import pandas as pd
 
-        from mtl_cli.data.image_files import LABEL
+        from mtl_cli.data.images.files import LABEL
 
         images, labels = self._pair(self.images, self.labels)
         parts = None
@@ -81,8 +81,8 @@ class Idx(ImageDataset):
         return Loaded(images, pd.DataFrame({LABEL: labels}), parts, self.name or str(self.root))
 
     def _pair(self, images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray]:
-        from mtl_cli.data.idx_file import read_idx
-        from mtl_cli.data.image_files import as_images, as_labels
+        from mtl_cli.data.images.files import as_images, as_labels
+        from mtl_cli.data.images.idx import read_idx
 
         images_file, labels_file = self._find(images_name), self._find(labels_name)
         images = as_images(read_idx(images_file), str(images_file))
@@ -96,7 +96,7 @@ class Idx(ImageDataset):
         return images, labels
 
     def _find(self, name: str) -> Path:
-        from mtl_cli.data.image_files import find_file
+        from mtl_cli.data.images.files import find_file
 
         folders = self.folders()
         file = find_file(name, folders)

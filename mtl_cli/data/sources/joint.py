@@ -53,7 +53,7 @@ class Joint:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong between this part of the config and the others, and in each of the data sets."""
-        from mtl_cli.data.joint_reader import within
+        from mtl_cli.data.joint.reader import within
 
         if not self.datasets:
             yield Problem("dataset.datasets", "names no data set", "{a: {kind: csv, path: a.csv}, b: {…}}")
@@ -99,10 +99,10 @@ class Joint:
         UserError
             What a data set raises; or if they have no common trunk.
         """
-        from mtl_cli.data.images import MissingFiles, fetch_hint
-        from mtl_cli.data.joint import Sampling
-        from mtl_cli.data.joint_parts import join_prepared
-        from mtl_cli.data.joint_reader import named, told
+        from mtl_cli.data.images.dataset import MissingFiles, fetch_hint
+        from mtl_cli.data.joint.parts import join_prepared
+        from mtl_cli.data.joint.reader import named, told
+        from mtl_cli.data.joint.rows import Sampling
 
         found, missing = {}, []
         for name, member in self.members.items():
@@ -119,7 +119,7 @@ class Joint:
     def restore(self, state: dict[str, Any]) -> Reader:
         """Make the reader that ``state`` was taken from."""
         from mtl_cli.data.inputs import InputSpec
-        from mtl_cli.data.joint_reader import JointReader
+        from mtl_cli.data.joint.reader import JointReader
 
         readers = {name: member.restore(state["readers"][name]) for name, member in self.members.items()}
         return JointReader(readers, InputSpec.from_state(state["spec"]), dict(state["of_tasks"]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
-from mtl_cli.data.images import ImageDataset, Loaded
+from mtl_cli.data.images.dataset import ImageDataset, Loaded
 from mtl_cli.data.sources.idx import Idx
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class MultiMNIST(ImageDataset):
         import numpy as np
         import pandas as pd
 
-        from mtl_cli.data.image_files import LABEL
+        from mtl_cli.data.images.files import LABEL
         from mtl_cli.data.split import split_rows
 
         mnist = self._mnist.load()

@@ -10,7 +10,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
 from mtl_cli.data.files import resolve
-from mtl_cli.data.images import ImageDataset, Loaded
+from mtl_cli.data.images.dataset import ImageDataset, Loaded
 
 
 @component("dataset", "npz")
@@ -38,7 +38,7 @@ class Npz(ImageDataset):
 
     def load(self) -> Loaded:
         """Read the file. Raises UserError if it is no such file."""
-        from mtl_cli.data.image_files import read_images
+        from mtl_cli.data.images.files import read_images
 
         images, labels = read_images(self.path)
         return Loaded(images, labels, None, self.path)

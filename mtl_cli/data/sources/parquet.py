@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.data.files import read_bytes
-from mtl_cli.data.table import TableDataset
-from mtl_cli.data.text_table import check_names
+from mtl_cli.data.tables.dataset import TableDataset
+from mtl_cli.data.tables.text import check_names
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -201,7 +201,7 @@ class ESM2(TrunkKeys):
 
     def settled(self) -> ESM2:
         """Return a config that builds the same layers from nothing, for a file that holds their weights."""
-        from mtl_cli.models.esm2_files import weights_folder
+        from mtl_cli.models.esm2.files import weights_folder
 
         if self.pretrained is False:
             return self
@@ -209,8 +209,8 @@ class ESM2(TrunkKeys):
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for sequences of the tokens that ``spec`` names. Raises UserError if there are no weights."""
-        from mtl_cli.models.esm2_files import backbone_of, weights_folder
-        from mtl_cli.models.esm2_layers import ESM2Trunk, last_trained, set_trained
+        from mtl_cli.models.esm2.files import backbone_of, weights_folder
+        from mtl_cli.models.esm2.layers import ESM2Trunk, last_trained, set_trained
 
         folder = None if self.pretrained is False else weights_folder(self)
         size = self.known_size() if folder is None else read_size(folder, str(self.pretrained))

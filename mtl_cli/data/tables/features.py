@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.columns import Column, Kind, date_format, fit_levels, fit_numbers, kind_of, numbers
+from mtl_cli.data.tables.columns import Column, Kind, date_format, fit_levels, fit_numbers, kind_of, numbers
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.images import MissingFiles
+from mtl_cli.data.images.dataset import MissingFiles
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec
-from mtl_cli.data.joint import JointRows, Sampling
+from mtl_cli.data.joint.rows import JointRows, Sampling
 from mtl_cli.data.prepared import Examples, Notice, Origin, Reader
 
 WHERE = "dataset.datasets"

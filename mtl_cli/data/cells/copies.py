@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl_cli.data.cell_file import open_file
+from mtl_cli.data.cells.file import open_file
 from mtl_cli.data.files import resolve
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.tokens import PADDING
-from mtl_cli.models.embedding_cache import EmbeddingCache, fingerprint, user_folder
-from mtl_cli.models.esm2_files import VOCABULARY
+from mtl_cli.data.sequences.tokens import PADDING
+from mtl_cli.models.esm2.cache import EmbeddingCache, fingerprint, user_folder
+from mtl_cli.models.esm2.files import VOCABULARY
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.pooling import Pool
 from mtl_cli.models.trunks.esm2 import INSTALL

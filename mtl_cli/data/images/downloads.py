@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.idx_file import unpack
-from mtl_cli.data.image_files import find_file
+from mtl_cli.data.images.files import find_file
+from mtl_cli.data.images.idx import unpack
 from mtl_cli.runs.directory import atomic
 
 FILES = {

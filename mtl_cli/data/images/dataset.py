@@ -65,7 +65,7 @@ class MissingFiles(UserError):
 
 def fetch_hint(names: list[str]) -> str:
     """Return how to fetch some data sets, with one command if there is one."""
-    from mtl_cli.data.downloads import DATASETS
+    from mtl_cli.data.images.downloads import DATASETS
 
     together = [name for name, parts in DATASETS.items() if set(parts) == set(names) and len(parts) == len(names) > 1]
     return " and ".join(f"`mtl data fetch {name}`" for name in together or names) + " downloads what is missing"
@@ -129,7 +129,7 @@ class ImageDataset:
         import numpy as np
         import pandas as pd
 
-        from mtl_cli.data.image_reader import ImageReader, fingerprint, fit_spec, kin_of
+        from mtl_cli.data.images.reader import ImageReader, fingerprint, fit_spec, kin_of
         from mtl_cli.data.inputs import DenseRows
         from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
 
@@ -154,6 +154,6 @@ class ImageDataset:
 
     def restore(self, state: dict[str, Any]) -> Reader:
         """Make the reader that ``state`` was taken from."""
-        from mtl_cli.data.image_reader import ImageReader
+        from mtl_cli.data.images.reader import ImageReader
 
         return ImageReader.from_state(self, state)

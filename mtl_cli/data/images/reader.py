@@ -11,12 +11,12 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.files import STDIN
-from mtl_cli.data.image_files import SUFFIXES, read_images
+from mtl_cli.data.images.files import SUFFIXES, read_images
 from mtl_cli.data.inputs import DenseRows, InputSpec
 from mtl_cli.data.prepared import Examples, Notice
 
 if TYPE_CHECKING:
-    from mtl_cli.data.images import ImageDataset, Loaded
+    from mtl_cli.data.images.dataset import ImageDataset, Loaded
 
 CHUNK = 4096
 

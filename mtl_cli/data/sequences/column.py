@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.data import residues
+from mtl_cli.data.sequences import residues
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.data.inputs import InputSpec
-    from mtl_cli.data.tokens import TokenRows
+    from mtl_cli.data.sequences.tokens import TokenRows
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class SequenceEncoder:
         """
         import torch
 
-        from mtl_cli.data.tokens import TokenRows
+        from mtl_cli.data.sequences.tokens import TokenRows
 
         if self.column not in table.columns:
             hint = did_you_mean(self.column, table.columns)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from mtl_cli.data.cell_matrix import CellMatrix, Transform, mapped
+from mtl_cli.data.cells.matrix import CellMatrix, Transform, mapped
 from mtl_cli.data.inputs import InputRows, Order, ShuffledOrder
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl_cli.data.cell_matrix import CellMatrix, Transform
+from mtl_cli.data.cells.matrix import CellMatrix, Transform
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.cell_matrix import Transform
+from mtl_cli.data.cells.matrix import Transform
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from mtl_cli.data.cell_file import CellFile
+    from mtl_cli.data.cells.file import CellFile
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.text_table import MISSING
+from mtl_cli.data.tables.text import MISSING
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import torch
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.residues import name_row
+from mtl_cli.data.sequences.residues import name_row
 
 PADDING = 0
 """The number of the token that fills a batch up to its longest row."""

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.cell_file import CellFile
-from mtl_cli.data.cell_rows import CSRRows, OnDisk, Store, in_memory
-from mtl_cli.data.cell_scan import Scan, scan
-from mtl_cli.data.genes import chosen_genes, gene_names, match_genes
-from mtl_cli.data.hierarchy import Hierarchy, learn_hierarchy
+from mtl_cli.data.cells.file import CellFile
+from mtl_cli.data.cells.genes import chosen_genes, gene_names, match_genes
+from mtl_cli.data.cells.hierarchy import Hierarchy, learn_hierarchy
+from mtl_cli.data.cells.rows import CSRRows, OnDisk, Store, in_memory
+from mtl_cli.data.cells.scan import Scan, scan
+from mtl_cli.data.cells.variable_genes import most_variable
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.prepared import Examples, Notice, Prepared, TaskFactory, fit_tasks
 from mtl_cli.data.split import split_rows
-from mtl_cli.data.table import check_columns
-from mtl_cli.data.table_reader import fingerprint, row_weights
-from mtl_cli.data.variable_genes import most_variable
+from mtl_cli.data.tables.dataset import check_columns
+from mtl_cli.data.tables.reader import fingerprint, row_weights
 
 if TYPE_CHECKING:
     from mtl_cli.data.sources.h5ad import H5AD

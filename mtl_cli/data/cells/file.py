@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.data.cell_matrix import CellMatrix
+from mtl_cli.data.cells.matrix import CellMatrix
 from mtl_cli.data.files import STDIN, resolve
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import Config
-from mtl_cli.data.features import FeatureConfig, feature_names, fit_features
 from mtl_cli.data.files import STDIN, resolve
-from mtl_cli.data.sequence_column import SequenceEncoder
+from mtl_cli.data.sequences.column import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.tables.features import FeatureConfig, feature_names, fit_features
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.features import FeatureEncoder
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
+    from mtl_cli.data.tables.features import FeatureEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class TableDataset:
         import pandas as pd
 
         from mtl_cli.data.prepared import Examples, Prepared, fit_tasks
-        from mtl_cli.data.table_reader import (
+        from mtl_cli.data.tables.reader import (
             TableReader,
             categories_as_text,
             encoder_of,
@@ -158,7 +158,7 @@ class TableDataset:
 
     def restore(self, state: dict[str, Any]) -> Reader:
         """Make the reader that ``state`` was taken from."""
-        from mtl_cli.data.table_reader import TableReader
+        from mtl_cli.data.tables.reader import TableReader
 
         return TableReader.from_state(self, state)
 

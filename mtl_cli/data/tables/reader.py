@@ -11,15 +11,15 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components, file_suffixes, kind_of_file
-from mtl_cli.data.features import FeatureEncoder
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputRows, InputSpec, feature_problems
 from mtl_cli.data.prepared import Examples, Notice, Reader
-from mtl_cli.data.sequence_column import SequenceEncoder
+from mtl_cli.data.sequences.column import SequenceEncoder
 from mtl_cli.data.strata import repeats_of
+from mtl_cli.data.tables.features import FeatureEncoder
 
 if TYPE_CHECKING:
-    from mtl_cli.data.table import TableDataset
+    from mtl_cli.data.tables.dataset import TableDataset
 
 
 @dataclass(frozen=True)

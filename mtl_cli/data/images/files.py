@@ -12,7 +12,7 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.files import resolve
-from mtl_cli.data.idx_file import read_idx
+from mtl_cli.data.images.idx import read_idx
 
 LABEL = "label"
 """The column of an idx file's labels."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl_cli.data.tokens import PADDING
+from mtl_cli.data.sequences.tokens import PADDING
 from mtl_cli.runs.directory import atomic
 
 

@@ -16,7 +16,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.cell_file import CellFile
+    from mtl_cli.data.cells.file import CellFile
 
 Notice = Callable[[str], None]
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?", flags=re.ASCII)

@@ -1,0 +1,1 @@
+"""Single cells: .h5ad files of cells by genes."""

@@ -1,0 +1,1 @@
+"""Images: idx, npz and npy files, and those that can be fetched."""

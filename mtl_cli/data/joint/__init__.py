@@ -1,0 +1,1 @@
+"""Several data sets through one trunk."""

@@ -1,0 +1,1 @@
+"""Protein sequences: FASTA files and columns of tables."""

@@ -1,0 +1,1 @@
+"""Tables: a row per example, features and labels in columns."""

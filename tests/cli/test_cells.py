@@ -294,3 +294,28 @@ def test_a_wrong_config_is_found_without_anndata() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_trunk_reads_the_genes_that_it_knows(mtl: InProcess, cells: Path) -> None:
+    """The same genes in another order train as in the first order; so few that they are not the same are refused."""
+    keys = [TASKS, *QUICK, "trainer.epochs=2", "dataset.genes.highly_variable=40"]
+    run(mtl, "dataset=cells.h5ad", *keys, "run_dir=run")
+    labels, order = make_cells(seed=1), np.random.default_rng(2).permutation(60)
+    x, names = make_counts(labels).tocsc(), np.array([f"G{i}" for i in range(60)])
+    write_h5ad(Path("plain.h5ad"), csr_array(x), labels)
+    write_h5ad(Path("mixed.h5ad"), csr_array(x[:, order]), labels, names[order].tolist())
+    for name in ("plain", "mixed"):
+        status, _, err = mtl("train", f"dataset={name}.h5ad", *keys, "init_from=run", f"run_dir={name}")
+        assert status == 0, err
+        assert f"{name}.h5ad: all 40 of the run's genes are there" in err
+        assert "dataset.genes: the genes are those of the run that init_from names, not those chosen here" in err
+    plain, mixed = (torch.load(f"{name}/mtl_model.pt", weights_only=True) for name in ("plain", "mixed"))
+    genes = torch.load("run/mtl_model.pt", weights_only=True)["data"]["reader"]["genes"]
+    assert plain["data"]["reader"]["genes"] == mixed["data"]["reader"]["genes"] == genes
+    assert mtl("evaluate", "mixed")[0] == 0
+    torch.testing.assert_close(plain["weights"], mixed["weights"], rtol=1e-3, atol=1e-5)
+    few = [names.tolist().index(gene) for gene in genes[:15]]
+    write_h5ad(Path("few.h5ad"), csr_array(x[:, few]), labels, genes[:15])
+    status, _, err = mtl("train", "dataset=few.h5ad", *keys, "init_from=run", "run_dir=few")
+    assert (status, Path("few").exists()) == (2, False)
+    assert "few.h5ad: holds 15 of the run's 40 genes, and dataset.min_overlap is 0.5" in err

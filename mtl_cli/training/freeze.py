@@ -26,6 +26,11 @@ class Freeze:
         self._held = False
 
     @property
+    def until(self) -> int:
+        """The last epoch of a hold that ends; 0 if it does not."""
+        return self._epochs or 0
+
+    @property
     def size(self) -> int:
         """How many parameters it holds."""
         return sum(p.numel() for p in self._parameters)

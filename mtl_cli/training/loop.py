@@ -111,6 +111,7 @@ def fit(
     """
     stopping = trainer.early_stopping if validation is not None else None
     best = Best()
+    waits = 0 if freeze is None else freeze.until  # patience begins when all is trained
     penalties = penalties or Penalties(model, None, "", optimizer)
     parameters = list(model.parameters())
     current = list(model.state_dict().values())
@@ -157,7 +158,7 @@ def fit(
                 best = Best(math.nan if score is None else score, epoch)
             elif score is not None and score > best.score + (stopping.min_delta if best.weights else 0.0):
                 best = Best(score, epoch, copy.deepcopy(model.state_dict()))
-            elif epoch - best.epoch >= stopping.patience:
+            elif epoch - max(best.epoch, waits) >= stopping.patience:
                 break
     except UserError:
         torch._foreach_copy_(current, last_good)

@@ -28,6 +28,13 @@ ELSEWHERE = {
 }
 
 
+SHORT = """\
+mtl() {  # as written, but every training is short
+    if [ "$1" = train ]; then command mtl "$@" trainer.epochs=2; else command mtl "$@"; fi
+}
+"""
+
+
 def test_every_command_is_known() -> None:
     text = README.read_text()
     outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -47,8 +54,7 @@ def test_every_command_runs_in_order_in_a_new_users_folder(tmp_path: Path) -> No
     new = [";".join(line.split(";")[:-1]) for line in wine[:21]]
     (tmp_path / "new_wines.csv").write_text("\n".join(new) + "\n")
     script = "set -e\n" + "\n".join(block for block in BLOCKS if block not in ELSEWHERE)
-    script = script.replace("mtl train -m", "mtl train -m trainer.epochs=2")  # nine runs: each short
-    script = script.replace("trainer.epochs=40", "trainer.epochs=2")
+    script = SHORT + script
     environment = {**os.environ, "PATH": f"{MTL.parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -248,3 +248,12 @@ def test_another_scheme_is_named(mtl: InProcess) -> None:
     status, _, err = mtl("train", *SMALL, *QUICK, "model/sharing=mmoe", "run_dir=new")
     assert status == 2
     assert "mtl train: error: model.sharing.kind: is mmoe, and source has hard; model/sharing=hard" in err
+
+
+def test_early_stopping_waits_until_a_held_trunk_is_trained(mtl: InProcess) -> None:
+    status, _, err = mtl(
+        "train", "dataset=wine", "run_dir=held", "model.trunk.freeze=6", "trainer.epochs=20", "plots=false",
+        "trainer.early_stopping.patience=1", "optimizer.lr=1e-12",
+    )  # fmt: skip
+    assert status == 0, err
+    assert len(pd.read_csv("held/mtl_history.csv")) >= 7

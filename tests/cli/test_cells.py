@@ -21,6 +21,8 @@ from mtl_cli.config.compose import compose
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model, parse
 from mtl_cli.data.batches import Batches
+from mtl_cli.data.cells.dataset import CellReader
+from mtl_cli.data.cells.scan import scan
 from mtl_cli.data.files import resolve
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.sources.h5ad import H5AD
@@ -236,6 +238,53 @@ def test_a_wrong_file_is_refused_in_one_line(mtl: InProcess, cells: Path) -> Non
     scaled = ["dataset=pbmc", "dataset.use_raw=false"]
     assert "dataset.use_raw=true" in refuse(mtl, *scaled, "dataset.transform=binarize")
     assert "below zero; dataset.use_raw=true" in refuse(mtl, *scaled, "dataset.genes.highly_variable=50")
+
+
+def test_counts_that_are_taken_for_logs_are_not_ranked(mtl: InProcess, cells: Path) -> None:
+    """Whole numbers are no logs, nor are numbers of which the exponential is infinite; logs are ranked."""
+    x = make_counts(make_cells()).toarray()
+    keys = [TASKS, "dataset.transform=none", "dataset.genes.highly_variable=20"]
+    high = x == x.max()
+    cases = {
+        "few": (x, "whole numbers"),
+        "many": (np.where(high, 2000, x), "whole numbers"),
+        "scaled": (np.where(high, 2000.5, x), "values as large as 2000"),
+    }
+    for name, (values, kind) in cases.items():
+        write_h5ad(Path(f"{name}.h5ad"), csr_array(values), make_cells())
+        err = refuse(mtl, f"dataset={name}.h5ad", *keys)
+        assert "dataset.genes.highly_variable: needs logs under dataset.transform=none" in err
+        assert err.rstrip().endswith(f"holds {kind}: its values are counts; dataset.transform=log1p")
+    write_h5ad(Path("logs.h5ad"), csr_array(np.log1p(x)), make_cells())
+    run(mtl, "dataset=logs.h5ad", *keys, *QUICK, "trainer.epochs=1")
+
+
+@pytest.mark.parametrize("backed", [True, False])
+def test_a_file_stays_open_only_where_batches_read_it(mtl: InProcess, cells: Path, backed: bool) -> None:
+    """And predictions can go into the very file that was predicted."""
+    source = H5AD(path="cells.h5ad", backed=backed)
+    file = source.open("cells.h5ad")
+    reader = CellReader(source, [f"G{i}" for i in range(60)], True, [], "")
+    rows = reader.rows(file, np.arange(60, dtype="int32"), scan(file, "log1p"))
+    assert bool(file.opened) == backed
+    assert np.array_equal(rows.take(slice(None)), np.log1p(make_counts(make_cells()).toarray()))
+    file.close()
+    run(mtl, "dataset=cells.h5ad", TASKS, *QUICK, "trainer.epochs=1", "run_dir=run", f"dataset.backed={backed}")
+    status, _, err = mtl("predict", "run", "cells.h5ad", "-o", "cells.h5ad")
+    assert status == 0, err
+    assert anndata.read_h5ad(cells).obs["predicted_level1"].notna().all()
+
+
+def test_predictions_of_joined_cells_go_into_a_copy(mtl: InProcess, cells: Path) -> None:
+    parts = "dataset.datasets={p: {kind: h5ad, path: cells.h5ad}, q: {kind: h5ad, path: cells.h5ad}}"
+    tasks = "tasks={level1: {kind: multiclass, dataset: p}, level2: {kind: multiclass, dataset: q}}"
+    run(mtl, "dataset=joint", parts, tasks, *QUICK, "trainer.epochs=1", "run_dir=run")
+    status, out, err = mtl("predict", "run", "p=cells.h5ad", "-o", "out.h5ad")
+    assert (status, out) == (0, ""), err
+    copy, original = anndata.read_h5ad("out.h5ad"), anndata.read_h5ad(cells)
+    assert list(copy.obs.columns) == [*original.obs.columns, "predicted_level1", "predicted_level1_prob"]
+    status, _, err = mtl("predict", "run", "r=cells.h5ad", "-o", "out.h5ad")
+    assert status == 2 and "does not say which of the joined data sets it is like" in err
 
 
 def test_columns_in_no_order_train_as_in_order(mtl: InProcess, cells: Path) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mtl_cli.data.sources.h5ad import H5AD
 
 KIN = "_same_values"
+LARGEST_LOG = 50.0
+"""No log of a count is larger: e⁵⁰ is 5 · 10²¹."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,14 @@ class CellReader:
         return Examples(self.rows(file, columns, found), file.obs, self.ids(file), path, found.kin.view("int64"))
 
     def rows(self, file: CellFile, columns: np.ndarray, found: Scan) -> CSRRows:
-        """Return all cells of a file, whose genes stand in ``columns`` of the model."""
+        """Return all cells of a file, whose genes stand in ``columns`` of the model, and close it unless ``backed``."""
         store: Store
         if self.source.backed:
             store = OnDisk(file.matrix, columns, len(self.genes), self.source.transform)
         else:
             entries = int(found.counts[columns >= 0].sum())
             store = in_memory(file.matrix, columns, len(self.genes), entries, self.source.transform)
+            file.close()
         return CSRRows(store, np.arange(len(file.matrix)), len(self.genes))
 
     def ids(self, file: CellFile) -> pd.Series:
@@ -171,6 +174,10 @@ def _genes(config: H5AD, file: CellFile, found: Scan, train: np.ndarray, notice:
     if config.genes.highly_variable >= len(genes):
         notice(f"{config.path}: there are {len(genes)} genes; all are taken")
         return genes
+    if config.transform == "none" and (found.whole or found.most > LARGEST_LOG):
+        kind = "whole numbers" if found.whole else f"values as large as {found.most:.4g}"
+        what = f"needs logs under dataset.transform=none, and {file.matrix.where} holds {kind}: its values are counts"
+        raise UserError("dataset.genes.highly_variable", what, "dataset.transform=log1p")
     trained = np.zeros(len(file.obs), bool)
     trained[train] = True
     return most_variable(file.matrix, trained, genes, config.genes.highly_variable, config.transform)

@@ -212,9 +212,16 @@ def _check_inputs(config: Config) -> Iterator[Problem]:
     if gives is not None and gives not in takes:
         readers = [kind for kind, other in components("trunk").items() if gives in getattr(other, "takes", ())]
         what = f"reads {' or '.join(takes)} inputs, and this data set gives {gives} inputs"
-        yield Problem("model.trunk", what, f"choose model={' or model='.join(readers)}" if readers else None)
+        hint = f"choose model={' or model='.join(readers)}" if readers else None
+        if takes == ("sequence",) and hasattr(config.dataset, "sequence"):
+            hint = "give dataset.sequence=COLUMN, the column of the sequences"
+        yield Problem("model.trunk", what, hint)
     for name, task in (config.tasks or {}).items():
-        if getattr(task, "level", "row") not in levels:
+        if getattr(task, "level", "row") == "token" and gives not in (None, "sequence"):
+            hint = "give dataset.sequence=COLUMN, or another kind" if hasattr(config.dataset, "sequence") else None
+            what = f"residue tasks are for sequences, and this data set gives {gives} inputs"
+            yield Problem(f"tasks.{name}", what, hint)
+        elif getattr(task, "level", "row") not in levels:
             yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
 
 

@@ -171,8 +171,8 @@ IDX = ["dataset=idx", "dataset.root=own", "tasks={label: multiclass}", "model=cn
 FILE = "own/train-images-idx3-ubyte.gz"
 LABELS = "own/train-labels-idx1-ubyte"
 BAD = {
-    "no files": (None, None, ["dataset=mnist", "model=cnn"], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in {cache}/mtl/mnist and {cache}/mtl; `mtl data fetch mnist` downloads what is missing"),
-    "a root without them": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=."], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in mnist and ."),
+    "no files": (None, None, ["dataset=mnist", "model=cnn"], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in {cache}/mtl/mnist and {cache}/mtl ($MTL_DATA_ROOT or dataset.root names another folder); `mtl data fetch mnist` downloads what is missing"),
+    "a root without them": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=."], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in mnist and .; `mtl data fetch mnist` downloads what is missing"),
     "no such root": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=nowhere"], "dataset.root: there is no folder nowhere"),
     "no root": (None, None, ["dataset=idx", "tasks={label: multiclass}", "model=cnn"], "dataset.root: needs a value; give dataset.root=FOLDER"),
     "another magic": (FILE, b"PNG\0\0\0\0\0", IDX, f"{FILE}: is no idx file: it begins with 0x504e4700"),

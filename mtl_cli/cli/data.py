@@ -46,11 +46,13 @@ examples:
 def run(argv: list[str]) -> int:
     """Run ``mtl data`` with these arguments."""
     arguments = parser().parse_args(argv)
-    from mtl_cli.data.images.downloads import DATASETS, fetch
+    from mtl_cli.data.images.downloads import COME_ALONG, DATASETS, fetch
     from mtl_cli.data.images.files import data_home
 
     if arguments.what != "fetch":
         raise UserError(arguments.what, "is nothing that can be done with data", "mtl data fetch NAME")
+    if arguments.name in COME_ALONG:
+        raise UserError(arguments.name, "comes along and need not be fetched", f"mtl train dataset={arguments.name}")
     if arguments.name not in DATASETS:
         raise UserError(arguments.name, "cannot be fetched", did_you_mean(arguments.name, DATASETS))
     mirrors = arguments.mirror or os.environ.get(MIRRORS_VARIABLE, "").split() or None

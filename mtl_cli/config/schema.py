@@ -16,7 +16,7 @@ from mtl_cli.config.convert import (
     Seed,
 )
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.registry import components
+from mtl_cli.config.registry import components, kind_of_file
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
@@ -147,8 +147,17 @@ def _without_misspelt_tasks(raw: dict[str, Any]) -> tuple[dict[str, Any], list[P
 
 
 def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the short forms out: ``price: regression``, ``sharing: mmoe``, heads that inherit from ``model.head``."""
+    """Write the short forms out: ``price: regression``, ``sharing: mmoe``, heads that inherit from ``model.head``.
+
+    One of joined data sets, ``homes: houses.csv``, is a file by its ending, else a kind.
+    """
     plain = dict(raw)
+    dataset = plain.get("dataset")
+    if isinstance(dataset, Mapping) and isinstance(dataset.get("datasets"), Mapping):
+        members = {
+            name: _member(member) if isinstance(member, str) else member for name, member in dataset["datasets"].items()
+        }
+        plain["dataset"] = {**dataset, "datasets": members}
     tasks = plain.get("tasks")
     if isinstance(tasks, Mapping):
         plain["tasks"] = {str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()}
@@ -162,6 +171,11 @@ def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
         }
         plain["model"] = {**model, "heads": heads}
     return plain
+
+
+def _member(text: str) -> dict[str, str]:
+    kind = kind_of_file(text)
+    return {"kind": text} if kind is None else {"kind": kind, "path": text}
 
 
 def _check(config: Config) -> Iterator[Problem]:
@@ -182,7 +196,8 @@ def _check(config: Config) -> Iterator[Problem]:
             yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
         if getattr(task, "weight_schedule", None) is not None:
             yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
-        if getattr(task, "dataset", None) is not None and not hasattr(config.dataset, "datasets"):
+        joined = config.dataset is None or hasattr(config.dataset, "datasets")  # None: it was meant to be, or may be
+        if getattr(task, "dataset", None) is not None and not joined:
             yield Problem(f"tasks.{name}.dataset", "is for joined data sets, dataset=joint", "leave it out")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
@@ -216,9 +231,16 @@ def _check_inputs(config: Config) -> Iterator[Problem]:
     if gives is not None and gives not in takes:
         readers = [kind for kind, other in components("trunk").items() if gives in getattr(other, "takes", ())]
         what = f"reads {' or '.join(takes)} inputs, and this data set gives {gives} inputs"
-        yield Problem("model.trunk", what, f"choose model={' or model='.join(readers)}" if readers else None)
+        hint = f"choose model={' or model='.join(readers)}" if readers else None
+        if takes == ("sequence",) and hasattr(config.dataset, "sequence"):
+            hint = "give dataset.sequence=COLUMN, the column of the sequences"
+        yield Problem("model.trunk", what, hint)
     for name, task in (config.tasks or {}).items():
-        if getattr(task, "level", "row") not in levels:
+        if getattr(task, "level", "row") == "token" and gives not in (None, "sequence"):
+            hint = "give dataset.sequence=COLUMN, or another kind" if hasattr(config.dataset, "sequence") else None
+            what = f"residue tasks are for sequences, and this data set gives {gives} inputs"
+            yield Problem(f"tasks.{name}", what, hint)
+        elif getattr(task, "level", "row") not in levels:
             yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,6 +97,8 @@ class Examples:
         The same number for rows whose inputs are the same.
     origin : Origin, optional
         Where several data sets are joined.
+    unusable : mapping of str to str
+        What is wrong with a column that the table lacks for it cannot be labels, by name.
     """
 
     inputs: InputRows
@@ -105,6 +107,7 @@ class Examples:
     where: str
     kin: np.ndarray | None = None
     origin: Origin | None = None
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     def select(self, rows: np.ndarray) -> Examples:
         """Return some of the rows (numbers, or bool)."""

@@ -15,6 +15,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, parse
 from mtl_cli.data.cells.hierarchy import Hierarchy, Mode
+from mtl_cli.data.images.dataset import check_usable
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Reader, row_names
 from mtl_cli.inference.consistency import class_predictions
@@ -108,6 +109,8 @@ class TrainedModel:
 
     def evaluate(self, examples: Examples, notice: Notice) -> dict[str, Any]:
         """Return the metrics on rows with labels, of the tasks whose columns are there."""
+        columns_of = {f"task {name}": task.columns for name, task in self.tasks.items()}
+        check_usable(columns_of, examples.unusable, examples.where)
         there = {name: task for name, task in self.tasks.items() if set(task.columns) <= set(examples.table.columns)}
         if not there:
             columns = ", ".join(f"'{column}'" for task in self.tasks.values() for column in task.columns)

@@ -84,4 +84,11 @@ def test_what_is_wrong_with_a_config_is_one_line(case: str, mtl: InProcess, tmp_
 def test_a_residue_task_needs_sequences(mtl: InProcess, houses_csv: Path) -> None:
     status, _, err = mtl("train", "dataset=houses.csv", "tasks={kind: residue}")
     assert status == 2
-    assert "tasks.kind: labels each token, and this trunk represents whole rows only" in err
+    what = "tasks.kind: residue tasks are for sequences, and this data set gives features inputs"
+    assert f"{what}; give dataset.sequence=COLUMN, or another kind" in err
+
+
+def test_a_trunk_of_sequences_asks_for_their_column(mtl: InProcess, houses_csv: Path) -> None:
+    status, _, err = mtl("train", "dataset=houses.csv", "tasks={sold: binary}", "model=sequence_cnn")
+    assert status == 2
+    assert "this data set gives features inputs; give dataset.sequence=COLUMN, the column of the sequences" in err

@@ -89,9 +89,6 @@ def test_the_images_are_kept_as_bytes_and_the_model_knows_how_to_read_them(mtl: 
     from mtl_cli.data.sources.npz import Npz
 
     images, labels = bars(200, 3, 0)
-    np.savez("own.npz", images=np.repeat(images[..., None], 3, axis=3), label=labels, half=labels > 0)
-    _, _, err = mtl("train", "dataset=own.npz", "tasks={label: multiclass}", "model=cnn", *SMALL)
-    assert "own.npz, 'half': holds 1-dimensional bool numbers, not a whole number per image" in err
     np.savez("own.npz", images=np.repeat(images[..., None], 3, axis=3), label=labels)
     _, run = train(mtl, "dataset=own.npz", "tasks={label: multiclass}", "model=cnn", "trainer.epochs=1", *SMALL)
     spec = torch.load(run / "mtl_model.pt", weights_only=True)["data"]["reader"]["spec"]
@@ -100,6 +97,36 @@ def test_the_images_are_kept_as_bytes_and_the_model_knows_how_to_read_them(mtl: 
     assert spec["center"] == pytest.approx([images[rows].mean()] * 3)
     loaded = Npz(path="own.npz").load()
     assert loaded.images.dtype == np.uint8
+
+
+def test_labels_of_images_may_be_text_numbers_or_true_and_false(mtl: InProcess) -> None:
+    images, labels = bars(200, 3, 0)
+    usable = {"species": np.array(["ant", "bee", "cat"])[labels], "age": labels + 0.5, "small": labels == 0}
+    odd = {"boxes": np.zeros((200, 4)), "few": labels[:9], "objects": np.array([{}] * 200)}
+    np.savez("own.npz", images=images, **usable, **odd)
+    tasks = "{species: multiclass, age: regression, small: binary}"
+    metrics, run = train(mtl, "dataset=own.npz", f"tasks={tasks}", "model=cnn", "trainer.epochs=8", *SMALL)
+    assert metrics["species"]["accuracy"] > 0.9
+    assert metrics["age"]["r2"] > 0.5
+    predicted = pd.read_csv(run / "predictions.csv")
+    assert set(predicted["predicted_species"]) == {"ant", "bee", "cat"}
+    assert set(predicted["age"]) == {0.5, 1.5, 2.5}
+    assert json.loads(mtl("evaluate", str(run))[1])["tasks"]["species"]["accuracy"] == metrics["species"]["accuracy"]
+
+    wrong = "{a: {kind: regression, target: boxes}, few: multiclass, objects: multiclass}"
+    status, _, err = mtl("train", "dataset=own.npz", f"tasks={wrong}", "model=cnn", *SMALL)
+    assert status == 2
+    assert "tasks.a.target: 'boxes' of own.npz is an array of 2 dimensions, not one label per image" in err
+    assert "tasks.few.target: 'few' of own.npz has 9 labels for 200 images" in err
+    assert "tasks.objects.target: 'objects' of own.npz holds Python objects, not text, numbers or true and false" in err
+    _, _, err = mtl("train", "dataset=own.npz", "tasks={speces: multiclass}", "model=cnn", *SMALL)
+    assert "there is no column 'speces'; did you mean species?" in err
+
+    np.savez("more.npz", images=images, species=odd["objects"], age=usable["age"])
+    assert mtl("predict", str(run), "more.npz")[0] == 0
+    status, _, err = mtl("evaluate", str(run), "more.npz")
+    assert status == 2
+    assert "task species: 'species' of more.npz holds Python objects" in err
 
 
 def test_a_picture_of_the_images_that_are_most_wrong(mtl: InProcess) -> None:
@@ -144,8 +171,8 @@ IDX = ["dataset=idx", "dataset.root=own", "tasks={label: multiclass}", "model=cn
 FILE = "own/train-images-idx3-ubyte.gz"
 LABELS = "own/train-labels-idx1-ubyte"
 BAD = {
-    "no files": (None, None, ["dataset=mnist", "model=cnn"], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in {cache}/mtl/mnist and {cache}/mtl; `mtl data fetch mnist` downloads what is missing"),
-    "a root without them": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=."], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in mnist and ."),
+    "no files": (None, None, ["dataset=mnist", "model=cnn"], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in {cache}/mtl/mnist and {cache}/mtl ($MTL_DATA_ROOT or dataset.root names another folder); `mtl data fetch mnist` downloads what is missing"),
+    "a root without them": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=."], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in mnist and .; `mtl data fetch mnist` downloads what is missing"),
     "no such root": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=nowhere"], "dataset.root: there is no folder nowhere"),
     "no root": (None, None, ["dataset=idx", "tasks={label: multiclass}", "model=cnn"], "dataset.root: needs a value; give dataset.root=FOLDER"),
     "another magic": (FILE, b"PNG\0\0\0\0\0", IDX, f"{FILE}: is no idx file: it begins with 0x504e4700"),

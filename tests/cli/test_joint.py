@@ -211,6 +211,38 @@ def test_bad_input(mtl: InProcess, tmp_path: Path, arguments: list[str], message
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["dataset.datasets={a: " + TABLE + "}", "dataset.sampling=temprature"],
+        ["dataset.datasets=[flats.csv]"],
+        ["dataset.datasets={a: {kind: cvs, path: flats.csv}}"],
+    ],
+)
+def test_a_data_set_that_is_wrong_is_all_that_is_reported(mtl: InProcess, wrong: list[str]) -> None:
+    status, _, err = mtl("train", "dataset=joint", *wrong, RENT)
+    assert status == 2
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("mtl train: error: dataset.")
+
+
+def test_a_data_set_that_is_not_joined_says_so_of_its_tasks(mtl: InProcess) -> None:
+    _, _, err = mtl("train", "dataset=flats.csv", RENT)
+    assert "tasks.rent.dataset: is for joined data sets" in err
+
+
+def test_files_in_short(mtl: InProcess) -> None:
+    short = "dataset.datasets={homes: houses.csv, flats: flats.csv}"
+    keys = ["tasks={price: {kind: regression, dataset: homes}, rent: {kind: regression, dataset: flats}}"]
+    keys += ["plots=false", "trainer.epochs=1"]
+    metrics, run = train(mtl, "dataset=joint", short, *keys)
+    assert (metrics["price"]["rows"], metrics["rent"]["rows"]) == (48, 40)
+    assert mtl("evaluate", str(run))[0] == 0
+    _, _, err = mtl("train", "dataset=joint", "dataset.datasets={homes: houses.xls, flats: cvs}", *keys)
+    assert "dataset.datasets.homes.kind: 'houses.xls' is no dataset kind" in err
+    assert "dataset.datasets.flats.kind: 'cvs' is no dataset kind; did you mean csv?" in err
+
+
 def test_a_data_set_that_changed(mtl: InProcess, images: tuple[dict, Path]) -> None:
     _, run = images
     file = Path("data/mnist/t10k-images-idx3-ubyte")

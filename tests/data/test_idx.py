@@ -78,7 +78,7 @@ def test_parse_needs_no_file() -> None:
 def test_labels_lie_beside_images(tmp_path: Path) -> None:
     images, labels = bars(10, 3, 0)
     write_idx(tmp_path, (images, labels), (images, labels))
-    found, table = read_images(str(tmp_path / "train-images-idx3-ubyte.gz"))
+    found, table, _ = read_images(str(tmp_path / "train-images-idx3-ubyte.gz"))
     assert found.shape == (10, 1, 12, 12)
     assert np.array_equal(found[:, 0], images)
     assert table["label"].tolist() == labels.tolist()
@@ -89,7 +89,7 @@ def test_labels_lie_beside_images(tmp_path: Path) -> None:
 def test_numpy_files(tmp_path: Path) -> None:
     colours = np.random.default_rng(0).integers(0, 255, (5, 8, 9, 3)).astype("uint8")
     np.savez(tmp_path / "some.npz", images=colours, species=np.arange(5))
-    found, table = read_images(str(tmp_path / "some.npz"))
+    found, table, _ = read_images(str(tmp_path / "some.npz"))
     assert found.shape == (5, 3, 8, 9), "channels come first"
     assert np.array_equal(found[:, 1], colours[..., 1])
     assert table["species"].tolist() == [0, 1, 2, 3, 4]

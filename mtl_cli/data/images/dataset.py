@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from mtl_cli.config.convert import Seed
@@ -82,12 +83,27 @@ class Loaded(NamedTuple):
         ``train``, ``val`` or ``test``, where the data set itself says so.
     where : str
         What to call them in messages.
+    unusable : mapping of str to str
+        What is wrong with a column that cannot be labels, by name.
     """
 
     images: np.ndarray
     labels: pd.DataFrame
     parts: np.ndarray | None
     where: str
+    unusable: Mapping[str, str] = MappingProxyType({})
+
+
+def check_usable(columns: Mapping[str, list[str]], unusable: Mapping[str, str], where: str) -> None:
+    """Raise UserError for each label column, by the key that asks for it, that cannot be labels."""
+    problems = [
+        Problem(key, f"'{name}' of {where} {unusable[name]}")
+        for key in columns
+        for name in columns[key]
+        if name in unusable
+    ]
+    if problems:
+        raise UserError.of(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +151,8 @@ class ImageDataset:
 
         loaded = self.load()
         images, labels = loaded.images, loaded.labels
+        columns = {f"tasks.{name}.target": task.columns(name) for name, task in tasks.items()}
+        check_usable(columns, loaded.unusable, loaded.where)
         rows = pd.DataFrame({PIXELS: kin_of(images)})
         if loaded.parts is not None:
             rows[PART] = loaded.parts

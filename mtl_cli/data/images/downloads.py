@@ -50,6 +50,9 @@ DATASETS = {
 }
 """By data set: the folders it needs."""
 
+COME_ALONG = ("digits", "wine")
+"""Data sets that need no file but those that are installed."""
+
 SECONDS = 30.0
 """How long to wait for an answer."""
 

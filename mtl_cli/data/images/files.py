@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,24 @@ def as_labels(array: np.ndarray, images: int, where: str, beside: str) -> np.nda
     return array.astype("int64")
 
 
-def read_images(path: str) -> tuple[np.ndarray, pd.DataFrame]:
+class ImageFile(NamedTuple):
+    """The n images of a file, and what else it holds.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, channels, height, width)
+    labels : DataFrame
+        n rows and a column for each kind of label.
+    unusable : dict of str to str
+        What is wrong with the arrays that are no labels, by name. It is no error until a task asks for one.
+    """
+
+    images: np.ndarray
+    labels: pd.DataFrame
+    unusable: dict[str, str]
+
+
+def read_images(path: str) -> ImageFile:
     """Read images to predict or to evaluate on, and the labels that come with them, if any.
 
     Parameters
@@ -87,12 +105,6 @@ def read_images(path: str) -> tuple[np.ndarray, pd.DataFrame]:
         An idx file of images (labels are taken from the file of the same name with ``labels-idx1`` where it has
         ``images-idx3``, if there is one); an npz file with ``images`` and an array of labels for each column; or an npy
         file of images.
-
-    Returns
-    -------
-    images : ndarray of uint8, shape (n, channels, height, width)
-    labels : DataFrame
-        n rows and a column for each kind of label.
     """
     file = resolve(path)
     name = file.name.lower()
@@ -105,20 +117,44 @@ def read_images(path: str) -> tuple[np.ndarray, pd.DataFrame]:
     table = pd.DataFrame(index=range(len(images)))
     if found is not None:
         table[LABEL] = as_labels(read_idx(found), len(images), str(found), path)
-    return images, table
+    return ImageFile(images, table, {})
 
 
-def _from_numpy(file: Path, where: str) -> tuple[np.ndarray, pd.DataFrame]:
+def _from_numpy(file: Path, where: str) -> ImageFile:
     try:
         content = np.load(file, allow_pickle=False)
-        arrays = {name: content[name] for name in content} if isinstance(content, np.lib.npyio.NpzFile) else content
+        if isinstance(content, np.ndarray):
+            images = as_images(content, where)
+            return ImageFile(images, pd.DataFrame(index=range(len(images))), {})
+        pixels = content.get("images")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(where, f"cannot be read as {file.suffix[1:]}: {error}") from error
-    if isinstance(arrays, np.ndarray):
-        images = as_images(arrays, where)
-        return images, pd.DataFrame(index=range(len(images)))
-    if "images" not in arrays:
-        raise UserError(where, f"has no array 'images'; it has {', '.join(arrays) or 'none'}")
-    images = as_images(arrays.pop("images"), where)
-    labels = {name: as_labels(array, len(images), f"{where}, '{name}'", "'images'") for name, array in arrays.items()}
-    return images, pd.DataFrame(labels, index=range(len(images)))
+    if pixels is None:
+        raise UserError(where, f"has no array 'images'; it has {', '.join(content) or 'none'}")
+    images = as_images(pixels, where)
+    table, unusable = pd.DataFrame(index=range(len(images))), {}
+    for name in content:
+        if name != "images":
+            found = _column(content, name, len(images))
+            if isinstance(found, str):
+                unusable[name] = found
+            else:
+                table[name] = found
+    return ImageFile(images, table, unusable)
+
+
+def _column(content: np.lib.npyio.NpzFile, name: str, images: int) -> np.ndarray | str:
+    """Return labels as int64, float64, bool, or objects that are text; or what is wrong with them."""
+    try:
+        array = content[name]
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        objects = "Object arrays" in str(error)
+        return "holds Python objects, not text, numbers or true and false" if objects else f"cannot be read: {error}"
+    if array.ndim != 1:
+        return f"is an array of {array.ndim} dimensions, not one label per image"
+    if array.dtype.kind not in "biufU":
+        return f"holds values of type {array.dtype}, not text, numbers or true and false"
+    if len(array) != images:
+        return f"has {len(array)} labels for {images} images"
+    wide = {"i": "int64", "u": "int64", "f": "float64", "U": "object"}.get(array.dtype.kind)
+    return array if wide is None else array.astype(wide)

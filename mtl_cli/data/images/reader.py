@@ -52,12 +52,12 @@ class ImageReader:
         if path == STDIN or not path.lower().endswith(SUFFIXES):
             hint = "give an idx file (of that ending, .gz or not), or an .npz or .npy file"
             raise UserError(path, "is no file of images by its name", hint)
-        images, labels = read_images(path)
+        images, labels, unusable = read_images(path)
         if images.shape[1:] != self.spec.shape:
             raise UserError(
                 path, f"holds images of {size_of(images.shape[1:])}; the model reads {size_of(self.spec.shape)}"
             )
-        return Examples(DenseRows(images), labels, _ids(len(images)), path)
+        return Examples(DenseRows(images), labels, _ids(len(images)), path, unusable=unusable)
 
     def read_own(self, notice: Notice) -> Examples:
         """Read the data set itself again. Raises UserError if it cannot be read, or is not as it was."""
@@ -105,5 +105,8 @@ def fingerprint(loaded: Loaded) -> str:
     found = hashlib.sha256(str(loaded.images.shape).encode())
     found.update(np.ascontiguousarray(loaded.images).data)
     for name, column in loaded.labels.items():
-        found.update(f"{name}{column.dtype}".encode() + column.to_numpy().tobytes())
+        values = column.to_numpy()
+        if values.dtype == object:  # its bytes are addresses
+            values = pd.util.hash_array(values, categorize=False)
+        found.update(f"{name}{column.dtype}".encode() + values.tobytes())
     return found.hexdigest()

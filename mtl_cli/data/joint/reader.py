@@ -105,6 +105,7 @@ class JointReader:
             where,
             kin,
             origin_of({name: len(examples.inputs) for name, examples in found.items()}, self.of_tasks),
+            {column_of(name, key): what for name, part in found.items() for key, what in part.unusable.items()},
         )
 
 

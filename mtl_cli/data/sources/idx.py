@@ -102,6 +102,7 @@ class Idx(ImageDataset):
         file = find_file(name, folders)
         if file is None:
             looked = " and ".join(str(folder) for folder in folders)
-            what = f"there is no {name}, .gz or not, in {looked}"
+            other = " ($MTL_DATA_ROOT or dataset.root names another folder)" if self.root is None else ""
+            what = f"there is no {name}, .gz or not, in {looked}{other}"
             raise MissingFiles(self.name, what) if self.name else UserError("dataset.root", what)
         return file

@@ -21,8 +21,8 @@ class Npz(ImageDataset):
     Parameters
     ----------
     path : str
-        ``images`` holds bytes of shape (n, height, width), or with channels, first or last; every other array is a
-        column of labels, whole numbers of shape (n,).
+        ``images`` holds bytes of shape (n, height, width), or with channels, first or last; every other array of
+        shape (n,) is a column of labels: text, numbers, or true and false. What no task asks for may be anything.
     """
 
     path: str
@@ -40,5 +40,5 @@ class Npz(ImageDataset):
         """Read the file. Raises UserError if it is no such file."""
         from mtl_cli.data.images.files import read_images
 
-        images, labels = read_images(self.path)
-        return Loaded(images, labels, None, self.path)
+        images, labels, unusable = read_images(self.path)
+        return Loaded(images, labels, None, self.path, unusable)

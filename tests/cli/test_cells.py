@@ -238,6 +238,15 @@ def test_a_wrong_file_is_refused_in_one_line(mtl: InProcess, cells: Path) -> Non
     assert "below zero; dataset.use_raw=true" in refuse(mtl, *scaled, "dataset.genes.highly_variable=50")
 
 
+def test_on_disk_a_matrix_by_columns_is_named_as_anndata_spells_it(mtl: InProcess, cells: Path) -> None:
+    adata = anndata.read_h5ad(cells)
+    by_columns = csr_array(adata.layers["counts"]).tocsc()
+    write_h5ad(Path("columns.h5ad"), by_columns, make_cells(), layers={"counts": by_columns})
+    for key, held in {"dataset.layer=null": "adata.X", "dataset.layer=counts": "adata.layers['counts']"}.items():
+        line = refuse(mtl, "dataset=columns.h5ad", TASKS, "dataset.backed=true", key)
+        assert f"; {held} = {held}.tocsr() and write_h5ad write it by rows; or dataset.backed=false" in line
+
+
 def test_columns_in_no_order_train_as_in_order(mtl: InProcess, cells: Path) -> None:
     x = make_counts(make_cells())
     keys = [TASKS, "plots=false", "trainer.epochs=2"]

@@ -266,12 +266,14 @@ def test_columns_in_no_order_train_as_in_order(mtl: InProcess, cells: Path) -> N
 def test_predicting_says_what_is_wrong(mtl: InProcess, cells: Path, houses_csv: Path) -> None:
     run(mtl, "dataset=cells.h5ad", "tasks={level1: multiclass}", *QUICK, "trainer.epochs=1", "run_dir=run")
     run(mtl, "dataset=houses.csv", "tasks={sold: binary}", "plots=false", "trainer.epochs=1", "run_dir=table")
+    write_h5ad(Path("scaled.h5ad"), make_counts(make_cells()).toarray() - 1, make_cells())
     cases = [
         (["run", "cells.h5ad", "--format", "h5ad"], "h5ad is for a copy of an .h5ad file"),
         (["run", "houses.csv", "-o", "out.h5ad"], "h5ad is for a copy of an .h5ad file"),
         (["run", "houses.csv"], "houses.csv: is no .h5ad file"),
         (["run", "cells.h5ad", "--vote", "doner"], "cells.h5ad has no column 'doner'; did you mean donor?"),
         (["run", "cells.h5ad", "--hierarchy", "enforce"], "the run learned no levels of labels"),
+        (["run", "scaled.h5ad"], "give such a file, or train with dataset.transform=none"),
         (["table", "cells.h5ad"], "cells.h5ad: is no table by its name"),
     ]
     for arguments, message in cases:

@@ -49,7 +49,7 @@ def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, t
     every = values.new_ones(values.shape[1])
     labelled = torch.stack([every if mask is None else mask.to(values.dtype) for mask in masks])
     counts = labelled.sum(1)
-    shares = labelled / counts.clamp(min=1).unsqueeze(1)
+    shares = labelled / counts.where(counts > 0, 1.0).unsqueeze(1)
     return Losses(stacked, (values * shares).sum(1), counts, shares)
 
 

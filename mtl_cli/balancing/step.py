@@ -138,9 +138,13 @@ class Step:
             self._rested = (epoch - 1, self.steps)
 
     def weigh_tasks(self, weights: Sequence[float]) -> None:
-        """Multiply the tasks' losses by these from the next step on, before the balancer sees them."""
+        """Multiply the tasks' losses by these from the next step on, before the balancer sees them.
+
+        A task of weight 0 is absent for the balancer, as one without a label is.
+        """
         self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
         self._equal = all(weight == 1 for weight in weights)
+        self._awake = None if all(weights) else self.task_weights > 0
         self._shares: torch.Tensor | None = None  # see _gradient; the same in every step where nothing is masked
 
     def settle(self, batches: int) -> bool:
@@ -153,7 +157,8 @@ class Step:
         """
         if batches == 1 and not self.precision.scales:
             return True
-        gradients = [p.grad for m in self.model.modules() for p in m.parameters(recurse=False) if p.grad is not None]
+        parameters = {id(p): p for m in self.model.modules() for p in m.parameters(recurse=False)}  # tied ones once
+        gradients = [p.grad for p in parameters.values() if p.grad is not None]
         torch._foreach_mul_(gradients, 1 / (batches * self.precision.scale))
         if not self.precision.scales:
             return True
@@ -255,6 +260,8 @@ class Step:
     def _weigh(self, losses: Losses, seen: Seen, epoch: int) -> Weighing:
         """Ask the balancer; keep its state, and the weights that this step is to use."""
         present = losses.present
+        if self._awake is not None:
+            present = self._awake if present is None else present & self._awake
         weighing = self.balancer.weigh(
             self.state,
             Observed(

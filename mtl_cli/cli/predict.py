@@ -75,9 +75,9 @@ def run(argv: list[str]) -> int:
         output = Path(arguments.output).expanduser()
         try:
             if output.exists() and not output.is_file():  # such as /dev/stdout, which no file may replace
-                FORMATS[form].write(predicted, output, arguments.data)
+                FORMATS[form].write(predicted, output, examples.where)
             else:
-                atomic(output, lambda file: FORMATS[form].write(predicted, file, arguments.data))
+                atomic(output, lambda file: FORMATS[form].write(predicted, file, examples.where))
         except OSError as error:
             raise UserError(arguments.output, f"cannot be written: {error.strerror}") from error
     elif (text := FORMATS[form].text) is not None:

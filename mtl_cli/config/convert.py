@@ -103,9 +103,10 @@ class Converter:
             return {}
         annotations = _annotations(cls)
         dot = f"{where}." if where else ""
+        names = annotations if where else [*annotations, "experiment"]  # which is there before the others are composed
         for key in value:
             if str(key) not in annotations:
-                self._note(f"{dot}{key}", "unknown key", did_you_mean(str(key), annotations, dot))
+                self._note(f"{dot}{key}", "unknown key", did_you_mean(str(key), names, dot))
         fields = {field.name: field for field in dataclasses.fields(cls)}
         found = {name: self.convert(value[name], annotations[name], f"{dot}{name}") for name in fields if name in value}
         for name, field in fields.items():

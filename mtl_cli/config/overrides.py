@@ -220,6 +220,8 @@ def _check_option(group: str, value: str, arguments: Arguments) -> None:
     for name in (name.strip().strip("'\"") for name in names):
         if name not in known and name != "glob(*)" and not (name == "null" and group == "experiment"):
             hint = did_you_mean(name, known, f"{dotted(group)}=")
+            if not arguments.multirun and "," in name and {part.strip() for part in name.split(",")} <= set(known):
+                hint = "with -m, each of them is a run of its own"
             if group == "dataset":
                 hint = f"{hint} (or a file ending in {file_suffixes()})"
             arguments.problems.append(Problem(dotted(group), f"there is no '{name}'", hint))

@@ -122,11 +122,28 @@ def parse(raw: Mapping[str, Any], check: bool = True) -> Config:
         hint = "quote it, with a space after each colon: tasks='{price: {kind: regression, target: \"a b\"}}'"
         raise UserError("tasks", f"cannot be read: {raw['tasks']}", hint)
     converter = Converter()
+    raw, converter.problems = _without_misspelt_tasks(raw)
     config = Config(**{f.name: None for f in fields(Config)} | converter.fields(Config, raw, ""))
     problems = converter.problems + (list(_check(config)) if check else [])
     if problems:
         raise UserError.of(problems)
     return config
+
+
+def _without_misspelt_tasks(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Take out tasks without a kind whose names are near another's: a key of that one was meant."""
+    tasks = raw.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return raw, []
+    whole = [name for name, task in tasks.items() if not isinstance(task, Mapping) or "kind" in task]
+    kept, problems = {}, []
+    for name, task in tasks.items():
+        hint = None if name in whole or not whole else did_you_mean(str(name), whole)
+        if hint is not None and hint.startswith("did"):
+            problems.append(Problem(f"tasks.{name}", f"no task is called '{name}'", hint))
+        else:
+            kept[name] = task
+    return {**raw, "tasks": kept}, problems
 
 
 def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,6 +183,8 @@ def _check(config: Config) -> Iterator[Problem]:
     names = list(config.tasks or {})
     if config.tasks is not None and not names:
         yield Problem("tasks", "no task is given", "for example tasks='{price: regression, sold: binary}'")
+    if names and all(getattr(task, "auxiliary", False) for task in config.tasks.values()):
+        yield Problem("tasks", "all are auxiliary: none is left to be scored by", "leave one without auxiliary: true")
     for name in names:
         if not name.strip() or "." in name or name == "total":
             why = (

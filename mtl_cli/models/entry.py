@@ -27,10 +27,15 @@ class Adapters(nn.Module):
 
     def __init__(self, specs: Mapping[str, InputSpec], config: Adapter) -> None:
         super().__init__()
+        self.specs = dict(specs)
         self.adapters = nn.ModuleList(
             nn.Sequential(nn.Linear(spec.width, config.width), ACTIVATIONS[config.activation]())
             for spec in specs.values()
         )
+
+    def by_dataset(self) -> dict[str, nn.Module]:
+        """Return each data set's adapter."""
+        return dict(zip(self.specs, self.adapters, strict=True))
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return all rows, one data set's after the other's, (n, width); one that has none is passed over."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +37,13 @@ class Training:
     tasks: Mapping[str, Task]
     batches: Batches
     notice: Callable[[str], None]
+
+
+def check_common_units(config: Config) -> Iterator[Problem]:
+    """Yield a problem if a regulariser that compares heads would compare weights of unrelated units."""
+    if len(config.tasks or {}) > 1 and config.model is not None and getattr(config.model.sharing, "own_units", False):
+        what = "compares the tasks' heads, and this sharing scheme gives each task units of its own"
+        yield Problem("regularizer", what, "model.sharing=hard, or regularizer=l2")
 
 
 class RegularizerConfig(Protocol):

@@ -56,6 +56,18 @@ class TrainingProgress:
             self._bar_task = self._bar.add_task("", total=epochs)
             self._bar.start()
 
+    def part(self, epoch: int, share: float) -> None:
+        """Show how much of an epoch's batches are done."""
+        if self._bar is not None and self._bar_task is not None:
+            self._bar.update(self._bar_task, completed=epoch - 1 + share)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            spent = now - self._started
+            line = f"epoch {epoch}/{self._epochs}  {share:.0%} of its batches  {spent:.0f} s"
+            print(line, file=sys.stderr, flush=True)
+
     def epoch(self, epoch: Epoch) -> None:
         """Show an epoch."""
         row = epoch.history

@@ -14,6 +14,8 @@ from mtl_cli.tasks.task import Label
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_NUMBERS = 20
+"""Different numbers with fractions that may still be classes, such as ratings in half points."""
 _INTEGER = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")  # 1.0 is how whole numbers are written beside missing ones
 _BOOLEANS = {"True": True, "False": False, "true": True, "false": False, "TRUE": True, "FALSE": False}
 
@@ -106,6 +108,18 @@ def class_list(labels: pd.Series, where: str) -> list[Label]:
         return sorted(classes)
     except TypeError:  # labels of several types
         return sorted(classes, key=str)
+
+
+def check_classes(classes: Sequence[Label], labels: int, where: str) -> None:
+    """Raise UserError if the classes of so many labels are measurements: many numbers, with fractions."""
+    import pandas as pd
+
+    if len(classes) <= MOST_NUMBERS:
+        return
+    numbers = pd.to_numeric(pd.Series([str(label) for label in classes]), errors="coerce")
+    if bool(numbers.notna().all()) and bool((numbers % 1 != 0).any()):
+        what = f"{labels} labels are {len(classes)} different numbers, such as {classes[0]}, and no classes"
+        raise UserError(where, what, "kind: regression")
 
 
 def class_indices(labels: pd.Series, classes: Sequence[Label], where: str) -> tuple[np.ndarray, np.ndarray]:

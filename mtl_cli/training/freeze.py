@@ -9,8 +9,9 @@ from mtl_cli.models.network import Network
 class Freeze:
     """Holds the trunk: no gradient, no dropout in it, and batch norm by its running statistics.
 
-    What was built without a gradient stays so when the rest is let go. A balancer that looks at shared gradients has
-    nothing to see meanwhile: its weights stay 1, and it begins when the trunk does.
+    Nor is anything else trained that tasks share, such as what stitches their trunks together. What was built without a
+    gradient stays so when the rest is let go. A balancer that looks at shared gradients has nothing to see meanwhile:
+    its weights stay 1, and it begins when the trunk does.
 
     Parameters
     ----------
@@ -22,8 +23,14 @@ class Freeze:
 
     def __init__(self, network: Network, step: Step, epochs: int | None) -> None:
         self._network, self._step, self._epochs = network, step, epochs
-        self._parameters = [p for trunk in network.trunks() for p in trunk.parameters() if p.requires_grad]
+        every = [*(p for trunk in network.trunks() for p in trunk.parameters()), *network.shared_parameters()]
+        self._parameters = [p for p in {id(p): p for p in every}.values() if p.requires_grad]
         self._held = False
+
+    @property
+    def until(self) -> int:
+        """The last epoch of a hold that ends; 0 if it does not."""
+        return self._epochs or 0
 
     @property
     def size(self) -> int:

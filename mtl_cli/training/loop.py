@@ -26,6 +26,7 @@ from mtl_cli.training.schedulers import Advance
 from mtl_cli.training.steps import StepLog, check_parameters
 
 Row = dict[str, Any]
+SECONDS_BETWEEN_PARTS = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def fit(
     on_epoch: Callable[[Epoch], None],
     task_weights: Callable[[int], Mapping[str, float]] | None = None,
     penalties: Penalties | None = None,
+    on_part: Callable[[int, float], None] | None = None,
     freeze: Freeze | None = None,
 ) -> Best:
     """Train ``model`` in place.
@@ -95,6 +97,8 @@ def fit(
         Gives the tasks' own weights in an epoch, from 1; written to the history as ``task_weight_<task>``.
     penalties : Penalties, optional
         What is added to the task losses; by default what the sharing scheme asks for alone.
+    on_part : callable, optional
+        Called every second or so within an epoch, with its number and the share of its batches that are done.
     freeze : Freeze, optional
         Holds the trunk for some epochs.
 
@@ -111,6 +115,7 @@ def fit(
     """
     stopping = trainer.early_stopping if validation is not None else None
     best = Best()
+    waits = 0 if freeze is None else freeze.until  # patience begins when all is trained
     penalties = penalties or Penalties(model, None, "", optimizer)
     parameters = list(model.parameters())
     current = list(model.state_dict().values())
@@ -125,7 +130,8 @@ def fit(
             if own:
                 step.weigh_tasks(list(own.values()))
             log = StepLog(step, epoch, trainer.log_balance)
-            for group in groups(batches, trainer.accumulate):
+            shown = started
+            for number, group in enumerate(groups(batches, trainer.accumulate)):
                 for parameter in parameters:
                     parameter.grad = None
                 results = []
@@ -141,6 +147,9 @@ def fit(
                 optimizer.step()
                 penalties.shrink()
                 step.after(batch)
+                if on_part is not None and time.perf_counter() - shown > SECONDS_BETWEEN_PARTS:
+                    shown = time.perf_counter()
+                    on_part(epoch, min((number + 1) * trainer.accumulate / len(batches), 1.0))
             summary = log.close()
             check_parameters(model, step, epoch)
             torch._foreach_copy_(last_good, current)
@@ -157,7 +166,7 @@ def fit(
                 best = Best(math.nan if score is None else score, epoch)
             elif score is not None and score > best.score + (stopping.min_delta if best.weights else 0.0):
                 best = Best(score, epoch, copy.deepcopy(model.state_dict()))
-            elif epoch - best.epoch >= stopping.patience:
+            elif epoch - max(best.epoch, waits) >= stopping.patience:
                 break
     except UserError:
         torch._foreach_copy_(current, last_good)

@@ -65,6 +65,8 @@ class Penalties:
 
         What a sharing scheme asks for may depend on the rows: of that it is the mean over the epoch's steps.
         """
+        if not self._sharing and (now := self._network.penalty()) is not None:  # float16 overflowed in every step
+            self._sharing.append(now)
         found = {"penalty_sharing": float(torch.stack(self._sharing).mean())} if self._sharing else {}
         self._sharing = []
         if self._regularizer is not None:

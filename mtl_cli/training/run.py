@@ -55,6 +55,9 @@ class Progress(Protocol):
     def start(self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int) -> None:
         """Begin training."""
 
+    def part(self, epoch: int, share: float) -> None:
+        """Take how much of an epoch's batches are done."""
+
     def epoch(self, epoch: Epoch) -> None:
         """End an epoch."""
 
@@ -162,7 +165,7 @@ def train(
             try:
                 best = fit(
                     model, step, batches, optimizer, advance, config.trainer, validation, on_epoch,
-                    _task_weights(config, list(data.tasks)), penalties, freeze,
+                    _task_weights(config, list(data.tasks)), penalties, progress.part, freeze,
                 )  # fmt: skip
             finally:
                 progress.stop()

@@ -81,7 +81,8 @@ class StepLog:
         self._check(losses, counts, sizes, task_weights)
         if self.every == "epoch" and self._last is not None and not self.step.held:
             self._logged = [(self._count, self._last)]
-        means = (losses * counts).sum(0) / counts.sum(0).clamp(min=1)
+        labelled = counts.sum(0)
+        means = (losses * counts).sum(0) / labelled.where(labelled > 0, 1.0)
         rows = counts.max(1).values
         total = ((weights * task_weights * losses).sum(1) * rows).sum() / rows.sum()
         return Summary(means.tolist(), float(total), [self._row(*logged) for logged in self._logged])
@@ -109,7 +110,7 @@ class StepLog:
         not_finite, no_gradient = ~losses.isfinite(), ~sizes.isfinite()
         not_positive = torch.zeros_like(not_finite)
         if balancer.needs_positive_losses:
-            not_positive = (losses * task_weights + balancer.shift <= 0) & (counts > 0)
+            not_positive = (losses * task_weights + balancer.shift <= 0) & (counts > 0) & (task_weights > 0)
         wrong = not_finite | no_gradient | not_positive
         if not wrong.any():
             return
@@ -120,7 +121,7 @@ class StepLog:
             raise not_finite_error("tasks", f"{what}: the step before left weights that are not finite")
         name, at = list(self.step.tasks)[task], f"in epoch {self.epoch}, step {self.first + step + 1}"
         if not_positive[step, task]:
-            least = float((losses * task_weights)[counts > 0].min())
+            least = float((losses * task_weights)[not_positive].min())
             raise UserError(
                 f"tasks.{name}", f"the loss is {least:.4g} {at}, and this balancer needs positive losses",
                 f"add to every loss what keeps it positive, such as balancer.shift={1 - math.floor(min(least, 0.0))}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -52,9 +52,15 @@ def _between(group: str, choice: str, mine: Any, theirs: Any, run: str) -> Itera
         what = f"is {names[type(mine)]}, and {run} has {names[type(theirs)]}"
         yield Problem(f"model.{group}.kind", what, f"{choice}={names[type(theirs)]}")
         return
+    free = [*getattr(mine, "training_only", ()), *(mine.free_keys(theirs) if hasattr(mine, "free_keys") else ())]
+    yield from _changed(f"model.{group}", mine, theirs, run, free)
+
+
+def _changed(where: str, mine: Any, theirs: Any, run: str, free: Collection[str]) -> Iterator[Problem]:
+    """Yield each key that is not the same, but for those in ``free``."""
     for field in fields(mine):
-        key, own, other = f"model.{group}.{field.name}", getattr(mine, field.name), getattr(theirs, field.name)
-        if own != other and field.name not in getattr(mine, "training_only", ()):
+        key, own, other = f"{where}.{field.name}", getattr(mine, field.name), getattr(theirs, field.name)
+        if own != other and field.name not in free:
             hint = f"{key}={_written(other)}" if isinstance(other, str | int | float | list) else None
             yield Problem(key, f"is {_written(own)}, and {run} has {_written(other)}", hint)
 
@@ -67,8 +73,8 @@ def prepare_like(config: Config, source: TrainedModel, notice: Notice) -> Prepar
     """Prepare the data set for the trunk of ``source``, which reads features by name and in units of its own.
 
     A table is encoded and scaled as it was there: refitted to the new rows, the same measurement would become another
-    number, and the trunk, which knows the old one, would take it for another measurement. A data set that cannot keep
-    another's encoder has its own, and must have the same features.
+    number, and the trunk, which knows the old one, would take it for another measurement. Cells give the genes that
+    were read there. A data set that cannot keep another's encoder has its own, and must have the same features.
 
     Raises
     ------
@@ -76,27 +82,40 @@ def prepare_like(config: Config, source: TrainedModel, notice: Notice) -> Prepar
         With each feature that only one of the two has, or as ``prepare`` of the data set.
     """
     assert config.init_from is not None
-    if getattr(config.dataset, "keeps_encoder", False):
+    if getattr(config.dataset, "keeps_encoder", False) or getattr(config.dataset, "keeps_features", False):
         data: Prepared = config.dataset.prepare(config.tasks, notice, like=source.reader)
     else:
         data = config.dataset.prepare(config.tasks, notice)
     _check_inputs(data.reader.spec, source.reader.spec, config.init_from)
+    if data.reader.spec.kind == "joint":
+        free = () if _same_parts(data.reader.spec.parts, source.reader.spec.parts) else ("activation",)
+        mine, theirs = config.model.adapter, source.config.model.adapter
+        if problems := list(_changed("model.adapter", mine, theirs, config.init_from, free)):
+            raise UserError.of(problems)
     return data
 
 
+def _same_parts(own: Mapping[str, InputSpec], theirs: Mapping[str, InputSpec]) -> list[str]:
+    """Return the joined data sets that both runs have, with the same features: an adapter of theirs fits ours."""
+    return [name for name in own if name in theirs and own[name].names == theirs[name].names]
+
+
 def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
-    """Raise UserError if inputs are not those that the trunk of ``run`` reads, naming the features that differ."""
+    """Raise UserError if inputs are not those that the trunk of ``run`` reads, naming the features that differ.
+
+    Of joined data sets with features of their own the trunk reads what adapters make of them: they may be others.
+    """
     if own.kind != theirs.kind:
         raise UserError("init_from", f"{run} reads {theirs.kind} inputs, and this data set gives {own.kind} inputs")
     problems = feature_problems(own.names, theirs.names)
-    if not problems and (own.names != theirs.names or own.shape != theirs.shape):
-        what = "inputs of another order" if own.shape == theirs.shape else f"inputs of shape {theirs.shape}"
-        problems = [Problem("init_from", f"{run} reads {what}, and this data set gives {own.shape}")]
-    for name in own.parts.keys() & theirs.parts.keys():
-        _check_inputs(own.parts[name], theirs.parts[name], run)
-    if own.parts.keys() != theirs.parts.keys():
-        parts = ", ".join(theirs.parts)
-        problems.append(Problem("init_from", f"{run} joins the data sets {parts}, and this run {', '.join(own.parts)}"))
+    if not problems and own.shape != theirs.shape:
+        what = f"{run} reads inputs of shape {theirs.shape}, and this data set gives {own.shape}"
+        problems = [Problem("init_from", what)]
+    elif not problems and own.names != theirs.names:
+        here, there = next(pair for pair in zip(own.names, theirs.names, strict=True) if pair[0] != pair[1])
+        what = f"the features are those of {run} in another order: first, '{here}' stands where it reads '{there}'"
+        order = ", ".join(theirs.names[:10]) + ", …" * (len(theirs.names) > 10)
+        problems = [Problem("init_from", what, f"give the columns in the order {order}")]
     if problems:
         raise UserError.of(problems)
 
@@ -104,7 +123,8 @@ def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
 def take_trunk(network: Network, source: TrainedModel, config: Config, notice: Notice) -> None:
     """Copy the trunk of ``source`` into ``network``, batch norm's running statistics included, and say what was taken.
 
-    Where both runs have the same tasks, what a sharing scheme adds for each task is taken too.
+    Where both runs have the same tasks, what a sharing scheme adds for each task is taken too; and where both join data
+    sets, the adapter of each that has the same name and features.
 
     Raises
     ------
@@ -115,10 +135,17 @@ def take_trunk(network: Network, source: TrainedModel, config: Config, notice: N
     if list(source.tasks) == list(network.heads):
         pairs: list[tuple[nn.Module, nn.Module]] = [(new.shared, old.shared)]
     elif network.trunks_of_tasks:
-        what = f"some of its trunks are of one task, and {run} has the tasks {', '.join(source.tasks)}"
-        raise UserError("init_from", what, "give both runs the same tasks, or share one trunk")
+        names, others = ", ".join(source.tasks), set(source.tasks) != set(network.heads)
+        what = f"some of its trunks are of one task, and {run} has the tasks {names}"
+        hint = "give both runs the same tasks, or share one trunk" if others else f"give the tasks in the order {names}"
+        raise UserError("init_from", what, hint)
     else:
         pairs = list(zip(new.trunks(), old.trunks(), strict=True))
+    entered: list[str] = []
+    if new.entry is not None and old.entry is not None:
+        entered = _same_parts(new.entry.specs, old.entry.specs)
+        mine_of, theirs_of = new.entry.by_dataset(), old.entry.by_dataset()
+        pairs += [(mine_of[name], theirs_of[name]) for name in entered]
     tensors = numbers = 0
     taken: set[int] = set()
     for mine, theirs in pairs:
@@ -132,7 +159,8 @@ def take_trunk(network: Network, source: TrainedModel, config: Config, notice: N
     fresh = sum(p.numel() for p in network.parameters() if id(p) not in taken)
     kept = getattr(config.dataset, "keeps_encoder", False)
     inputs = "inputs are encoded and scaled as there" if kept else "inputs are encoded anew"
+    adapters = f", with the adapters of {', '.join(entered)}" if entered else ""
     notice(
-        f"init_from: the trunk is that of {run}, {numbers:,} parameters in {tensors} tensors; {inputs}; new are"
-        f" {fresh:,} parameters, with the heads of {', '.join(network.heads)}"
+        f"init_from: the trunk is that of {run}, {numbers:,} parameters in {tensors} tensors{adapters}; {inputs};"
+        f" new are {fresh:,} parameters, with the heads of {', '.join(network.heads)}"
     )

@@ -39,6 +39,10 @@ REGRESSION, CLASSES = "tasks={y: regression}", "tasks={c: multiclass}"
 
 CONFIG = {
     "an unknown option": (["dataset=wine", "balancer=gradnrm"], "balancer: there is no 'gradnrm'; did you mean balancer=gradnorm?"),
+    "a group misspelt": (["dataset=wine", "expriment=wine_baseline"], "expriment: unknown key; did you mean experiment?"),
+    "a task misspelt": (["dataset=wine", "tasks.qualty.weight=2"], "tasks.qualty: no task is called 'qualty'; did you mean quality?"),
+    "a sweep without -m": (["dataset=wine", "balancer=uniform,static"], "balancer: there is no 'uniform,static'; with -m, each of them is a run of its own"),
+    "nothing to be scored by": (["dataset=wine", "tasks.quality.auxiliary=true", "tasks.is_good.auxiliary=true"], "tasks: all are auxiliary"),
     "an unknown key": (["dataset=wine", "trainer.epoch=3"], "trainer.epoch: unknown key; did you mean trainer.epochs?"),
     "a key added": (["dataset=wine", "+typo=1"], "typo: unknown key"),
     "a key added by force": (["dataset=wine", "++trainer.typo=1"], "trainer.typo: unknown key"),

@@ -21,6 +21,8 @@ from mtl_cli.config.compose import compose
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model, parse
 from mtl_cli.data.batches import Batches
+from mtl_cli.data.cells.dataset import CellReader
+from mtl_cli.data.cells.scan import scan
 from mtl_cli.data.files import resolve
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.sources.h5ad import H5AD
@@ -247,6 +249,53 @@ def test_on_disk_a_matrix_by_columns_is_named_as_anndata_spells_it(mtl: InProces
         assert f"; {held} = {held}.tocsr() and write_h5ad write it by rows; or dataset.backed=false" in line
 
 
+def test_counts_that_are_taken_for_logs_are_not_ranked(mtl: InProcess, cells: Path) -> None:
+    """Whole numbers are no logs, nor are numbers of which the exponential is infinite; logs are ranked."""
+    x = make_counts(make_cells()).toarray()
+    keys = [TASKS, "dataset.transform=none", "dataset.genes.highly_variable=20"]
+    high = x == x.max()
+    cases = {
+        "few": (x, "whole numbers"),
+        "many": (np.where(high, 2000, x), "whole numbers"),
+        "scaled": (np.where(high, 2000.5, x), "values as large as 2000"),
+    }
+    for name, (values, kind) in cases.items():
+        write_h5ad(Path(f"{name}.h5ad"), csr_array(values), make_cells())
+        err = refuse(mtl, f"dataset={name}.h5ad", *keys)
+        assert "dataset.genes.highly_variable: needs logs under dataset.transform=none" in err
+        assert err.rstrip().endswith(f"holds {kind}: its values are counts; dataset.transform=log1p")
+    write_h5ad(Path("logs.h5ad"), csr_array(np.log1p(x)), make_cells())
+    run(mtl, "dataset=logs.h5ad", *keys, *QUICK, "trainer.epochs=1")
+
+
+@pytest.mark.parametrize("backed", [True, False])
+def test_a_file_stays_open_only_where_batches_read_it(mtl: InProcess, cells: Path, backed: bool) -> None:
+    """And predictions can go into the very file that was predicted."""
+    source = H5AD(path="cells.h5ad", backed=backed)
+    file = source.open("cells.h5ad")
+    reader = CellReader(source, [f"G{i}" for i in range(60)], True, [], "")
+    rows = reader.rows(file, np.arange(60, dtype="int32"), scan(file, "log1p"))
+    assert bool(file.opened) == backed
+    assert np.array_equal(rows.take(slice(None)), np.log1p(make_counts(make_cells()).toarray()))
+    file.close()
+    run(mtl, "dataset=cells.h5ad", TASKS, *QUICK, "trainer.epochs=1", "run_dir=run", f"dataset.backed={backed}")
+    status, _, err = mtl("predict", "run", "cells.h5ad", "-o", "cells.h5ad")
+    assert status == 0, err
+    assert anndata.read_h5ad(cells).obs["predicted_level1"].notna().all()
+
+
+def test_predictions_of_joined_cells_go_into_a_copy(mtl: InProcess, cells: Path) -> None:
+    parts = "dataset.datasets={p: {kind: h5ad, path: cells.h5ad}, q: {kind: h5ad, path: cells.h5ad}}"
+    tasks = "tasks={level1: {kind: multiclass, dataset: p}, level2: {kind: multiclass, dataset: q}}"
+    run(mtl, "dataset=joint", parts, tasks, *QUICK, "trainer.epochs=1", "run_dir=run")
+    status, out, err = mtl("predict", "run", "p=cells.h5ad", "-o", "out.h5ad")
+    assert (status, out) == (0, ""), err
+    copy, original = anndata.read_h5ad("out.h5ad"), anndata.read_h5ad(cells)
+    assert list(copy.obs.columns) == [*original.obs.columns, "predicted_level1", "predicted_level1_prob"]
+    status, _, err = mtl("predict", "run", "r=cells.h5ad", "-o", "out.h5ad")
+    assert status == 2 and "does not say which of the joined data sets it is like" in err
+
+
 def test_columns_in_no_order_train_as_in_order(mtl: InProcess, cells: Path) -> None:
     x = make_counts(make_cells())
     keys = [TASKS, "plots=false", "trainer.epochs=2"]
@@ -305,3 +354,28 @@ def test_a_wrong_config_is_found_without_anndata() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_trunk_reads_the_genes_that_it_knows(mtl: InProcess, cells: Path) -> None:
+    """The same genes in another order train as in the first order; so few that they are not the same are refused."""
+    keys = [TASKS, *QUICK, "trainer.epochs=2", "dataset.genes.highly_variable=40"]
+    run(mtl, "dataset=cells.h5ad", *keys, "run_dir=run")
+    labels, order = make_cells(seed=1), np.random.default_rng(2).permutation(60)
+    x, names = make_counts(labels).tocsc(), np.array([f"G{i}" for i in range(60)])
+    write_h5ad(Path("plain.h5ad"), csr_array(x), labels)
+    write_h5ad(Path("mixed.h5ad"), csr_array(x[:, order]), labels, names[order].tolist())
+    for name in ("plain", "mixed"):
+        status, _, err = mtl("train", f"dataset={name}.h5ad", *keys, "init_from=run", f"run_dir={name}")
+        assert status == 0, err
+        assert f"{name}.h5ad: all 40 of the run's genes are there" in err
+        assert "dataset.genes: the genes are those of the run that init_from names, not those chosen here" in err
+    plain, mixed = (torch.load(f"{name}/mtl_model.pt", weights_only=True) for name in ("plain", "mixed"))
+    genes = torch.load("run/mtl_model.pt", weights_only=True)["data"]["reader"]["genes"]
+    assert plain["data"]["reader"]["genes"] == mixed["data"]["reader"]["genes"] == genes
+    assert mtl("evaluate", "mixed")[0] == 0
+    torch.testing.assert_close(plain["weights"], mixed["weights"], rtol=1e-3, atol=1e-5)
+    few = [names.tolist().index(gene) for gene in genes[:15]]
+    write_h5ad(Path("few.h5ad"), csr_array(x[:, few]), labels, genes[:15])
+    status, _, err = mtl("train", "dataset=few.h5ad", *keys, "init_from=run", "run_dir=few")
+    assert (status, Path("few").exists()) == (2, False)
+    assert "few.h5ad: holds 15 of the run's 40 genes, and dataset.min_overlap is 0.5" in err

@@ -92,6 +92,7 @@ def spoil(kind: str, file: Path) -> None:
         "another file": gzip.compress(b"something else"),
         "a page": b"<html>not found</html>",
         "cut off": good[:-20],
+        "a bomb": gzip.compress(bytes(downloads.LARGEST + 1)),
     }
     if kind == "missing":
         file.unlink()
@@ -105,6 +106,7 @@ def spoil(kind: str, file: Path) -> None:
         ("another file", "is another file than it must be (SHA-256)"),
         ("a page", "is another file than it must be (SHA-256)"),
         ("cut off", "is cut off: the gzip stream has no end"),
+        ("a bomb", f"is longer than it must be: more than {downloads.LARGEST} bytes once unpacked"),
         ("missing", "cannot be read: "),
     ],
 )

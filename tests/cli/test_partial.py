@@ -142,3 +142,29 @@ def test_wrong_schedules(mtl: InProcess) -> None:
     status, _, err = mtl("train", "dataset=table.csv", tasks)
     assert status == 2
     assert "tasks.a.weight_schedule.last: is 5, not after first, 5" in err
+
+
+@pytest.mark.parametrize("balancer", [name for name in components("balancer") if name not in ("pcd", "torchjd")])
+def test_a_task_that_fades_out_leaves_the_others_to_be_learnt(mtl: InProcess, balancer: str) -> None:
+    """A task of weight 0 is absent for the balancer: no logarithm of 0, and no shortest gradient of length 0."""
+    schedule = "{kind: regression, weight_schedule: {to: 0, first: 1, last: 2}}"
+    line = train(
+        mtl, table(800), f"balancer={balancer}", "balancer.scale=sum", "trainer.epochs=6", "optimizer.lr=3e-3",
+        tasks=f"{{a: regression, b: {schedule}}}",
+    )  # fmt: skip
+    assert line["metrics"]["a"]["skill"] > 0.3
+
+
+def test_row_weights_are_shares_whatever_their_sum(mtl: InProcess) -> None:
+    """A batch of rows that count little has the mean of their losses, not a part of it."""
+    import torch
+
+    from mtl_cli.balancing.losses import task_losses
+    from mtl_cli.data.batches import Batch
+    from mtl_cli.tasks.kinds.regression import RegressionTask
+
+    task = RegressionTask("a", ["a"], 1.0, False, "mse", 1.0, "none", None)
+    masks = torch.tensor([0.1, 0.3, 0.0])
+    batch = Batch(torch.zeros(3, 1), {"a": torch.tensor([1.0, 2.0, 9.0])}, {"a": masks})
+    found = task_losses({"a": task}, batch, {"a": torch.zeros(3, 1)})
+    assert float(found.means[0]) == pytest.approx((0.1 * 1 + 0.3 * 4) / 0.4)

@@ -240,3 +240,18 @@ def test_each_way_of_tuning_esm2_learns_more_than_leaving_it_frozen(mtl: InProce
     for tune, metrics in found.items():
         assert metrics["structure"]["accuracy"] > frozen["structure"]["accuracy"] + 0.05, tune
         assert metrics["stability"]["r2"] > frozen["stability"]["r2"] + 0.2, tune
+
+
+def test_a_trunk_that_was_frozen_is_tuned_by_another_run(mtl: InProcess, tmp_path: Path) -> None:
+    """The layers are the same, but for those of LoRA."""
+    save_tiny(tmp_path / "tiny")
+    write(tmp_path, proteins(40, shortest=30, longest=60))
+    trunk = ["model=esm2", "model.trunk.pretrained=tiny", "dataset.max_length=64", "plots=false", "trainer.epochs=1"]
+    keys = [*FASTA, "tasks={stability: regression}", *trunk]
+    assert mtl("train", *keys, "run_dir=frozen")[0] == 0
+    for tune in ("last", "all"):
+        status, _, err = mtl("train", *keys, "init_from=frozen", f"model.trunk.tune={tune}", f"run_dir={tune}")
+        assert (status, "note: init_from: the trunk is that of frozen, " in err) == (0, True), err
+    status, _, err = mtl("train", *keys, "init_from=frozen", "model.trunk.tune=lora", "run_dir=lora")
+    assert status == 2
+    assert "model.trunk.tune: is lora, and frozen has frozen; model.trunk.tune=frozen" in err

@@ -133,3 +133,13 @@ def test_an_ensemble_has_no_such_heads(mtl: InProcess) -> None:
     assert (
         "mtl train: error: model.heads.quality: ends in LinearEnsemble, and regularisers of the tasks' weights" in err
     )
+
+
+@pytest.mark.parametrize("regularizer", ["nuclear", "graph", "prior", "group_lasso"])
+@pytest.mark.parametrize("sharing", [("model.sharing=none",), ("model.sharing=soft", "model.sharing.start=own")])
+def test_heads_on_units_of_their_own_are_not_compared(
+    mtl: InProcess, regularizer: str, sharing: tuple[str, ...]
+) -> None:
+    status, _, err = mtl("train", "dataset=wine", f"regularizer={regularizer}", *sharing)
+    assert status == 2
+    assert "regularizer: compares the tasks' heads, and this sharing scheme gives each task units of its own" in err

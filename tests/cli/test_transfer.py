@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from mtl_cli.inference.trained import TrainedModel
 from tests.conftest import InProcess
 
 INPUTS = 8
@@ -223,17 +224,22 @@ def test_categories_are_read_as_the_source_knew_them(mtl: InProcess) -> None:
 
 @pytest.mark.parametrize("scheme", ["mmoe", "dselect_k", "soft", "none", "cross_stitch", "cgc", "ple"])
 def test_with_every_sharing_scheme(mtl: InProcess, scheme: str) -> None:
-    """The same tasks: all below the heads is taken. Frozen: trunks and experts stay, gates and units learn."""
+    """The same tasks: all below the heads is taken. Frozen: what tasks share stays; their own gates and units learn."""
     sharing = (f"model/sharing={scheme}", "regularizer=nuclear", *QUICK, "dataset.split.test=0.5")
     both = ("tasks={y: regression, z: regression}", *sharing)
     trained(mtl, "dataset=small0.csv", *both, "run_dir=source")
     _, err = trained(mtl, "dataset=small1.csv", *both, "init_from=source", "model.trunk.freeze=all", "run_dir=new")
     assert "note: init_from: the trunk is that of source, " in err
     old, new = weights("source"), weights("new")
-    learning = ("gate", "unit")
-    for name in old:
-        if name.startswith("shared"):
-            assert torch.equal(old[name], new[name]) != any(word in name for word in learning), name
+    network = TrainedModel.load("new").network
+    held = {
+        id(p) for p in [*network.shared_parameters(), *(p for trunk in network.trunks() for p in trunk.parameters())]
+    }
+    for name, parameter in network.shared.named_parameters():
+        name = f"shared.{name}"
+        assert torch.equal(old[name], new[name]) == (id(parameter) in held), name
+    if scheme == "cross_stitch":
+        assert torch.equal(old["shared.units.0.alpha.0"], new["shared.units.0.alpha.0"])
     status, _, err = mtl("train", "dataset=small1.csv", "tasks={z: regression}", "init_from=source", *sharing,
                          "dataset.features.exclude=[y]", "run_dir=other")  # fmt: skip
     if scheme in ("mmoe", "dselect_k"):
@@ -243,8 +249,86 @@ def test_with_every_sharing_scheme(mtl: InProcess, scheme: str) -> None:
         assert (status, expected in err) == (2, True), err
 
 
+def test_the_same_tasks_in_another_order(mtl: InProcess) -> None:
+    sharing = ("dataset=small0.csv", "model/sharing=none", *QUICK)
+    trained(mtl, *sharing, "tasks={y: regression, z: regression}", "run_dir=source")
+    status, _, err = mtl("train", *sharing, "tasks={z: regression, y: regression}", "init_from=source", "run_dir=new")
+    assert status == 2
+    assert "and source has the tasks y, z; give the tasks in the order y, z" in err
+
+
+def joined(one: str, two: str, name: str = "two") -> tuple[str, str]:
+    tasks = f"tasks={{y: {{kind: regression, dataset: one}}, z: {{kind: regression, dataset: {name}}}}}"
+    return (f"dataset.datasets={{one: {{kind: csv, path: {one}}}, {name}: {{kind: csv, path: {two}}}}}", tasks)
+
+
+@pytest.fixture
+def pair() -> None:
+    """Two tables of different features, and a third with one feature less."""
+    table = pd.read_csv("small0.csv")
+    table.drop(columns="z").to_csv("one.csv", index=False)
+    table.drop(columns=["y", "x0", "x1"]).to_csv("two.csv", index=False)
+    table.drop(columns=["y", "x0", "x1", "x2"]).to_csv("less.csv", index=False)
+
+
+@pytest.mark.parametrize(("one", "two", "name"), [
+    ("one.csv", "two.csv", "two"), ("one.csv", "less.csv", "two"), ("one.csv", "two.csv", "three"),
+])  # fmt: skip
+@pytest.mark.usefixtures("pair")
+def test_adapters_of_the_same_data_sets_are_taken(mtl: InProcess, one: str, two: str, name: str) -> None:
+    """Those of other features or other names are new, and are not refused."""
+    keys = ("dataset=joint", *QUICK, "optimizer.lr=1e-30", "model.adapter.width=5")
+    trained(mtl, *keys, *joined("one.csv", "two.csv"), "run_dir=source")
+    _, err = trained(mtl, *keys, *joined(one, two, name), "seed=1", "init_from=source", "run_dir=new")
+    old, new = (TrainedModel.load(run).network.entry for run in ("source", "new"))
+    assert old is not None
+    assert new is not None
+    same = ["one", "two"] if (two, name) == ("two.csv", "two") else ["one"]
+    assert f"tensors, with the adapters of {', '.join(same)}; inputs" in err
+    first, second = old.by_dataset(), new.by_dataset()
+    assert list(second) == ["one", name]
+    for dataset in first.keys() & second.keys():
+        mine, theirs = second[dataset][0].weight, first[dataset][0].weight
+        assert (mine.shape == theirs.shape and torch.allclose(mine, theirs)) == (dataset in same)
+
+
+@pytest.mark.usefixtures("pair")
+def test_an_adapter_of_another_width_or_activation_is_named(mtl: InProcess) -> None:
+    keys = ("dataset=joint", *QUICK)
+    trained(mtl, *keys, *joined("one.csv", "two.csv"), "run_dir=source")
+    other = ("model.adapter.width=9", "model.adapter.activation=tanh", "run_dir=new")
+    status, _, err = mtl("train", *keys, *joined("one.csv", "two.csv"), "init_from=source", *other)
+    assert status == 2
+    assert "model.adapter.width: is 9, and source has 64; model.adapter.width=64" in err
+    assert "model.adapter.activation: is tanh, and source has relu; model.adapter.activation=relu" in err
+
+
+@pytest.mark.usefixtures("pair")
+def test_another_order_of_features_is_said(mtl: InProcess) -> None:
+    """Where a data set keeps no encoder of the source's: the first feature that differs, and the order there."""
+    pd.read_csv("one.csv").rename(columns={"y": "z"}).to_csv("two.csv", index=False)
+    keys = ("dataset=joint", *QUICK)
+    trained(mtl, *keys, *joined("one.csv", "two.csv"), "run_dir=source")
+    for path in ("one.csv", "two.csv"):
+        table = pd.read_csv(path)
+        table[["x1", "x0", *table.columns[2:]]].to_csv(path, index=False)
+    status, _, err = mtl("train", *keys, *joined("one.csv", "two.csv"), "init_from=source", "run_dir=new")
+    assert status == 2
+    what = "the features are those of source in another order: first, 'x1' stands where it reads 'x0'"
+    assert f"init_from: {what}; give the columns in the order x0, x1, x2, x3, x4, x5, x6, x7" in err
+
+
 def test_another_scheme_is_named(mtl: InProcess) -> None:
     source(mtl)
     status, _, err = mtl("train", *SMALL, *QUICK, "model/sharing=mmoe", "run_dir=new")
     assert status == 2
     assert "mtl train: error: model.sharing.kind: is mmoe, and source has hard; model/sharing=hard" in err
+
+
+def test_early_stopping_waits_until_a_held_trunk_is_trained(mtl: InProcess) -> None:
+    status, _, err = mtl(
+        "train", "dataset=wine", "run_dir=held", "model.trunk.freeze=6", "trainer.epochs=20", "plots=false",
+        "trainer.early_stopping.patience=1", "optimizer.lr=1e-12",
+    )  # fmt: skip
+    assert status == 0, err
+    assert len(pd.read_csv("held/mtl_history.csv")) >= 7

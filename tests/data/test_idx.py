@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.images.files import data_home, read_images
-from mtl_cli.data.images.idx import parse_idx, read_idx
+from mtl_cli.data.images.idx import parse_idx, read_idx, unpack
 from mtl_cli.data.images.reader import fit_spec, kin_of
 from mtl_cli.data.sources.idx import Idx
 from mtl_cli.data.sources.multi_mnist import MultiMNIST, overlay, pair
@@ -52,6 +53,22 @@ def test_what_is_wrong_is_said(tmp_path: Path, data: bytes, what: str) -> None:
     with pytest.raises(UserError, match="images: ") as error:
         read_idx(file)
     assert str(error.value).startswith(f"{file}: {what}")
+
+
+def test_no_more_is_unpacked_than_a_file_may_hold(tmp_path: Path) -> None:
+    """A small gzip file can hold much: here 64 MB of zeros in 65 kB, behind a header that states 12 bytes."""
+    file = tmp_path / "images"
+    file.write_bytes(gzip.compress(GOOD[:16] + bytes(2**26)))
+    tracemalloc.start()
+    with pytest.raises(UserError) as error:
+        read_idx(file)
+    assert str(error.value) == f"{file}: is longer than it must be: more than 28 bytes once unpacked"
+    with pytest.raises(UserError, match="more than 1000 bytes once unpacked"):
+        unpack(file.read_bytes(), "here", 1000)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    packed = gzip.compress(GOOD)
+    assert unpack(packed, "here", len(GOOD)) == unpack(packed + packed, "here", 2 * len(GOOD))[: len(GOOD)] == GOOD
 
 
 def test_parse_needs_no_file() -> None:

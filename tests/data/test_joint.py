@@ -12,6 +12,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import DenseRows, InputSpec
 from mtl_cli.data.joint.parts import join_specs
 from mtl_cli.data.joint.rows import JointOrder, JointRows, Sampling
+from mtl_cli.data.sequences.tokens import TokenRows
 
 CPU = torch.device("cpu")
 SCHEMES = ("cycle", "proportional", "balanced", "temperature")
@@ -76,6 +77,26 @@ def test_the_seed_fixes_the_order_and_epochs_differ() -> None:
     first = [torch.cat(step).tolist() for step in one]
     assert first == [torch.cat(step).tolist() for step in two]
     assert first != [torch.cat(step).tolist() for step in one]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_sequences_of_like_lengths_stay_together(scheme: str) -> None:
+    """Steps have as many rows as without, every row is there as often, and less padding is read."""
+    random, counts = np.random.default_rng(0), [1000, 333]
+    lengths = [np.minimum(random.lognormal(5, 0.7, n).astype("int64") + 1, 1000) for n in counts]
+    parts = [TokenRows(torch.ones(int(of.sum()), dtype=torch.uint8), of) for of in lengths]
+    sampling = Sampling(scheme)  # type: ignore[arg-type]
+    own = JointRows(parts, False, sampling).order(32, 1, 0, CPU)
+    shuffled = JointOrder(sampling, counts, 32, 1, 0, CPU)
+    every, padded = np.concatenate(lengths), {}
+    for name, order in (("own", own), ("shuffled", shuffled)):
+        steps = list(order)
+        assert [[len(numbers) for numbers in step] for step in steps] == list(map(list, zip(*own.sizes, strict=True)))
+        times = np.bincount(torch.cat([torch.cat(step) for step in steps]), minlength=sum(counts))
+        assert np.ptp(times[:1000]) <= 1 and np.ptp(times[1000:]) <= 1
+        places = sum(len(numbers) * every[numbers].max() for step in steps for numbers in step)
+        padded[name] = places / (times @ every)
+    assert padded["own"] < 0.7 * padded["shuffled"]
 
 
 def joined(together: bool) -> tuple[JointRows, np.ndarray]:

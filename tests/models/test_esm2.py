@@ -232,6 +232,18 @@ def test_the_cache_changes_nothing(tiny: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(again["row"], plain(rows.take(slice(None)))["row"], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kept", [0, 40, -7])
+def test_a_file_of_the_cache_that_is_cut_off_is_written_anew(tiny: Path, tmp_path: Path, kept: int) -> None:
+    """Whether nothing, half its header, or nearly all of it is left."""
+    cached, tokens = trunk_of(tiny, cache=str(tmp_path)), rows_of(SEQUENCES).take(slice(None))
+    expected = cached(tokens)["token"]
+    whole = {file: file.read_bytes() for file in tmp_path.rglob("*.npy")}
+    file = min(whole)
+    file.write_bytes(whole[file][:kept])
+    torch.testing.assert_close(cached(tokens)["token"], expected, atol=1e-5, rtol=1e-5)
+    assert np.load(file, allow_pickle=False).nbytes and len(file.read_bytes()) == len(whole[file])
+
+
 def test_another_model_has_another_cache(tiny: Path, tmp_path: Path) -> None:
     first, other = trunk_of(tiny, cache=str(tmp_path)), trunk_of(tiny, cache=str(tmp_path))
     tokens = rows_of(SEQUENCES).take(slice(None))

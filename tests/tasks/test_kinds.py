@@ -251,3 +251,13 @@ def test_a_label_that_was_not_there_in_training() -> None:
     task = fit("multiclass", "kind")
     with pytest.raises(UserError, match=r"tasks.t: 'vila' in row 2 is none of the classes; did you mean villa\?"):
         task.encode(pd.Series(["flat", "vila"]))
+
+
+def test_measurements_are_no_classes() -> None:
+    table = pd.DataFrame({"area": [f"{40 + i / 4}" for i in range(50)]})
+    with pytest.raises(
+        UserError, match="50 labels are 50 different numbers, such as 40.0, and no classes; kind: regression"
+    ):
+        components("task")["multiclass"]().fit("area", table, np.arange(50))
+    half_points = pd.DataFrame({"stars": [f"{0.5 * (i % 10)}" for i in range(50)]})
+    assert components("task")["multiclass"]().fit("stars", half_points, np.arange(50)).outputs == 10

@@ -14,9 +14,14 @@ from mtl_cli.balancing.methods.imtl_l import ImpartialLosses
 from mtl_cli.balancing.methods.mgda import MGDA
 from mtl_cli.balancing.methods.uniform import Uniform
 from mtl_cli.balancing.step import Step
+from mtl_cli.config.schema import Model
+from mtl_cli.data.inputs import InputSpec
+from mtl_cli.models.network import Shape, build_network
+from mtl_cli.models.sharing.cross_stitch import CrossStitchNetwork
+from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.training.freeze import Freeze
 from mtl_cli.training.optimizers import SGD, Adam, AdamW
-from tests.models.small import Trained, train
+from tests.models.small import Trained, part_of, train
 
 
 def problem(rows: int = 64) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -79,6 +84,18 @@ def test_a_balancer_of_losses_goes_on() -> None:
     found = run(3, balancer=ImpartialLosses(), epochs=4)
     assert all(len(epoch.balance) == 1 for epoch in found.epochs)
     assert found.epochs[2].balance[0]["weight_a"] != 1
+
+
+def test_what_stitches_trunks_together_is_held_too() -> None:
+    """All of cross-stitch but the last unit, each row of which is one task's own."""
+    tasks = {"a": Shape(1), "b": Shape(1)}
+    model = Model(trunk=MLP(hidden=[6, 5]), sharing=CrossStitchNetwork())
+    network = build_network(model, InputSpec("features", (4,)), tasks)
+    _, fitted = part_of(*problem())
+    Freeze(network, Step(network, fitted, Uniform(), torch.device("cpu")), None).begin(1)
+    learning = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert {name for name in learning if name.startswith("shared")} == {f"shared.units.1.alpha.{i}" for i in (0, 1)}
+    assert any(name.startswith("_heads") for name in learning)
 
 
 def test_what_was_built_frozen_stays_so() -> None:

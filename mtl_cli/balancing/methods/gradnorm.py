@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -10,9 +10,7 @@ from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
 from mtl_cli.balancing.few import Numbers, few, keep_absent, mean, total
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
-from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     import torch
@@ -59,14 +57,6 @@ class GradNorm(Balancer):
 
     needs: ClassVar[Needs] = "norms"
     paper: ClassVar[str] = "Chen et al. 2018, arXiv 1711.02257"
-
-    def check(self, config: Config) -> Iterator[Problem]:
-        yield from super().check(config)
-        for name, task in (config.tasks or {}).items():
-            if task is not None and task.weight == 0:
-                yield Problem(
-                    f"tasks.{name}.weight", "is 0: balancer=gradnorm has no rate for it", "leave the task out"
-                )
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         import torch

@@ -12,13 +12,13 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.cells.file import CellFile
-from mtl_cli.data.cells.genes import chosen_genes, gene_names, match_genes
+from mtl_cli.data.cells.genes import GeneConfig, chosen_genes, gene_names, match_genes
 from mtl_cli.data.cells.hierarchy import Hierarchy, learn_hierarchy
 from mtl_cli.data.cells.rows import CSRRows, OnDisk, Store, in_memory
 from mtl_cli.data.cells.scan import Scan, scan
 from mtl_cli.data.cells.variable_genes import most_variable
 from mtl_cli.data.inputs import InputSpec
-from mtl_cli.data.prepared import Examples, Notice, Prepared, TaskFactory, fit_tasks
+from mtl_cli.data.prepared import Examples, Notice, Prepared, Reader, TaskFactory, fit_tasks
 from mtl_cli.data.split import split_rows
 from mtl_cli.data.tables.dataset import check_columns
 from mtl_cli.data.tables.reader import fingerprint, row_weights
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mtl_cli.data.sources.h5ad import H5AD
 
 KIN = "_same_values"
+LARGEST_LOG = 50.0
+"""No log of a count is larger: e⁵⁰ is 5 · 10²¹."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,14 @@ class CellReader:
         return Examples(self.rows(file, columns, found), file.obs, self.ids(file), path, found.kin.view("int64"))
 
     def rows(self, file: CellFile, columns: np.ndarray, found: Scan) -> CSRRows:
-        """Return all cells of a file, whose genes stand in ``columns`` of the model."""
+        """Return all cells of a file, whose genes stand in ``columns`` of the model, and close it unless ``backed``."""
         store: Store
         if self.source.backed:
             store = OnDisk(file.matrix, columns, len(self.genes), self.source.transform)
         else:
             entries = int(found.counts[columns >= 0].sum())
             store = in_memory(file.matrix, columns, len(self.genes), entries, self.source.transform)
+            file.close()
         return CSRRows(store, np.arange(len(file.matrix)), len(self.genes))
 
     def ids(self, file: CellFile) -> pd.Series:
@@ -114,7 +117,9 @@ class CellReader:
         return file.names if column is None or column not in file.obs.columns else file.obs[column]
 
 
-def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice) -> Prepared:
+def prepare_cells(
+    config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice, like: Reader | None = None
+) -> Prepared:
     """Read, split and encode; see ``TableDataset.prepare``."""
     file = config.open(config.path)
     table, path = file.obs, config.path
@@ -134,22 +139,18 @@ def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice
 
     split = split_rows(config.split, table.assign(**{KIN: found.kin}), [KIN], strata, notice)
     fitted = fit_tasks(tasks, table, split.train, notice)
-    genes = chosen_genes(config.genes, file, notice)
-    if config.genes.highly_variable is not None:
-        if found.least < 0:
-            what = f"needs counts or logs of counts, and {file.matrix.where} holds values below zero"
-            raise UserError("dataset.genes.highly_variable", what, " or ".join(file.remedies) or None)
-        trained = np.zeros(len(table), bool)
-        trained[split.train] = True
-        if config.genes.highly_variable < len(genes):
-            genes = most_variable(file.matrix, trained, genes, config.genes.highly_variable, config.transform)
-        else:
-            notice(f"{path}: there are {len(genes)} genes; all are taken")
-    names = gene_names(config.genes, file.var)[genes].tolist()
+    if isinstance(like, CellReader):
+        if replace(config.genes, names=None) != GeneConfig():
+            notice("dataset.genes: the genes are those of the run that init_from names, not those chosen here")
+        names = like.genes
+        columns = match_genes(names, config.genes, file, config.min_overlap, notice)
+    else:
+        genes = _genes(config, file, found, split.train, notice)
+        names = gene_names(config.genes, file.var)[genes].tolist()
+        columns = np.full(len(file.var), -1, "int32")
+        columns[genes] = np.arange(len(genes))
     labels = list(dict.fromkeys(column for name, task in tasks.items() for column in task.columns(name)))
     reader = CellReader(config, names, found.whole, labels, mark(file, found, labels))
-    columns = np.full(len(file.var), -1, "int32")
-    columns[genes] = np.arange(len(genes))
     examples = Examples(reader.rows(file, columns, found), table, reader.ids(file), path)
     weights = None if config.weight is None else row_weights(table[config.weight], config.weight)
     parts = {}
@@ -161,6 +162,26 @@ def prepare_cells(config: H5AD, tasks: Mapping[str, TaskFactory], notice: Notice
     hierarchy = learn_hierarchy(config.hierarchy, config.levels, fitted, parts["train"].targets, notice)
     splits = pd.DataFrame({examples.ids.name: examples.ids, "split": split.names(len(table))})
     return Prepared(fitted, replace(reader, hierarchy=hierarchy), parts, splits)
+
+
+def _genes(config: H5AD, file: CellFile, found: Scan, train: np.ndarray, notice: Notice) -> np.ndarray:
+    """Return the numbers of the genes that the config chooses, given the rows to train on."""
+    genes = chosen_genes(config.genes, file, notice)
+    if config.genes.highly_variable is None:
+        return genes
+    if found.least < 0:
+        what = f"needs counts or logs of counts, and {file.matrix.where} holds values below zero"
+        raise UserError("dataset.genes.highly_variable", what, " or ".join(file.remedies) or None)
+    if config.genes.highly_variable >= len(genes):
+        notice(f"{config.path}: there are {len(genes)} genes; all are taken")
+        return genes
+    if config.transform == "none" and (found.whole or found.most > LARGEST_LOG):
+        kind = "whole numbers" if found.whole else f"values as large as {found.most:.4g}"
+        what = f"needs logs under dataset.transform=none, and {file.matrix.where} holds {kind}: its values are counts"
+        raise UserError("dataset.genes.highly_variable", what, "dataset.transform=log1p")
+    trained = np.zeros(len(file.obs), bool)
+    trained[train] = True
+    return most_variable(file.matrix, trained, genes, config.genes.highly_variable, config.transform)
 
 
 def pooled(labels: pd.Series, parts: int, name: str, notice: Notice) -> pd.Series:

@@ -34,6 +34,8 @@ class CellFile:
     matrix : CellMatrix
     remedies : list of str
         The settings that read another of the file's matrices, for messages.
+    opened : h5py.File
+        What the matrix is read from.
     """
 
     path: str
@@ -42,6 +44,11 @@ class CellFile:
     var: pd.DataFrame
     matrix: CellMatrix
     remedies: list[str]
+    opened: h5py.File
+
+    def close(self) -> None:
+        """Close the file; no more of the matrix can be read then."""
+        self.opened.close()
 
 
 def missing_extra() -> str | None:
@@ -97,7 +104,7 @@ def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backe
     remedies = [f"dataset.layer={other}" for other in _layers(found) if other != layer]
     remedies += ["dataset.use_raw=true"] * (not use_raw and _raw(found) is not None)
     names = pd.Series(obs.index.astype("str").array, name="cell")
-    return CellFile(path, obs.reset_index(drop=True), names, var, matrix, remedies)
+    return CellFile(path, obs.reset_index(drop=True), names, var, matrix, remedies, file)
 
 
 def open_file(path: str) -> tuple[h5py.File, bool]:
@@ -118,6 +125,7 @@ def open_file(path: str) -> tuple[h5py.File, bool]:
     except OSError as error:
         raise UserError(path, f"cannot be read: {error}") from error
     if "obs" not in opened or "var" not in opened:
+        opened.close()
         raise UserError(
             path, "is an HDF5 file without obs and var, not one of anndata's", "AnnData.write_h5ad writes it"
         )

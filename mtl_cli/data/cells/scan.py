@@ -28,14 +28,15 @@ class Scan:
         The same number for cells whose values are the same in all genes.
     whole : bool
         Whether all values are whole numbers.
-    least : float
-        The smallest value.
+    least, most : float
+        The smallest and the largest value, zero among them.
     """
 
     counts: np.ndarray
     kin: np.ndarray
     whole: bool
     least: float
+    most: float
 
 
 def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
@@ -55,7 +56,7 @@ def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
     """
     matrix = file.matrix
     counts, kin = np.zeros(matrix.shape[1], "int64"), np.empty(len(matrix), "uint64")
-    whole, least = True, 0.0
+    whole, least, most = True, 0.0, 0.0
     for start, stop in matrix.blocks():
         block = matrix.block(start, stop)
         if not np.isfinite(block.data).all():
@@ -64,7 +65,7 @@ def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
             value = block.data[~np.isfinite(block.data)][0]
             raise UserError(matrix.where, f"{what} is {value}", "every value must be a finite number")
         if len(block.data):
-            least = min(least, float(block.data.min()))
+            least, most = min(least, float(block.data.min())), max(most, float(block.data.max()))
             whole = whole and bool((block.data == np.rint(block.data)).all())
         if least < 0 and transform != "none":
             others = [*file.remedies, "dataset.transform=none"]
@@ -72,7 +73,7 @@ def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
             raise UserError(matrix.where, f"{what} needs counts or logs of counts", f"{advice} {' or '.join(others)}")
         counts += np.bincount(block.indices, minlength=matrix.shape[1])
         kin[start:stop] = _hashes(block)
-    return Scan(counts, kin, whole, least)
+    return Scan(counts, kin, whole, least, most)
 
 
 def _place(block: csr_array, chosen: np.ndarray) -> tuple[int, int]:

@@ -58,7 +58,7 @@ SECONDS = 30.0
 
 BLOCK = 2**16
 LARGEST = 2**26
-"""No file is longer than this, in bytes; a longer answer is something else."""
+"""No file is longer than this, in bytes, packed or unpacked; a longer answer is something else."""
 
 Progress = Callable[[str, int, int | None], None]
 """Takes a file's name, the bytes received, and how many there are, if the server says."""
@@ -113,7 +113,7 @@ def fetch(
 
 def _is_right(file: Path, digest: str) -> bool:
     try:
-        return hashlib.sha256(unpack(file.read_bytes(), str(file))).hexdigest() == digest
+        return hashlib.sha256(unpack(file.read_bytes(), str(file), LARGEST)).hexdigest() == digest
     except (OSError, UserError):
         return False
 
@@ -127,7 +127,7 @@ def _from_mirrors(
         address = f"{base}/{file}.gz"
         try:
             data = _download(address, progress)
-            if hashlib.sha256(unpack(data, address)).hexdigest() == digest:
+            if hashlib.sha256(unpack(data, address, LARGEST)).hexdigest() == digest:
                 return data
             faults.append(f"{address} is another file than it must be (SHA-256)")
         except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -16,6 +17,9 @@ TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">
 """NumPy's names of the format's types."""
 
 GZIP = b"\x1f\x8b"
+BLOCK = 2**20
+HEADER = 4 + 4 * 255
+"""The most bytes that come before the numbers."""
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -36,17 +40,40 @@ def read_idx(path: Path) -> np.ndarray:
         If it cannot be read, is cut off, has another magic number, or is shorter or longer than it states.
     """
     try:
-        return parse_idx(unpack(path.read_bytes(), str(path)), str(path))
+        data = path.read_bytes()
+        _, _, size = _header(_first(data, str(path), HEADER), str(path))
+        return parse_idx(unpack(data, str(path), size), str(path))
     except OSError as error:
         raise UserError(str(path), f"cannot be read: {error.strerror}") from error
 
 
-def unpack(data: bytes, where: str) -> bytes:
-    """Return what is in a gzip file, or the bytes themselves if they are not gzipped."""
+def unpack(data: bytes, where: str, limit: int) -> bytes:
+    """Return what is in a gzip file, or the bytes themselves if they are not gzipped.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or holds more than ``limit`` bytes; no more are unpacked.
+    """
     if not data.startswith(GZIP):
         return data
+    found = _first(data, where, limit + 1)
+    if len(found) > limit:
+        raise UserError(where, f"is longer than it must be: more than {limit} bytes once unpacked")
+    return found
+
+
+def _first(data: bytes, where: str, size: int) -> bytes:
+    """Return the first ``size`` bytes of what is in a gzip file, or of the bytes themselves; all if they are fewer."""
+    if not data.startswith(GZIP):
+        return data[:size]
+    blocks: list[bytes] = []
     try:
-        return gzip.decompress(data)
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            while size > 0 and (block := stream.read(min(size, BLOCK))):
+                blocks.append(block)
+                size -= len(block)
+        return b"".join(blocks)
     except EOFError as error:
         raise UserError(where, "is cut off: the gzip stream has no end", "copy or fetch the file again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -55,6 +82,16 @@ def unpack(data: bytes, where: str) -> bytes:
 
 def parse_idx(data: bytes, where: str) -> np.ndarray:
     """Return the array that an unpacked idx file holds; ``where`` is what to call it in messages."""
+    dtype, shape, size = _header(data, where)
+    start = 4 + 4 * len(shape)
+    if len(data) != size:
+        stated = " × ".join(str(length) for length in shape)
+        raise UserError(where, f"states {stated} numbers, {size - start} bytes, but holds {len(data) - start}")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+
+
+def _header(data: bytes, where: str) -> tuple[np.dtype, tuple[int, ...], int]:
+    """Return the type, the shape, and the length in bytes of the whole file, as its first bytes state them."""
     code, dimensions = data[2:4] if len(data) >= 4 else b"\0\0"
     if data[:2] != b"\0\0" or code not in TYPES or not dimensions:
         what = f"is no idx file: it begins with 0x{data[:4].hex()}"
@@ -64,8 +101,4 @@ def parse_idx(data: bytes, where: str) -> np.ndarray:
         raise UserError(where, f"is cut off: {len(data)} bytes, shorter than its header")
     shape = struct.unpack(f">{dimensions}I", data[4:start])
     dtype = np.dtype(TYPES[code])
-    size = math.prod(shape) * dtype.itemsize
-    if len(data) - start != size:
-        stated = " × ".join(str(length) for length in shape)
-        raise UserError(where, f"states {stated} numbers, {size} bytes, but holds {len(data) - start}")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    return dtype, shape, start + math.prod(shape) * dtype.itemsize

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from mtl_cli.data.inputs import InputRows, Inputs
+from mtl_cli.data.inputs import InputRows, Inputs, ShuffledOrder
 
 Scheme = Literal["cycle", "proportional", "balanced", "temperature"]
 
@@ -60,6 +60,10 @@ class Sampling:
 class JointOrder:
     """Row numbers of every data set, a step at a time, as ``Sampling`` says.
 
+    A data set whose rows have an order of their own (sequences by length, cells by their place on disk) is gone through
+    in that order. Its batches are as long as the longest of the steps here, and steps are cut where ``Sampling`` says:
+    a step may have the end of one and the beginning of another.
+
     Parameters
     ----------
     sampling : Sampling
@@ -73,10 +77,19 @@ class JointOrder:
         It does not touch torch's global generator.
     device : torch.device
         Where the row numbers are wanted.
+    parts : sequence of InputRows, optional
+        The data sets; without them, each is shuffled.
     """
 
     def __init__(
-        self, sampling: Sampling, rows: Sequence[int], batch_size: int, smallest: int, seed: int, device: torch.device
+        self,
+        sampling: Sampling,
+        rows: Sequence[int],
+        batch_size: int,
+        smallest: int,
+        seed: int,
+        device: torch.device,
+        parts: Sequence[InputRows] = (),
     ) -> None:
         self.rows, self.device = list(rows), device
         self.generator = torch.Generator().manual_seed(seed)
@@ -86,6 +99,8 @@ class JointOrder:
             steps -= 1
         self.sizes = self._sizes(steps)
         """By data set, the rows of each step."""
+        own = [part.order(max(self.sizes[i]), 1, seed + i, torch.device("cpu")) for i, part in enumerate(parts)]
+        self.orders = {i: order for i, order in enumerate(own) if not isinstance(order, ShuffledOrder)}
 
     def _sizes(self, steps: int) -> list[list[int]]:
         return [np.diff(np.arange(steps + 1) * quota // steps).tolist() for quota in self.quotas]
@@ -96,12 +111,18 @@ class JointOrder:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield, for each step, the rows of each data set, numbered through all of them."""
         first, orders = 0, []
-        for rows, quota, sizes in zip(self.rows, self.quotas, self.sizes, strict=True):
-            passes = [torch.randperm(rows, generator=self.generator) for _ in range(-(-quota // max(rows, 1)))]
+        for i, (rows, quota, sizes) in enumerate(zip(self.rows, self.quotas, self.sizes, strict=True)):
+            passes = [self._pass(i) for _ in range(-(-quota // max(rows, 1)))]
             order = torch.cat([*passes, torch.empty(0, dtype=torch.int64)])[:quota] + first
             orders.append(torch.split_with_sizes(order.to(self.device), sizes))
             first += rows
         yield from zip(*orders, strict=True)
+
+    def _pass(self, i: int) -> torch.Tensor:
+        """Return every row of a data set once."""
+        if i in self.orders:
+            return torch.cat([batch for batch in self.orders[i] if isinstance(batch, torch.Tensor)])
+        return torch.randperm(self.rows[i], generator=self.generator)
 
 
 class JointRows(InputRows):
@@ -183,7 +204,7 @@ class JointRows(InputRows):
 
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> JointOrder:
         lengths = [len(part) for part in self.parts]
-        return JointOrder(self.sampling, lengths, batch_size, smallest, seed, device)
+        return JointOrder(self.sampling, lengths, batch_size, smallest, seed, device, self.parts)
 
 
 def _cat(pieces: list[torch.Tensor]) -> torch.Tensor:

@@ -39,7 +39,7 @@ class H5AD:
         What the network reads of a value x: x, log(1 + x), or whether x > 0.
     genes : GeneConfig
     min_overlap : float
-        The share of the model's genes that a file to predict must have.
+        The share of the model's genes that a file to predict must have, or one to train on from another run's trunk.
     id : str, optional
         The column of ``obs`` that names the cells; its index where None.
     weight : str, optional
@@ -67,6 +67,8 @@ class H5AD:
 
     gives: ClassVar[str] = "features"
     suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
+    keeps_features: ClassVar[bool] = True
+    """Whether ``prepare`` takes another run's reader, to give the features that it gives."""
 
     def open(self, path: str) -> CellFile:
         """Open a file as this one is to be read."""
@@ -98,11 +100,13 @@ class H5AD:
                 several = [other for other, task in tasks.items() if isinstance(task, kind)]
                 yield Problem("dataset.levels", f"'{name}' is no multiclass task", did_you_mean(name, several))
 
-    def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
-        """Read, split and encode."""
+    def prepare(
+        self, tasks: dict[str, TaskFactory], notice: Callable[[str], None], like: Reader | None = None
+    ) -> Prepared:
+        """Read, split and encode; with ``like``, a reader of cells, the genes are its genes, found by name."""
         from mtl_cli.data.cells.dataset import prepare_cells
 
-        return prepare_cells(self, tasks, notice)
+        return prepare_cells(self, tasks, notice, like)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         """Make the reader that ``state`` was taken from."""

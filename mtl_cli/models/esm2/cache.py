@@ -81,5 +81,8 @@ class EmbeddingCache:
 
 
 def _read(file: Path) -> np.ndarray | None:
-    """Return the states in a file; None if there is none."""
-    return np.asarray(np.load(file, allow_pickle=False)) if file.is_file() else None
+    """Return the states in a file; None if there is none, or it is cut off: it is computed and written again then."""
+    try:
+        return np.asarray(np.load(file, allow_pickle=False)) if file.is_file() else None
+    except (ValueError, EOFError):  # what NumPy raises for a file that a full disk, or a copy, has cut off
+        return None

@@ -11,7 +11,7 @@ from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.models.regularizer import Regularizer, Training
+from mtl_cli.models.regularizer import Regularizer, Training, check_common_units
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,7 @@ class Graph:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield each edge that names no task, or links a task to itself or a pair again."""
+        yield from check_common_units(config)
         names = list(config.tasks or {})
         if len(names) < 2:
             yield Problem("regularizer", "a graph needs two tasks, and there is one", "regularizer=none")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mtl_cli.config.convert import NonNegativeFloat
+from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.models.regularizer import Regularizer, Training
+from mtl_cli.config.schema import Config
+from mtl_cli.models.regularizer import Regularizer, Training, check_common_units
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +40,10 @@ class GroupLasso:
     """
 
     strength: NonNegativeFloat = 0.3
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what keeps the tasks' heads from being compared."""
+        yield from check_common_units(config)
 
     def build(self, training: Training) -> Regularizer:
         from mtl_cli.models.task_weights import check_widths, task_weights

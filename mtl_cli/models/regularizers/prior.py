@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.models.regularizer import Regularizer, Training
+from mtl_cli.models.regularizer import Regularizer, Training, check_common_units
 
 
 @component("regularizer", "prior")
@@ -62,6 +62,7 @@ class SharedPrior:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield tasks that are none, too few, or without a likelihood."""
+        yield from check_common_units(config)
         known = config.tasks or {}
         yield from unknown_tasks(self.tasks or [], list(known), "regularizer.tasks")
         names = [name for name in dict.fromkeys(self.tasks or known) if name in known]

@@ -37,6 +37,7 @@ class Alone(Scheme):
     budget: Budget = "total"
 
     shares_layers: ClassVar[bool] = False
+    own_units: ClassVar[bool] = True
     layerless: ClassVar[bool] = True
 
     def build(self, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Level]) -> Shared:

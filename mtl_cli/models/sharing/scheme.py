@@ -27,6 +27,8 @@ class Scheme:
 
     shares_layers: ClassVar[bool] = True
     """Whether the gradients of different tasks meet on any parameter, which balancers that look at gradients need."""
+    own_units: ClassVar[bool] = False
+    """Whether unit i of one task's representation has nothing to do with unit i of another's."""
     one_representation: ClassVar[bool] = False
     """Whether all tasks of one level read the same z."""
     mixes: ClassVar[bool] = False

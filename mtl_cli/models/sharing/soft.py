@@ -51,6 +51,11 @@ class Soft(Scheme):
 
     shares_layers: ClassVar[bool] = False
 
+    @property
+    def own_units(self) -> bool:  # type: ignore[override]
+        """Whether the tasks' trunks have different first weights."""
+        return self.start == "own"
+
     def build(self, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Level]) -> Shared:
         from mtl_cli.models.sharing.modules.own import OwnTrunks, squared_distance, trace_norm
 

@@ -148,6 +148,10 @@ class ESM2(TrunkKeys):
         path = Path(str(self.pretrained)).expanduser()
         return path if isinstance(self.pretrained, str) and path.is_dir() else None
 
+    def free_keys(self, other: ESM2) -> tuple[str, ...]:
+        """Return the keys that may differ from those of ``other`` too: only LoRA adds to the layers."""
+        return () if "lora" in (self.tune, other.tune) else ("tune", "lora")
+
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong, without asking a hub for anything."""
         yield from super().check(config)

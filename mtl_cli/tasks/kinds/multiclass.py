@@ -15,6 +15,7 @@ from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import (
     apply_mapping,
     as_label_array,
+    check_classes,
     check_training_labels,
     class_indices,
     class_list,
@@ -61,6 +62,7 @@ class Multiclass(TaskConfig):
         task = MulticlassTask(name, columns, self.weight, self.auxiliary, [], self.mapping, self.label_smoothing)
         labels = task.labels(table)
         task.classes = class_list(labels, where)
+        check_classes(task.classes, int(labels.notna().sum()), where)
         target = task.encode(labels)
         check_training_labels(target.mask[train], where)
         counts = np.bincount(target.values[train][target.mask[train]], minlength=len(task.classes)).astype("float64")

@@ -240,6 +240,15 @@ def test_a_wrong_file_is_refused_in_one_line(mtl: InProcess, cells: Path) -> Non
     assert "below zero; dataset.use_raw=true" in refuse(mtl, *scaled, "dataset.genes.highly_variable=50")
 
 
+def test_on_disk_a_matrix_by_columns_is_named_as_anndata_spells_it(mtl: InProcess, cells: Path) -> None:
+    adata = anndata.read_h5ad(cells)
+    by_columns = csr_array(adata.layers["counts"]).tocsc()
+    write_h5ad(Path("columns.h5ad"), by_columns, make_cells(), layers={"counts": by_columns})
+    for key, held in {"dataset.layer=null": "adata.X", "dataset.layer=counts": "adata.layers['counts']"}.items():
+        line = refuse(mtl, "dataset=columns.h5ad", TASKS, "dataset.backed=true", key)
+        assert f"; {held} = {held}.tocsr() and write_h5ad write it by rows; or dataset.backed=false" in line
+
+
 def test_counts_that_are_taken_for_logs_are_not_ranked(mtl: InProcess, cells: Path) -> None:
     """Whole numbers are no logs, nor are numbers of which the exponential is infinite; logs are ranked."""
     x = make_counts(make_cells()).toarray()
@@ -306,12 +315,14 @@ def test_columns_in_no_order_train_as_in_order(mtl: InProcess, cells: Path) -> N
 def test_predicting_says_what_is_wrong(mtl: InProcess, cells: Path, houses_csv: Path) -> None:
     run(mtl, "dataset=cells.h5ad", "tasks={level1: multiclass}", *QUICK, "trainer.epochs=1", "run_dir=run")
     run(mtl, "dataset=houses.csv", "tasks={sold: binary}", "plots=false", "trainer.epochs=1", "run_dir=table")
+    write_h5ad(Path("scaled.h5ad"), make_counts(make_cells()).toarray() - 1, make_cells())
     cases = [
         (["run", "cells.h5ad", "--format", "h5ad"], "h5ad is for a copy of an .h5ad file"),
         (["run", "houses.csv", "-o", "out.h5ad"], "h5ad is for a copy of an .h5ad file"),
         (["run", "houses.csv"], "houses.csv: is no .h5ad file"),
         (["run", "cells.h5ad", "--vote", "doner"], "cells.h5ad has no column 'doner'; did you mean donor?"),
         (["run", "cells.h5ad", "--hierarchy", "enforce"], "the run learned no levels of labels"),
+        (["run", "scaled.h5ad"], "give such a file, or train with dataset.transform=none"),
         (["table", "cells.h5ad"], "cells.h5ad: is no table by its name"),
     ]
     for arguments, message in cases:

@@ -82,7 +82,8 @@ class CellReader:
         """Read cells of another file: its genes are matched by name."""
         file = self.source.open(path)
         columns = match_genes(self.genes, self.source.genes, file, self.source.min_overlap, notice)
-        found = scan(file, self.source.transform)
+        advice = "the run reads files as it was trained to: give such a file, or train with"
+        found = scan(file, self.source.transform, advice)
         if self.source.transform != "binarize" and found.whole != self.whole:
             kinds = ["whole numbers, as counts are", "not whole numbers"]
             these, those = kinds if found.whole else kinds[::-1]

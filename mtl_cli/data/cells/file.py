@@ -94,7 +94,8 @@ def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backe
         if legacy and backed:
             hint = "anndata.read_h5ad(…).write_h5ad(…) writes it anew"
             raise UserError(path, "is of the format before anndata 0.7, which cannot be read row by row", hint)
-        source = _by_rows(source, f"{path}: {name}", backed)
+        held = None if use_raw else "adata.X" if layer is None else f"adata.layers['{layer}']"
+        source = _by_rows(source, f"{path}: {name}", backed, held)
     if obs.empty and not len(obs):
         raise UserError(path, "holds no cell")
     matrix = CellMatrix(source, (len(obs), len(var)), f"{path}: {name}")
@@ -175,8 +176,11 @@ def _choose(found: Any, path: str, layer: str | None, use_raw: bool) -> tuple[An
     return x, var, "X"
 
 
-def _by_rows(source: Any, where: str, backed: bool) -> Any:
-    """Return a matrix that can be read row by row: one that is stored by columns is read whole and turned."""
+def _by_rows(source: Any, where: str, backed: bool, held: str | None) -> Any:
+    """Return a matrix that can be read row by row: one that is stored by columns is read whole and turned.
+
+    ``held`` is how anndata spells it, None where that cannot be set.
+    """
     from scipy import sparse
 
     if sparse.issparse(source):
@@ -187,7 +191,9 @@ def _by_rows(source: Any, where: str, backed: bool) -> Any:
     if not str(form).startswith("csc"):
         return source
     if backed:
-        hint = "adata.X = adata.X.tocsr() and write_h5ad write it by rows; or dataset.backed=false"
+        hint = "dataset.backed=false"
+        if held is not None:
+            hint = f"{held} = {held}.tocsr() and write_h5ad write it by rows; or {hint}"
         raise UserError(where, "is stored by columns (CSC) and cannot be read row by row", hint)
     import anndata
 

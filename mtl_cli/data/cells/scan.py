@@ -39,8 +39,15 @@ class Scan:
     most: float
 
 
-def scan(file: CellFile, transform: Transform) -> Scan:
+def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
     """Read a file's matrix once.
+
+    Parameters
+    ----------
+    file : CellFile
+    transform : {"none", "log1p", "binarize"}
+    advice : str, default "try"
+        What stands before the settings that would read the file, where it cannot be read so.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def scan(file: CellFile, transform: Transform) -> Scan:
         if least < 0 and transform != "none":
             others = [*file.remedies, "dataset.transform=none"]
             what = f"holds values below zero, such as {least:.4g}, as after scaling, and dataset.transform={transform}"
-            raise UserError(matrix.where, f"{what} needs counts or logs of counts", f"try {' or '.join(others)}")
+            raise UserError(matrix.where, f"{what} needs counts or logs of counts", f"{advice} {' or '.join(others)}")
         counts += np.bincount(block.indices, minlength=matrix.shape[1])
         kin[start:stop] = _hashes(block)
     return Scan(counts, kin, whole, least, most)

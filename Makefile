@@ -13,7 +13,7 @@ test: .venv/developing
 	$(BIN)/python -m pytest -n 2
 
 test-slow: .venv/developing
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 
 bench: .venv/developing
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -20,9 +20,9 @@ that others used too, so that each has a range):
 - `gradnorm` (1.55 to 1.68, bound 1.6): of 0.8 ms, 120 µs are the forward pass, 80 the losses, 100 their backward pass,
   100 the norms (4 products), 65 the method (25 by itself), 45 the heads, 105 the way back through the trunk, 125 Adam.
   A step that is cut in two and weighs nothing takes 1.05 of a plain one.
-- `exact` against torchjd (wine 0.49 to 0.53, cells 0.47 to 0.51, bound 0.5; no floor is known); against passes on wide (0.74 to 0.76, bound 0.75):
-  both take the same 0.9 GFLOP of products (256³ per task for the second layer's gradients, as much to send them on, a
-  quarter of it for the first layer), which is 7 ms of the 11.
+- `exact` against torchjd (wine 0.49 to 0.53, cells 0.47 to 0.51, bound 0.5): no floor is known. Against passes on wide
+  (0.74 to 0.76, bound 0.75): both take the same 0.9 GFLOP of products (256³ per task for the second layer's gradients,
+  as much to send them on, a quarter of it for the first layer), which is 7 ms of the 11.
 """
 
 from __future__ import annotations

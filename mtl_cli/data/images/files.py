@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.files import resolve
+from mtl_cli.data.files import resolve, user_cache
 from mtl_cli.data.images.idx import read_idx
 
 LABEL = "label"
@@ -25,8 +25,7 @@ def data_home() -> Path:
     """Return the folder of fetched data: ``$MTL_DATA_ROOT``, else ``mtl`` in the user's cache folder."""
     if root := os.environ.get("MTL_DATA_ROOT"):
         return Path(root).expanduser().absolute()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "mtl"
+    return user_cache()
 
 
 def variants(name: str) -> list[str]:

@@ -7,7 +7,6 @@ sequence, so that it can be none but the right one. It holds float32 states of s
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,11 +16,6 @@ from torch import nn
 
 from mtl_cli.data.sequences.tokens import PADDING
 from mtl_cli.runs.directory import atomic
-
-
-def user_folder() -> Path:
-    """Return the folder of the user's own, ``mtl/embeddings`` where the system keeps caches."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "mtl" / "embeddings"
 
 
 def fingerprint(model: nn.Module) -> str:

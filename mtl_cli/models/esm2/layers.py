@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.files import user_cache
 from mtl_cli.data.sequences.tokens import PADDING
-from mtl_cli.models.esm2.cache import EmbeddingCache, fingerprint, user_folder
+from mtl_cli.models.esm2.cache import EmbeddingCache, fingerprint
 from mtl_cli.models.esm2.files import VOCABULARY
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.pooling import Pool
@@ -46,7 +47,7 @@ class ESM2Trunk(nn.Module):
         self.register_buffer("numbers", token_numbers(names, size), persistent=False)
         vocabulary = size.vocabulary or VOCABULARY
         self.first, self.last = vocabulary.index("<cls>"), vocabulary.index("<eos>")
-        folder = user_folder() if config.cache is True else Path(str(config.cache)).expanduser()
+        folder = user_cache() / "embeddings" if config.cache is True else Path(str(config.cache)).expanduser()
         self.cache = EmbeddingCache(folder) if config.cache else None
         self._fingerprint: str | None = None
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]

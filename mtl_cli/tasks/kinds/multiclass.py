@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from mtl_cli.config.convert import NonNegativeFloat, Probability
-from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, unseen_classes
 from mtl_cli.tasks.labels import (
     apply_mapping,
     as_label_array,
@@ -66,15 +66,10 @@ class Multiclass(TaskConfig):
         target = task.encode(labels)
         check_training_labels(target.mask[train], where)
         counts = np.bincount(target.values[train][target.mask[train]], minlength=len(task.classes)).astype("float64")
-        task.unseen = [label for label, count in zip(task.classes, counts, strict=True) if count == 0]
-        if (counts > 0).sum() == 1:
-            raise UserError(where, f"all labels of the training rows are '{task.classes[int(counts.argmax())]}'")
+        task.unseen = unseen_classes(task.classes, counts, where)
         if self.class_weights is not None:
-            task.class_weights = _class_weights(self.class_weights, task.classes, counts, where)
-        weights = np.array(task.class_weights or [1.0] * len(counts))
-        counts = np.maximum(counts, 1)  # a class of other rows only counts as one row, or its loss would be infinite
-        mass = weights * ((1 - self.label_smoothing) * counts / counts.sum() + self.label_smoothing / len(counts))
-        task.constant = np.log(np.maximum(mass / mass.sum(), 1e-12)).tolist()
+            task.class_weights = class_weights(self.class_weights, task.classes, counts, where)
+        task.constant = best_constant(counts, task.class_weights, self.label_smoothing)
         return task
 
     @staticmethod
@@ -148,21 +143,10 @@ class MulticlassTask:
         return softmax(output)
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
-        from sklearn import metrics
-
         total, predicted = log_sum_exp(output)
-        present = np.unique(values)
         return {
-            "accuracy": float(metrics.accuracy_score(values, predicted)),
-            "balanced_accuracy": float(
-                metrics.recall_score(values, predicted, labels=present, average="macro", zero_division=0)
-            ),
-            "macro_f1": float(
-                metrics.f1_score(
-                    values, predicted, labels=np.union1d(present, predicted), average="macro", zero_division=0
-                )
-            ),
-            "roc_auc": _roc_auc(values, output, total, present),
+            **class_metrics(values, predicted),
+            "roc_auc": _roc_auc(values, output, total, np.unique(values)),
             "log_loss": float((total - output[np.arange(len(output)), values]).mean()),
             "ece": expected_calibration_error(*self.confidence(output, values)),
         }
@@ -189,14 +173,3 @@ def _roc_auc(values: np.ndarray, output: np.ndarray, total: np.ndarray, present:
         return math.nan
     areas = [metrics.roc_auc_score(values == label, np.exp(output[:, label] - total)) for label in present]
     return float(np.mean(areas))
-
-
-def _class_weights(asked: str | dict[str, float], classes: list[Label], counts: np.ndarray, where: str) -> list[float]:
-    if asked == "balanced":
-        return [float(counts.sum() / (len(counts) * max(count, 1))) for count in counts]
-    assert isinstance(asked, dict)
-    names = [str(label) for label in classes]
-    for name in asked:
-        if name not in names:
-            raise UserError(f"{where}.class_weights.{name}", f"no class is '{name}'", did_you_mean(name, names))
-    return [asked.get(name, 1.0) for name in names]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from mtl_cli.config.convert import NonNegativeFloat
-from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, unseen_classes
 from mtl_cli.tasks.labels import check_training_labels, each, label_column
 from mtl_cli.tasks.links import softmax
-from mtl_cli.tasks.task import Level, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,13 +76,10 @@ class Residue(TaskConfig):
         target = task.encode(labels.iloc[train])
         check_training_labels(target.mask, where)
         counts = np.bincount(target.values[target.values >= 0], minlength=len(task.classes)).astype("float64")
-        task.unseen = [label for label, count in zip(task.classes, counts, strict=True) if count == 0]
-        if (counts > 0).sum() == 1:
-            raise UserError(where, f"all labels of the training rows are '{task.classes[int(counts.argmax())]}'")
+        task.unseen = unseen_classes(task.classes, counts, where)
         if self.class_weights is not None:
-            task.class_weights = _class_weights(self.class_weights, task.classes, counts, where)
-        mass = np.array(task.class_weights or [1.0] * len(counts)) * np.maximum(counts, 1)
-        task.constant = np.log(np.maximum(mass / mass.sum(), 1e-12)).tolist()
+            task.class_weights = class_weights(self.class_weights, task.classes, counts, where)
+        task.constant = best_constant(counts, task.class_weights)
         return task
 
     @staticmethod
@@ -106,7 +104,7 @@ class ResidueTask:
     missing: str
     mapping: dict[str, str] | None
     class_weights: list[float] | None = None
-    unseen: list[str] | None = None
+    unseen: list[Label] | None = None
     """Classes of which no training row has a residue."""
     constant: list[float] | None = None
     """Log-probabilities of the best constant prediction, w_c f_c normalised."""
@@ -195,15 +193,9 @@ class ResidueTask:
 
         probability, truth = self._labelled(output, values)
         predicted = probability.argmax(1)
-        present = np.unique(truth)
-        either = np.union1d(present, predicted)
-        recall = metrics.recall_score(truth, predicted, labels=present, average="macro", zero_division=0)
-        f1 = metrics.f1_score(truth, predicted, labels=either, average="macro", zero_division=0)
         return {
             "residues": len(truth),
-            "accuracy": float((predicted == truth).mean()),
-            "balanced_accuracy": float(recall),
-            "macro_f1": float(f1),
+            **class_metrics(truth, predicted),
             "log_loss": float(metrics.log_loss(truth, probability, labels=np.arange(self.outputs))),
             "ece": expected_calibration_error(probability.max(1), predicted == truth),
         }
@@ -232,13 +224,3 @@ def _fill(inside: np.ndarray, found: np.ndarray) -> np.ndarray:
     wide = np.zeros(inside.shape, dtype="int16")
     wide[inside] = found
     return wide
-
-
-def _class_weights(asked: str | dict[str, float], classes: list[str], counts: np.ndarray, where: str) -> list[float]:
-    if asked == "balanced":
-        return [float(counts.sum() / (len(counts) * max(count, 1))) for count in counts]
-    assert isinstance(asked, dict)
-    for name in asked:
-        if name not in classes:
-            raise UserError(f"{where}.class_weights.{name}", f"no class is '{name}'", did_you_mean(name, classes))
-    return [asked.get(name, 1.0) for name in classes]

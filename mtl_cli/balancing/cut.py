@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry import Root
-from mtl_cli.balancing.geometry_parts import add_gradient, by_task
+from mtl_cli.balancing.geometry_parts import add_gradient, weighted_sum
 from mtl_cli.balancing.linear_heads import LinearHeads, are_linear
 from mtl_cli.balancing.precision import full
 from mtl_cli.config.errors import UserError
@@ -49,11 +49,9 @@ class Cut:
         leaves: dict[str, torch.Tensor] = {}
         for numbers in readers.values():
             z = tensors[numbers[0]]
-            shape = list(z.shape)
-            shape.insert(1, len(numbers))
-            leaf = full(z.detach()).unsqueeze(1).expand(shape).requires_grad_()
+            leaf = full(z.detach()).expand(len(numbers), *z.shape).requires_grad_()
             self._roots.append(Root(z, numbers, leaf))
-            leaves.update(zip((names[number] for number in numbers), leaf.unbind(1), strict=True))
+            leaves.update(zip((names[number] for number in numbers), leaf.unbind(), strict=True))
         self.outputs = {name: heads[name](leaves[name]) for name in names}
 
     def receive(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
@@ -101,18 +99,15 @@ class Cut:
                 "balancer.geometry", "representation needs a representation that all tasks share",
                 "balancer.geometry=parameters",
             )  # fmt: skip
-        return by_task(self.roots()[0].deltas)
+        return self.roots()[0].deltas.flatten(1)
 
     def weighted(self, weights: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return each z with Σ_t w_t c_t over the tasks that read it."""
         if self._linear is not None:
             return [self._linear.weighted(weights)]
-        return [(z, self._sum(deltas, weights[numbers])) for z, numbers, deltas in self.roots()]
+        return [(z, weighted_sum(weights[numbers], deltas)) for z, numbers, deltas in self.roots()]
 
     def directed(self, direction: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return the one z with ``direction``, of its numbers, in its shape."""
         z = self.roots()[0].z
         return [(z, direction.view(z.shape))]
-
-    def _sum(self, deltas: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return torch.matmul(weights, deltas.reshape(*deltas.shape[:2], -1)).view(len(deltas), *deltas.shape[2:])

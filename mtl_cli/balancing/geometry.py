@@ -32,7 +32,7 @@ class Root(NamedTuple):
     z : Tensor
     tasks : list of int
         Their numbers.
-    deltas : Tensor of shape (n, tasks here, width)
+    deltas : Tensor of shape (tasks here, *that of z)
         c_t = ∂L_t/∂z.
     """
 
@@ -70,7 +70,7 @@ class TaskGradients:
         """Return g_s · g_t, shape (T, T); ``total`` is zeros of that shape, and of the gradients' type."""
         for part in self._joined:
             part.add_gramian(total)
-        return total.add(total.T).mul_(0.5)
+        return torch.lerp(total, total.T, 0.5)  # rounding may differ on both sides of the diagonal
 
     def jacobian(self, parameters: Sequence[nn.Parameter], tasks: int) -> torch.Tensor:
         """Return the gradients side by side in the order of ``parameters``, shape (T, P)."""
@@ -87,7 +87,7 @@ class TaskGradients:
 
 def scatter(parameters: Sequence[nn.Parameter], direction: torch.Tensor) -> None:
     """Add a vector of shape (P,) to the ``.grad`` of the parameters, in their order."""
-    for parameter, piece in zip(parameters, torch.split(direction, sizes(parameters)), strict=True):
+    for parameter, piece in zip(parameters, torch.split_with_sizes(direction, sizes(parameters)), strict=True):
         add_gradient(parameter, piece.view(parameter.shape))
 
 
@@ -193,7 +193,7 @@ class Geometry:
         collected: list[Part] = []
         for i, call in enumerate(calls):
             deltas = [full(rows(call.module, _filled(g[i], call.output))) for g in found]
-            collected += parts(call, torch.stack(deltas, 1))
+            collected += parts(call, torch.stack(deltas))
         for i, parameter in enumerate(others, len(calls)):
             if any(g[i] is not None for g in found):
                 values = [_filled(g[i], parameter).reshape(-1) for g in found]
@@ -223,7 +223,7 @@ def _per_task(roots: Sequence[Root], tasks: int, wanted: Sequence[torch.Tensor])
             if z.requires_grad:
                 for i, task in enumerate(numbers):
                     found[task] = torch.autograd.grad(
-                        z, wanted, deltas[:, i].to(z.dtype), retain_graph=True, allow_unused=True
+                        z, wanted, deltas[i].to(z.dtype), retain_graph=True, allow_unused=True
                     )
     return found
 

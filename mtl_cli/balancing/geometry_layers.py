@@ -40,7 +40,7 @@ def parts(call: Call, deltas: torch.Tensor) -> list[Part]:
     ----------
     call : Call
         For which ``is_known`` holds.
-    deltas : Tensor of shape (rows, T, features)
+    deltas : Tensor of shape (T, rows, features)
         The gradients at the module's output, as ``rows`` lays it out.
     """
     module = call.module
@@ -56,7 +56,7 @@ def parts(call: Call, deltas: torch.Tensor) -> list[Part]:
     if weight.requires_grad:
         found.append(product(weight, inputs, deltas))
     if bias is not None and bias.requires_grad:
-        found.append(Dense(bias, deltas.sum(0)))
+        found.append(Dense(bias, deltas.sum(1)))
     return found
 
 
@@ -83,9 +83,9 @@ def affine(module: nn.LayerNorm | Batch, values: torch.Tensor, deltas: torch.Ten
     found: list[Part] = []
     weight, bias = module._parameters["weight"], module._parameters["bias"]
     if weight is not None and weight.requires_grad:
-        found.append(Dense(weight, (deltas * values.unsqueeze(1)).sum(0)))
+        found.append(Dense(weight, (deltas * values).sum(1)))
     if bias is not None and bias.requires_grad:
-        found.append(Dense(bias, deltas.sum(0)))
+        found.append(Dense(bias, deltas.sum(1)))
     return found
 
 
@@ -112,8 +112,9 @@ def _table(module: nn.Embedding, index: torch.Tensor, deltas: torch.Tensor) -> l
         return []
     entries, position = torch.unique(index, return_inverse=True)
     if module.padding_idx is not None:
-        deltas = deltas * (index.reshape(-1, 1, 1) != module.padding_idx)
-    values = deltas.new_zeros(len(entries), *deltas.shape[1:]).index_add_(0, position.reshape(-1), deltas)
+        deltas = deltas * (index.reshape(-1, 1) != module.padding_idx)
+    values = deltas.new_zeros(len(deltas), len(entries), deltas.shape[2])
+    values.index_add_(1, position.reshape(-1), deltas)
     return [TableRows(table, entries, values)]
 
 

@@ -15,6 +15,8 @@ import torch
 FACTORED_OVERHEAD = 2_000_000
 """Multiplications that take about as long as the additional calls of the factored form."""
 
+NARROW = 16
+"""Inputs up to which δᵀA takes a matrix multiplication two to three times as long as Aᵀδ."""
 
 SMALL = 65_536
 """Numbers of a part up to which its calls take longer than its arithmetic."""
@@ -41,35 +43,52 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Dense:
-    """The gradients themselves, ``values`` of shape (T, p)."""
+    """The gradients themselves.
+
+    Parameters
+    ----------
+    parameter : Parameter
+    values : Tensor of shape (T, p)
+    transposed : bool
+        Whether each lies there as (inputs, outputs), where the parameter is (outputs, inputs).
+    """
 
     parameter: torch.nn.Parameter
     values: torch.Tensor
+    transposed: bool = False
 
     def add_gramian(self, total: torch.Tensor) -> None:
         add_products(total, self.values)
 
     def accumulate(self, weights: torch.Tensor) -> None:
-        add_gradient(self.parameter, (weights @ self.values).view(self.parameter.shape))
+        self.add(weights @ self.values)
+
+    def add(self, gradient: torch.Tensor) -> None:
+        """Add a gradient that lies as ``values`` do, shape (p,), to the parameter's ``.grad``."""
+        if self.transposed:
+            gradient = gradient.view(-1, len(self.parameter)).T.contiguous()
+        add_gradient(self.parameter, gradient.view(self.parameter.shape))
 
     def rows(self) -> torch.Tensor:
-        return self.values
+        if not self.transposed:
+            return self.values
+        return self.values.view(len(self.values), -1, len(self.parameter)).transpose(1, 2).flatten(1)
 
 
 @dataclass(frozen=True)
 class Joined:
     """The gradients on several small parameters side by side, ``values`` of shape (T, Σp): fewer calls for the same."""
 
-    parameters: list[torch.nn.Parameter]
+    parts: list[Dense]
     values: torch.Tensor
 
     def add_gramian(self, total: torch.Tensor) -> None:
         add_products(total, self.values)
 
     def accumulate(self, weights: torch.Tensor) -> None:
-        pieces = torch.split(weights @ self.values, sizes(self.parameters))
-        for parameter, piece in zip(self.parameters, pieces, strict=True):
-            add_gradient(parameter, piece.view(parameter.shape))
+        pieces = torch.split_with_sizes(weights @ self.values, [part.values.shape[1] for part in self.parts])
+        for part, piece in zip(self.parts, pieces, strict=True):
+            part.add(piece)
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,7 @@ class Factored:
         Of ``outputs`` × ``inputs`` numbers.
     inputs : Tensor of shape (n, inputs)
         A, what the layer read.
-    deltas : Tensor of shape (n, T, outputs)
+    deltas : Tensor of shape (T, n, outputs)
         δ, the gradients at what it returned.
     """
 
@@ -94,16 +113,15 @@ class Factored:
     deltas: torch.Tensor
 
     def add_gramian(self, total: torch.Tensor) -> None:
-        spread = (self.inputs @ self.inputs.T) @ self.deltas.reshape(len(self.deltas), -1)
-        total.addmm_(by_task(spread.view(self.deltas.shape)), by_task(self.deltas).T)
+        spread = torch.matmul(self.inputs @ self.inputs.T, self.deltas)
+        add_products(total, spread.flatten(1), self.deltas.flatten(1))
 
     def accumulate(self, weights: torch.Tensor) -> None:
-        product = torch.matmul(weights, self.deltas).T @ self.inputs
+        product = weight_gradient(self.inputs, weighted_sum(weights, self.deltas))
         add_gradient(self.parameter, product.view(self.parameter.shape))
 
     def rows(self) -> torch.Tensor:
-        n, tasks, _ = self.deltas.shape
-        return (self.deltas.reshape(n, -1).T @ self.inputs).view(tasks, -1)
+        return products(self.inputs, self.deltas).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,7 @@ class TableRows:
         The table, (entries, width).
     index : Tensor of int, shape (u,)
         The entries that were read, each once.
-    values : Tensor of shape (u, T, width)
+    values : Tensor of shape (T, u, width)
         Their gradients.
     """
 
@@ -125,16 +143,15 @@ class TableRows:
     values: torch.Tensor
 
     def add_gramian(self, total: torch.Tensor) -> None:
-        add_products(total, by_task(self.values))
+        add_products(total, self.values.flatten(1))
 
     def accumulate(self, weights: torch.Tensor) -> None:
-        read = torch.matmul(weights, self.values)
+        read = weighted_sum(weights, self.values)
         add_gradient(self.parameter, torch.zeros_like(self.parameter).index_copy_(0, self.index, read))
 
     def rows(self) -> torch.Tensor:
-        tasks = self.values.shape[1]
-        table = self.values.new_zeros(tasks, *self.parameter.shape)
-        return table.index_copy_(1, self.index, self.values.transpose(0, 1)).view(tasks, -1)
+        table = self.values.new_zeros(len(self.values), *self.parameter.shape)
+        return table.index_copy_(1, self.index, self.values).flatten(1)
 
 
 def join(parts: Sequence[Part]) -> Sequence[Part | Joined]:
@@ -142,7 +159,7 @@ def join(parts: Sequence[Part]) -> Sequence[Part | Joined]:
     small = [part for part in parts if isinstance(part, Dense) and part.values.numel() <= SMALL]
     if len(small) < 2:
         return parts
-    joined = Joined([part.parameter for part in small], torch.cat([part.values for part in small], 1))
+    joined = Joined(small, torch.cat([part.values for part in small], 1))
     return [joined, *(part for part in parts if not isinstance(part, Dense) or part.values.numel() > SMALL)]
 
 
@@ -154,23 +171,38 @@ def add_gradient(parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         parameter.grad += gradient
 
 
-def add_products(total: torch.Tensor, rows: torch.Tensor) -> None:
-    """Add the products of all pairs of ``rows``, shape (T, p), to ``total``, shape (T, T).
+def add_products(total: torch.Tensor, rows: torch.Tensor, others: torch.Tensor | None = None) -> None:
+    """Add the products of all pairs of ``rows`` and ``others`` (or themselves), shape (T, p), to ``total``, (T, T).
 
-    One product of a few very long rows leaves most of a matrix multiplication's registers idle: in pieces it takes half
-    the time.
+    A long sum in float32 is added up in pieces, whose sums are added then: one running sum loses a digit, and takes no
+    less time.
     """
+    others = rows if others is None else others
     tasks, width = rows.shape
-    if width >= LONG and width % PIECE == 0:
-        pieces = rows.view(tasks, -1, PIECE)
-        total += torch.bmm(pieces.transpose(0, 1), pieces.permute(1, 2, 0)).sum(0)
-    else:
-        total.addmm_(rows, rows.T)
+    if width >= LONG:
+        whole = width - width % PIECE
+        pieces, theirs = (each[:, :whole].view(tasks, -1, PIECE) for each in (rows, others))
+        total += torch.bmm(pieces.transpose(0, 1), theirs.permute(1, 2, 0)).sum(0)
+        rows, others = rows[:, whole:], others[:, whole:]
+    if rows.shape[1]:
+        total.addmm_(rows, others.T)
 
 
-def by_task(deltas: torch.Tensor) -> torch.Tensor:
-    """Return (n, T, …) as (T, the rest)."""
-    return deltas.transpose(0, 1).reshape(deltas.shape[1], -1)
+def weighted_sum(weights: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
+    """Return Σ_t w_t δ_t, of the shape of each, for ``deltas`` of shape (T, …)."""
+    return (weights @ deltas.flatten(1)).view(deltas.shape[1:])
+
+
+def weight_gradient(inputs: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+    """Return δᵀA, shape (outputs, inputs), laid out as a weight's gradient must be."""
+    if inputs.shape[1] <= NARROW:
+        return (inputs.T @ delta).T.contiguous()
+    return delta.T @ inputs
+
+
+def products(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
+    """Return δ_tᵀ A for each task, shape (T, outputs, inputs)."""
+    return torch.bmm(deltas.transpose(1, 2), inputs.expand(len(deltas), -1, -1))
 
 
 def product(parameter: torch.nn.Parameter, inputs: torch.Tensor, deltas: torch.Tensor) -> Part:
@@ -180,14 +212,16 @@ def product(parameter: torch.nn.Parameter, inputs: torch.Tensor, deltas: torch.T
     ----------
     parameter : Parameter
     inputs : Tensor of shape (n, inputs)
-    deltas : Tensor of shape (n, T, outputs)
+    deltas : Tensor of shape (T, n, outputs)
     """
-    (n, tasks, outputs), width = deltas.shape, inputs.shape[1]
+    (tasks, n, outputs), width = deltas.shape, inputs.shape[1]
     dense = tasks * n * outputs * width + tasks * (tasks + 1) * outputs * width
     factored = n * n * (width + tasks * outputs) + n * outputs * width
     if factored + FACTORED_OVERHEAD < dense:
         return Factored(parameter, inputs, deltas)
-    return Dense(parameter, (deltas.reshape(n, -1).T @ inputs).view(tasks, -1))
+    if width <= NARROW:
+        return Dense(parameter, torch.bmm(inputs.T.expand(tasks, -1, -1), deltas).flatten(1), transposed=True)
+    return Dense(parameter, products(inputs, deltas).flatten(1))
 
 
 def norms(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
@@ -196,14 +230,13 @@ def norms(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     inputs : Tensor of shape (n, inputs)
-    deltas : Tensor of shape (n, T, outputs)
+    deltas : Tensor of shape (T, n, outputs)
     """
-    (n, tasks, outputs), width = deltas.shape, inputs.shape[1]
-    flat = deltas.reshape(n, -1)
+    (tasks, n, outputs), width = deltas.shape, inputs.shape[1]
     if n * (width + tasks * outputs) + FACTORED_OVERHEAD / n < tasks * outputs * width:
-        spread = (inputs @ inputs.T) @ flat
-        return (spread * flat).view(deltas.shape).sum((0, 2)).clamp(min=0).sqrt()
-    found: torch.Tensor = torch.linalg.vector_norm((flat.T @ inputs).view(tasks, -1), dim=1)
+        spread = torch.matmul(inputs @ inputs.T, deltas)
+        return (spread * deltas).sum((1, 2)).clamp(min=0).sqrt()
+    found: torch.Tensor = torch.linalg.vector_norm(products(inputs, deltas).flatten(1), dim=1)
     return found
 
 

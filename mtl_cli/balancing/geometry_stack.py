@@ -1,7 +1,7 @@
 """The way back through a plain stack of layers, for all tasks at once.
 
 In a stack, where each layer reads what the one before it returned, the T gradients travel as one tensor of shape
-(n, T, width): a linear layer sends them all back in one product, where T passes of autograd would take T of them.
+(T, n, width): a linear layer sends them all back in one product, where T passes of autograd would take T of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry_layers import affine, normalised, parts
-from mtl_cli.balancing.geometry_parts import Part, add_gradient
+from mtl_cli.balancing.geometry_parts import Part, add_gradient, weight_gradient
 from mtl_cli.balancing.geometry_trace import Call, has_other_hooks
 from mtl_cli.balancing.precision import full
 
@@ -122,7 +122,7 @@ def back(
     stack : Stack
     calls : sequence of Call
         What its ``run`` returned.
-    deltas : Tensor of shape (n, T, width)
+    deltas : Tensor of shape (T, n, width)
         At the representation. Its memory is used for what comes of it, unless there is an ``until``.
     until : Module, optional
         Stop at this module's output and collect nothing.
@@ -130,7 +130,7 @@ def back(
     Returns
     -------
     parts : list of Part
-    deltas : Tensor of shape (n, T, features)
+    deltas : Tensor of shape (T, n, features)
         Where it stopped: at ``until``, or at the first layer with a parameter that is trained.
     """
     found: list[Part] = []
@@ -146,8 +146,8 @@ def back(
             if until is None:
                 found += parts(call, deltas)
             if position > stack.first:
-                n, tasks, outputs = deltas.shape
-                deltas = (deltas.reshape(n * tasks, outputs) @ module.weight).view(n, tasks, -1)
+                tasks, n, outputs = deltas.shape
+                deltas = (deltas.reshape(tasks * n, outputs) @ module.weight).view(tasks, n, -1)
         else:
             collected, deltas = _through_norm(call, deltas)
             found += collected
@@ -167,32 +167,30 @@ def back_once(stack: Stack, calls: Sequence[Call], delta: torch.Tensor) -> None:
             delta = _through_elementwise(calls[start:end], delta, False)
         elif isinstance(module, nn.Linear):
             if module.weight.requires_grad:
-                add_gradient(module.weight, delta.T @ full(call.input))
+                add_gradient(module.weight, weight_gradient(full(call.input), delta))
             if module.bias is not None and module.bias.requires_grad:
                 add_gradient(module.bias, delta.sum(0))
             if position > stack.first:
                 delta = delta @ module.weight
         else:
-            collected, deltas = _through_norm(call, delta.unsqueeze(1))
+            collected, deltas = _through_norm(call, delta.unsqueeze(0))
             for part in collected:
                 add_gradient(part.parameter, part.rows()[0])
-            delta = deltas.squeeze(1)
+            delta = deltas.squeeze(0)
 
 
 def _through_elementwise(calls: Sequence[Call], deltas: torch.Tensor, in_place: bool) -> torch.Tensor:
     """Multiply by the derivative, which is the same number for all tasks; ``deltas`` may be those of one task."""
     output = calls[-1].output
-    several = deltas.dim() > output.dim()
     modules = [call.module for call in calls]
     if _is_relu(modules):
         below = deltas if in_place else torch.empty_like(deltas)
         torch.ops.aten.threshold_backward.grad_input(
-            deltas, full(output).unsqueeze(1) if several else full(output), 0, grad_input=below
+            deltas, full(output), 0, grad_input=below
         )
         return below.div_(1 - modules[-1].p) if isinstance(modules[-1], nn.Dropout) else below
     (derivative,) = torch.autograd.grad(output, calls[0].input, torch.ones_like(output), retain_graph=True)
-    derivative = full(derivative)
-    return deltas * (derivative.unsqueeze(1) if several else derivative)
+    return deltas * full(derivative)
 
 
 def _through_norm(call: Call, deltas: torch.Tensor) -> tuple[list[Part], torch.Tensor]:
@@ -208,12 +206,11 @@ def _through_norm(call: Call, deltas: torch.Tensor) -> tuple[list[Part], torch.T
     if module.weight is not None:
         deltas = deltas * module.weight
     if isinstance(module, nn.LayerNorm):
-        over, variance = 2, inputs.var(1, correction=0, keepdim=True).unsqueeze(1)
+        over, variance = 2, inputs.var(1, correction=0, keepdim=True)
     elif module.training or module.running_mean is None:
-        over, variance = 0, inputs.var(0, correction=0)
+        over, variance = 1, inputs.var(0, correction=0)
     else:
         assert module.running_var is not None
         return found, deltas / (module.running_var + module.eps).sqrt()
-    values = values.unsqueeze(1)
     centred = deltas - deltas.mean(over, keepdim=True) - values * (deltas * values).mean(over, keepdim=True)
     return found, centred * torch.rsqrt(variance + module.eps)

@@ -25,8 +25,8 @@ class LinearHeads:
 
     Attributes
     ----------
-    outputs : list of Tensor
-        Leaves, (n, outputs) each. The losses are to be sent back to them with ``receive``.
+    outputs : sequence of Tensor
+        (n, outputs) each, parts of one leaf. The losses are to be sent back to it with ``receive``.
     """
 
     def __init__(self, heads: Sequence[nn.Module], z: torch.Tensor) -> None:
@@ -35,18 +35,14 @@ class LinearHeads:
         self._biases = [bias for head in heads if (bias := head._parameters["bias"]) is not None]
         self._widths = [len(bias) for bias in self._biases]
         with torch.no_grad():
-            pairs = zip(self._weights, self._biases, strict=True)
-            self.outputs = [full(F.linear(self._z, weight, bias)) for weight, bias in pairs]
             self._weight = torch.cat([*self._weights])
-        for output in self.outputs:
-            output.requires_grad_()
+            self._leaf = full(F.linear(self._z, self._weight, torch.cat([*self._biases])))
+        self.outputs = torch.split_with_sizes(self._leaf.requires_grad_(), self._widths, 1)
         self._known: torch.Tensor | None = None
 
     def receive(self, rows: torch.Tensor, gradient: torch.Tensor) -> None:
         """Keep ∂L_t/∂outputs side by side, shape (n, Σ outputs)."""
-        found = torch.autograd.grad((rows,), self.outputs, (gradient,), allow_unused=True)
-        pieces = zip(self.outputs, found, strict=True)
-        self._errors = torch.cat([torch.zeros_like(o) if piece is None else piece for o, piece in pieces], 1)
+        (self._errors,) = torch.autograd.grad((rows,), (self._leaf,), (gradient,))
 
     def finish(self, weights: torch.Tensor | None) -> None:
         """Add the gradient of Σ_t w_t L_t, or of Σ_t L_t, to the heads' ``.grad``. To be called without gradients."""
@@ -57,15 +53,14 @@ class LinearHeads:
             add_gradient(parameter, gradient)
 
     def root(self) -> Root:
-        """Return z and c_t = ∂L_t/∂z, shape (n, T, width)."""
+        """Return z and c_t = ∂L_t/∂z, shape (T, n, width)."""
         errors, tasks = self._errors, len(self._widths)
-        rows, width = self._z.shape
-        found = errors.new_empty((rows, tasks, width))
         if errors.shape[1] == tasks:  # one output each
-            torch.mul(errors.unsqueeze(2), self._weight, out=found)
+            found = errors.T.contiguous().unsqueeze(2) * self._weight.unsqueeze(1)
         else:
+            found = errors.new_empty((tasks, *self._z.shape))
             pieces = torch.split_with_sizes(errors, self._widths, 1)
-            for place, piece, weight in zip(found.unbind(1), pieces, self._weights, strict=True):
+            for place, piece, weight in zip(found, pieces, self._weights, strict=True):
                 torch.mm(piece, weight, out=place)
         return Root(self._root, list(range(tasks)), found)
 

@@ -24,6 +24,16 @@ class GramianRule(GramianBalancer):
         """Turn a Gramian, a float64 array of shape (K, K), into K weights."""
         raise NotImplementedError
 
+    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float] | None:
+        """Do what ``rule`` does for two tasks in a few floats, where that is known: arrays take four times as long.
+
+        Parameters
+        ----------
+        first, mixed, second : float
+            ‖g_1‖², g_1·g_2 and ‖g_2‖², of gradients neither of which is zero or a multiple of the other.
+        """
+        return None
+
     def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
         """Return the weights of the tasks present, and the parts of the state that change.
 
@@ -42,11 +52,19 @@ class GramianRule(GramianBalancer):
         import numpy as np
         import torch
 
-        from mtl_cli.balancing.solvers.cosines import as_array, clean
+        from mtl_cli.balancing.solvers.cosines import are_independent, as_array, clean
 
         assert observed.gramian is not None
-        before, gramian = state["weights"], as_array(observed.gramian)
-        size = len(gramian)
+        before, epsilon = state["weights"], FLOAT32_EPSILON
+        if observed.gramian.dtype == torch.float64:
+            epsilon = FLOAT64_EPSILON
+        size = len(before)
+        if size == 2 and observed.present is None:
+            (first, mixed), (_, second) = observed.gramian.tolist()
+            if are_independent(first, mixed, second, 2 * epsilon) and (pair := self.pair(first, mixed, second)):
+                weights = torch.tensor(pair, dtype=before.dtype, device=before.device)
+                return Weighing(weights, {**state, "weights": weights})
+        gramian = as_array(observed.gramian)
         chosen = np.arange(size) if observed.present is None else observed.present.cpu().numpy().nonzero()[0]
         if len(chosen) < size:
             gramian = gramian[np.ix_(chosen, chosen)]
@@ -54,8 +72,7 @@ class GramianRule(GramianBalancer):
             return Weighing(before, state)
         if not math.isfinite(gramian.sum()):  # the step says which task it is
             return Weighing(torch.full_like(before, torch.nan), state)
-        cleaned = clean(gramian, FLOAT64_EPSILON if observed.gramian.dtype == torch.float64 else FLOAT32_EPSILON)
-        found, changes = self.weigh_present(cleaned, chosen, state, observed)
+        found, changes = self.weigh_present(clean(gramian, epsilon), chosen, state, observed)
         weights = torch.from_numpy(found).to(before)
         if len(chosen) < size:
             weights = before.index_copy(0, torch.from_numpy(chosen).to(before.device), weights)

@@ -128,8 +128,8 @@ OTHERS = {
 def by_autograd(z, parameters, deltas):
     """Return the Jacobian, a pass per task."""
     rows = []
-    for task in range(deltas.shape[1]):
-        found = torch.autograd.grad(z, parameters, deltas[:, task], retain_graph=True, allow_unused=True)
+    for task in range(len(deltas)):
+        found = torch.autograd.grad(z, parameters, deltas[task], retain_graph=True, allow_unused=True)
         pairs = zip(parameters, found, strict=True)
         rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs]))
     return torch.stack(rows)
@@ -151,7 +151,7 @@ def check(trunk, inputs, dtype, tasks, stack):
         torch.manual_seed(step)
         expected_z = reference(inputs)
         assert torch.equal(z, expected_z)
-        deltas = torch.randn(len(z), tasks, *z.shape[1:], dtype=dtype)
+        deltas = torch.randn(tasks, *z.shape, dtype=dtype)
         expected = by_autograd(expected_z, [p for p in reference.parameters() if p.requires_grad], deltas)
         weights = torch.randn(tasks, dtype=dtype)
         for parameter in trunk.parameters():
@@ -218,18 +218,18 @@ def test_unfreezing_is_noticed():
         trunk[0].requires_grad_(trained)
         z = geometry.forward(model, torch.randn(5, 8))["a"]
         with torch.no_grad():
-            geometry.gradients([Root(z, [0], torch.randn(5, 1, 4))], 1).accumulate(torch.ones(1))
+            geometry.gradients([Root(z, [0], torch.randn(1, 5, 4))], 1).accumulate(torch.ones(1))
         assert (trunk[0].weight.grad is not None) == trained
 
 
-@pytest.mark.parametrize(("rows", "inputs", "outputs", "kind"), [(16, 4000, 60, Factored), (64, 30, 20, Dense)])
+@pytest.mark.parametrize(("rows", "inputs", "outputs", "kind"), [(16, 4000, 60, Factored), (64, 30, 20, Dense), (64, 3, 20, Dense)])
 def test_the_cheaper_form(rows, inputs, outputs, kind):
     torch.manual_seed(0)
     weight = nn.Parameter(torch.empty(outputs, inputs, dtype=torch.float64))
-    read, deltas = torch.randn(rows, inputs).double(), torch.randn(rows, 4, outputs).double()
+    read, deltas = torch.randn(rows, inputs).double(), torch.randn(4, rows, outputs).double()
     part = product(weight, read, deltas)
     assert isinstance(part, kind)
-    expected = torch.einsum("nto,ni->toi", deltas, read).flatten(1)
+    expected = torch.einsum("tno,ni->toi", deltas, read).flatten(1)
     assert distance(part.rows(), expected) < 1e-12
     assert distance(norms(read, deltas), expected.norm(dim=1)) < 1e-12
 
@@ -251,7 +251,18 @@ def test_small_parts_are_joined():
 
 def test_long_rows_in_pieces():
     torch.manual_seed(0)
-    rows = torch.randn(5, 65_536, dtype=torch.float64)
-    total = torch.ones(5, 5, dtype=torch.float64)
+    for width in (32_768, 65_536 + 7):
+        rows, others = torch.randn(2, 5, width, dtype=torch.float64)
+        total = torch.ones(5, 5, dtype=torch.float64)
+        add_products(total, rows)
+        assert distance(total, 1 + rows @ rows.T) < 1e-12
+        add_products(total, rows, others)
+        assert distance(total, 1 + rows @ rows.T + rows @ others.T) < 1e-12
+
+
+def test_long_sums_in_float32_keep_their_digits():
+    torch.manual_seed(0)
+    rows = torch.rand(1, 1_000_000) + 0.5
+    total = torch.zeros(1, 1)
     add_products(total, rows)
-    assert distance(total, 1 + rows @ rows.T) < 1e-12
+    assert distance(total.double(), rows.double() @ rows.double().T) < 2e-7

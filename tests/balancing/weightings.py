@@ -36,14 +36,14 @@ def on_tensors(weights: Callable[..., Any]) -> Weights:
 
 
 aligned_mtl_weights = on_tensors(aligned_mtl.aligned_mtl_weights)
-cagrad_weights = on_tensors(cagrad.cagrad_weights)
+cagrad_weights = on_tensors(lambda gramian, c: cagrad.CAGrad(c=c).rule(gramian))
 conflict_free_weights = on_tensors(conflict_free.conflict_free_weights)
 dualproj_weights = on_tensors(dualproj.dualproj_weights)
-fairgrad_weights = on_tensors(fairgrad.fairgrad_weights)
+fairgrad_weights = on_tensors(lambda gramian, alpha: fairgrad.FairGrad(alpha=alpha).rule(gramian))
 gradvac_weights = on_tensors(gradvac.gradvac_weights)
 imtl_g_weights = on_tensors(imtl_g.imtl_g_weights)
-mgda_weights = on_tensors(mgda.mgda_weights)
-nash_mtl_weights = on_tensors(nash_mtl.nash_mtl_weights)
+mgda_weights = on_tensors(mgda.MGDA().rule)
+nash_mtl_weights = on_tensors(nash_mtl.NashMTL().rule)
 pcd_weights = on_tensors(pcd.pcd_weights)
 pcgrad_weights = on_tensors(pcgrad.pcgrad_weights)
 upgrad_weights = on_tensors(upgrad.upgrad_weights)

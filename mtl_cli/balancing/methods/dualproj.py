@@ -27,6 +27,10 @@ class DualProjection(GramianRule):
     def rule(self, gramian: Array) -> Array:
         return dualproj_weights(gramian)
 
+    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
+        """½ max(1, −g_1·g_2 / ‖g_t‖²): the mean conflicts with the shorter gradient, if with any."""
+        return 0.5 * max(1.0, -mixed / first), 0.5 * max(1.0, -mixed / second)
+
 
 def dualproj_weights(gramian: Array) -> Array:
     """Return w with Σ_t w_t g_t = π(mean of g), for G of shape (K, K)."""

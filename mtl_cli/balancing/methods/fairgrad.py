@@ -26,13 +26,15 @@ class FairGrad(GramianRule):
     Parameters
     ----------
     alpha : float
-        2 in the paper's scene-understanding experiments; 1 is the default of the authors' class.
+        2 in the authors' scripts (QM9, CelebA, Meta-World); 1 is the default of their class.
 
     Notes
     -----
     Where a convex combination of the gradients vanishes the equations have no solution; the weights are then those of
     such a combination, scaled to Σ_t ‖w_t g_t‖ = T. A task whose gradient is zero gets the others' mean weight. For α
-    far above 10 and gradients that differ in length by many orders, float64 may not do: that ends the run.
+    far above 10 and gradients that differ in length by many orders, float64 may not do: that ends the run. The authors'
+    code trains heads on L_t (``heads: unit``), multiplies the shared gradient by T and shortens it to 1, which the
+    paper's algorithm does not; LibMTL weighs the heads as well.
     """
 
     alpha: PositiveFloat = 2.0
@@ -41,10 +43,10 @@ class FairGrad(GramianRule):
     paper: ClassVar[str] = "Ban & Ji 2024, arXiv 2402.15638"
 
     def rule(self, gramian: Array) -> Array:
-        from mtl_cli.balancing.solvers.fairness import Unsolved
+        from mtl_cli.balancing.solvers.fairness import Unsolved, fair_weights
 
         try:
-            return fairgrad_weights(gramian, self.alpha)
+            return fair_weights(gramian, self.alpha)
         except Unsolved as error:
             lengths = gramian.diagonal()[gramian.diagonal() > 0] ** 0.5
             apart = f"gradients {lengths.max() / lengths.min():.0e} apart in length"
@@ -52,11 +54,3 @@ class FairGrad(GramianRule):
             raise UserError(
                 "balancer.alpha", what, "balancer.alpha=2, or tasks.<task>.weight to bring them nearer"
             ) from error
-
-
-def fairgrad_weights(gramian: Array, alpha: float) -> Array:
-    """Return the w > 0 with (Gw)_t = w_t^(−1/α), for G of shape (K, K)."""
-
-    from mtl_cli.balancing.solvers.fairness import fair_weights
-
-    return fair_weights(gramian, alpha)

@@ -25,12 +25,12 @@ class MGDA(GramianRule):
     paper: ClassVar[str] = "Sener & Koltun 2018, arXiv 1810.04650"
 
     def rule(self, gramian: Array) -> Array:
-        return mgda_weights(gramian)
+        from mtl_cli.balancing.solvers.quadratic import least_norm
 
+        return least_norm(gramian)
 
-def mgda_weights(gramian: Array) -> Array:
-    """Return the w on the simplex with the least wᵀGw, for G of shape (K, K)."""
-
-    from mtl_cli.balancing.solvers.quadratic import least_norm
-
-    return least_norm(gramian)
+    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
+        """w_1 = (g_2 − g_1)·g_2 / ‖g_1 − g_2‖², brought between 0 and 1."""
+        share = (second - mixed) / (first + second - 2 * mixed)
+        share = min(max(share, 0.0), 1.0)
+        return share, 1 - share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -26,7 +27,7 @@ class NashMTL(GramianRule):
     ----------
     max_norm : float, optional
         Shorten Σ_t w_t g_t to this. By the equation its norm is √T in every step; the authors' code has 1, the
-        paper none.
+        paper none. Heads are weighted by the shortened w_t too, where the authors' code leaves them as they were.
 
     Notes
     -----
@@ -41,17 +42,20 @@ class NashMTL(GramianRule):
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
 
     def rule(self, gramian: Array) -> Array:
-        weights = nash_mtl_weights(gramian)
-        if self.max_norm is None:
-            return weights
-        norm = float(weights @ gramian @ weights) ** 0.5
-        shortened: Array = weights * min(1.0, self.max_norm / max(norm, 1e-30))
+        from mtl_cli.balancing.solvers.fairness import fair_weights
+
+        weights = fair_weights(gramian, 1.0)
+        shortened: Array = weights * self._factor(float(weights @ gramian @ weights))
         return shortened
 
+    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
+        """w_t = 1 / (‖g_t‖ √(1 + cos θ)), θ between the two."""
+        norm, other = math.sqrt(first), math.sqrt(second)
+        size = self._factor(2.0) / math.sqrt(1 + mixed / (norm * other))
+        return size / norm, size / other
 
-def nash_mtl_weights(gramian: Array) -> Array:
-    """Return the w > 0 with (Gw)_t = 1 / w_t, for G of shape (K, K)."""
-
-    from mtl_cli.balancing.solvers.fairness import fair_weights
-
-    return fair_weights(gramian, 1.0)
+    def _factor(self, square: float) -> float:
+        """Return what shortens a vector with this square to ``max_norm``."""
+        if self.max_norm is None or square <= self.max_norm**2:
+            return 1.0
+        return self.max_norm / math.sqrt(square)

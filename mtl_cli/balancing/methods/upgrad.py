@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class UPGrad(GramianRule):
     """(1/T) Σ_t π(g_t), π the projection onto the dual cone {d : g_s·d ≥ 0 for all s}.
 
-    Quinton & Rey (arXiv 2406.16232, equation 3 and proposition 1): π(Σ_t u_t g_t) = Σ_t v_t g_t, v = argmin vᵀGv
+    Quinton & Rey (arXiv 2406.16232, equations 3 and 4, proposition 1): π(Σ_t u_t g_t) = Σ_t v_t g_t, v = argmin vᵀGv
     over v ≥ u. The T quadratic programs are solved together and exactly, without the regularisation that their
     library adds.
     """
@@ -26,6 +26,11 @@ class UPGrad(GramianRule):
 
     def rule(self, gramian: Array) -> Array:
         return upgrad_weights(gramian)
+
+    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
+        """½ (1 + max(0, −g_1·g_2) / ‖g_t‖²): each gradient is freed of the other, as in PCGrad."""
+        conflict = max(-mixed, 0.0)
+        return 0.5 + 0.5 * conflict / first, 0.5 + 0.5 * conflict / second
 
 
 def upgrad_weights(gramian: Array) -> Array:

@@ -65,11 +65,16 @@ def clean(gramian: Array, epsilon: float) -> Array:
     return kept
 
 
+def are_independent(first: float, mixed: float, second: float, limit: float) -> bool:
+    """Say whether two gradients are finite, not zero, and no multiples of each other by more than ``limit``."""
+    return 0 < first < math.inf and 0 < second < math.inf and abs(mixed) < (1 - limit) * math.sqrt(first * second)
+
+
 def _is_positive_definite(matrix: Array, limit: float) -> bool:
     """Say whether all eigenvalues of the cosines are above ``limit``: whether a Cholesky factor exists."""
     if len(matrix) == 2:
         (first, mixed), (_, second) = matrix.tolist()
-        return bool(first > 0 < second and abs(mixed) < (1 - limit) * math.sqrt(first) * math.sqrt(second))
+        return are_independent(first, mixed, second, limit)
     lowered = matrix.copy()
     lowered.flat[:: len(matrix) + 1] *= 1 - limit
     try:
@@ -98,5 +103,5 @@ def spread(weights: Array, norms: Array) -> Array:
 
 def as_array(tensor: Any) -> Array:
     """Return a tensor's numbers as a float64 array."""
-    array: Array = tensor.detach().cpu().double().numpy()
+    array: Array = tensor.detach().cpu().numpy().astype(np.float64)
     return array

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from mtl_cli.balancing.solvers.cosines import Array, cosines, lift
@@ -66,17 +64,6 @@ def nonnegative_qp(matrix: Array, linear: Array) -> Array:
     return x
 
 
-def _of_two(c: float, p: float, q: float) -> tuple[float, float]:
-    """Minimise ½ (x² + 2 c x y + y²) + p x + q y over x, y ≥ 0; −1 < c < 1."""
-    x, y = max(-p, 0.0), max(-q, 0.0)
-    if q + c * x >= 0:
-        return x, 0.0
-    if p + c * y >= 0:
-        return 0.0, y
-    determinant = (1 - c) * (1 + c)
-    return max((c * q - p) / determinant, 0.0), max((c * p - q) / determinant, 0.0)
-
-
 def _least_squares(factor: Array, target: Array) -> Array:
     """Minimise ‖Bx − t‖ over x ≥ 0, adding one index at a time: slower, and sure to come down in every step."""
     size = factor.shape[1]
@@ -122,26 +109,11 @@ def onto_dual_cone(gramian: Array, chosen: Array) -> Array:
     array of shape (R, K)
         The rows v.
     """
-    if len(gramian) == 2:
-        return _pair_onto_dual_cone(gramian.tolist(), chosen)
     matrix, norms = cosines(gramian)
     matrix = lift(matrix, FLOOR)
     added = nonnegative_qp(matrix, (chosen * norms) @ matrix)
     result: Array = chosen + added / np.where(norms > 0, norms, np.inf)
     return result
-
-
-def _pair_onto_dual_cone(gramian: list[list[float]], chosen: Array) -> Array:
-    """Do what ``onto_dual_cone`` does for two gradients, in floats: for so few, arrays take longer."""
-    norm, other = math.sqrt(max(gramian[0][0], 0.0)), math.sqrt(max(gramian[1][1], 0.0))
-    if norm == 0 or other == 0:
-        return chosen
-    cosine = max(-1 + FLOOR, min(1 - FLOOR, gramian[0][1] / norm / other))
-    found = []
-    for u, v in chosen.tolist():
-        x, y = _of_two(cosine, u * norm + cosine * v * other, cosine * u * norm + v * other)
-        found.append([u + x / norm, v + y / other])
-    return np.array(found)
 
 
 def least_norm(gramian: Array) -> Array:

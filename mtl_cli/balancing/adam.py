@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli.balancing.few import Numbers, elementwise, keep_absent
@@ -23,6 +23,30 @@ def start(name: str, values: torch.Tensor) -> State:
     return {name: values, **{moment: torch.zeros_like(values) for moment in MOMENTS}}
 
 
+def move(value: Any, mean: Any, mean_square: Any, steps: Any, slope: Any, lr: float) -> tuple[Any, ...]:
+    """Return a number and its moments after a step against ``slope``; of floats, or of tensors."""
+    steps = steps + 1
+    mean = BETA1 * mean + (1 - BETA1) * slope
+    mean_square = BETA2 * mean_square + (1 - BETA2) * slope * slope
+    spread = (mean_square / (1 - BETA2**steps)) ** 0.5 + EPSILON
+    return value - lr / (1 - BETA1**steps) * mean / spread, mean, mean_square, steps
+
+
+def learnt(state: Mapping[str, Numbers], name: str) -> list[Numbers]:
+    """Return what ``move`` wants first, of the values that the state has as ``name``."""
+    return [state[key] for key in (name, *MOMENTS)]
+
+
+def following(
+    xp: Any, state: Mapping[str, Numbers], name: str, after: Sequence[Numbers], present: Numbers | None
+) -> dict[str, Numbers]:
+    """Return the next state of what ``move`` made; tasks that are absent keep their value and moments."""
+    found = dict(zip((name, *MOMENTS), after, strict=True))
+    if present is None:
+        return found
+    return {key: keep_absent(xp, value, state[key], present) for key, value in found.items()}
+
+
 def step(
     xp: Any, state: Mapping[str, Numbers], name: str, gradient: Numbers, lr: float, present: Numbers | None
 ) -> dict[str, Numbers]:
@@ -31,7 +55,7 @@ def step(
     Parameters
     ----------
     xp : module
-        ``numpy`` or ``torch``, whose numbers these are.
+        ``Floats`` or ``torch``, whose numbers these are.
     state : dict of str to numbers
         As ``start`` makes it.
     name : str
@@ -40,16 +64,5 @@ def step(
     present : bools of shape (T,), optional
         None says all are present.
     """
-
-    def each(value: Any, mean: Any, mean_square: Any, steps: Any, slope: Any) -> tuple[Any, ...]:
-        steps = steps + 1
-        mean = BETA1 * mean + (1 - BETA1) * slope
-        mean_square = BETA2 * mean_square + (1 - BETA2) * slope * slope
-        spread = (mean_square / (1 - BETA2**steps)) ** 0.5 + EPSILON
-        return value - lr / (1 - BETA1**steps) * mean / spread, mean, mean_square, steps
-
-    names = (name, *MOMENTS)
-    after = dict(zip(names, elementwise(each, *[state[key] for key in names], gradient), strict=True))
-    if present is None:
-        return after
-    return {key: keep_absent(xp, value, state[key], present) for key, value in after.items()}
+    after = elementwise(lambda *numbers: move(*numbers, lr), *learnt(state, name), gradient)
+    return following(xp, state, name, after, present)

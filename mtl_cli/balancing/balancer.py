@@ -100,7 +100,7 @@ class Balancer:
     update_every : int
         Weigh anew every so many steps and keep the weights in between; methods that need only losses always weigh.
     shift : float
-        Added to every loss that a method which needs positive losses sees.
+        Added to every loss that the method sees; only for methods that need positive or nonnegative losses.
     """
 
     heads: Literal["weighted", "unit"] = "weighted"
@@ -109,7 +109,8 @@ class Balancer:
     shift: NonNegativeFloat = 0.0
 
     needs: ClassVar[Needs]
-    needs_positive_losses: ClassVar[bool] = False
+    needs_losses: ClassVar[Literal["any", "nonnegative", "positive"]] = "any"
+    """Which losses make sense to the method; ``shift`` is for those that need other than any."""
     looks_ahead: ClassVar[bool] = False
     """Whether ``after`` wants the losses of the same batch once more, after the optimiser's step."""
     paper: ClassVar[str] = ""
@@ -124,10 +125,12 @@ class Balancer:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with the rest of the config for this method."""
-        if self.needs == "losses" or config.model is None:
-            return
         registered = components("balancer").items()
         name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
+        if self.shift and self.needs_losses == "any":
+            yield Problem("balancer.shift", f"has no effect: balancer={name} takes losses as they are", "leave it out")
+        if self.needs == "losses" or config.model is None:
+            return
         sharing = config.model.sharing
         levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
         if getattr(config.model.trunk, "freeze", "none") == "all":

@@ -105,7 +105,12 @@ class Cut:
         """Return each z with Σ_t w_t c_t over the tasks that read it."""
         if self._linear is not None:
             return [self._linear.weighted(weights)]
-        return [(z, weighted_sum(weights[numbers], deltas)) for z, numbers, deltas in self.roots()]
+        return [(z, weighted_sum(self._of(numbers, weights), deltas)) for z, numbers, deltas in self.roots()]
+
+    def _of(self, numbers: list[int], weights: torch.Tensor) -> torch.Tensor:
+        """Return the weights of these tasks, without waiting for the device as an index from a list would."""
+        each = weights.unbind()
+        return weights if len(numbers) == len(each) else torch.stack([each[number] for number in numbers])
 
     def directed(self, direction: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return the one z with ``direction``, of its numbers, in its shape."""

@@ -8,6 +8,7 @@ floats; on another device they must stay tensors, or the step would wait for it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,11 @@ def elementwise(function: Callable[..., tuple[Any, ...]], *numbers: Numbers) -> 
     return [Floats(list(values)) for values in found]
 
 
+def exponential(value: Any) -> Any:
+    """Return the exponential of a float, or of a tensor."""
+    return math.exp(value) if isinstance(value, float) else value.exp()
+
+
 def total(xp: Any, values: Numbers, present: Numbers | None) -> Numbers:
     """Return the sum over the tasks present."""
     return values.sum() if present is None else xp.where(present, values, 0.0).sum()
@@ -97,6 +103,11 @@ def mean(xp: Any, values: Numbers, present: Numbers | None) -> Numbers:
     if present is None:
         return values.mean()
     return total(xp, values, present) / xp.clip(xp.where(present, 1.0, 0.0).sum(), 1.0)
+
+
+def told(xp: Any, values: Numbers, present: Numbers | None) -> Numbers:
+    """Return what to write down: NaN for tasks that are absent."""
+    return values if present is None else xp.where(present, values, math.nan)
 
 
 def keep_absent(xp: Any, values: Numbers, before: Numbers, present: Numbers | None) -> Numbers:

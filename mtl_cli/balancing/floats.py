@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from operator import add, and_, mul, neg, sub, truediv
+from operator import add, and_, gt, mul, neg, sub, truediv
 from typing import Any
 
 
@@ -59,7 +59,7 @@ class Floats:
     __mul__, __rmul__ = _operator(mul), _reversed(mul)
     __truediv__, __rtruediv__ = _operator(truediv), _reversed(truediv)
     __pow__ = _operator(_power)
-    __and__ = _operator(and_)
+    __and__, __gt__ = _operator(and_), _operator(gt)
     __neg__ = _function(neg)
 
     exp = staticmethod(_function(math.exp))

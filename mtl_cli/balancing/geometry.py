@@ -24,6 +24,10 @@ from mtl_cli.balancing.precision import full
 from mtl_cli.data.inputs import Inputs
 
 
+KEPT = 2**24
+"""Numbers of gradients up to which all are kept until their weights are known; above, another pass makes their sum."""
+
+
 class Root(NamedTuple):
     """A representation, and the gradients at it of the tasks that read it.
 
@@ -66,11 +70,10 @@ class TaskGradients:
         self.shared, self.own = shared, own
         self._joined = join(shared)
 
-    def gramian(self, total: torch.Tensor) -> torch.Tensor:
-        """Return g_s · g_t, shape (T, T); ``total`` is zeros of that shape, and of the gradients' type."""
+    def add_gramian(self, total: torch.Tensor) -> None:
+        """Add g_s · g_t to ``total``, shape (T, T)."""
         for part in self._joined:
             part.add_gramian(total)
-        return torch.lerp(total, total.T, 0.5)  # rounding may differ on both sides of the diagonal
 
     def jacobian(self, parameters: Sequence[nn.Parameter], tasks: int) -> torch.Tensor:
         """Return the gradients side by side in the order of ``parameters``, shape (T, P)."""
@@ -153,7 +156,8 @@ class Geometry:
             T.
         """
         if self._stack is not None:
-            found = back(self._stack, self._calls, roots[0].deltas)[0]
+            found: list[Part] = []
+            back(self._stack, self._calls, roots[0].deltas, found.append, reuse=True)
         else:
             found = self._by_autograd(roots, tasks)
         self.clear()
@@ -161,12 +165,30 @@ class Geometry:
         own = [part for part in found if id(part.parameter) not in self._shared]
         return TaskGradients(shared, own)
 
+    def gramian(
+        self, roots: Sequence[Root], tasks: int, keep: bool = False
+    ) -> tuple[torch.Tensor, TaskGradients | None]:
+        """Return g_s · g_t, shape (T, T), and the gradients. To be called without gradients, once after ``forward``.
+
+        Where the gradients are too large to be kept, and ``keep`` does not ask for it, they are None, and Σ_t w_t g_t
+        is to come from ``backward``.
+        """
+        first = roots[0].deltas
+        total = first.new_zeros(tasks, tasks)
+        if not keep and self._stack is not None and tasks * self._stack.numbers(first.shape[1]) > KEPT:
+            back(self._stack, self._calls, first, lambda part: part.add_gramian(total))
+            gradients = None
+        else:
+            gradients = self.gradients(roots, tasks)
+            gradients.add_gramian(total)
+        return torch.lerp(total, total.T, 0.5), gradients  # rounding may differ on both sides of the diagonal
+
     def norms(self, roots: Sequence[Root], tasks: int, layers: Sequence[nn.Module]) -> torch.Tensor:
         """Return ‖∇_W L_t‖ for each task, shape (T,), W the layers' weights. To be called without gradients."""
         layer = layers[0]
         read = next((call.input for call in self._calls if call.module is layer), None)
         if self._stack is not None and read is not None and type(layer) is nn.Linear:
-            return norms(full(read), back(self._stack, self._calls, roots[0].deltas, until=layer)[1])
+            return norms(full(read), back(self._stack, self._calls, roots[0].deltas, None, until=layer))
         weights = [layer.weight for layer in layers if isinstance(layer.weight, nn.Parameter)]
         found = _per_task(roots, tasks, weights)
         pairs = [[_filled(g, weight).flatten() for g, weight in zip(task, weights, strict=True)] for task in found]
@@ -186,18 +208,20 @@ class Geometry:
         self._trace.clear()
 
     def _by_autograd(self, roots: Sequence[Root], tasks: int) -> list[Part]:
-        calls = explained(self._trace.calls, [root.z for root in roots])
+        calls = [call for call in explained(self._trace.calls, [root.z for root in roots]) if _is_smaller(call)]
         theirs = {id(p) for call in calls for p in call.module.parameters()}
         others = [p for p in self._below if id(p) not in theirs]
-        found = _per_task(roots, tasks, [*(call.output for call in calls), *others])
+        wanted = [*(call.output for call in calls), *others]
+        found = list(zip(*_per_task(roots, tasks, wanted), strict=True))  # by what is wanted, then by task
         collected: list[Part] = []
-        for i, call in enumerate(calls):
-            deltas = [full(rows(call.module, _filled(g[i], call.output))) for g in found]
+        for parameter in reversed(others):
+            values = found.pop()
+            if any(value is not None for value in values):
+                dense = torch.stack([_filled(value, parameter).reshape(-1) for value in values])
+                collected.append(Dense(parameter, dense))
+        for call in reversed(calls):
+            deltas = [full(rows(call.module, _filled(value, call.output))) for value in found.pop()]
             collected += parts(call, torch.stack(deltas))
-        for i, parameter in enumerate(others, len(calls)):
-            if any(g[i] is not None for g in found):
-                values = [_filled(g[i], parameter).reshape(-1) for g in found]
-                collected.append(Dense(parameter, torch.stack(values)))
         return collected
 
 
@@ -213,6 +237,15 @@ def explained(calls: Sequence[Call], roots: Sequence[torch.Tensor]) -> list[Call
         and all(used[id(p)] == 1 for p in call.module.parameters() if p.requires_grad)
         and is_known(call)
     ]
+
+
+def _is_smaller(call: Call) -> bool:
+    """Whether a gradient at the module's output has fewer numbers than one on its parameters.
+
+    Otherwise, as in convolutions of large images, autograd had better make the latter: all tasks' gradients at all
+    outputs would be held at once.
+    """
+    return call.output.numel() <= sum(p.numel() for p in call.module.parameters() if p.requires_grad)
 
 
 def _per_task(roots: Sequence[Root], tasks: int, wanted: Sequence[torch.Tensor]) -> list[Sequence[torch.Tensor | None]]:

@@ -6,7 +6,7 @@ In a stack, where each layer reads what the one before it returned, the T gradie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,8 @@ class Stack:
         From the inputs to the representation: a layer, or elementwise modules in a row.
     first : int
         The first span with a parameter that is trained.
+    sizes : list of (int, int)
+        For each parameter that is trained, its numbers, and the outputs of its layer.
     """
 
     modules: list[nn.Module]
@@ -49,6 +51,11 @@ class Stack:
     trained: list[bool]
     spans: list[tuple[int, int]]
     first: int
+    sizes: list[tuple[int, int]]
+
+    def numbers(self, rows: int) -> int:
+        """Return how many numbers a task's gradients on all parameters take, each in the form that takes fewer."""
+        return sum(min(size, rows * outputs) for size, outputs in self.sizes)
 
     def fits(self, modules: list[nn.Module]) -> bool:
         """Whether these modules are the stack's, with nothing new about them."""
@@ -96,7 +103,8 @@ def find_stack(modules: list[nn.Module]) -> Stack | None:
             spans.append((position, position + 1))
     trained = [any(p.requires_grad for p in modules[start].parameters()) for start, _ in spans]
     first = trained.index(True) if any(trained) else len(spans)
-    return Stack(modules, parameters, [p.requires_grad for p in parameters], spans, first)
+    sizes = [(p.numel(), len(p)) for p in parameters if p.requires_grad]
+    return Stack(modules, parameters, [p.requires_grad for p in parameters], spans, first, sizes)
 
 
 def _is_stackable(module: nn.Module) -> bool:
@@ -113,9 +121,14 @@ def _is_relu(modules: Sequence[nn.Module]) -> bool:
 
 
 def back(
-    stack: Stack, calls: Sequence[Call], deltas: torch.Tensor, until: nn.Module | None = None
-) -> tuple[list[Part], torch.Tensor]:
-    """Send gradients back through a stack, and collect those on its parameters. To be called without gradients.
+    stack: Stack,
+    calls: Sequence[Call],
+    deltas: torch.Tensor,
+    collect: Callable[[Part], None] | None,
+    until: nn.Module | None = None,
+    reuse: bool = False,
+) -> torch.Tensor:
+    """Send gradients back through a stack. To be called without gradients.
 
     Parameters
     ----------
@@ -123,17 +136,19 @@ def back(
     calls : sequence of Call
         What its ``run`` returned.
     deltas : Tensor of shape (T, n, width)
-        At the representation. Its memory is used for what comes of it, unless there is an ``until``.
+        At the representation.
+    collect : callable, optional
+        Is given the gradients on each parameter, the last layer's first.
     until : Module, optional
-        Stop at this module's output and collect nothing.
+        Stop at this module's output.
+    reuse : bool
+        Use the memory of ``deltas`` for what comes of them.
 
     Returns
     -------
-    parts : list of Part
-    deltas : Tensor of shape (T, n, features)
-        Where it stopped: at ``until``, or at the first layer with a parameter that is trained.
+    Tensor of shape (T, n, features)
+        The gradients where it stopped: at ``until``, or at the first layer with a parameter that is trained.
     """
-    found: list[Part] = []
     for position in range(len(stack.spans) - 1, stack.first - 1, -1):
         start, end = stack.spans[position]
         call = calls[start]
@@ -141,17 +156,19 @@ def back(
         if module is until:
             break
         if type(module) in ELEMENTWISE:
-            deltas = _through_elementwise(calls[start:end], deltas, until is None)
+            found, deltas = [], _through_elementwise(calls[start:end], deltas, reuse)
         elif isinstance(module, nn.Linear):
-            if until is None:
-                found += parts(call, deltas)
+            found = parts(call, deltas) if collect is not None else []
             if position > stack.first:
                 tasks, n, outputs = deltas.shape
                 deltas = (deltas.reshape(tasks * n, outputs) @ module.weight).view(tasks, n, -1)
         else:
-            collected, deltas = _through_norm(call, deltas)
-            found += collected
-    return found, deltas
+            found, deltas = _through_norm(call, deltas)
+        reuse = True
+        if collect is not None:
+            for part in found:
+                collect(part)
+    return deltas
 
 
 def back_once(stack: Stack, calls: Sequence[Call], delta: torch.Tensor) -> None:

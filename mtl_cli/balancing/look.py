@@ -51,9 +51,7 @@ class Seen(NamedTuple):
     @property
     def sizes(self) -> torch.Tensor | None:
         """Numbers that are finite where the tasks' gradients are, shape (T,); None if nothing was seen."""
-        if self.gramian is not None:
-            return self.gramian.diagonal()
-        return self.norms if self.jacobian is None else self.jacobian.sum(1)
+        return self.norms if self.gramian is None else self.gramian.diagonal()
 
     def divided(self, scale: float) -> Seen:
         """Return what would be seen of losses smaller by this factor; the gradients stay as they are."""
@@ -107,12 +105,13 @@ class Look:
         if self._needs == "norms":
             return Seen(norms=self._geometry.norms(cut.roots(), len(cut.outputs), self._model.last_shared_layers))
         if self._at_representation:
-            return Seen(gramian=cut.gramian()) if self._needs == "gramian" else Seen(jacobian=cut.rows())
+            return Seen(gramian=cut.gramian(), jacobian=cut.rows() if self._needs == "jacobian" else None)
         roots, tasks = cut.roots(), len(cut.outputs)
-        gradients = self._geometry.gradients(roots, tasks)
-        if self._needs == "jacobian":
-            return Seen(jacobian=gradients.jacobian(self._geometry.parameters, tasks), gradients=gradients)
-        return Seen(gramian=gradients.gramian(roots[0].deltas.new_zeros(tasks, tasks)), gradients=gradients)
+        gramian, kept = self._geometry.gramian(roots, tasks, keep=self._needs == "jacobian")
+        jacobian = None
+        if kept is not None and self._needs == "jacobian":
+            jacobian = kept.jacobian(self._geometry.parameters, tasks)
+        return Seen(gramian=gramian, jacobian=jacobian, gradients=kept)
 
     def send_back(self, cut: Cut, seen: Seen, weights: torch.Tensor, direction: torch.Tensor | None) -> None:
         """Add Σ_t w_t g_t, or a direction in its place, to ``.grad`` below the cut. To be called without gradients."""
@@ -122,6 +121,17 @@ class Look:
                 scatter(self._geometry.parameters, direction)
         else:
             self._geometry.backward(cut.weighted(weights) if direction is None else cut.directed(direction))
+
+
+def check_heads(model: SharedModel) -> None:
+    """Raise UserError if two heads have a parameter in common: the cut would train it on their sum, twice."""
+    found: set[int] = set()
+    for name, head in model.heads.items():
+        own = {id(parameter) for parameter in head.parameters()}
+        if found & own:
+            what = "has a parameter of another head, and this method treats heads apart"
+            raise UserError(f"model.heads.{name}", what, "balancer=uniform")
+        found |= own
 
 
 def _nothing_shared(where: str) -> UserError:

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 import torch
 
 from mtl_cli.balancing.balancer import Balancer, Observed, State, Weighing
-from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel
+from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel, check_heads
 from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.balancing.precision import Precision
+from mtl_cli.balancing.row_gradients import RowGradients
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
@@ -42,8 +43,11 @@ class StepResult(NamedTuple):
         What the balancer went by.
     gramian : Tensor of shape (T, T), optional
         Likewise, for a balancer that needs it.
-    sizes : Tensor of shape (T,), optional
-        Numbers that are finite where the tasks' gradients are, from a balancer that looks at them otherwise.
+    sizes : Tensor, optional
+        Numbers that are finite where the tasks' gradients are: of shape (T,) from a balancer that looks at them
+        otherwise, or those that ``Step.told_by`` counts.
+    seen_step : int
+        The step, from 1, in which the balancer weighed last, and saw what is here.
     """
 
     losses: torch.Tensor
@@ -52,6 +56,7 @@ class StepResult(NamedTuple):
     seen: Mapping[str, torch.Tensor]
     gramian: torch.Tensor | None = None
     sizes: torch.Tensor | None = None
+    seen_step: int = 0
 
 
 class Step:
@@ -72,6 +77,8 @@ class Step:
     ----------
     state : dict of str to Tensor
         The balancer's state.
+    told_by : list of int
+        By task, of how many numbers of its head's gradient ``StepResult.sizes`` is made if the balancer sees none.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class Step:
         self.state: State = balancer.start(list(tasks), device)
         self.device = device
         self.weigh_tasks([task.weight for task in tasks.values()])
-        self.steps = 0
+        self.steps = self.seen_step = 0
         self.generator = torch.Generator().manual_seed(seed)
         self.weights = torch.ones_like(self.task_weights)
         self.seen: Mapping[str, torch.Tensor] = {}
@@ -98,10 +105,12 @@ class Step:
         self.head_weights: torch.Tensor | None = None
         self.held = False
         self._rested = (0, 0)  # epochs and steps in which it was held
-        self._sent = (self.weights, -1, self.weights, self.weights)  # what the last gradient was made of, and it
-        self._scale = self.precision.scale
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
         self._look, self._blind = Look(model, balancer), Look(model, None)
+        if balancer.needs != "losses" or balancer.heads == "unit":
+            check_heads(model)
+        self._telling = [_smallest(model.head_parameters(name)) for name in tasks]
+        self.told_by = [0 if parameter is None else parameter.numel() for parameter in self._telling]
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
         """Add the batch's gradients to ``.grad``.
@@ -124,9 +133,12 @@ class Step:
             if weighs:
                 with torch.no_grad():
                     self._weigh(losses, NOTHING, epoch)
-            torch.autograd.backward((losses.rows,), (self._gradient(losses, self.weights),))
+            gradient = self._rows(losses, self.weights, self.precision.scale)
+            torch.autograd.backward((losses.rows,), (gradient,))
         self.steps += 1
-        return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, self.sizes)
+        self.seen_step = self.steps if weighs else self.seen_step
+        sizes = self.sizes if balancer.needs != "losses" and weighs else self._told()
+        return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, sizes, self.seen_step)
 
     def hold(self, held: bool, epoch: int) -> None:
         """Let a balancer that looks at shared gradients rest while nothing shared is trained, or begin in ``epoch``.
@@ -142,10 +154,12 @@ class Step:
 
         A task of weight 0 is absent for the balancer, as one without a label is.
         """
-        self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
-        self._equal = all(weight == 1 for weight in weights)
-        self._awake = None if all(weights) else self.task_weights > 0
-        self._shares: torch.Tensor | None = None  # see _gradient; the same in every step where nothing is masked
+        self._rows = RowGradients(weights, self.device)
+
+    @property
+    def task_weights(self) -> torch.Tensor:
+        """The tasks' own weights, shape (T,)."""
+        return self._rows.task_weights
 
     def settle(self, batches: int) -> bool:
         """Make of ``.grad``, which so many batches were added to, their mean, in the losses' own scale.
@@ -190,6 +204,7 @@ class Step:
             "seen": dict(self.seen),
             "gramian": self.gramian,
             "steps": self.steps,
+            "seen_step": self.seen_step,
             "directed": self.directed,
             "rested": self._rested,
             "head_weights": self.head_weights,
@@ -201,7 +216,8 @@ class Step:
         """Go on from what ``state_dict`` returned."""
         self.state, self.weights = dict(saved["state"]), saved["weights"]
         self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
-        self.steps, self.directed, self.head_weights = saved["steps"], saved["directed"], saved["head_weights"]
+        self.steps, self.seen_step = saved["steps"], saved["seen_step"]
+        self.directed, self.head_weights = saved["directed"], saved["head_weights"]
         self._rested = saved["rested"]
         self.generator.set_state(saved["generator"])
         self.precision.scale = saved["scale"]
@@ -212,37 +228,20 @@ class Step:
             outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
         return task_losses(self.tasks, batch, outputs)
 
-    def _gradient(self, losses: Losses, weights: torch.Tensor | None) -> torch.Tensor:
-        """Return the gradient of Σ w_t · weight_t · L_t at the losses' rows, shape (T, n), times the precision's scale.
-
-        ``weights`` None stands for w_t = 1.
-        """
-        rows, scale = losses.rows, self.precision.scale
-        if losses.shares is not None:
-            plain = self._equal and scale == 1
-            shares = losses.shares if plain else losses.shares * (self.task_weights * scale).unsqueeze(1)
-        elif self._shares is not None and self._shares.shape == rows.shape and self._scale == scale:
-            shares = self._shares
-        else:
-            each = (self.task_weights * (scale / rows.shape[1])).to(rows.dtype)
-            shares = each.unsqueeze(1).expand_as(rows).contiguous()
-            self._shares, self._scale = shares, scale
-        if weights is None:
-            return shares
-        known, version, sent, gradient = self._sent
-        if known is not weights or version != weights._version or sent is not shares:
-            gradient = weights.to(shares.dtype).unsqueeze(1) * shares
-            self._sent = (weights, weights._version, shares, gradient)
-        return gradient
+    def _told(self) -> torch.Tensor | None:
+        """Return a few numbers of each head's gradient: where they are finite, the task's gradient is."""
+        told = [p.grad.flatten() for p in self._telling if p is not None and p.grad is not None]
+        return torch.cat(told) if len(told) == len(self._telling) else None
 
     def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         look = self._look if weighs and self.balancer.needs != "losses" else self._blind
         with self.precision.forward():
             cut = look.forward(batch.inputs)
         losses = task_losses(self.tasks, batch, cut.outputs)
-        cut.receive(losses.rows, self._gradient(losses, None))
+        scale = self.precision.scale
+        cut.receive(losses.rows, self._rows(losses, None, scale))
         with torch.no_grad():
-            seen, scale = look.see(cut), self.precision.scale
+            seen = look.see(cut)
             unscaled = seen if scale == 1 else seen.divided(scale)
             direction = self._weigh(losses, unscaled, epoch).direction if weighs else None
             if direction is not None and scale != 1:
@@ -254,14 +253,15 @@ class Step:
 
     def _as_seen(self, losses: Losses) -> torch.Tensor:
         """Return the losses as the balancer is to see them, shape (T,)."""
-        seen = losses.means if self._equal else losses.means * self.task_weights
-        return seen + self.balancer.shift if self.balancer.needs_positive_losses and self.balancer.shift else seen
+        seen = losses.means if self._rows.equal else losses.means * self.task_weights
+        return seen + self.balancer.shift if self.balancer.shift else seen
 
     def _weigh(self, losses: Losses, seen: Seen, epoch: int) -> Weighing:
         """Ask the balancer; keep its state, and the weights that this step is to use."""
         present = losses.present
-        if self._awake is not None:
-            present = self._awake if present is None else present & self._awake
+        awake = self._rows.awake
+        if awake is not None:
+            present = awake if present is None else present & awake
         weighing = self.balancer.weigh(
             self.state,
             Observed(
@@ -275,9 +275,9 @@ class Step:
                 self.generator,
             ),
         )
-        weights = weighing.weights
         if self.balancer.scale == "sum":
-            weights = weights * _to_sum(weights, present)
+            weighing = _to_sum(weighing, present)
+        weights = weighing.weights
         if present is not None:
             weights = weights.where(present, self.weights)
         self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
@@ -286,9 +286,18 @@ class Step:
         return weighing
 
 
-def _to_sum(weights: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
-    """Return the factor that brings the weights of the tasks present to sum to their number; 1 if that is not > 0."""
-    inside = weights if present is None else weights.where(present, 0.0)
-    count = inside.new_tensor(float(len(weights))) if present is None else present.sum()
-    total = inside.sum()
-    return torch.where(total > 0, count / total, 1.0)
+def _to_sum(weighing: Weighing, present: torch.Tensor | None) -> Weighing:
+    """Bring the weights of the tasks present to sum to their number, if their sum is above 0, and all that has them."""
+    weights, seen, direction = weighing.weights, weighing.seen, weighing.direction
+    total = (weights if present is None else weights.where(present, 0.0)).sum()
+    factor = torch.where(total > 0, (len(weights) if present is None else present.sum()) / total, 1.0)
+    return weighing._replace(
+        weights=weights * factor,
+        seen={**seen, "norm": seen["norm"] * factor} if "norm" in seen else seen,  # of the weighted losses
+        direction=None if direction is None else direction * factor,
+    )
+
+
+def _smallest(parameters: Sequence[torch.nn.Parameter]) -> torch.nn.Parameter | None:
+    """Return the parameter with the fewest numbers of those that are trained, such as the last bias."""
+    return min((p for p in parameters if p.requires_grad), key=torch.numel, default=None)

@@ -96,10 +96,10 @@ class StepLog:
         weights = torch.stack([result.weights for result in results])
         numbers = [result.counts for result in results]
         if all(isinstance(number, int) for number in numbers):
-            counts = torch.tensor(numbers, device=losses.device).unsqueeze(1).expand_as(losses)
+            counts = torch.tensor(numbers).to(losses.device, non_blocking=True).unsqueeze(1).expand_as(losses)
         else:
             counts = torch.stack([torch.zeros_like(losses[0]) + number for number in numbers])
-        sizes = torch.stack([_sizes(result) for result in results])
+        sizes = torch.stack([self._sizes(result) for result in results])
         self._chunks.append(torch.stack([losses, counts.to(losses.dtype), weights.to(losses.dtype), sizes], 1))
 
     def _check(
@@ -108,22 +108,24 @@ class StepLog:
         """Name the first step, and there the first task, whose loss or gradient is not as it must be."""
         balancer = self.step.balancer
         not_finite, no_gradient = ~losses.isfinite(), ~sizes.isfinite()
-        not_positive = torch.zeros_like(not_finite)
-        if balancer.needs_positive_losses:
-            not_positive = (losses * task_weights + balancer.shift <= 0) & (counts > 0) & (task_weights > 0)
-        wrong = not_finite | no_gradient | not_positive
+        too_small = torch.zeros_like(not_finite)
+        if balancer.needs_losses != "any":
+            shifted = losses * task_weights + balancer.shift
+            too_small = (shifted <= 0) if balancer.needs_losses == "positive" else (shifted < 0)
+            too_small &= (counts > 0) & (task_weights > 0)
+        wrong = not_finite | no_gradient | too_small
         if not wrong.any():
             return
         step = int(wrong.any(1).nonzero()[0])
         task = int(wrong[step].nonzero()[0])
-        if len(self.step.tasks) > 1 and bool(losses[step].isnan().all()):
-            what = f"all losses are nan in epoch {self.epoch}, step {self.first + step + 1}"
-            raise not_finite_error("tasks", f"{what}: the step before left weights that are not finite")
+        if len(self.step.tasks) > 1 and bool(losses[step].isnan().all()) and step > 0:  # no head tells whose it was
+            what = f"the gradient is not finite in epoch {self.epoch}, step {self.first + step}"
+            raise not_finite_error("tasks", what)
         name, at = list(self.step.tasks)[task], f"in epoch {self.epoch}, step {self.first + step + 1}"
-        if not_positive[step, task]:
-            least = float((losses * task_weights)[not_positive].min())
+        if too_small[step, task]:
+            least = float((losses * task_weights)[too_small].min())
             raise UserError(
-                f"tasks.{name}", f"the loss is {least:.4g} {at}, and this balancer needs positive losses",
+                f"tasks.{name}", f"the loss is {least:.4g} {at}, and this balancer needs {balancer.needs_losses} losses",
                 f"add to every loss what keeps it positive, such as balancer.shift={1 - math.floor(min(least, 0.0))}",
             )  # fmt: skip
         what = f"the loss is {float(losses[step, task])}" if not_finite[step, task] else "the gradient is not finite"
@@ -132,17 +134,20 @@ class StepLog:
     def _row(self, number: int, result: StepResult) -> dict[str, Any]:
         names = list(self.step.tasks)
         row: dict[str, Any] = {"epoch": self.epoch, "step": number}
+        if self.step.balancer.update_every > 1:
+            row["seen_step"] = result.seen_step
         columns = {"weight": result.weights, **result.seen}
         for column, values in columns.items():
             row |= {f"{column}_{name}": value for name, value in zip(names, values.tolist(), strict=True)}
         return row if result.gramian is None else row | gramian_columns(names, result.gramian) | row
 
-
-def _sizes(result: StepResult) -> torch.Tensor:
-    """Return numbers that are finite where the tasks' gradients are known to be, or are not known."""
-    if result.sizes is not None:
-        return result.sizes
-    return torch.zeros_like(result.losses) if result.gramian is None else result.gramian.diagonal()
+    def _sizes(self, result: StepResult) -> torch.Tensor:
+        """Return numbers that are finite where the tasks' gradients are known to be, or are not known."""
+        if result.sizes is None:
+            return torch.zeros_like(result.losses)
+        if len(result.sizes) == len(result.losses):
+            return result.sizes
+        return torch.stack([told.sum() for told in result.sizes.split(self.step.told_by)])
 
 
 def check_parameters(model: torch.nn.Module, step: Step, epoch: int) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtl_cli.balancing.geometry import Geometry, Root
-from mtl_cli.balancing.geometry_parts import Dense, Factored, Joined, add_products, join, norms, product
+from mtl_cli.balancing.geometry_parts import Dense, Factored, Joined, add_products, join, norms, product, weighted_sum
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 TYPES = pytest.mark.parametrize("dtype", list(TOLERANCE), ids=["float32", "float64"])
@@ -157,10 +157,12 @@ def check(trunk, inputs, dtype, tasks, stack):
         for parameter in trunk.parameters():
             parameter.grad = None
         with torch.no_grad():
-            gradients = geometry.gradients([Root(z, list(range(tasks)), deltas)], tasks)
-            gramian = gradients.gramian(deltas.new_zeros(tasks, tasks))
-            gradients.accumulate(weights)
-            assert distance(gradients.jacobian(geometry.parameters, tasks), expected) < TOLERANCE[dtype]
+            gramian, gradients = geometry.gramian([Root(z, list(range(tasks)), deltas)], tasks)
+            if gradients is None:
+                geometry.backward([(z, weighted_sum(weights, deltas))])
+            else:
+                gradients.accumulate(weights)
+                assert distance(gradients.jacobian(geometry.parameters, tasks), expected) < TOLERANCE[dtype]
         assert torch.equal(gramian, gramian.T)
         exact = expected.double() @ expected.double().T
         assert distance(gramian.double(), exact) < TOLERANCE[dtype]
@@ -207,6 +209,14 @@ def test_exact_on_any_stack(widths, kinds, norm, rows, tasks):
         inputs = width
     geometry = check(nn.Sequential(*layers), torch.randn(rows, 4), torch.float64, tasks, list)
     assert geometry._stack is not None
+
+
+@TYPES
+@pytest.mark.parametrize("name", ["linear", "norms", "dropout after relu", "wide inputs", "frozen"])
+def test_gradients_too_large_to_keep(name, dtype, monkeypatch):
+    monkeypatch.setattr("mtl_cli.balancing.geometry.KEPT", 0)
+    torch.manual_seed(0)
+    assert check(ROWS[name](), torch.randn(32, 8), dtype, 3, list)._stack is not None
 
 
 def test_unfreezing_is_noticed():

@@ -111,7 +111,7 @@ def ours(alpha: float = ALPHA, heads: str = "weighted") -> tuple[np.ndarray, Net
 
 def double_precision(step: Step) -> None:
     step.state = {name: tensor.double() for name, tensor in step.state.items()}
-    step.task_weights = step.task_weights.double()
+    step._rows.task_weights = step.task_weights.double()
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.12, 1.5])

@@ -132,3 +132,41 @@ def test_a_gramian_that_is_not_finite_gives_weights_that_are_not(name: str) -> N
     matrix = torch.tensor([[1.0, torch.nan], [torch.nan, 1.0]])
     weighing = method.weigh(method.start(["a", "b"], torch.device("cpu")), Observed(torch.ones(2), gramian=matrix))
     assert weighing.weights.isnan().all()
+
+
+@pytest.mark.parametrize("name", ["dualproj", "mgda", "nash_mtl", "upgrad"])
+def test_two_tasks_by_a_formula_and_in_general(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rules = [components("balancer")[name]()]
+    if name == "nash_mtl":
+        rules.append(components("balancer")[name](max_norm=0.5))
+    for _ in range(200):
+        jacobian = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+        jacobian *= 10 ** (6 * torch.rand(2, 1, generator=generator, dtype=torch.float64) - 3)
+        matrix = gramian(jacobian)
+        for rule in rules:
+            formula = rule.pair(float(matrix[0, 0]), float(matrix[0, 1]), float(matrix[1, 1]))
+            expected = torch.from_numpy(rule.rule(matrix.numpy()))
+            torch.testing.assert_close(torch.tensor(formula, dtype=torch.float64), expected, rtol=1e-6, atol=1e-12)
+
+
+def test_conflict_free_directions_that_do_not_exist() -> None:
+    """Three gradients at 120 degrees: no direction has a positive angle to all, and rounding must not invent one."""
+    angles = torch.arange(3, dtype=torch.float64) * 2 * torch.pi / 3
+    jacobian = torch.stack([angles.cos(), angles.sin()], 1) * torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64)
+    for dtype in (torch.float32, torch.float64):
+        method = components("balancer")["conflict_free"]()
+        observed = Observed(torch.ones(3), gramian=gramian(jacobian.to(dtype)))
+        weights = method.weigh(method.start(list("abc"), torch.device("cpu")), observed).weights
+        assert torch.equal(weights, torch.zeros(3))
+
+
+def test_nash_mtl_shortens_also_where_the_gradients_vanish() -> None:
+    generator = torch.Generator().manual_seed(0)
+    method = components("balancer")["nash_mtl"](max_norm=1.0)
+    for _ in range(100):
+        jacobian = torch.randn(3, 5, generator=generator, dtype=torch.float64)
+        jacobian[2] = -jacobian[:2].sum(0)
+        weights = torch.from_numpy(method.rule(gramian(jacobian).numpy()))
+        assert (weights > 0).all()
+        assert (weights @ jacobian).norm() <= 1 + 1e-9

@@ -188,6 +188,37 @@ def test_absent_tasks_keep_weight_and_state(name: str) -> None:
     after = method.weigh(state, Observed(losses, present, epoch=3, step=3, generator=generator))
     following = method.after(after.state, losses * 0.9) if method.looks_ahead else after.state
     assert after.weights.isfinite().all()
-    for key in set(following) - {"losses", "present"}:
+    for key in set(following) - {"losses", "present", "shares"}:  # of the step itself
         assert following[key].isfinite().all() or key in ("last", "before")
         assert state[key].dim() == 0 or torch.equal(following[key][1], state[key][1]), key
+
+
+def test_famo_does_not_mind_how_often_a_task_has_labels() -> None:
+    """Two losses fall alike whenever they are seen, one in every step and the other in every tenth."""
+    method = FastAdaptive()
+    state, losses = start(method, 2), torch.ones(2)
+    for step in range(1000):
+        present = torch.tensor([True, step % 10 == 0])
+        fallen = torch.where(present, 0.99 * losses, losses)
+        state = method.weigh(state, Observed(losses * present, present)).state
+        state, losses = method.after(state, fallen * present), fallen
+    assert state["logits"].softmax(0).tolist() == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+def test_dwa_of_a_loss_that_was_zero() -> None:
+    method = DynamicWeightAverage()
+    state = start(method, 2)
+    for epoch, losses in enumerate([[0.0, 1.0], [0.5, 1.0], [0.5, 1.0]], 1):
+        weighing = method.weigh(state, Observed(torch.tensor(losses), epoch=epoch))
+        state = weighing.state
+    torch.testing.assert_close(weighing.weights, torch.ones(2))
+
+
+def test_gradnorm_begins_with_the_first_loss_above_zero() -> None:
+    method = components("balancer")["gradnorm"]()
+    state = start(method, 2)
+    for losses in ([0.0, 1.0], [0.5, 0.5], [0.25, 0.5]):
+        weighing = method.weigh(state, Observed(torch.tensor(losses), norms=torch.ones(2)))
+        state = weighing.state
+    torch.testing.assert_close(weighing.seen["rate"], torch.ones(2, dtype=torch.float64))
+    assert state["initial_losses"].tolist() == [0.5, 1.0]

@@ -96,7 +96,7 @@ def close(found, expected):
 
 
 def positive(balancer):
-    return replace(balancer, shift=3.0) if balancer.needs_positive_losses else balancer
+    return replace(balancer, shift=3.0) if balancer.needs_losses != "any" else balancer
 
 
 @pytest.mark.parametrize("heads", ["weighted", "unit"])
@@ -284,7 +284,7 @@ class Ahead(Balancer):
     """Keeps the losses before and after."""
 
     needs: ClassVar = "losses"
-    needs_positive_losses: ClassVar = True
+    needs_losses: ClassVar = "positive"
     looks_ahead: ClassVar = True
 
     def start(self, tasks, device):
@@ -409,5 +409,54 @@ def test_losses_that_are_all_nan_name_no_task():
     with torch.no_grad():
         model.shared_parameters()[0].fill_(torch.nan)
     log.append(step(make_batch()))
-    with pytest.raises(UserError, match="^tasks: all losses are nan in epoch 2, step 2: the step before"):
+    with pytest.raises(UserError, match="^tasks: the gradient is not finite in epoch 2, step 1"):
         log.close()
+
+
+@pytest.mark.parametrize("name", ["db_mtl", "gradnorm", "mgda", "uw"])
+def test_weights_of_sum_t_scale_all_that_has_them(name):
+    """What is logged, the trunk's gradient and the heads' are all multiplied by the same factor."""
+    paper, summed = (make(positive(components("balancer")[name](scale=scale))) for scale in ("paper", "sum"))
+    masks = {"kind": torch.zeros(24)}
+    results = [step(make_batch(masks)) for _, step in (paper, summed)]
+    factor = results[1].weights[:2] / results[0].weights[:2]
+    assert float(results[1].weights[:2].sum()) == pytest.approx(2)
+    assert torch.allclose(factor, factor[:1].expand(2), rtol=1e-5)
+    found, scaled = (gradients(model) for model, _ in (paper, summed))
+    below = [key for key in found if "head" not in key]
+    assert all(torch.allclose(scaled[key], factor[0] * found[key], rtol=1e-4, atol=1e-7) for key in below)
+    if name == "gradnorm":
+        assert torch.allclose(results[1].seen["norm"][:2], factor * results[0].seen["norm"][:2])
+        assert results[1].seen["norm"][2].isnan() and results[1].seen["rate"][2].isnan(), "it has no label here"
+
+
+def test_heads_with_a_parameter_in_common():
+    """Through the cut their gradients could not be told apart."""
+
+    class Tied(TwoTrunks):
+        def __init__(self):
+            super().__init__()
+            self.heads["good"].weight = self.heads["size"].weight
+
+    for name in ("gradnorm", "mgda", "graddrop"):
+        with pytest.raises(UserError, match=r"model\.heads\.good: has a parameter of another head"):
+            Step(Tied(), make_tasks(), components("balancer")[name](), CPU)
+    model, batch = Tied(), make_batch()
+    step = Step(model, make_tasks(), components("balancer")["uniform"](), CPU)
+    step(batch)
+    before = copy.deepcopy(model)
+    before.zero_grad()
+    sum(losses_of(before, step.tasks, batch)).backward()
+    assert close(gradients(model), gradients(before))
+
+
+def test_methods_that_see_the_jacobian_tell_its_gramian():
+    model, step = make(components("balancer")["graddrop"]())
+    batch, before = make_batch(), copy.deepcopy(model)
+    gramian = step(batch).gramian
+    shared = before.shared_parameters()
+    rows = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, shared, retain_graph=True)])
+        for loss in losses_of(before, step.tasks, batch)
+    ]
+    assert torch.allclose(gramian, torch.stack(rows) @ torch.stack(rows).T, rtol=1e-4)

@@ -1,10 +1,11 @@
-"""What a training step costs: `python -m tests.bench.step [--threads 1]`.
+"""What a training step costs: `python -m tests.bench.step [--threads 1 2]`.
 
 The variants take turns in one process, a dozen steps on the same batch each, so that noise meets all of them alike and
 each finds its own code and data in the caches, as in training (`--block 1` changes over at every step; the first steps
 of a turn are not counted). Compared are medians. `hand` is a loop as one writes it in PyTorch, `torchjd` is TorchJD's
-`mtl_backward` with its UPGrad, `passes` is a backward pass per task with `retain_graph` and TorchJD's weights, `exact`
-and `representation` are `balancer=upgrad`. All variants use the same fused Adam. TorchJD's UPGrad wants
+`mtl_backward` with its UPGrad, `passes` is a backward pass per task with `retain_graph`, the Jacobian in memory, and
+the weights of our own UPGrad, so that only the ways to the gradients differ; `exact` and `representation` are
+`balancer=upgrad`. All variants use the same fused Adam. TorchJD's UPGrad wants
 `pip install quadprog qpsolvers`.
 
 What is missed or lies on its bound, and where its floor is (one thread; ratios of CPU time of several runs on a machine
@@ -36,10 +37,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchjd.aggregation import UPGrad, UPGradWeighting
+from torchjd.aggregation import UPGrad
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from mtl_cli.balancing.balancer import Balancer
+from mtl_cli.balancing.balancer import Balancer, Observed
 from mtl_cli.balancing.step import Step
 from mtl_cli.config.registry import components
 from tests.bench.workloads import WORKLOADS, Workload, loss
@@ -138,7 +139,8 @@ def _torchjd(workload: Workload) -> Variant:
 
 def _passes(workload: Workload) -> Variant:
     trunk, heads, losses, optimizer = _parts(workload)
-    batch, weighting = workload.batch(), UPGradWeighting()
+    batch, balancer = workload.batch(), components("balancer")["upgrad"]()
+    state = balancer.start(list(batch.targets), torch.device("cpu"))
     targets, shared = list(batch.targets.values()), list(trunk.parameters())
     own = [list(head.parameters()) for head in heads]
 
@@ -152,7 +154,8 @@ def _passes(workload: Workload) -> Variant:
             for parameter, gradient in zip(theirs, gradients[len(shared) :], strict=True):
                 parameter.grad = gradient
         jacobian = torch.stack(rows)
-        total = weighting(jacobian @ jacobian.T) @ jacobian
+        weights = balancer.weigh(state, Observed(torch.ones(len(rows)), gramian=jacobian @ jacobian.T)).weights
+        total = weights @ jacobian
         for parameter, gradient in zip(shared, total.split([p.numel() for p in shared]), strict=True):
             parameter.grad = gradient.view(parameter.shape)
         optimizer.step()
@@ -181,10 +184,34 @@ def _of_losses(names: list[str]) -> list[tuple[str, float]]:
     return [(name, 1.5 if method.looks_ahead else 1.15) for name, method in chosen if method.needs == "losses"]
 
 
+def compare(name: str, threads: int, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """Time all variants of a workload, print the ratios, and return the times."""
+    torch.set_num_threads(threads)
+    clock = time.thread_time if arguments.cpu_time and threads == 1 else time.perf_counter
+    extra = arguments.balancers
+    if extra == ["all"]:
+        extra = [method for method in components("balancer") if method not in ("uniform", "torchjd")]
+    medians = measure(variants(WORKLOADS[name], extra), arguments.rounds, arguments.block, clock)
+    print(f"\n{name}, {threads} thread(s)")
+    for variant, seconds in medians.items():
+        ratio = f"{seconds / medians['uniform']:6.2f} of uniform"
+        print(f"  {variant:16} {seconds * 1e6:9.0f} µs {ratio} {seconds / medians['hand']:6.2f} of hand")
+    bounds = BOUNDS | {(method, "uniform"): dict.fromkeys(WORKLOADS, most) for method, most in _of_losses(extra)}
+    for (variant, other), most in bounds.items():
+        if variant in medians:
+            ratio = medians[variant] / medians[other]
+            verdict = "holds" if ratio <= most[name] else "MISSED"
+            print(f"  {variant} / {other}: {ratio:.2f}, bound {most[name]:.2f} {verdict}", flush=True)
+    return [
+        {"workload": name, "threads": threads, "variant": variant, "microseconds": seconds * 1e6}
+        for variant, seconds in medians.items()
+    ]
+
+
 def main() -> None:
     """Time all variants, print the ratios and write the times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--block", type=int, default=12, help="steps of a variant before the next takes its turn")
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS))
@@ -193,27 +220,12 @@ def main() -> None:
         "--cpu-time", action="store_true", help="of one thread, where other programs take turns with it"
     )
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    clock = time.thread_time if arguments.cpu_time and arguments.threads == 1 else time.perf_counter
-    extra = arguments.balancers
-    if extra == ["all"]:
-        extra = [name for name in components("balancer") if name not in ("uniform", "torchjd")]
-    rows = []
-    for name in arguments.workloads:
-        medians = measure(variants(WORKLOADS[name], extra), arguments.rounds, arguments.block, clock)
-        print(f"\n{name}, {arguments.threads} thread(s)")
-        for variant, seconds in medians.items():
-            ratio = f"{seconds / medians['uniform']:6.2f} of uniform"
-            print(f"  {variant:16} {seconds * 1e6:9.0f} µs {ratio} {seconds / medians['hand']:6.2f} of hand")
-            rows.append(
-                {"workload": name, "threads": arguments.threads, "variant": variant, "microseconds": seconds * 1e6}
-            )
-        bounds = BOUNDS | {(method, "uniform"): dict.fromkeys(WORKLOADS, most) for method, most in _of_losses(extra)}
-        for (variant, other), most in bounds.items():
-            if variant in medians:
-                ratio = medians[variant] / medians[other]
-                verdict = "holds" if ratio <= most[name] else "MISSED"
-                print(f"  {variant} / {other}: {ratio:.2f}, bound {most[name]:.2f} {verdict}")
+    rows = [
+        row
+        for threads in arguments.threads
+        for name in arguments.workloads
+        for row in compare(name, threads, arguments)
+    ]
     OUTPUT.parent.mkdir(exist_ok=True)
     with OUTPUT.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

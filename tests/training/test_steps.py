@@ -136,6 +136,53 @@ def test_a_gradient_that_is_not_finite(name):
     assert all(torch.equal(value, good[0][key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["uniform", "famo", "gradnorm", "pcgrad"])
+def test_a_gradient_that_is_not_finite_within_an_epoch(name):
+    """All losses are NaN from the next step on: what names the task is what that step's own gradients left."""
+    _, step = make(components("balancer")[name]())
+    model, loss = step.model, type(step.tasks["good"]).loss
+
+    class Spoiled(type(step.tasks["good"])):
+        def loss(self, output, target):
+            return loss(self, Spoil.apply(output) if step.steps == 1 else output, target)
+
+    step.tasks["good"] = Spoiled(**vars(step.tasks["good"]))
+    optimizer, trainer = torch.optim.SGD(model.parameters(), lr=0.01), Trainer(epochs=1, early_stopping=None)
+    with pytest.raises(UserError, match=r"tasks.good: the gradient is not finite in epoch 1, step 2"):
+        fit(model, step, [make_batch()] * 4, optimizer, lambda score: None, trainer, None, lambda epoch: None)
+
+
+def test_rows_say_in_which_step_the_balancer_saw_what_they_tell():
+    _, told, _ = run(Told(update_every=3), [make_batch()] * 5, epochs=2)
+    assert [(epoch.balance[0]["step"], epoch.balance[0]["seen_step"]) for epoch in told] == [(5, 4), (10, 10)]
+    _, told, _ = run(Told(), [make_batch()] * 2)
+    assert "seen_step" not in told[0].balance[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "stops"),
+    [
+        ("si", 0.0, True), ("gls", 0.0, True), ("stch", 0.0, True), ("uw", 0.0, False), ("gradnorm", 0.0, False),
+        ("gradnorm", -1.0, True), ("dwa", -1.0, True), ("imtl_l", -1.0, True), ("imtl", -1.0, True), ("uw", -1.0, True),
+        ("famo", -1.0, True), ("db_mtl", -1.0, True), ("uniform", -1.0, False), ("mgda", -1.0, False),
+    ],
+)  # fmt: skip
+def test_losses_below_what_the_method_needs(name, lowest, stops):
+    def train(shift):
+        model, step = make(components("balancer")[name](shift=shift))
+        task = step.tasks["good"]
+        task.__class__ = type("Low", (type(task),), {"loss": lambda self, o, t: (o[:, 0] - o[:, 0].detach()) + lowest})
+        optimizer, trainer = torch.optim.SGD(model.parameters(), lr=1e-3), Trainer(epochs=1, early_stopping=None)
+        fit(model, step, [make_batch()] * 3, optimizer, lambda score: None, trainer, None, lambda epoch: None)
+        assert all(bool(p.isfinite().all()) for p in model.parameters())
+
+    if not stops:
+        return train(0.0)
+    with pytest.raises(UserError, match=rf"tasks.good: the loss is {lowest:.4g} in epoch 1, step 1.*balancer\.shift="):
+        train(0.0)
+    return train(2.0)
+
+
 def test_losses_that_must_be_positive():
     batches = [make_batch(), make_batch()]
     model, step = make(Ahead())

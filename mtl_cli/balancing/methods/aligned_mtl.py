@@ -18,7 +18,7 @@ class AlignedMTL(GramianRule):
     """w = B (1/T), B = √σ V Σ^(−1/2) Vᵀ, G = V Σ Vᵀ.
 
     Senushkin, Patakin, Kuznetsov & Konushin (CVPR 2023, arXiv 2305.19000, algorithm 1): the gradients B g are
-    orthogonal, all of length √σ.
+    orthogonal, all of length √σ. The authors' code sums them instead of averaging: w is T times as long there.
 
     Parameters
     ----------

@@ -21,13 +21,15 @@ EPSILON = 1e-8
 class DualBalancing(Balancer):
     """d = a Σ_t m_t / ‖m_t‖, a = max_t ‖m_t‖, m_t ← β_k m_t + (1 − β_k) g_t / L_t in step k, β_k = β / k^σ.
 
-    Lin et al. (arXiv 2308.12029, algorithm 1). g_t / L_t is the gradient of log L_t; the heads follow that gradient, so
+    Lin et al. (arXiv 2308.12029, algorithm 1, where β is constant; its experiments also try β/√k). g_t / L_t is the gradient of log L_t; the heads follow that gradient, so
     that w_t = 1 / L_t are the weights, of the heads, and d is not made with them.
 
     Parameters
     ----------
     beta : float
+        0.9 in LibMTL; the paper tunes it.
     sigma : float
+        0 is a constant β, 0.5 is β/√k.
 
     Notes
     -----
@@ -39,7 +41,7 @@ class DualBalancing(Balancer):
     sigma: NonNegativeFloat = 0.0
 
     needs: ClassVar[Needs] = "jacobian"
-    needs_positive_losses: ClassVar[bool] = True
+    needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Lin et al. 2023, arXiv 2308.12029"
 
     def start(self, tasks: list[str], device: torch.device) -> State:

@@ -28,12 +28,14 @@ class DynamicWeightAverage(Balancer):
     Notes
     -----
     The mean of an epoch is over its batches, each as its loss is then; a task without a label in a batch is left out of
-    its mean, and one without any label in an epoch keeps its r. Where r is not known yet it is taken as 1.
+    its mean, and one without any label in an epoch keeps its r. Where r is not known yet, or a mean is 0, it is taken
+    as 1.
     """
 
     temperature: PositiveFloat = 2.0
 
     needs: ClassVar[Needs] = "losses"
+    needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Liu et al. 2019, arXiv 1803.10704"
 
     def start(self, tasks: list[str], device: torch.device) -> State:
@@ -57,7 +59,7 @@ class DynamicWeightAverage(Balancer):
         known = state["count"] > 0
         last = (state["sum"] / state["count"]).where(known, state["last"])
         before = state["last"].where(known, state["before"])
-        rate = (last / before).nan_to_num(1.0)
+        rate = (last / before).nan_to_num(1.0, posinf=1.0)
         zeros = state["sum"].new_zeros(state["sum"].shape)
         return {
             "weights": len(rate) * (rate / self.temperature).softmax(0),

@@ -28,14 +28,15 @@ class ExcessMTL(Balancer):
     Parameters
     ----------
     step_size : float
-        η.
+        η; 0.01 in the authors' code.
     warmup_epochs : int
         E_t(0) is the mean E_t over these epochs, in which w_t = 1/T: 3 in the paper's appendix C.1. With 0 it is
         the first E_t.
 
     Notes
     -----
-    The weights sum to 1. Where tasks are absent, those present share the sum that they had. The squared gradients
+    The weights sum to 1. The authors' code takes the first step's E_t as E_t(0), and brings the weights to sum to T:
+    ``warmup_epochs: 0``, ``scale: sum``. Where tasks are absent, those present share the sum that they had. The squared gradients
     of all shared parameters are part of the state: T times the memory of the shared parameters.
     """
 

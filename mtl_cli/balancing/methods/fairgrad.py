@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import PositiveFloat
@@ -33,12 +33,11 @@ class FairGrad(GramianRule):
     Where a convex combination of the gradients vanishes the equations have no solution; the weights are then those of
     such a combination, scaled to Σ_t ‖w_t g_t‖ = T. A task whose gradient is zero gets the others' mean weight. For α
     far above 10 and gradients that differ in length by many orders, float64 may not do: that ends the run. The authors'
-    code trains heads on L_t (``heads: unit``), multiplies the shared gradient by T and shortens it to 1, which the
-    paper's algorithm does not; LibMTL weighs the heads as well.
+    code also multiplies the shared gradient by T and shortens it to 1, which the paper's algorithm does not. It trains
+    heads on L_t, as here; LibMTL on w_t L_t.
     """
 
     alpha: PositiveFloat = 2.0
-    heads: Literal["weighted", "unit"] = "weighted"
 
     paper: ClassVar[str] = "Ban & Ji 2024, arXiv 2402.15638"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
-from mtl_cli.balancing.few import Numbers, few, keep_absent, total
+from mtl_cli.balancing.few import Numbers, elementwise, few, keep_absent, total
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -30,22 +30,25 @@ class FastAdaptive(Balancer):
     Parameters
     ----------
     lr : float
-        Of ξ.
+        Of ξ; 0.025 in the paper (appendix C).
     gamma : float
-        Decay of ξ. 0.001 in the paper; the authors' code has 1e-5 as the class's default and 0.01 in its script.
+        Decay of ξ. 0.001 in the paper, but for Cityscapes (0.01) and the toy problem (0 in the authors' code); that
+        code has 0.01 and 1e-5 as defaults.
 
     Notes
     -----
-    ξ descends by Adam as in the authors' code, the decay being part of the gradient. The lower bound b_t of a loss is 0
-    here; ``shift`` moves it. Tasks that are absent keep ξ_t and have no part in c. With ``trainer.accumulate``, ξ moves
-    once per step of the optimiser, by the losses of its last batch.
+    ξ descends by Adam as in appendix C, the decay being part of the gradient. The lower bound b_t of a loss is 0 here;
+    ``shift`` moves it. Tasks that are absent keep ξ_t, and neither c nor the mean of the δ's has a part of them. With
+    ``trainer.accumulate``, ξ moves once per step of the optimiser, by the losses of its last batch. The second forward
+    pass is one of training, as in the authors' code: dropout draws anew, and batch norm's running statistics see the
+    batch twice. ``logit_<task>`` in the weights file is ξ_t as used, ``fall_<task>`` the δ_t of the step before.
     """
 
     lr: PositiveFloat = 0.025
     gamma: NonNegativeFloat = 0.001
 
     needs: ClassVar[Needs] = "losses"
-    needs_positive_losses: ClassVar[bool] = True
+    needs_losses: ClassVar = "nonnegative"
     looks_ahead: ClassVar[bool] = True
     paper: ClassVar[str] = "Liu et al. 2023, arXiv 2306.03792"
     cost: ClassVar[str] = "and one more forward pass"
@@ -54,31 +57,38 @@ class FastAdaptive(Balancer):
         import torch
 
         logits = torch.zeros(len(tasks), device=device)
-        here = torch.ones(len(tasks), dtype=torch.bool, device=device)
-        return {
-            **adam.start("logits", logits),
-            "weights": torch.full_like(logits, 1 / len(tasks)),
-            "losses": torch.ones_like(logits),
-            "present": here,
-        }
+        weights = torch.full_like(logits, 1 / len(tasks))
+        return {**adam.start("logits", logits), "weights": weights, "fall": logits}
 
     @few
     def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
         losses, present = observed.losses + EPSILON, observed.present
-        shares = _softmax(xp, state["logits"]) / losses
-        weights = keep_absent(xp, shares / total(xp, shares, present), state["weights"], present)
-        here = xp.ones_like(state["present"]) if present is None else present
-        return Weighing(weights, {**state, "weights": weights, "losses": losses, "present": here})
+        shares = _softmax(xp, state["logits"], present)
+        parts = shares / losses
+        weights = keep_absent(xp, parts / total(xp, parts, present), state["weights"], present)
+        following = {**state, "weights": weights, "losses": losses, "shares": shares}
+        following.pop("present", None)
+        if present is not None:
+            following["present"] = present
+        return Weighing(weights, following, {"logit": state["logits"], "fall": state["fall"]})
 
     @few
     def after(self, xp: Any, state: Mapping[str, Numbers], losses: Numbers) -> State:
-        present = state["present"]
-        fell = xp.where(present, xp.log(state["losses"] / (losses + EPSILON)), 0.0)
-        shares = _softmax(xp, state["logits"])
-        gradient = shares * (fell - (shares * fell).sum()) + self.gamma * state["logits"]
-        return {**state, **adam.step(xp, state, "logits", gradient, self.lr, present)}
+        shares, present = state["shares"], state.get("present")
+        fall = keep_absent(xp, xp.log(state["losses"] / (losses + EPSILON)), state["fall"], present)
+        mean = (shares * fall).sum()
+
+        def each(logit: Any, *numbers: Any) -> tuple[Any, ...]:
+            *moments, share, fell = numbers
+            return adam.move(logit, *moments, share * (fell - mean) + self.gamma * logit, self.lr)
+
+        after = elementwise(each, *adam.learnt(state, "logits"), shares, fall)
+        return {**state, "fall": fall, **adam.following(xp, state, "logits", after, present)}
 
 
-def _softmax(xp: Any, logits: Numbers) -> Numbers:
+def _softmax(xp: Any, logits: Numbers, present: Numbers | None) -> Numbers:
+    """Return z over the tasks present, 0 for the others."""
     powers = xp.exp(logits - logits.max())
-    return powers / powers.sum()
+    if present is not None:
+        powers = xp.where(present, powers, 0.0)
+    return powers / xp.clip(powers.sum(), EPSILON)

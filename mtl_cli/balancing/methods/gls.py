@@ -18,7 +18,7 @@ class GeometricMean(Balancer):
     """
 
     needs: ClassVar[Needs] = "losses"
-    needs_positive_losses: ClassVar[bool] = True
+    needs_losses: ClassVar = "positive"
     paper: ClassVar[str] = "Chennupati et al. 2019, arXiv 1904.08492"
 
     def weigh(self, state: State, observed: Observed) -> Weighing:

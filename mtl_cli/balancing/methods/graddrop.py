@@ -20,7 +20,7 @@ class GradDrop(Balancer):
 
     P_p = ½ (1 + Σ_t g_tp / Σ_t |g_tp|) is the purity of the signs at coordinate p.
 
-    Chen et al. (NeurIPS 2020, arXiv 2010.06808, algorithm 1, lines 10 to 15, with f(P) = P).
+    Chen et al. (NeurIPS 2020, arXiv 2010.06808, algorithm 1, with f(P) = P).
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ class GradDrop(Balancer):
     Notes
     -----
     The paper places the layer at an activation and sums over the batch, with the input's sign taken into account.
-    Here the signs are those of the gradients on the shared parameters. The weights are 1: this is no weighting.
+    Here the signs are those of the gradients on the shared parameters. The layer released in lingvo also rescales d to
+    the length of Σ_t g_t, which is not done here. The weights are 1: this is no weighting.
     """
 
     leak: Annotated[float, Bound(at_least=0, at_most=1)] = 0.0
@@ -43,7 +44,11 @@ class GradDrop(Balancer):
         import torch
 
         assert observed.jacobian is not None
-        drawn = torch.rand(observed.jacobian.shape[1], generator=observed.generator)
+        generator, device = observed.generator, observed.jacobian.device
+        if generator is not None and generator.device != device:  # P numbers had better be drawn where they are used
+            seed = int(torch.randint(2**62, (), generator=generator))
+            generator = torch.Generator(device).manual_seed(seed)
+        drawn = torch.rand(observed.jacobian.shape[1], generator=generator, device=device)
         direction = graddrop_direction(observed.jacobian, drawn.to(observed.jacobian), self.leak)
         return Weighing(state["weights"], state, direction=direction)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
-from mtl_cli.balancing.few import Numbers, few, keep_absent, mean, total
+from mtl_cli.balancing.few import Numbers, few, keep_absent, mean, told, total
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -39,16 +39,16 @@ class GradNorm(Balancer):
     alpha : float
         How strongly slow tasks are pulled along: 0.12 and 1.5 in the paper; 0 asks for equal norms.
     lr : float
-        Of the weights' own Adam optimiser, without weight decay.
+        Of the weights' own Adam optimiser, without weight decay; 0.025 in the paper (section 5.1).
     min_weight : float
         Weights are clamped here, from below, before they are renormalised.
 
     Notes
     -----
-    What the paper leaves open: it names no optimiser for w (here Adam), says nothing of w_i ≤ 0, where the norm's
-    derivative changes its sign (here a clamp), and nothing of batches that lack a task's labels: there the means run
-    over the tasks present, the others keep their weight and their Adam state, and the renormalisation keeps the sum of
-    the weights present. L_i(0) is the loss of the first batch that has labels of task i.
+    What the paper leaves open: it says nothing of w_i ≤ 0, where the norm's derivative changes its sign (here a clamp),
+    and nothing of batches that lack a task's labels: there the means run over the tasks present, the others keep their
+    weight and their Adam state, and the renormalisation keeps the sum of the weights present. L_i(0) is the first loss
+    of task i that is above 0; until there is one, L̃_i is 1.
     """
 
     alpha: NonNegativeFloat = 1.5
@@ -56,6 +56,7 @@ class GradNorm(Balancer):
     min_weight: Annotated[float, Bound(above=0, below=1)] = 1e-4
 
     needs: ClassVar[Needs] = "norms"
+    needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Chen et al. 2018, arXiv 1711.02257"
 
     def start(self, tasks: list[str], device: torch.device) -> State:
@@ -67,9 +68,10 @@ class GradNorm(Balancer):
     @few
     def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
         weights, losses, present = state["weights"], observed.losses, observed.present
-        first = xp.isnan(state["initial_losses"])
-        initial = xp.where(first if present is None else first & present, losses, state["initial_losses"])
-        ratios = losses / initial if present is None else xp.where(present, losses / initial, 0.0)
+        initial = xp.where(xp.isnan(state["initial_losses"]) & (losses > 0), losses, state["initial_losses"])
+        if present is not None:
+            initial = xp.where(present, initial, state["initial_losses"])
+        ratios = xp.where(xp.isnan(initial), 1.0, losses / initial)
         rates = ratios / mean(xp, ratios, present)
         norms = weights * observed.norms
         target = mean(xp, norms, present) * rates**self.alpha
@@ -79,4 +81,6 @@ class GradNorm(Balancer):
         updated = xp.clip(after["weights"], self.min_weight)
         share = total(xp, weights, present) / xp.clip(total(xp, updated, present), self.min_weight)
         following = {**after, "weights": keep_absent(xp, updated * share, weights, present), "initial_losses": initial}
-        return Weighing(weights, following, {"norm": norms, "rate": rates})
+        return Weighing(
+            weights, following, {"norm": told(xp, norms, present), "rate": told(xp, rates, present)}
+        )

@@ -25,16 +25,17 @@ class GradVac(GramianRule):
 
     after which their cosine is φ̂; and then φ̂ ← (1 − β) φ̂ + β φ. φ̂ starts at 0, where this is PCGrad.
 
-    Wang, Tsvetkov, Firat & Cao (ICLR 2021, arXiv 2010.05874, algorithm 1). Every g'_t is a combination of the g_s,
-    so the Gramian suffices. All shared parameters form one group (the paper's "whole model").
+    Wang, Tsvetkov, Firat & Cao (ICLR 2021, arXiv 2010.05874, algorithm 1, in its appendix). Every g'_t is a combination
+    of the g_s, so the Gramian suffices. All shared parameters form one group (the paper's "whole model"; it also groups
+    them by layer, with a random order for each group).
 
     Parameters
     ----------
     beta : float
-        β. 0.01 in the paper's experiments; LibMTL and TorchJD take 0.5.
+        β. 0.01 as others report of the paper's experiments; LibMTL and TorchJD take 0.5.
     """
 
-    beta: Annotated[float, Bound(at_least=0, at_most=1)] = 0.01
+    beta: Annotated[float, Bound(at_least=0, below=1)] = 0.01
 
     paper: ClassVar[str] = "Wang et al. 2021, arXiv 2010.05874"
 

@@ -32,12 +32,13 @@ class Impartial(GramianRule):
 
     Notes
     -----
-    With ``heads: unit``, the default, a head is trained on exp(s_t) L_t as in the paper, with ``heads: weighted`` on
+    The paper takes the gradients at z: ``geometry: representation``. With ``heads: unit``, the default, a head is trained on exp(s_t) L_t as in the paper, with ``heads: weighted`` on
     α_t exp(s_t) L_t. exp(s_t) is written to the weights file as ``scale_<task>``.
     """
 
     lr: PositiveFloat = 0.025
 
+    needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
     def start(self, tasks: list[str], device: torch.device) -> State:

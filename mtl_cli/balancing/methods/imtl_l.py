@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
-from mtl_cli.balancing.few import Numbers, few
+from mtl_cli.balancing.few import Numbers, elementwise, exponential, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -34,6 +34,7 @@ class ImpartialLosses(Balancer):
     lr: PositiveFloat = 0.025
 
     needs: ClassVar[Needs] = "losses"
+    needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
     def start(self, tasks: list[str], device: torch.device) -> State:
@@ -43,6 +44,9 @@ class ImpartialLosses(Balancer):
 
     @few
     def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
-        weights = xp.exp(state["log_scale"])
-        following = adam.step(xp, state, "log_scale", weights * observed.losses - 1, self.lr, observed.present)
-        return Weighing(weights, following)
+        def each(log_scale: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
+            weight = exponential(log_scale)
+            return weight, *adam.move(log_scale, mean, mean_square, steps, weight * loss - 1, self.lr)
+
+        weights, *after = elementwise(each, *adam.learnt(state, "log_scale"), observed.losses)
+        return Weighing(weights, adam.following(xp, state, "log_scale", after, observed.present))

@@ -26,7 +26,7 @@ class PriorityConstrained(GramianRule):
 
     g̃_t = g_t / √(v_t + ε), with v_t the running mean of ‖g_t‖² (decay β, corrected for its start at 0).
 
-    Varam & AlHajri (TMLR 2026, arXiv 2606.29521). Solved exactly in the Gramian alone, for any number of tasks,
+    Varam & AlHajri (TMLR 2026, arXiv 2606.29521, algorithm 1). Solved exactly in the Gramian alone, for any number of tasks,
     where the authors enumerate the active constraints.
 
     Parameters
@@ -34,7 +34,7 @@ class PriorityConstrained(GramianRule):
     primary : str, optional
         The primary task; by default the first.
     tau : float
-        The progress that each secondary task is sure of, as a share of what its own gradient would give.
+        The progress that each secondary task is sure of, as a share of what its own normalised gradient g̃_t would give.
     beta : float
     epsilon : float
 

@@ -34,7 +34,8 @@ class RandomWeighting(Balancer):
     def weigh(self, state: State, observed: Observed) -> Weighing:
         import torch
 
-        drawn = torch.randn(len(observed.losses), generator=observed.generator).to(observed.losses.device)
+        drawn = torch.randn(len(observed.losses), generator=observed.generator)
+        drawn = drawn.to(observed.losses.device, non_blocking=True)
         if observed.present is not None:
             drawn = drawn.where(observed.present, -torch.inf)
         weights = keep_absent(torch, drawn.softmax(0), state["weights"], observed.present)

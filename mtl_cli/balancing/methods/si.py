@@ -19,7 +19,7 @@ class ScaleInvariant(Balancer):
     """
 
     needs: ClassVar[Needs] = "losses"
-    needs_positive_losses: ClassVar[bool] = True
+    needs_losses: ClassVar = "positive"
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
 
     def weigh(self, state: State, observed: Observed) -> Weighing:

@@ -27,7 +27,8 @@ class SmoothTchebycheff(Balancer):
     mu : float
         Smoothness: near 0 only the worst task counts, at infinity all alike.
     warmup_epochs : int
-        4 in the authors' code; with 0, z_t = 1.
+        4 is the authors' setting, in a loop that counts epochs from 0 and so warms up for five, z_t being of the fifth;
+        here they are counted from 1. With 0, z_t = 1.
 
     Notes
     -----
@@ -39,7 +40,7 @@ class SmoothTchebycheff(Balancer):
     warmup_epochs: NonNegativeInt = 4
 
     needs: ClassVar[Needs] = "losses"
-    needs_positive_losses: ClassVar[bool] = True
+    needs_losses: ClassVar = "positive"
     paper: ClassVar[str] = "Lin et al. 2024, arXiv 2402.19078"
 
     def start(self, tasks: list[str], device: torch.device) -> State:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.balancing.rule import GramianRule
-from mtl_cli.config.errors import Problem, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
 
@@ -34,7 +34,8 @@ CLASSES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "upgrad": ("UPGradWeighting", "quadprog_projector", ("qpsolvers", "quadprog")),
 }
 """The class, TorchJD's extra that it needs, and what that installs. Those that draw, remember or need several
-batches are left out: their state could not be saved with a run."""
+batches are left out, as their state could not be saved with a run; so are aggregators that are no weightings of the
+Gramian, such as TrimmedMean, and scalarisers that trace a front by a preference for each point of it."""
 
 
 @component("balancer", "torchjd")
@@ -87,7 +88,12 @@ class TorchJD(GramianRule):
 
         from mtl_cli.balancing.solvers.cosines import as_array
 
-        return as_array(_build(self.weighting, tuple(sorted(self.options.items())))(torch.from_numpy(gramian)))
+        weigh = _build(self.weighting, tuple(sorted(self.options.items())))
+        try:
+            return as_array(weigh(torch.from_numpy(gramian)))
+        except ValueError as error:
+            what = f"'{self.weighting}' cannot weigh the {len(gramian)} tasks that have a label in this step: {error}"
+            raise UserError("balancer.weighting", what, "a larger trainer.batch_size, or another method") from error
 
 
 def _class(name: str) -> type:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
-from mtl_cli.balancing.few import Numbers, few
+from mtl_cli.balancing.few import Numbers, elementwise, exponential, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -41,6 +41,7 @@ class UncertaintyWeighting(Balancer):
     initial: float = 0.0
 
     needs: ClassVar[Needs] = "losses"
+    needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Kendall et al. 2018, arXiv 1705.07115"
 
     def start(self, tasks: list[str], device: torch.device) -> State:
@@ -50,7 +51,10 @@ class UncertaintyWeighting(Balancer):
 
     @few
     def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
-        weights = 0.5 * xp.exp(-state["log_variance"])
-        gradient = 0.5 - weights * observed.losses
-        following = adam.step(xp, state, "log_variance", gradient, self.lr, observed.present)
+        def each(log_variance: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
+            weight = 0.5 * exponential(-log_variance)
+            return weight, *adam.move(log_variance, mean, mean_square, steps, 0.5 - weight * loss, self.lr)
+
+        weights, *after = elementwise(each, *adam.learnt(state, "log_variance"), observed.losses)
+        following = adam.following(xp, state, "log_variance", after, observed.present)
         return Weighing(weights, following, {"log_variance": state["log_variance"]})

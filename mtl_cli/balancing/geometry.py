@@ -23,7 +23,6 @@ from mtl_cli.balancing.geometry_trace import Call, Trace, uses
 from mtl_cli.balancing.precision import full
 from mtl_cli.data.inputs import Inputs
 
-
 KEPT = 2**24
 """Numbers of gradients up to which all are kept until their weights are known; above, another pass makes their sum."""
 

@@ -21,7 +21,7 @@ NARROW = 16
 SMALL = 65_536
 """Numbers of a part up to which its calls take longer than its arithmetic."""
 
-LONG, PIECE = 32_768, 1_024
+LONG, PIECE, PANEL = 32_768, 1_024, 32
 
 
 class Part(Protocol):
@@ -113,7 +113,7 @@ class Factored:
     deltas: torch.Tensor
 
     def add_gramian(self, total: torch.Tensor) -> None:
-        spread = torch.matmul(self.inputs @ self.inputs.T, self.deltas)
+        spread = torch.matmul(row_products(self.inputs), self.deltas)
         add_products(total, spread.flatten(1), self.deltas.flatten(1))
 
     def accumulate(self, weights: torch.Tensor) -> None:
@@ -200,6 +200,16 @@ def weight_gradient(inputs: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
     return delta.T @ inputs
 
 
+def row_products(inputs: torch.Tensor) -> torch.Tensor:
+    """Return A Aᵀ, shape (n, n), of which half is copied."""
+    n = len(inputs)
+    found, panel = inputs.new_empty(n, n), max(PANEL, n // 4)
+    for start in range(0, n, panel):
+        end = start + panel
+        torch.mm(inputs[start:end], inputs[:end].T, out=found[start:end, :end])
+    return found.tril_().add_(found.tril(-1).T)
+
+
 def products(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
     """Return δ_tᵀ A for each task, shape (T, outputs, inputs)."""
     return torch.bmm(deltas.transpose(1, 2), inputs.expand(len(deltas), -1, -1))
@@ -234,7 +244,7 @@ def norms(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
     """
     (tasks, n, outputs), width = deltas.shape, inputs.shape[1]
     if n * (width + tasks * outputs) + FACTORED_OVERHEAD / n < tasks * outputs * width:
-        spread = torch.matmul(inputs @ inputs.T, deltas)
+        spread = torch.matmul(row_products(inputs), deltas)
         return (spread * deltas).sum((1, 2)).clamp(min=0).sqrt()
     found: torch.Tensor = torch.linalg.vector_norm(products(inputs, deltas).flatten(1), dim=1)
     return found

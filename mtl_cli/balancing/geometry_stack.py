@@ -201,11 +201,10 @@ def _through_elementwise(calls: Sequence[Call], deltas: torch.Tensor, in_place: 
     output = calls[-1].output
     modules = [call.module for call in calls]
     if _is_relu(modules):
-        below = deltas if in_place else torch.empty_like(deltas)
-        torch.ops.aten.threshold_backward.grad_input(
-            deltas, full(output), 0, grad_input=below
-        )
-        return below.div_(1 - modules[-1].p) if isinstance(modules[-1], nn.Dropout) else below
+        derivative = full(output).sign()
+        if isinstance(modules[-1], nn.Dropout):
+            derivative.div_(1 - modules[-1].p)
+        return deltas.mul_(derivative) if in_place else deltas * derivative
     (derivative,) = torch.autograd.grad(output, calls[0].input, torch.ones_like(output), retain_graph=True)
     return deltas * full(derivative)
 

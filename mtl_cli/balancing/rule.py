@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,13 +25,13 @@ class GramianRule(GramianBalancer):
         """Turn a Gramian, a float64 array of shape (K, K), into K weights."""
         raise NotImplementedError
 
-    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float] | None:
-        """Do what ``rule`` does for two tasks in a few floats, where that is known: arrays take four times as long.
+    def few(self, gramian: Sequence[Sequence[float]]) -> Sequence[float] | None:
+        """Do what ``rule`` does for up to four tasks, in floats, if that is known: arrays take several times as long.
 
         Parameters
         ----------
-        first, mixed, second : float
-            ‖g_1‖², g_1·g_2 and ‖g_2‖², of gradients neither of which is zero or a multiple of the other.
+        gramian : sequence of sequences of float
+            Of gradients that are linearly independent, by more than rounding.
         """
         return None
 
@@ -52,17 +53,18 @@ class GramianRule(GramianBalancer):
         import numpy as np
         import torch
 
-        from mtl_cli.balancing.solvers.cosines import are_independent, as_array, clean
+        from mtl_cli.balancing.solvers.cosines import as_array, clean
+        from mtl_cli.balancing.solvers.small import MOST, is_sound
 
         assert observed.gramian is not None
         before, epsilon = state["weights"], FLOAT32_EPSILON
         if observed.gramian.dtype == torch.float64:
             epsilon = FLOAT64_EPSILON
         size = len(before)
-        if size == 2 and observed.present is None:
-            (first, mixed), (_, second) = observed.gramian.tolist()
-            if are_independent(first, mixed, second, 2 * epsilon) and (pair := self.pair(first, mixed, second)):
-                weights = torch.tensor(pair, dtype=before.dtype, device=before.device)
+        if size <= MOST and observed.present is None:
+            rows = observed.gramian.tolist()
+            if is_sound(rows, size * epsilon) and (few := self.few(rows)) is not None:
+                weights = torch.tensor(few, dtype=before.dtype, device=before.device)
                 return Weighing(weights, {**state, "weights": weights})
         gramian = as_array(observed.gramian)
         chosen = np.arange(size) if observed.present is None else observed.present.cpu().numpy().nonzero()[0]

@@ -125,7 +125,7 @@ class StepLog:
         if too_small[step, task]:
             least = float((losses * task_weights)[too_small].min())
             raise UserError(
-                f"tasks.{name}", f"the loss is {least:.4g} {at}, and this balancer needs {balancer.needs_losses} losses",
+                f"tasks.{name}", f"the loss is {least:.4g} {at}; this balancer needs {balancer.needs_losses} losses",
                 f"add to every loss what keeps it positive, such as balancer.shift={1 - math.floor(min(least, 0.0))}",
             )  # fmt: skip
         what = f"the loss is {float(losses[step, task])}" if not_finite[step, task] else "the gradient is not finite"

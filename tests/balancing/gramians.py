@@ -46,6 +46,9 @@ def hard(seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
         equal[0] = equal[1]
         zero[0] = 0
         nearly[1] = -nearly[0] + 1e-4 * generator.normal(size=tasks + 3)
+        cancelling = jacobian.copy()
+        cancelling[-1] = -cancelling[:-1].sum(0) + 1e-4 * generator.normal(size=tasks + 3)
+        yield f"{tasks}, cancelling", cancelling
         yield f"{tasks}, opposite", opposite
         yield f"{tasks}, equal", equal
         yield f"{tasks}, one zero", zero

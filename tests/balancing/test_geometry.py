@@ -232,7 +232,9 @@ def test_unfreezing_is_noticed():
         assert (trunk[0].weight.grad is not None) == trained
 
 
-@pytest.mark.parametrize(("rows", "inputs", "outputs", "kind"), [(16, 4000, 60, Factored), (64, 30, 20, Dense), (64, 3, 20, Dense)])
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs", "kind"), [(16, 4000, 60, Factored), (64, 30, 20, Dense), (64, 3, 20, Dense)]
+)
 def test_the_cheaper_form(rows, inputs, outputs, kind):
     torch.manual_seed(0)
     weight = nn.Parameter(torch.empty(outputs, inputs, dtype=torch.float64))

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 
 from mtl_cli.balancing.balancer import Observed
+from mtl_cli.balancing.solvers.small import is_sound, nonnegative_qp
 from mtl_cli.config.registry import components
 from tests.balancing.gramians import AGREEING, BASE, SETTINGS, THREE, gramian, independent_gradients
 from tests.balancing.weightings import (
@@ -134,20 +135,42 @@ def test_a_gramian_that_is_not_finite_gives_weights_that_are_not(name: str) -> N
     assert weighing.weights.isnan().all()
 
 
+@pytest.mark.parametrize("tasks", [2, 3, 4])
 @pytest.mark.parametrize("name", ["dualproj", "mgda", "nash_mtl", "upgrad"])
-def test_two_tasks_by_a_formula_and_in_general(name: str) -> None:
-    generator = torch.Generator().manual_seed(0)
+def test_a_few_tasks_in_floats_and_in_arrays(name: str, tasks: int) -> None:
+    generator, known = torch.Generator().manual_seed(0), 0
     rules = [components("balancer")[name]()]
     if name == "nash_mtl":
         rules.append(components("balancer")[name](max_norm=0.5))
     for _ in range(200):
-        jacobian = torch.randn(2, 3, generator=generator, dtype=torch.float64)
-        jacobian *= 10 ** (6 * torch.rand(2, 1, generator=generator, dtype=torch.float64) - 3)
+        jacobian = torch.randn(tasks, tasks + 1, generator=generator, dtype=torch.float64)
+        jacobian *= 10 ** (6 * torch.rand(tasks, 1, generator=generator, dtype=torch.float64) - 3)
         matrix = gramian(jacobian)
+        assert is_sound(matrix.tolist(), 1e-9)
         for rule in rules:
-            formula = rule.pair(float(matrix[0, 0]), float(matrix[0, 1]), float(matrix[1, 1]))
-            expected = torch.from_numpy(rule.rule(matrix.numpy()))
-            torch.testing.assert_close(torch.tensor(formula, dtype=torch.float64), expected, rtol=1e-6, atol=1e-12)
+            found, expected = rule.few(matrix.tolist()), torch.from_numpy(rule.rule(matrix.numpy()))
+            if found is not None:
+                known += 1
+                scale = float((expected * matrix.diagonal().sqrt()).max())
+                sizes = torch.tensor(found, dtype=torch.float64) * matrix.diagonal().sqrt()
+                torch.testing.assert_close(
+                    sizes / scale, expected * matrix.diagonal().sqrt() / scale, rtol=1e-6, atol=1e-9
+                )
+    assert known >= 190 or name == "nash_mtl"
+
+
+def test_floats_leave_what_rounding_decides_to_arrays() -> None:
+    first, second = [1.0, 0.0, 0.0], [1.0, 1e-4, 0.0]
+    for rows in (
+        [first, first],
+        [first, second],
+        [[0.0] * 3, first],
+        [first, [torch.nan, 0, 0]],
+        [first, [torch.inf, 0, 0]],
+    ):
+        assert not is_sound(gramian(torch.tensor(rows, dtype=torch.float64)).tolist(), 1e-7)
+    assert is_sound([[4.0, -3.9], [-3.9, 4.0]], 1e-7)
+    assert nonnegative_qp([[1.0, 1.0], [1.0, 1.0]], [-1.0, -2.0]) is None
 
 
 def test_conflict_free_directions_that_do_not_exist() -> None:

@@ -98,7 +98,9 @@ def _passes(model: Any, tasks: Any) -> Callable[[Any], None]:
             rows.append(torch.cat([gradient.flatten() for gradient in found]))
         jacobian = torch.stack(rows)
         weights = (jacobian @ jacobian.T).diagonal().rsqrt()
-        for parameter, piece in zip(parameters, (weights @ jacobian).split([p.numel() for p in parameters]), strict=True):
+        for parameter, piece in zip(
+            parameters, (weights @ jacobian).split([p.numel() for p in parameters]), strict=True
+        ):
             parameter.grad = piece.view(parameter.shape)
 
     return take
@@ -120,7 +122,9 @@ def main() -> None:
             command = [sys.executable, "-m", "tests.bench.memory", "--child", name, workload]
             found[name] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             ratio = found[name] / found["uniform"]
-            verdict = f"  bound {bound}: {'holds' if ratio <= bound else 'MISSED'}" if bound and name != "passes" else ""
+            verdict = (
+                f"  bound {bound}: {'holds' if ratio <= bound else 'MISSED'}" if bound and name != "passes" else ""
+            )
             print(f"  {name:12} {found[name] / 2**20:7.1f} MiB  {ratio:.2f} of uniform{verdict}", flush=True)
 
 

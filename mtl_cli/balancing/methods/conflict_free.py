@@ -45,6 +45,8 @@ def conflict_free_weights(gramian: Array) -> Array:
         found = pseudo_inverse_times(matrix, np.ones(len(own)))
         product = matrix @ found
         square = found @ product
-        if product @ product > 1e-8 * len(own):  # the projection of 1 on the range of C, which is all of it if C is regular
+        if product @ product > 1e-8 * len(
+            own
+        ):  # the projection of 1 on the range of C, which is all of it if C is regular
             weights[positive] = (own @ product) / square * found / own
     return spread(weights, norms)

@@ -21,8 +21,9 @@ EPSILON = 1e-8
 class DualBalancing(Balancer):
     """d = a Σ_t m_t / ‖m_t‖, a = max_t ‖m_t‖, m_t ← β_k m_t + (1 − β_k) g_t / L_t in step k, β_k = β / k^σ.
 
-    Lin et al. (arXiv 2308.12029, algorithm 1, where β is constant; its experiments also try β/√k). g_t / L_t is the gradient of log L_t; the heads follow that gradient, so
-    that w_t = 1 / L_t are the weights, of the heads, and d is not made with them.
+    Lin et al. (arXiv 2308.12029, algorithm 1, where β is constant; its experiments also try β/√k). g_t / L_t is the
+    gradient of log L_t; the heads follow that gradient, so that w_t = 1 / L_t are the weights, of the heads, and d is
+    not made with them.
 
     Parameters
     ----------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.solvers.small import onto_dual_cone
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -27,17 +29,17 @@ class DualProjection(GramianRule):
     def rule(self, gramian: Array) -> Array:
         return dualproj_weights(gramian)
 
-    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
-        """½ max(1, −g_1·g_2 / ‖g_t‖²): the mean conflicts with the shorter gradient, if with any."""
-        return 0.5 * max(1.0, -mixed / first), 0.5 * max(1.0, -mixed / second)
+    def few(self, gramian: Sequence[Sequence[float]]) -> Sequence[float] | None:
+        found = onto_dual_cone(gramian, [[1 / len(gramian)] * len(gramian)])
+        return None if found is None else found[0]
 
 
 def dualproj_weights(gramian: Array) -> Array:
     """Return w with Σ_t w_t g_t = π(mean of g), for G of shape (K, K)."""
     import numpy as np
 
-    from mtl_cli.balancing.solvers.quadratic import onto_dual_cone
+    from mtl_cli.balancing.solvers import quadratic
 
     size = len(gramian)
-    weights: Array = onto_dual_cone(gramian, np.full((1, size), 1 / size))[0]
+    weights: Array = quadratic.onto_dual_cone(gramian, np.full((1, size), 1 / size))[0]
     return weights

@@ -36,8 +36,8 @@ class ExcessMTL(Balancer):
     Notes
     -----
     The weights sum to 1. The authors' code takes the first step's E_t as E_t(0), and brings the weights to sum to T:
-    ``warmup_epochs: 0``, ``scale: sum``. Where tasks are absent, those present share the sum that they had. The squared gradients
-    of all shared parameters are part of the state: T times the memory of the shared parameters.
+    ``warmup_epochs: 0``, ``scale: sum``. Where tasks are absent, those present share the sum that they had. The squared
+    gradients of all shared parameters are part of the state: T times the memory of the shared parameters.
     """
 
     step_size: PositiveFloat = 0.01

@@ -81,6 +81,4 @@ class GradNorm(Balancer):
         updated = xp.clip(after["weights"], self.min_weight)
         share = total(xp, weights, present) / xp.clip(total(xp, updated, present), self.min_weight)
         following = {**after, "weights": keep_absent(xp, updated * share, weights, present), "initial_losses": initial}
-        return Weighing(
-            weights, following, {"norm": told(xp, norms, present), "rate": told(xp, rates, present)}
-        )
+        return Weighing(weights, following, {"norm": told(xp, norms, present), "rate": told(xp, rates, present)})

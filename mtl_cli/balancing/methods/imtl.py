@@ -32,8 +32,9 @@ class Impartial(GramianRule):
 
     Notes
     -----
-    The paper takes the gradients at z: ``geometry: representation``. With ``heads: unit``, the default, a head is trained on exp(s_t) L_t as in the paper, with ``heads: weighted`` on
-    α_t exp(s_t) L_t. exp(s_t) is written to the weights file as ``scale_<task>``.
+    The paper takes the gradients at z: ``geometry: representation``. With ``heads: unit``, the default, a head is
+    trained on exp(s_t) L_t as in the paper, with ``heads: weighted`` on α_t exp(s_t) L_t. exp(s_t) is written to the
+    weights file as ``scale_<task>``.
     """
 
     lr: PositiveFloat = 0.025

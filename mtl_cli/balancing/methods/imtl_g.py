@@ -24,9 +24,9 @@ class ImpartialGradients(GramianRule):
     Notes
     -----
     The paper takes the gradients at z (``geometry: representation``); those of the parameters, the default here, it
-    calls IMTL-G (exact). Where C is singular, v is the least-squares solution of least norm (the pseudo-inverse), which has the same
-    projections if any has. Where the v_t / n_t sum to 0, no w sums to 1: the weights are 0. A gradient that is
-    zero is left out of the equations and its task gets the others' mean weight.
+    calls IMTL-G (exact). Where C is singular, v is the least-squares solution of least norm (the pseudo-inverse), which
+    has the same projections if any has. Where the v_t / n_t sum to 0, no w sums to 1: the weights are 0. A gradient
+    that is zero is left out of the equations and its task gets the others' mean weight.
     """
 
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.solvers.small import least_norm
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -25,12 +27,9 @@ class MGDA(GramianRule):
     paper: ClassVar[str] = "Sener & Koltun 2018, arXiv 1810.04650"
 
     def rule(self, gramian: Array) -> Array:
-        from mtl_cli.balancing.solvers.quadratic import least_norm
+        from mtl_cli.balancing.solvers import quadratic
 
+        return quadratic.least_norm(gramian)
+
+    def few(self, gramian: Sequence[Sequence[float]]) -> Sequence[float] | None:
         return least_norm(gramian)
-
-    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
-        """w_1 = (g_2 − g_1)·g_2 / ‖g_1 − g_2‖², brought between 0 and 1."""
-        share = (second - mixed) / (first + second - 2 * mixed)
-        share = min(max(share, 0.0), 1.0)
-        return share, 1 - share

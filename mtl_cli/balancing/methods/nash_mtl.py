@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -48,8 +49,11 @@ class NashMTL(GramianRule):
         shortened: Array = weights * self._factor(float(weights @ gramian @ weights))
         return shortened
 
-    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
-        """w_t = 1 / (‖g_t‖ √(1 + cos θ)), θ between the two."""
+    def few(self, gramian: Sequence[Sequence[float]]) -> Sequence[float] | None:
+        """Of two, w_t = 1 / (‖g_t‖ √(1 + cos θ)), θ between them."""
+        if len(gramian) != 2:
+            return None
+        (first, mixed), (_, second) = gramian
         norm, other = math.sqrt(first), math.sqrt(second)
         size = self._factor(2.0) / math.sqrt(1 + mixed / (norm * other))
         return size / norm, size / other

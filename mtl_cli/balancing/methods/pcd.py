@@ -26,8 +26,8 @@ class PriorityConstrained(GramianRule):
 
     g̃_t = g_t / √(v_t + ε), with v_t the running mean of ‖g_t‖² (decay β, corrected for its start at 0).
 
-    Varam & AlHajri (TMLR 2026, arXiv 2606.29521, algorithm 1). Solved exactly in the Gramian alone, for any number of tasks,
-    where the authors enumerate the active constraints.
+    Varam & AlHajri (TMLR 2026, arXiv 2606.29521, algorithm 1). Solved exactly in the Gramian alone, for any number of
+    tasks, where the authors enumerate the active constraints.
 
     Parameters
     ----------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.solvers.small import onto_dual_cone
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -27,18 +29,19 @@ class UPGrad(GramianRule):
     def rule(self, gramian: Array) -> Array:
         return upgrad_weights(gramian)
 
-    def pair(self, first: float, mixed: float, second: float) -> tuple[float, float]:
-        """½ (1 + max(0, −g_1·g_2) / ‖g_t‖²): each gradient is freed of the other, as in PCGrad."""
-        conflict = max(-mixed, 0.0)
-        return 0.5 + 0.5 * conflict / first, 0.5 + 0.5 * conflict / second
+    def few(self, gramian: Sequence[Sequence[float]]) -> Sequence[float] | None:
+        share = 1 / len(gramian)
+        each = [[share if i == j else 0.0 for j in range(len(gramian))] for i in range(len(gramian))]
+        found = onto_dual_cone(gramian, each)
+        return None if found is None else [sum(weights) for weights in zip(*found, strict=True)]
 
 
 def upgrad_weights(gramian: Array) -> Array:
     """Return w with Σ_t w_t g_t = (1/K) Σ_t π(g_t), for G of shape (K, K)."""
     import numpy as np
 
-    from mtl_cli.balancing.solvers.quadratic import onto_dual_cone
+    from mtl_cli.balancing.solvers import quadratic
 
     size = len(gramian)
-    weights: Array = onto_dual_cone(gramian, np.eye(size) / size).sum(0)
+    weights: Array = quadratic.onto_dual_cone(gramian, np.eye(size) / size).sum(0)
     return weights

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from mtl_cli.balancing.solvers.cosines import Array, Indices, cosines, lift
-from mtl_cli.balancing.solvers.quadratic import FLOOR, nonnegative_qp
+from mtl_cli.balancing.solvers.quadratic import nonnegative_qp
 
 TOLERANCE = 1e-11
+FLOOR = 1e-15  # the smallest eigenvalue that the slow way sees
 LIMIT = 40  # exchanges before the slow way
-STATIONARY = 1e12  # of 1/‖Σ_i λ_i g_i/n_i‖²: above this, a convex combination of the gradients vanishes
+HIDDEN = 3e-8  # of ‖g_0‖ / max_i ‖g_i‖: below, rounding hides in which ball to look
+STATIONARY = 1e14  # of 1/‖Σ_i λ_i g_i/n_i‖²: above this, a convex combination of the gradients vanishes
 
 
 def conflict_averse_weights(gramian: Array, c: float) -> Array:
@@ -28,14 +30,15 @@ def conflict_averse_weights(gramian: Array, c: float) -> Array:
     Returns
     -------
     array of shape (K,)
-        w_i = 1/K + x_i. Of several solutions, which there are at Pareto-stationary points, that with d next to g_0.
+        w_i = 1/K + x_i. Of several solutions, which there are at Pareto-stationary points, that with d next to g_0. Where
+        g_0 itself nearly vanishes, 3e-8 of the longest gradient or less, w_i = 1/K.
     """
     size = len(gramian)
     uniform = np.full(size, 1 / size)
     pull = gramian @ uniform
     mean_norm = float(np.sqrt(max(pull.mean(), 0.0)))
     positive = gramian.diagonal() > 0
-    if c == 0 or mean_norm <= 1e-15 * np.sqrt(gramian.diagonal().max(initial=0.0)):
+    if c == 0 or mean_norm <= HIDDEN * np.sqrt(gramian.diagonal().max(initial=0.0)):
         return uniform
     matrix, norms = cosines(gramian[positive][:, positive])
     along = pull[positive] / norms / mean_norm  # cos(g_i, g_0)

@@ -9,7 +9,8 @@ import numpy as np
 from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, spread
 
 TOLERANCE = 1e-8  # of the residual w_i^(1/α) (Gw)_i − 1
-STATIONARY = 1e-4  # of ‖Σ_i w_i g_i‖ / Σ_i ‖w_i g_i‖: nearer to 0, rounding hides whether the equations have a solution
+STATIONARY = 1e-7  # of ‖Σ_i w_i g_i‖ / Σ_i ‖w_i g_i‖: nearer to 0, rounding hides whether the equations have a solution
+NEARLY = 1e-4  # of the same: nearer to 0, a solution need not be found
 LIMIT = 300
 ROUNDING, UNSOLVED = 1e-6, 1e-3  # residuals below the one may be rounding, above the other they are not
 SMALLER = 0.7  # a step of β towards 0
@@ -57,16 +58,13 @@ def fair_weights(gramian: Array, alpha: float) -> Array:
         matrix, own = matrix[positive][:, positive], norms[positive]
         own_norms = own ** ((beta - 1) / (beta + 1))  # n_i a_i
         found, error = _newton(matrix, own_norms, beta)
-        stationary = _is_stationary(matrix, found * own_norms)
-        if not (error <= ROUNDING or stationary):
+        if not (error <= ROUNDING or _is_stationary(matrix, found * own_norms, NEARLY)):
             matrix = lift(matrix, 0.0)
             found, error = _newton(matrix, own_norms, beta)
-            stationary = _is_stationary(matrix, found * own_norms)
-        if not (error <= UNSOLVED or stationary):
+        if not (error <= UNSOLVED or _is_stationary(matrix, found * own_norms, NEARLY)):
             found, error = _approach(matrix, own, beta)
-            stationary = _is_stationary(matrix, found * own_norms)
         size = found * own_norms
-        if stationary:
+        if _is_stationary(matrix, size, STATIONARY if error <= UNSOLVED else NEARLY):
             found = found * len(own) / size.sum()
         elif not error <= UNSOLVED:
             raise Unsolved
@@ -132,12 +130,12 @@ def _newton(matrix: Array, own_norms: Array, beta: float, start: Array | None = 
             break
         if ROUNDING > error > 0.1 * previous:  # Newton's steps no longer gain: the rest is rounding
             break
-        if count > 5 and _is_stationary(matrix, u * own_norms):
+        if count > 5 and _is_stationary(matrix, u * own_norms, STATIONARY):
             break
     return u, error
 
 
-def _is_stationary(matrix: Array, size: Array) -> bool:
-    """Say whether Σ_i size_i g_i/n_i nearly vanishes."""
+def _is_stationary(matrix: Array, size: Array, limit: float) -> bool:
+    """Say whether Σ_i size_i g_i/n_i vanishes, but for ``limit`` times Σ_i size_i."""
     total = size.sum()
-    return bool(size @ matrix @ size < (STATIONARY * total) ** 2)
+    return bool(size @ matrix @ size < (limit * total) ** 2)

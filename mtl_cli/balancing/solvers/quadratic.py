@@ -39,12 +39,11 @@ def nonnegative_qp(matrix: Array, linear: Array) -> Array:
     for _ in range(20 + 2 * size):
         systems = np.where(passive[:, :, None] & passive[:, None, :], matrix, identity)
         x = np.linalg.solve(systems, np.where(passive, -linear, 0.0)[..., None])[..., 0]
+        signs = np.where(passive, x, x @ matrix + linear)
+        if signs.min() >= 0:
+            return x
         grown = np.abs(x)
-        wrong = np.where(
-            passive,
-            x < -TOLERANCE * grown.max(1, keepdims=True),
-            x @ matrix + linear < -TOLERANCE * (grown @ magnitudes + sizes),
-        )
+        wrong = signs < -TOLERANCE * np.where(passive, grown.max(1, keepdims=True), grown @ magnitudes + sizes)
         count = wrong.sum(1)
         if not count.any():
             return x.clip(min=0.0)

@@ -127,7 +127,9 @@ def test_cross_stitch_starts_near_separate_trunks(per: str) -> None:
     for stage in model.shared._stages:
         alone = [module(value) for module, value in zip(stage, alone, strict=True)]
     for z, expected in zip(model.representations(x).values(), alone, strict=True):
-        torch.testing.assert_close(z, expected, rtol=1e-6, atol=1e-7)  # products of rows laid out otherwise may round so
+        torch.testing.assert_close(
+            z, expected, rtol=1e-6, atol=1e-7
+        )  # products of rows laid out otherwise may round so
     near = build("cross_stitch", diagonal=0.9, per=per)
     rows = torch.stack([*near.shared.units[0].alpha])
     assert torch.allclose(rows.sum(1), torch.ones(()))

@@ -207,7 +207,7 @@ class Geometry:
         self._trace.clear()
 
     def _by_autograd(self, roots: Sequence[Root], tasks: int) -> list[Part]:
-        calls = [call for call in explained(self._trace.calls, [root.z for root in roots]) if _is_smaller(call)]
+        calls = explained(self._trace.calls, [root.z for root in roots])
         theirs = {id(p) for call in calls for p in call.module.parameters()}
         others = [p for p in self._below if id(p) not in theirs]
         wanted = [*(call.output for call in calls), *others]
@@ -236,15 +236,6 @@ def explained(calls: Sequence[Call], roots: Sequence[torch.Tensor]) -> list[Call
         and all(used[id(p)] == 1 for p in call.module.parameters() if p.requires_grad)
         and is_known(call)
     ]
-
-
-def _is_smaller(call: Call) -> bool:
-    """Whether a gradient at the module's output has fewer numbers than one on its parameters.
-
-    Otherwise, as in convolutions of large images, autograd had better make the latter: all tasks' gradients at all
-    outputs would be held at once.
-    """
-    return call.output.numel() <= sum(p.numel() for p in call.module.parameters() if p.requires_grad)
 
 
 def _per_task(roots: Sequence[Root], tasks: int, wanted: Sequence[torch.Tensor]) -> list[Sequence[torch.Tensor | None]]:

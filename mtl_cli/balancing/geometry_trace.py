@@ -24,9 +24,11 @@ class Call(NamedTuple):
 
 
 class Trace:
-    """Records the calls of modules without children between ``with trace:`` and ``clear``.
+    """Records calls of modules with parameters and without children between ``with trace:`` and ``clear``.
 
-    Its hooks stay on the modules, where they do nothing outside ``with``.
+    Only calls are of use at whose output a gradient has no more numbers than one on the parameters: of the others, as
+    of convolutions of large images, autograd had better make the latter, or all tasks' gradients at all outputs would
+    be held at once. The hooks stay on the modules, where they do nothing outside ``with``.
     """
 
     def __init__(self) -> None:
@@ -35,11 +37,11 @@ class Trace:
         self._watching = False
 
     def watch(self, modules: Iterable[torch.nn.Module]) -> None:
-        """Put the hooks on, once; modules that have children are passed over."""
+        """Put the hooks on, once; modules that have children, or no parameters, are passed over."""
         if not self._watching:
             self._watching = True
             for module in modules:
-                if not module._modules:
+                if module._parameters and not module._modules:
                     module.register_forward_hook(_Hook(self))
 
     def __enter__(self) -> Trace:
@@ -65,7 +67,9 @@ class _Hook:
         if not self.trace.recording:
             return
         source = arguments[0] if len(arguments) == 1 else None
-        if isinstance(source, torch.Tensor) and isinstance(output, torch.Tensor):
+        if not isinstance(source, torch.Tensor) or not isinstance(output, torch.Tensor):
+            return
+        if output.numel() <= sum(p.numel() for p in module.parameters() if p.requires_grad):
             self.trace.calls.append(Call(module, source, output, (source._version, output._version)))
 
 

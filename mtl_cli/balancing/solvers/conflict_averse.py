@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_cli.balancing.solvers.cosines import Array, Indices, cosines, lift
+from mtl_cli.balancing.solvers.cosines import Array, Indices, cosines, lift, solve
 from mtl_cli.balancing.solvers.quadratic import nonnegative_qp
 
 TOLERANCE = 1e-11
@@ -75,9 +75,8 @@ def _exchange(matrix: Array, along: Array, inverse: Array, c: float) -> tuple[Ar
 def _at_radius(matrix: Array, along: Array, inverse: Array, c: float, chosen: Indices) -> tuple[Array, float] | None:
     """Return y and μ with g_i·d = μ for the chosen i, y_i = 0 for the others, d on the sphere; None if missed."""
     right = np.stack([inverse[chosen], along[chosen]], 1)
-    try:
-        solved = np.linalg.solve(matrix[chosen[:, None], chosen], right)
-    except np.linalg.LinAlgError:
+    solved = solve(matrix[chosen[:, None], chosen], right)
+    if solved is None:
         return None
     (square, mixed), (_, rest) = right.T @ solved
     root = mixed * mixed - square * (rest - c * c)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf
+from scipy.linalg.lapack import dgesv, dpotrf
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -69,7 +69,17 @@ def _is_positive_definite(matrix: Array, limit: float) -> bool:
     """Say whether all eigenvalues of the cosines are above ``limit``: whether a Cholesky factor exists."""
     lowered = matrix.copy()
     lowered.flat[:: len(matrix) + 1] *= 1 - limit
-    return bool(dpotrf(lowered)[1] == 0)  # for matrices this small, NumPy's checks take ten times as long as the work
+    return bool(dpotrf(lowered)[1] == 0)
+
+
+def solve(matrix: Array, right: Array) -> Array | None:
+    """Return A⁻¹ b, or None if A is singular.
+
+    For a matrix this small NumPy's function takes several times as long to look at its arguments as to solve.
+    """
+    _, _, found, singular = dgesv(matrix, right)
+    solved: Array = found
+    return None if singular else solved
 
 
 def pseudo_inverse_times(matrix: Array, right: Array) -> Array:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, spread
+from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, solve, spread
 
 TOLERANCE = 1e-8  # of the residual w_i^(1/α) (Gw)_i − 1
 STATIONARY = 1e-7  # of ‖Σ_i w_i g_i‖ / Σ_i ‖w_i g_i‖: nearer to 0, rounding hides whether the equations have a solution
@@ -113,7 +113,10 @@ def _newton(matrix: Array, own_norms: Array, beta: float, start: Array | None = 
         ratio = u / pull
         system = scaled * ratio[:, None] * ratio
         system.flat[:: len(own) + 1] += beta
-        step = np.linalg.solve(system, -pull * residual) / pull
+        solved = solve(system, -pull * residual)
+        if solved is None:
+            break
+        step = solved / pull
         slope = (step * curvature) @ residual
         if not slope < 0:
             break

@@ -23,7 +23,7 @@ def start(name: str, values: torch.Tensor) -> State:
     return {name: values, **{moment: torch.zeros_like(values) for moment in MOMENTS}}
 
 
-def move(value: Any, mean: Any, mean_square: Any, steps: Any, slope: Any, lr: float) -> tuple[Any, ...]:
+def move(value: Any, mean: Any, mean_square: Any, steps: Any, slope: Any, *, lr: float) -> tuple[Any, ...]:
     """Return a number and its moments after a step against ``slope``; of floats, or of tensors."""
     steps = steps + 1
     mean = BETA1 * mean + (1 - BETA1) * slope
@@ -64,5 +64,5 @@ def step(
     present : bools of shape (T,), optional
         None says all are present.
     """
-    after = elementwise(lambda *numbers: move(*numbers, lr), *learnt(state, name), gradient)
+    after = elementwise(lambda *numbers: move(*numbers, lr=lr), *learnt(state, name), gradient)
     return following(xp, state, name, after, present)

@@ -147,7 +147,7 @@ class StepLog:
             return torch.zeros_like(result.losses)
         if len(result.sizes) == len(result.losses):
             return result.sizes
-        return torch.stack([told.sum() for told in result.sizes.split(self.step.told_by)])
+        return torch.stack([told.sum() for told in torch.split_with_sizes(result.sizes, self.step.told_by)])
 
 
 def check_parameters(model: torch.nn.Module, step: Step, epoch: int) -> None:

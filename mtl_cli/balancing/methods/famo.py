@@ -78,9 +78,9 @@ class FastAdaptive(Balancer):
         fall = keep_absent(xp, xp.log(state["losses"] / (losses + EPSILON)), state["fall"], present)
         mean = (shares * fall).sum()
 
-        def each(logit: Any, *numbers: Any) -> tuple[Any, ...]:
-            *moments, share, fell = numbers
-            return adam.move(logit, *moments, share * (fell - mean) + self.gamma * logit, self.lr)
+        def each(logit: Any, first: Any, second: Any, steps: Any, share: Any, fell: Any) -> tuple[Any, ...]:
+            slope = share * (fell - mean) + self.gamma * logit
+            return adam.move(logit, first, second, steps, slope, lr=self.lr)
 
         after = elementwise(each, *adam.learnt(state, "logits"), shares, fall)
         return {**state, "fall": fall, **adam.following(xp, state, "logits", after, present)}

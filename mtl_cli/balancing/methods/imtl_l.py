@@ -46,7 +46,7 @@ class ImpartialLosses(Balancer):
     def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
         def each(log_scale: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
             weight = exponential(log_scale)
-            return weight, *adam.move(log_scale, mean, mean_square, steps, weight * loss - 1, self.lr)
+            return weight, *adam.move(log_scale, mean, mean_square, steps, weight * loss - 1, lr=self.lr)
 
         weights, *after = elementwise(each, *adam.learnt(state, "log_scale"), observed.losses)
         return Weighing(weights, adam.following(xp, state, "log_scale", after, observed.present))

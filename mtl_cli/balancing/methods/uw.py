@@ -53,7 +53,7 @@ class UncertaintyWeighting(Balancer):
     def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
         def each(log_variance: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
             weight = 0.5 * exponential(-log_variance)
-            return weight, *adam.move(log_variance, mean, mean_square, steps, 0.5 - weight * loss, self.lr)
+            return weight, *adam.move(log_variance, mean, mean_square, steps, 0.5 - weight * loss, lr=self.lr)
 
         weights, *after = elementwise(each, *adam.learnt(state, "log_variance"), observed.losses)
         following = adam.following(xp, state, "log_variance", after, observed.present)

@@ -30,8 +30,8 @@ def conflict_averse_weights(gramian: Array, c: float) -> Array:
     Returns
     -------
     array of shape (K,)
-        w_i = 1/K + x_i. Of several solutions, which there are at Pareto-stationary points, that with d next to g_0. Where
-        g_0 itself nearly vanishes, 3e-8 of the longest gradient or less, w_i = 1/K.
+        w_i = 1/K + x_i. Of several solutions, which there are at Pareto-stationary points, that with d next to g_0.
+        Where g_0 itself nearly vanishes, 3e-8 of the longest gradient or less, w_i = 1/K.
     """
     size = len(gramian)
     uniform = np.full(size, 1 / size)

@@ -8,22 +8,25 @@ the weights of our own UPGrad, so that only the ways to the gradients differ; `e
 `balancer=upgrad`. All variants use the same fused Adam. TorchJD's UPGrad wants
 `pip install quadprog qpsolvers`.
 
-What is missed or lies on its bound, and where its floor is (one thread; ratios of CPU time of several runs on a machine
-that others used too, so that each has a range):
+What is missed or lies on its bound, and where its floor is. Ratios of several runs on a two-core AVX2 machine that
+others used too, so that each has a range; what a step takes swings there by a factor of two within minutes.
 
-- wine: a plain step takes 0.43 to 0.50 ms, hardly any of it arithmetic: some hundred calls of torch of 2 to 5 µs, whose
-  code does not fit into the caches together. What a method adds is therefore two to three times dearer inside a step
-  than by itself, and makes the rest of the step slower as well.
-- `uw` and `imtl_l` (1.16 to 1.20 of uniform, bound 1.15): of 85 µs more, 44 are the method (12 by itself: an
-  exponential, a product, and Adam, in floats), 13 the gradient at the losses, which is new in each step as the weights
-  are (3 calls), 10 each the forward pass, the backward pass and Adam, which find less in the caches.
-- `famo` (1.48 to 1.55, bound 1.5): its second forward pass with the losses is 0.32 of a plain step.
-- `gradnorm` (1.55 to 1.68, bound 1.6): of 0.8 ms, 120 µs are the forward pass, 80 the losses, 100 their backward pass,
-  100 the norms (4 products), 65 the method (25 by itself), 45 the heads, 105 the way back through the trunk, 125 Adam.
-  A step that is cut in two and weighs nothing takes 1.05 of a plain one.
-- `exact` against torchjd (wine 0.49 to 0.53, cells 0.47 to 0.51, bound 0.5): no floor is known. Against passes on wide
-  (0.74 to 0.76, bound 0.75): both take the same 0.9 GFLOP of products (256³ per task for the second layer's gradients,
-  as much to send them on, a quarter of it for the first layer), which is 7 ms of the 11.
+- wine, one thread: `uw` and `imtl_l` 1.09 to 1.13 of uniform (bound 1.15), `gls` 1.09 to 1.13, `famo` 1.45 to 1.48
+  (1.5), `exact` 0.96 to 0.98 of passes (1.0). A plain step takes 0.7 ms there, hardly any of it arithmetic: some hundred
+  calls of torch of 2 to 5 µs, whose code does not fit into the caches together. What a method adds is therefore two to
+  three times dearer inside a step than by itself, and makes the rest of the step slower as well. With two threads, where
+  the second only waits, the loss methods were seen 0.08 above these figures.
+- cells: `exact` 0.42 to 0.54 of torchjd (0.5). It takes 220 million multiplications with additions, 5.5 ms at the 40 per
+  ns that this machine makes of matrices this small: 107 forward, 54 for the weighted sum of the gradients, 20 for the
+  products of the inputs' rows (33 without their symmetry), 13 to spread the tasks' gradients over them, 10 each for the
+  second layer's gradients and for the way back to the first. Losses and their backward pass take 0.6 ms, Adam 0.6, and
+  0.9 is all that is left. TorchJD takes 330 million, and 14 to 28 ms: it holds 4 × 420 300 numbers, and how long it waits
+  for their memory is what the ratio hangs on.
+- wide: `exact` 0.82 to 0.85 of passes with one thread, 0.65 with two (0.75). Both take the same 0.9 GFLOP of products
+  (256³ per task for the second layer's gradients, as much to send them on, a quarter of it for the first layer), which
+  at this machine's 68 GFLOP/s is 13 ms of the 18 of `exact` and of the 21.5 of `passes`. Of the other 5, 2.2 are the
+  forward pass, twelve losses and Adam, which `passes` has too; 0.9 is the Gramian, which reads 12 × 82 432 numbers. So
+  0.76 is the floor here of any way that multiplies as much.
 """
 
 from __future__ import annotations

@@ -12,16 +12,16 @@ What is missed or lies on its bound, and where its floor is. Ratios of several r
 others used too, so that each has a range; what a step takes swings there by a factor of two within minutes.
 
 - wine, one thread: `uw` and `imtl_l` 1.09 to 1.13 of uniform (bound 1.15), `gls` 1.09 to 1.13, `famo` 1.45 to 1.48
-  (1.5), `exact` 0.96 to 0.98 of passes (1.0). A plain step takes 0.7 ms there, hardly any of it arithmetic: some hundred
-  calls of torch of 2 to 5 µs, whose code does not fit into the caches together. What a method adds is therefore two to
-  three times dearer inside a step than by itself, and makes the rest of the step slower as well. With two threads, where
-  the second only waits, the loss methods were seen 0.08 above these figures.
-- cells: `exact` 0.42 to 0.54 of torchjd (0.5). It takes 220 million multiplications with additions, 5.5 ms at the 40 per
-  ns that this machine makes of matrices this small: 107 forward, 54 for the weighted sum of the gradients, 20 for the
-  products of the inputs' rows (33 without their symmetry), 13 to spread the tasks' gradients over them, 10 each for the
-  second layer's gradients and for the way back to the first. Losses and their backward pass take 0.6 ms, Adam 0.6, and
-  0.9 is all that is left. TorchJD takes 330 million, and 14 to 28 ms: it holds 4 × 420 300 numbers, and how long it waits
-  for their memory is what the ratio hangs on.
+  (1.5), `exact` 0.96 to 0.98 of passes (1.0). A plain step takes 0.7 ms there, hardly any of it arithmetic: some
+  hundred calls of torch of 2 to 5 µs, whose code does not fit into the caches together. What a method adds is therefore
+  two to three times dearer inside a step than by itself, and makes the rest of the step slower as well. With two
+  threads, where the second only waits, the loss methods were seen 0.08 above these figures.
+- cells: `exact` 0.42 to 0.54 of torchjd (0.5). It takes 220 million multiplications with additions, 5.5 ms at the 40
+  per ns that this machine makes of matrices this small: 107 forward, 54 for the weighted sum of the gradients, 20 for
+  the products of the inputs' rows (33 without their symmetry), 13 to spread the tasks' gradients over them, 10 each for
+  the second layer's gradients and for the way back to the first. Losses and their backward pass take 0.6 ms, Adam 0.6,
+  and 0.9 is all that is left. TorchJD takes 330 million, and 14 to 28 ms: it holds 4 × 420 300 numbers, and how long it
+  waits for their memory is what the ratio hangs on.
 - wide: `exact` 0.82 to 0.85 of passes with one thread, 0.65 with two (0.75). Both take the same 0.9 GFLOP of products
   (256³ per task for the second layer's gradients, as much to send them on, a quarter of it for the first layer), which
   at this machine's 68 GFLOP/s is 13 ms of the 18 of `exact` and of the 21.5 of `passes`. Of the other 5, 2.2 are the

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry import Root
-from mtl_cli.balancing.geometry_parts import add_gradient, weighted_sum
+from mtl_cli.balancing.geometry_parts import add_gradient
+from mtl_cli.balancing.geometry_products import weighted_sum
 from mtl_cli.balancing.linear_heads import LinearHeads, are_linear
 from mtl_cli.balancing.precision import full
 from mtl_cli.config.errors import UserError

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry_layers import is_known, parts, rows
-from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, norms, sizes
+from mtl_cli.balancing.geometry_parts import Dense, Part, add_gradient, join, sizes
+from mtl_cli.balancing.geometry_products import norms
 from mtl_cli.balancing.geometry_stack import active, back, back_once, find_stack
 from mtl_cli.balancing.geometry_trace import Call, Trace, uses
 from mtl_cli.balancing.precision import full

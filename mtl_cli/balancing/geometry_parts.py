@@ -12,16 +12,18 @@ from typing import Protocol
 
 import torch
 
-FACTORED_OVERHEAD = 2_000_000
-"""Multiplications that take about as long as the additional calls of the factored form."""
-
-NARROW = 16
-"""Inputs up to which δᵀA takes a matrix multiplication two to three times as long as Aᵀδ."""
+from mtl_cli.balancing.geometry_products import (
+    FACTORED_OVERHEAD,
+    NARROW,
+    add_products,
+    row_products,
+    weight_gradient,
+    weight_gradients,
+    weighted_sum,
+)
 
 SMALL = 65_536
 """Numbers of a part up to which its calls take longer than its arithmetic."""
-
-LONG, PIECE, PANEL = 32_768, 1_024, 32
 
 
 class Part(Protocol):
@@ -121,7 +123,7 @@ class Factored:
         add_gradient(self.parameter, product.view(self.parameter.shape))
 
     def rows(self) -> torch.Tensor:
-        return products(self.inputs, self.deltas).flatten(1)
+        return weight_gradients(self.inputs, self.deltas).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -171,50 +173,6 @@ def add_gradient(parameter: torch.Tensor, gradient: torch.Tensor) -> None:
         parameter.grad += gradient
 
 
-def add_products(total: torch.Tensor, rows: torch.Tensor, others: torch.Tensor | None = None) -> None:
-    """Add the products of all pairs of ``rows`` and ``others`` (or themselves), shape (T, p), to ``total``, (T, T).
-
-    A long sum in float32 is added up in pieces, whose sums are added then: one running sum loses a digit, and takes no
-    less time.
-    """
-    others = rows if others is None else others
-    tasks, width = rows.shape
-    if width >= LONG:
-        whole = width - width % PIECE
-        pieces, theirs = (each[:, :whole].view(tasks, -1, PIECE) for each in (rows, others))
-        total += torch.bmm(pieces.transpose(0, 1), theirs.permute(1, 2, 0)).sum(0)
-        rows, others = rows[:, whole:], others[:, whole:]
-    if rows.shape[1]:
-        total.addmm_(rows, others.T)
-
-
-def weighted_sum(weights: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
-    """Return Σ_t w_t δ_t, of the shape of each, for ``deltas`` of shape (T, …)."""
-    return (weights @ deltas.flatten(1)).view(deltas.shape[1:])
-
-
-def weight_gradient(inputs: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
-    """Return δᵀA, shape (outputs, inputs), laid out as a weight's gradient must be."""
-    if inputs.shape[1] <= NARROW:
-        return (inputs.T @ delta).T.contiguous()
-    return delta.T @ inputs
-
-
-def row_products(inputs: torch.Tensor) -> torch.Tensor:
-    """Return A Aᵀ, shape (n, n), of which half is copied."""
-    n = len(inputs)
-    found, panel = inputs.new_empty(n, n), max(PANEL, n // 4)
-    for start in range(0, n, panel):
-        end = start + panel
-        torch.mm(inputs[start:end], inputs[:end].T, out=found[start:end, :end])
-    return found.tril_().add_(found.tril(-1).T)
-
-
-def products(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
-    """Return δ_tᵀ A for each task, shape (T, outputs, inputs)."""
-    return torch.bmm(deltas.transpose(1, 2), inputs.expand(len(deltas), -1, -1))
-
-
 def product(parameter: torch.nn.Parameter, inputs: torch.Tensor, deltas: torch.Tensor) -> Part:
     """Return the gradients δ_tᵀ A of a weight, in the form that takes fewer multiplications.
 
@@ -231,23 +189,7 @@ def product(parameter: torch.nn.Parameter, inputs: torch.Tensor, deltas: torch.T
         return Factored(parameter, inputs, deltas)
     if width <= NARROW:
         return Dense(parameter, torch.bmm(inputs.T.expand(tasks, -1, -1), deltas).flatten(1), transposed=True)
-    return Dense(parameter, products(inputs, deltas).flatten(1))
-
-
-def norms(inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
-    """Return ‖δ_tᵀ A‖ for each task, shape (T,), in one product for all tasks.
-
-    Parameters
-    ----------
-    inputs : Tensor of shape (n, inputs)
-    deltas : Tensor of shape (T, n, outputs)
-    """
-    (tasks, n, outputs), width = deltas.shape, inputs.shape[1]
-    if n * (width + tasks * outputs) + FACTORED_OVERHEAD / n < tasks * outputs * width:
-        spread = torch.matmul(row_products(inputs), deltas)
-        return (spread * deltas).sum((1, 2)).clamp(min=0).sqrt()
-    found: torch.Tensor = torch.linalg.vector_norm(products(inputs, deltas).flatten(1), dim=1)
-    return found
+    return Dense(parameter, weight_gradients(inputs, deltas).flatten(1))
 
 
 def sizes(parameters: Iterable[torch.nn.Parameter]) -> list[int]:

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.geometry_layers import affine, normalised, parts
-from mtl_cli.balancing.geometry_parts import Part, add_gradient, weight_gradient
+from mtl_cli.balancing.geometry_parts import Part, add_gradient
+from mtl_cli.balancing.geometry_products import weight_gradient
 from mtl_cli.balancing.geometry_trace import Call, has_other_hooks
 from mtl_cli.balancing.precision import full
 

@@ -61,7 +61,7 @@ class GramianRule(GramianBalancer):
         if observed.gramian.dtype == torch.float64:
             epsilon = FLOAT64_EPSILON
         size = len(before)
-        if size <= MOST and observed.present is None:
+        if size <= MOST and observed.present is None and type(self).few is not GramianRule.few:
             rows = observed.gramian.tolist()
             if is_sound(rows, size * epsilon) and (few := self.few(rows)) is not None:
                 weights = torch.tensor(few, dtype=before.dtype, device=before.device)

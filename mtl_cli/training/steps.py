@@ -118,9 +118,9 @@ class StepLog:
             return
         step = int(wrong.any(1).nonzero()[0])
         task = int(wrong[step].nonzero()[0])
-        if len(self.step.tasks) > 1 and bool(losses[step].isnan().all()) and step > 0:  # no head tells whose it was
-            what = f"the gradient is not finite in epoch {self.epoch}, step {self.first + step}"
-            raise not_finite_error("tasks", what)
+        if len(self.step.tasks) > 1 and bool(losses[step].isnan().all()):
+            what = f"all losses are nan in epoch {self.epoch}, step {self.first + step + 1}"
+            raise not_finite_error("tasks", f"{what}: the step before left weights that are not finite, or too large")
         name, at = list(self.step.tasks)[task], f"in epoch {self.epoch}, step {self.first + step + 1}"
         if too_small[step, task]:
             least = float((losses * task_weights)[too_small].min())

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtl_cli.balancing.geometry import Geometry, Root
-from mtl_cli.balancing.geometry_parts import Dense, Factored, Joined, add_products, join, norms, product, weighted_sum
+from mtl_cli.balancing.geometry_parts import Dense, Factored, Joined, join, product
+from mtl_cli.balancing.geometry_products import add_products, norms, weighted_sum
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 TYPES = pytest.mark.parametrize("dtype", list(TOLERANCE), ids=["float32", "float64"])
@@ -189,6 +190,16 @@ def test_exact_elsewhere(name, dtype):
     torch.manual_seed(0)
     trunk, inputs = OTHERS[name]()
     check(trunk, inputs, dtype, 3, lambda t: list(t) if isinstance(t, nn.Sequential) else None)
+
+
+def test_layers_with_large_outputs_are_left_to_autograd():
+    """A convolution has few parameters and many outputs: all tasks' gradients at those would be held at once."""
+    trunk, inputs = OTHERS["images"]()
+    geometry = Geometry(list(trunk.modules()), list(trunk.parameters()))
+    model = SimpleNamespace(heads={"a": None}, representations=lambda x: {"a": trunk(x)})
+    geometry.forward(model, inputs)
+    found = [(call.output.numel(), call.module) for call in geometry._trace.calls]
+    assert found == [(42, trunk[5])], "the last layer has 222 parameters"
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

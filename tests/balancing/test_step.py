@@ -409,7 +409,7 @@ def test_losses_that_are_all_nan_name_no_task():
     with torch.no_grad():
         model.shared_parameters()[0].fill_(torch.nan)
     log.append(step(make_batch()))
-    with pytest.raises(UserError, match="^tasks: the gradient is not finite in epoch 2, step 1"):
+    with pytest.raises(UserError, match="^tasks: all losses are nan in epoch 2, step 2: the step before"):
         log.close()
 
 

@@ -14,7 +14,7 @@ that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -23,40 +23,11 @@ from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel, check_heads
 from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.balancing.precision import Precision
 from mtl_cli.balancing.row_gradients import RowGradients
+from mtl_cli.balancing.scale import to_sum
+from mtl_cli.balancing.step_result import StepResult, Tellers
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
-
-
-class StepResult(NamedTuple):
-    """What a step leaves beside the gradients; all tensors, none waited for. T is the number of tasks.
-
-    Parameters
-    ----------
-    losses : Tensor of shape (T,)
-        As the tasks compute them.
-    counts : Tensor of shape (T,), or int
-        Rows with a label.
-    weights : Tensor of shape (T,)
-        The balancer's weights, as used.
-    seen : mapping of str to Tensor
-        What the balancer went by.
-    gramian : Tensor of shape (T, T), optional
-        Likewise, for a balancer that needs it.
-    sizes : Tensor, optional
-        Numbers that are finite where the tasks' gradients are: of shape (T,) from a balancer that looks at them
-        otherwise, or those that ``Step.told_by`` counts.
-    seen_step : int
-        The step, from 1, in which the balancer weighed last, and saw what is here.
-    """
-
-    losses: torch.Tensor
-    counts: torch.Tensor | int
-    weights: torch.Tensor
-    seen: Mapping[str, torch.Tensor]
-    gramian: torch.Tensor | None = None
-    sizes: torch.Tensor | None = None
-    seen_step: int = 0
 
 
 class Step:
@@ -77,8 +48,8 @@ class Step:
     ----------
     state : dict of str to Tensor
         The balancer's state.
-    told_by : list of int
-        By task, of how many numbers of its head's gradient ``StepResult.sizes`` is made if the balancer sees none.
+    tellers : Tellers
+        Make ``StepResult.sizes`` where the balancer sees no gradients.
     """
 
     def __init__(
@@ -109,8 +80,7 @@ class Step:
         self._look, self._blind = Look(model, balancer), Look(model, None)
         if balancer.needs != "losses" or balancer.heads == "unit":
             check_heads(model)
-        self._telling = [_smallest(model.head_parameters(name)) for name in tasks]
-        self.told_by = [0 if parameter is None else parameter.numel() for parameter in self._telling]
+        self.tellers = Tellers(model, tasks)
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
         """Add the batch's gradients to ``.grad``.
@@ -137,7 +107,7 @@ class Step:
             torch.autograd.backward((losses.rows,), (gradient,))
         self.steps += 1
         self.seen_step = self.steps if weighs else self.seen_step
-        sizes = self.sizes if balancer.needs != "losses" and weighs else self._told()
+        sizes = self.sizes if balancer.needs != "losses" and weighs else self.tellers()
         return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, sizes, self.seen_step)
 
     def hold(self, held: bool, epoch: int) -> None:
@@ -228,11 +198,6 @@ class Step:
             outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
         return task_losses(self.tasks, batch, outputs)
 
-    def _told(self) -> torch.Tensor | None:
-        """Return a few numbers of each head's gradient: where they are finite, the task's gradient is."""
-        told = [p.grad.flatten() for p in self._telling if p is not None and p.grad is not None]
-        return torch.cat(told) if len(told) == len(self._telling) else None
-
     def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         look = self._look if weighs and self.balancer.needs != "losses" else self._blind
         with self.precision.forward():
@@ -276,7 +241,7 @@ class Step:
             ),
         )
         if self.balancer.scale == "sum":
-            weighing = _to_sum(weighing, present)
+            weighing = to_sum(weighing, present)
         weights = weighing.weights
         if present is not None:
             weights = weights.where(present, self.weights)
@@ -284,20 +249,3 @@ class Step:
         self.head_weights = weighing.head_weights
         self.seen, self.gramian, self.sizes = weighing.seen, seen.gramian, seen.sizes
         return weighing
-
-
-def _to_sum(weighing: Weighing, present: torch.Tensor | None) -> Weighing:
-    """Bring the weights of the tasks present to sum to their number, if their sum is above 0, and all that has them."""
-    weights, seen, direction = weighing.weights, weighing.seen, weighing.direction
-    total = (weights if present is None else weights.where(present, 0.0)).sum()
-    factor = torch.where(total > 0, (len(weights) if present is None else present.sum()) / total, 1.0)
-    return weighing._replace(
-        weights=weights * factor,
-        seen={**seen, "norm": seen["norm"] * factor} if "norm" in seen else seen,  # of the weighted losses
-        direction=None if direction is None else direction * factor,
-    )
-
-
-def _smallest(parameters: Sequence[torch.nn.Parameter]) -> torch.nn.Parameter | None:
-    """Return the parameter with the fewest numbers of those that are trained, such as the last bias."""
-    return min((p for p in parameters if p.requires_grad), key=torch.numel, default=None)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 
 from mtl_cli.balancing.report import gramian_columns
-from mtl_cli.balancing.step import Step, StepResult
+from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step_result import StepResult
 from mtl_cli.config.errors import UserError
 
 CHUNK = 256
@@ -147,7 +148,7 @@ class StepLog:
             return torch.zeros_like(result.losses)
         if len(result.sizes) == len(result.losses):
             return result.sizes
-        return torch.stack([told.sum() for told in torch.split_with_sizes(result.sizes, self.step.told_by)])
+        return self.step.tellers.by_task(result.sizes)
 
 
 def check_parameters(model: torch.nn.Module, step: Step, epoch: int) -> None:

@@ -61,5 +61,5 @@ class Tellers:
         return torch.cat(told) if len(told) == len(self._each) else None
 
     def by_task(self, told: torch.Tensor) -> torch.Tensor:
-        """Return a number per task that is finite where all of its numbers are."""
-        return torch.stack([own.sum() for own in torch.split_with_sizes(told, self._sizes)])
+        """Return, in the last dimension, a number per task that is finite where all of its numbers are."""
+        return torch.stack([own.sum(-1) for own in torch.split_with_sizes(told, self._sizes, -1)], -1)

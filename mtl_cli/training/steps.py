@@ -100,7 +100,7 @@ class StepLog:
             counts = torch.tensor(numbers).to(losses.device, non_blocking=True).unsqueeze(1).expand_as(losses)
         else:
             counts = torch.stack([torch.zeros_like(losses[0]) + number for number in numbers])
-        sizes = torch.stack([self._sizes(result) for result in results])
+        sizes = self._sizes(results)
         self._chunks.append(torch.stack([losses, counts.to(losses.dtype), weights.to(losses.dtype), sizes], 1))
 
     def _check(
@@ -142,13 +142,14 @@ class StepLog:
             row |= {f"{column}_{name}": value for name, value in zip(names, values.tolist(), strict=True)}
         return row if result.gramian is None else row | gramian_columns(names, result.gramian) | row
 
-    def _sizes(self, result: StepResult) -> torch.Tensor:
-        """Return numbers that are finite where the tasks' gradients are known to be, or are not known."""
-        if result.sizes is None:
-            return torch.zeros_like(result.losses)
-        if len(result.sizes) == len(result.losses):
-            return result.sizes
-        return self.step.tellers.by_task(result.sizes)
+    def _sizes(self, results: list[StepResult]) -> torch.Tensor:
+        """Return numbers, shape (steps, T), that are finite where the tasks' gradients are known to be, or not known."""
+        tasks, by_task = len(self.step.tasks), self.step.tellers.by_task
+        sizes = [torch.zeros_like(result.losses) if result.sizes is None else result.sizes for result in results]
+        if len({len(each) for each in sizes}) > 1:  # the balancer saw gradients in some of the steps
+            sizes = [each if len(each) == tasks else by_task(each) for each in sizes]
+        stacked = torch.stack(sizes)
+        return stacked if stacked.shape[1] == tasks else by_task(stacked)
 
 
 def check_parameters(model: torch.nn.Module, step: Step, epoch: int) -> None:

@@ -143,7 +143,7 @@ class StepLog:
         return row if result.gramian is None else row | gramian_columns(names, result.gramian) | row
 
     def _sizes(self, results: list[StepResult]) -> torch.Tensor:
-        """Return numbers, shape (steps, T), that are finite where the tasks' gradients are known to be, or not known."""
+        """Return numbers, shape (steps, T), that are finite where the gradients are known to be, or are not known."""
         tasks, by_task = len(self.step.tasks), self.step.tellers.by_task
         sizes = [torch.zeros_like(result.losses) if result.sizes is None else result.sizes for result in results]
         if len({len(each) for each in sizes}) > 1:  # the balancer saw gradients in some of the steps

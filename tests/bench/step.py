@@ -11,11 +11,12 @@ the weights of our own UPGrad, so that only the ways to the gradients differ; `e
 What is missed or lies on its bound, and where its floor is. Ratios of several runs on a two-core AVX2 machine that
 others used too, so that each has a range; what a step takes swings there by a factor of two within minutes.
 
-- wine, one thread: `uw` and `imtl_l` 1.09 to 1.13 of uniform (bound 1.15), `gls` 1.09 to 1.13, `famo` 1.45 to 1.48
-  (1.5), `exact` 0.96 to 0.98 of passes (1.0). A plain step takes 0.7 ms there, hardly any of it arithmetic: some
-  hundred calls of torch of 2 to 5 µs, whose code does not fit into the caches together. What a method adds is therefore
-  two to three times dearer inside a step than by itself, and makes the rest of the step slower as well. With two
-  threads, where the second only waits, the loss methods were seen 0.08 above these figures.
+- wine: `uw` and `imtl_l` 1.04 to 1.13 of uniform (bound 1.15), `gls` 1.02 to 1.13, `famo` 1.37 to 1.48 (1.5), `exact`
+  0.93 to 0.98 of passes (1.0) and 0.44 to 0.53 of torchjd (0.5; the last with `--block 1`). A plain step takes 0.7 ms
+  there, hardly any of it arithmetic: some hundred calls of torch of 2 to 5 µs, whose code does not fit into the caches
+  together. What a method adds is therefore two to three times dearer inside a step than by itself, and makes the rest
+  of the step slower as well. One run of several with two threads, where the second only waits, gave 1.16 to 1.21 for
+  `gls`, `si` and `imtl_l`, and 1.62 for `famo`.
 - cells: `exact` 0.42 to 0.54 of torchjd (0.5). It takes 220 million multiplications with additions, 5.5 ms at the 40
   per ns that this machine makes of matrices this small: 107 forward, 54 for the weighted sum of the gradients, 20 for
   the products of the inputs' rows (33 without their symmetry), 13 to spread the tasks' gradients over them, 10 each for

@@ -125,12 +125,12 @@ class Balancer:
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with the rest of the config for this method."""
-        registered = components("balancer").items()
-        name = next((name for name, cls in registered if cls is type(self)), type(self).__name__)
         if self.shift and self.needs_losses == "any":
-            yield Problem("balancer.shift", f"has no effect: balancer={name} takes losses as they are", "leave it out")
+            what = f"has no effect: balancer={self._name()} takes losses as they are"
+            yield Problem("balancer.shift", what, "leave it out")
         if self.needs == "losses" or config.model is None:
             return
+        name = self._name()
         sharing = config.model.sharing
         levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
         if getattr(config.model.trunk, "freeze", "none") == "all":
@@ -150,6 +150,10 @@ class Balancer:
         elif getattr(self, "geometry", "parameters") == "representation" and len(levels) > 1:
             what = "representation needs one that all tasks share, and tasks of rows read another than tasks of tokens"
             yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
+
+    def _name(self) -> str:
+        registered = components("balancer").items()
+        return next((name for name, cls in registered if cls is type(self)), type(self).__name__)
 
     def start(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step; by default weights of 1."""

@@ -82,11 +82,6 @@ class Floats:
             return Floats([max(value, least) for value in values.values])
         return max(values, least)
 
-    @staticmethod
-    def ones_like(values: Floats) -> Floats:
-        """Return as many ones, or trues."""
-        return Floats([type(value)(1) for value in values.values])
-
     def sum(self) -> float:
         """Return the sum."""
         return float(sum(self.values))

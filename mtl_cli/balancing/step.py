@@ -8,7 +8,8 @@
     Σ w_t c_t backward through the trunk       the gradient of Σ w_t L_t
 
 A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once. One
-that needs the Gramian on the shared parameters needs no last pass: Σ w_t g_t is put together from what made that.
+that needs the Gramian on the shared parameters needs no last pass, unless the gradients are too large to be kept:
+Σ w_t g_t is put together from what made that.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ def test_a_plugin_adds_a_balancer_and_its_config(tmp_path: Path) -> None:
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Doubling(Static):\n"
         "    by: float = 2.0\n"
-        "    def start(self, tasks, device):\n"
-        "        return {'weights': super().start(tasks, device)['weights'] * self.by}\n"
+        "    def init_state(self, tasks, device):\n"
+        "        return {'weights': super().init_state(tasks, device)['weights'] * self.by}\n"
     )
     (package / "conf" / "balancer" / "doubling.yaml").write_text(
         "# mtl train balancer=doubling\nname: doubling\nby: 2.0\n"

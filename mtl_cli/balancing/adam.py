@@ -10,13 +10,13 @@ from mtl_cli.balancing.few import Numbers, elementwise, keep_absent
 if TYPE_CHECKING:
     import torch
 
-    from mtl_cli.balancing.balancer import State
+    from mtl_cli.balancing.base import State
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma & Ba 2015
 MOMENTS = ("mean", "mean_square", "steps")
 
 
-def start(name: str, values: torch.Tensor) -> State:
+def init_state(name: str, values: torch.Tensor) -> State:
     """Return the state before the first step: the values as ``name``, and Adam's moments, each of shape (T,)."""
     import torch
 

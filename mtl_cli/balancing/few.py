@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mtl_cli.balancing.balancer import Observed, Weighing
+from mtl_cli.balancing.base import Decision, StepStatistics
 from mtl_cli.balancing.floats import Floats
 
 if TYPE_CHECKING:
@@ -39,24 +39,24 @@ def few(method: Callable[[Any, Any, Any, Any], Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(method)
-    def on_tensors(self: Any, state: Mapping[str, torch.Tensor], seen: Observed | torch.Tensor) -> Any:
+    def on_tensors(self: Any, state: Mapping[str, torch.Tensor], seen: StepStatistics | torch.Tensor) -> Any:
         import numpy as np
         import torch
 
-        losses = seen.losses if isinstance(seen, Observed) else seen
+        losses = seen.losses if isinstance(seen, StepStatistics) else seen
         if losses.device.type == "cpu":
             try:
                 found = method(self, Floats, _floats(state), _seen_as_floats(seen))
             except ArithmeticError:  # such as a quotient by 0: torch goes on with inf and NaN
                 pass
             else:
-                if not isinstance(seen, Observed):
+                if not isinstance(seen, StepStatistics):
                     return Held(found)
                 precision = np.float64 if losses.dtype == torch.float64 else np.float32
                 weights = torch.from_numpy(np.array(found.weights.values, precision))
-                return Weighing(weights, Held(found.state), Held(found.seen))
+                return Decision(weights, Held(found.state), Held(found.seen))
         found = method(self, torch, state, seen)
-        return found._replace(weights=found.weights.to(losses.dtype)) if isinstance(found, Weighing) else found
+        return found._replace(weights=found.weights.to(losses.dtype)) if isinstance(found, Decision) else found
 
     return on_tensors
 
@@ -121,11 +121,11 @@ def _floats(state: Mapping[str, torch.Tensor]) -> Mapping[str, Floats]:
     return {name: Floats(tensor.tolist()) for name, tensor in state.items()}
 
 
-def _seen_as_floats(seen: Observed | torch.Tensor) -> Any:
-    if not isinstance(seen, Observed):
+def _seen_as_floats(seen: StepStatistics | torch.Tensor) -> Any:
+    if not isinstance(seen, StepStatistics):
         return Floats(seen.tolist())
     present, norms = seen.present, seen.norms
-    return Observed(
+    return StepStatistics(
         Floats(seen.losses.tolist()),  # type: ignore[arg-type]
         None if present is None else Floats(present.tolist()),  # type: ignore[arg-type]
         None if norms is None else Floats(norms.tolist()),  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from mtl_cli.balancing.balancer import Balancer
+from mtl_cli.balancing.base import Balancer
 from mtl_cli.balancing.cut import Cut
 from mtl_cli.balancing.geometry import Geometry, TaskGradients, scatter
 from mtl_cli.config.errors import UserError
@@ -41,7 +41,7 @@ class SharedModel(Protocol):
 
 
 class Seen(NamedTuple):
-    """What was seen, as ``Observed`` has it, and what the gradient can be put together from."""
+    """What was seen, as ``StepStatistics`` has it, and what the gradient can be put together from."""
 
     norms: torch.Tensor | None = None
     gramian: torch.Tensor | None = None

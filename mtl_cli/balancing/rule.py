@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mtl_cli.balancing.balancer import GramianBalancer, Observed, State, Weighing
+from mtl_cli.balancing.base import Decision, GramianBalancer, State, StepStatistics
 
 if TYPE_CHECKING:
     from mtl_cli.balancing.solvers.cosines import Array, Indices
@@ -35,7 +35,9 @@ class GramianRule(GramianBalancer):
         """
         return None
 
-    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
+    def weigh_present(
+        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
+    ) -> tuple[Array, State]:
         """Return the weights of the tasks present, and the parts of the state that change.
 
         Parameters
@@ -45,37 +47,37 @@ class GramianRule(GramianBalancer):
         chosen : array of int, shape (K,)
             Which tasks these are.
         state : dict of str to Tensor
-        observed : Observed
+        statistics : StepStatistics
         """
         return self.rule(gramian), {}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import numpy as np
         import torch
 
         from mtl_cli.balancing.solvers.cosines import as_array, clean
         from mtl_cli.balancing.solvers.small import MOST, is_sound
 
-        assert observed.gramian is not None
+        assert statistics.gramian is not None
         before, epsilon = state["weights"], FLOAT32_EPSILON
-        if observed.gramian.dtype == torch.float64:
+        if statistics.gramian.dtype == torch.float64:
             epsilon = FLOAT64_EPSILON
         size = len(before)
-        if size <= MOST and observed.present is None and type(self).few is not GramianRule.few:
-            rows = observed.gramian.tolist()
+        if size <= MOST and statistics.present is None and type(self).few is not GramianRule.few:
+            rows = statistics.gramian.tolist()
             if is_sound(rows, size * epsilon) and (few := self.few(rows)) is not None:
                 weights = torch.tensor(few, dtype=before.dtype, device=before.device)
-                return Weighing(weights, {**state, "weights": weights})
-        gramian = as_array(observed.gramian)
-        chosen = np.arange(size) if observed.present is None else observed.present.cpu().numpy().nonzero()[0]
+                return Decision(weights, {**state, "weights": weights})
+        gramian = as_array(statistics.gramian)
+        chosen = np.arange(size) if statistics.present is None else statistics.present.cpu().numpy().nonzero()[0]
         if len(chosen) < size:
             gramian = gramian[np.ix_(chosen, chosen)]
         if len(chosen) == 0:
-            return Weighing(before, state)
+            return Decision(before, state)
         if not math.isfinite(gramian.sum()):  # the step says which task it is
-            return Weighing(torch.full_like(before, torch.nan), state)
-        found, changes = self.weigh_present(clean(gramian, epsilon), chosen, state, observed)
+            return Decision(torch.full_like(before, torch.nan), state)
+        found, changes = self.weigh_present(clean(gramian, epsilon), chosen, state, statistics)
         weights = torch.from_numpy(found).to(before)
         if len(chosen) < size:
             weights = before.index_copy(0, torch.from_numpy(chosen).to(before.device), weights)
-        return Weighing(weights, {**state, **changes, "weights": weights})
+        return Decision(weights, {**state, **changes, "weights": weights})

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from mtl_cli.balancing.balancer import Balancer, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
 from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel, check_heads
 from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.balancing.precision import Precision
@@ -31,7 +31,7 @@ from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
 
 
-class Step:
+class TrainingStep:
     """Computes a batch's gradients into ``.grad``, as the balancer weighs them.
 
     Parameters
@@ -64,7 +64,7 @@ class Step:
     ) -> None:
         self.precision = Precision(precision, device)
         self.model, self.tasks, self.balancer = model, tasks, balancer
-        self.state: State = balancer.start(list(tasks), device)
+        self.state: State = balancer.init_state(list(tasks), device)
         self.device = device
         self.weigh_tasks([task.weight for task in tasks.values()])
         self.steps = self.seen_step = 0
@@ -103,7 +103,7 @@ class Step:
             losses = self._losses(batch)
             if weighs:
                 with torch.no_grad():
-                    self._weigh(losses, NOTHING, epoch)
+                    self._decide(losses, NOTHING, epoch)
             gradient = self._rows(losses, self.weights, self.precision.scale)
             torch.autograd.backward((losses.rows,), (gradient,))
         self.steps += 1
@@ -209,7 +209,7 @@ class Step:
         with torch.no_grad():
             seen = look.see(cut)
             unscaled = seen if scale == 1 else seen.divided(scale)
-            direction = self._weigh(losses, unscaled, epoch).direction if weighs else None
+            direction = self._decide(losses, unscaled, epoch).direction if weighs else None
             if direction is not None and scale != 1:
                 direction = direction * scale
             weights = self.weights.to(losses.rows.dtype)
@@ -222,15 +222,15 @@ class Step:
         seen = losses.means if self._rows.equal else losses.means * self.task_weights
         return seen + self.balancer.shift if self.balancer.shift else seen
 
-    def _weigh(self, losses: Losses, seen: Seen, epoch: int) -> Weighing:
+    def _decide(self, losses: Losses, seen: Seen, epoch: int) -> Decision:
         """Ask the balancer; keep its state, and the weights that this step is to use."""
         present = losses.present
         awake = self._rows.awake
         if awake is not None:
             present = awake if present is None else present & awake
-        weighing = self.balancer.weigh(
+        decision = self.balancer.decide(
             self.state,
-            Observed(
+            StepStatistics(
                 self._as_seen(losses),
                 present,
                 seen.norms,
@@ -242,11 +242,11 @@ class Step:
             ),
         )
         if self.balancer.scale == "sum":
-            weighing = to_sum(weighing, present)
-        weights = weighing.weights
+            decision = to_sum(decision, present)
+        weights = decision.weights
         if present is not None:
             weights = weights.where(present, self.weights)
-        self.state, self.weights, self.directed = weighing.state, weights, weighing.direction is not None
-        self.head_weights = weighing.head_weights
-        self.seen, self.gramian, self.sizes = weighing.seen, seen.gramian, seen.sizes
-        return weighing
+        self.state, self.weights, self.directed = decision.state, weights, decision.direction is not None
+        self.head_weights = decision.head_weights
+        self.seen, self.gramian, self.sizes = decision.seen, seen.gramian, seen.sizes
+        return decision

@@ -15,7 +15,7 @@ from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
 from mtl_cli.config.registry import components
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.balancer import Balancer
+    from mtl_cli.balancing.base import Balancer
 
 GROUPS = {
     "datasets": ("dataset", "data sets and kinds of files, dataset=NAME"),

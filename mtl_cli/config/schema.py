@@ -223,13 +223,13 @@ def _check(config: Config) -> Iterator[Problem]:
 
 def _check_inputs(config: Config) -> Iterator[Problem]:
     """Check that the trunk reads what the data set gives, and has what the tasks label."""
-    trunk, gives = config.model.trunk if config.model else None, getattr(config.dataset, "gives", None)
+    trunk, gives = config.model.trunk if config.model else None, getattr(config.dataset, "input_kind", None)
     if trunk is None:
         return
-    takes: tuple[str, ...] = getattr(trunk, "takes", (str(gives),))
+    takes: tuple[str, ...] = getattr(trunk, "accepts", (str(gives),))
     levels: tuple[str, ...] = getattr(trunk, "levels", ("row",))
     if gives is not None and gives not in takes:
-        readers = [kind for kind, other in components("trunk").items() if gives in getattr(other, "takes", ())]
+        readers = [kind for kind, other in components("trunk").items() if gives in getattr(other, "accepts", ())]
         what = f"reads {' or '.join(takes)} inputs, and this data set gives {gives} inputs"
         hint = f"choose model={' or model='.join(readers)}" if readers else None
         if takes == ("sequence",) and hasattr(config.dataset, "sequence"):

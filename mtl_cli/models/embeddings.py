@@ -52,7 +52,7 @@ class Embeddings:
             return
         if importlib.util.find_spec("rtdl_num_embeddings") is None:
             yield Problem(f"{where}.kind", f"{self.kind} needs the package rtdl_num_embeddings", TABULAR)
-        gives = getattr(config.dataset, "gives", "features")
+        gives = getattr(config.dataset, "input_kind", "features")
         if gives != "features":
             yield Problem(f"{where}.kind", f"embeds features, and this data set gives {gives} inputs", f"{where}=null")
 

@@ -55,7 +55,7 @@ class TrunkConfig(Protocol):
     outputs).
     """
 
-    takes: ClassVar[tuple[str, ...]]
+    accepts: ClassVar[tuple[str, ...]]
     """Which kinds of inputs it reads: see ``InputSpec``."""
 
     @property
@@ -63,7 +63,7 @@ class TrunkConfig(Protocol):
         """Whether there is any layer to share, which balancers that look at gradients need."""
 
     def build(self, spec: InputSpec) -> Trunk:
-        """Build the trunk for inputs of one of the kinds that it ``takes``."""
+        """Build the trunk for inputs of one of the kinds that it ``accepts``."""
 
 
 class Trunk(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.models.network import Network
 
 
@@ -16,12 +16,12 @@ class Freeze:
     Parameters
     ----------
     network : Network
-    step : Step
+    step : TrainingStep
     epochs : int, optional
         How many; None holds the trunk for good.
     """
 
-    def __init__(self, network: Network, step: Step, epochs: int | None) -> None:
+    def __init__(self, network: Network, step: TrainingStep, epochs: int | None) -> None:
         self._network, self._step, self._epochs = network, step, epochs
         every = [*(p for trunk in network.trunks() for p in trunk.parameters()), *network.shared_parameters()]
         self._parameters = [p for p in {id(p): p for p in every}.values() if p.requires_grad]

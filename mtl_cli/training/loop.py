@@ -14,7 +14,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Trainer
 from mtl_cli.data.batches import Batch, Batches
@@ -63,7 +63,7 @@ def groups(batches: Iterable[Batch], size: int) -> Iterator[Iterator[Batch]]:
 
 def fit(
     model: Network,
-    step: Step,
+    step: TrainingStep,
     batches: Batches,
     optimizer: Optimizer,
     advance: Advance,
@@ -80,7 +80,7 @@ def fit(
     Parameters
     ----------
     model : Network
-    step : Step
+    step : TrainingStep
         Computes a batch's gradients.
     batches : Batches
         The training rows.

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from torch.optim import Optimizer
 
 from mtl_cli import __version__
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.config.schema import Config
@@ -139,7 +139,7 @@ def train(
     elif config.trainer.early_stopping is not None:
         what = "validation row has a label" if "val" in data.parts else "row is left for validation"
         progress.notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
-    step = Step(model, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
+    step = TrainingStep(model, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
     groups = parameter_groups(model, config.optimizer)
     optimizer = config.optimizer.build(groups, device)
     penalties = _penalties(config, plain, Training(model, data.tasks, batches, progress.notice), optimizer)
@@ -220,7 +220,7 @@ def _penalties(config: Config, plain: dict[str, Any], training: Training, optimi
     return Penalties(training.network, regularizer, name, optimizer)
 
 
-def _freeze(config: Config, model: Network, step: Step, notice: Callable[[str], None]) -> Freeze | None:
+def _freeze(config: Config, model: Network, step: TrainingStep, notice: Callable[[str], None]) -> Freeze | None:
     frozen: Any = getattr(config.model.trunk, "freeze", "none")
     if frozen == "none":
         return None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from mtl_cli.balancing.report import gramian_columns
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.balancing.step_result import StepResult
 from mtl_cli.config.errors import UserError
 
@@ -41,13 +41,13 @@ class StepLog:
 
     Parameters
     ----------
-    step : Step
+    step : TrainingStep
     epoch : int
     every : int or "epoch"
         Keep a row for the weights file of every so many steps, the run's first included, or of the epoch's last step.
     """
 
-    def __init__(self, step: Step, epoch: int, every: int | Literal["epoch"]) -> None:
+    def __init__(self, step: TrainingStep, epoch: int, every: int | Literal["epoch"]) -> None:
         self.step, self.epoch, self.every = step, epoch, every
         self.first = self._count = step.steps
         self._chunks: list[torch.Tensor] = []
@@ -152,7 +152,7 @@ class StepLog:
         return stacked if stacked.shape[1] == tasks else by_task(stacked)
 
 
-def check_parameters(model: torch.nn.Module, step: Step, epoch: int) -> None:
+def check_parameters(model: torch.nn.Module, step: TrainingStep, epoch: int) -> None:
     """Raise UserError if the epoch's last step made a parameter of the model not finite.
 
     The losses before it were finite, so it was this step's gradient: it names the task whose own head it spoiled.

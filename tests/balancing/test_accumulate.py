@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.batches import Batch
@@ -47,11 +47,11 @@ def test_equal_batches_add_up_to_the_gradient_of_all_their_rows(balancer, heads,
     tasks = make_tasks(weight=3.0)
     model = network(Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden)), tasks)
     other, whole = copy.deepcopy(model), make_batch()
-    step = Step(model, tasks, method, CPU)
+    step = TrainingStep(model, tasks, method, CPU)
     for batch in parts(whole, 8):
         step(batch)
     assert step.settle(3)
-    Step(other, tasks, method, CPU)(whole)
+    TrainingStep(other, tasks, method, CPU)(whole)
     assert close(gradients(model), gradients(other))
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mtl_cli.balancing.balancer import Observed
+from mtl_cli.balancing.base import StepStatistics
 from mtl_cli.balancing.floats import Floats
 from mtl_cli.config.registry import components
 
@@ -13,11 +13,11 @@ CPU, LATER = torch.device("cpu"), torch.tensor([0.9, 0.5, 0.7])
 METHODS = ["famo", "gradnorm", "imtl_l", "uw"]
 
 
-def observed(step, missing):
+def statistics(step, missing):
     generator = torch.Generator().manual_seed(step)
     losses, norms = torch.rand(2, 3, generator=generator) + 0.1
     present = torch.tensor([True, step % 2 == 1, step > 2]) if missing else None
-    return Observed(losses if present is None else losses * present, present, norms)
+    return StepStatistics(losses if present is None else losses * present, present, norms)
 
 
 def assert_same(found, expected):
@@ -29,12 +29,12 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("name", METHODS)
 def test_floats_and_tensors_make_the_same(name, missing):
     method = components("balancer")[name]()
-    state = method.start(["a", "b", "c"], CPU)
+    state = method.init_state(["a", "b", "c"], CPU)
     other = dict(state)
     for step in range(6):
-        seen = observed(step, missing)
-        found = method.weigh(state, seen)
-        expected = type(method).weigh.__wrapped__(method, torch, other, seen)
+        seen = statistics(step, missing)
+        found = method.decide(state, seen)
+        expected = type(method).decide.__wrapped__(method, torch, other, seen)
         torch.testing.assert_close(found.weights, expected.weights)
         assert_same(found.seen, expected.seen)
         assert_same(found.state, expected.state)
@@ -48,10 +48,10 @@ def test_floats_and_tensors_make_the_same(name, missing):
 def test_what_floats_cannot_say_is_left_to_tensors():
     """Where all losses are 0, none trains faster than the others: the rates are torch's NaN."""
     method = components("balancer")["gradnorm"]()
-    state = {**method.start(["a", "b"], CPU), "initial_losses": torch.ones(2)}
-    seen = Observed(torch.zeros(2), None, torch.ones(2))
-    found = method.weigh(state, seen)
-    expected = type(method).weigh.__wrapped__(method, torch, state, seen)
+    state = {**method.init_state(["a", "b"], CPU), "initial_losses": torch.ones(2)}
+    seen = StepStatistics(torch.zeros(2), None, torch.ones(2))
+    found = method.decide(state, seen)
+    expected = type(method).decide.__wrapped__(method, torch, state, seen)
     assert_same(found.seen, expected.seen)
     assert found.seen["rate"].isnan().all()
     assert found.state["weights"].isfinite().all()

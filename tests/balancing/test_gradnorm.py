@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mtl_cli.balancing.balancer import Observed
+from mtl_cli.balancing.base import StepStatistics
 from mtl_cli.balancing.methods.gradnorm import GradNorm
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.batches import Batch
 from mtl_cli.data.inputs import InputSpec
@@ -98,7 +98,7 @@ def literal(wrong: str | None = None, alpha: float = ALPHA) -> tuple[np.ndarray,
 
 def ours(alpha: float = ALPHA, heads: str = "weighted") -> tuple[np.ndarray, Network]:
     model = network()
-    step = Step(model, TASKS, GradNorm(alpha=alpha, lr=LR, heads=heads), CPU)
+    step = TrainingStep(model, TASKS, GradNorm(alpha=alpha, lr=LR, heads=heads), CPU)
     double_precision(step)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     trajectory = []
@@ -109,7 +109,7 @@ def ours(alpha: float = ALPHA, heads: str = "weighted") -> tuple[np.ndarray, Net
     return np.array(trajectory), model
 
 
-def double_precision(step: Step) -> None:
+def double_precision(step: TrainingStep) -> None:
     step.state = {name: tensor.double() for name, tensor in step.state.items()}
     step._rows.task_weights = step.task_weights.double()
 
@@ -145,9 +145,9 @@ def test_gradient_of_the_weights_equals_finite_differences_with_the_target_held(
     norms = torch.tensor([2.0, 0.3, 1.1], dtype=torch.float64)
     losses = torch.tensor([1.0, 0.5, 0.7], dtype=torch.float64)
     initial = torch.tensor([2.0, 0.6, 3.0], dtype=torch.float64)
-    state = {name: tensor.double() for name, tensor in balancer.start(list("abc"), CPU).items()}
+    state = {name: tensor.double() for name, tensor in balancer.init_state(list("abc"), CPU).items()}
     state |= {"weights": weights, "initial_losses": initial}
-    after = balancer.weigh(state, Observed(losses, None, norms)).state
+    after = balancer.decide(state, StepStatistics(losses, None, norms)).state
     gradient = after["mean"] / 0.1  # the first moment after one step is (1 - beta1) times the gradient
 
     ratio = losses / initial
@@ -166,7 +166,7 @@ def test_gradient_of_the_weights_equals_finite_differences_with_the_target_held(
 
 def test_the_network_gets_the_gradient_of_the_weighted_sum_and_nothing_else() -> None:
     model, batch = network(), batches(1)[0]
-    step = Step(model, TASKS, GradNorm(), CPU)
+    step = TrainingStep(model, TASKS, GradNorm(), CPU)
     double_precision(step)
     step.state = {**step.state, "weights": torch.tensor([0.5, 2.0, 0.5], dtype=torch.float64)}
     reference = copy.deepcopy(model)
@@ -178,7 +178,7 @@ def test_the_network_gets_the_gradient_of_the_weighted_sum_and_nothing_else() ->
 
 def test_heads_unit_trains_heads_on_unweighted_losses() -> None:
     model, batch = network(), batches(1)[0]
-    step = Step(model, TASKS, GradNorm(heads="unit"), CPU)
+    step = TrainingStep(model, TASKS, GradNorm(heads="unit"), CPU)
     double_precision(step)
     step.state = {**step.state, "weights": torch.tensor([0.5, 2.0, 0.5], dtype=torch.float64)}
     reference = copy.deepcopy(model)
@@ -200,7 +200,7 @@ def test_the_last_shared_layer_is_the_last_linear_weight(norm: str) -> None:
 
 def test_logged_norms_are_those_of_the_weighted_losses() -> None:
     model, batch = network(), batches(1)[0]
-    step = Step(model, TASKS, GradNorm(), CPU)
+    step = TrainingStep(model, TASKS, GradNorm(), CPU)
     double_precision(step)
     weights = torch.tensor([0.5, 2.0, 0.5], dtype=torch.float64)
     step.state = {**step.state, "weights": weights}
@@ -217,8 +217,8 @@ def test_logged_norms_are_those_of_the_weighted_losses() -> None:
 def test_a_slow_task_gets_a_higher_target() -> None:
     """Equal norms and weights: only the rates differ, so the slow task's weight must rise."""
     balancer = GradNorm()
-    state = {**balancer.start(["slow", "fast"], CPU), "initial_losses": torch.ones(2)}
-    after = balancer.weigh(state, Observed(torch.tensor([0.9, 0.1]), None, torch.ones(2))).state["weights"]
+    state = {**balancer.init_state(["slow", "fast"], CPU), "initial_losses": torch.ones(2)}
+    after = balancer.decide(state, StepStatistics(torch.tensor([0.9, 0.1]), None, torch.ones(2))).state["weights"]
     assert after[0] > 1 > after[1]
 
 
@@ -226,9 +226,9 @@ def test_alpha_zero_balances_constant_norms() -> None:
     """With alpha = 0 and fixed gradients n the fixed point is w ∝ 1 / n, up to steps of the size of lr."""
     balancer = GradNorm(alpha=0.0, lr=0.005)
     norms = torch.tensor([4.0, 1.0])
-    state = balancer.start(["a", "b"], CPU)
+    state = balancer.init_state(["a", "b"], CPU)
     for _ in range(2000):
-        state = balancer.weigh(state, Observed(torch.ones(2), None, norms)).state
+        state = balancer.decide(state, StepStatistics(torch.ones(2), None, norms)).state
     torch.testing.assert_close(state["weights"].float(), torch.tensor([0.4, 1.6]), atol=0.02, rtol=0)
 
 
@@ -237,21 +237,23 @@ def test_alpha_zero_balances_constant_norms() -> None:
 def test_permuting_tasks_permutes_weights(order: list[int], seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     balancer, index = GradNorm(), torch.tensor(order)
-    state = permuted = balancer.start(list("abcd"), CPU)
+    state = permuted = balancer.init_state(list("abcd"), CPU)
     for _ in range(5):
         losses, norms = torch.rand(2, 4, generator=random) + 0.1
-        state = balancer.weigh(state, Observed(losses, None, norms)).state
-        permuted = balancer.weigh(permuted, Observed(losses[index], None, norms[index])).state
+        state = balancer.decide(state, StepStatistics(losses, None, norms)).state
+        permuted = balancer.decide(permuted, StepStatistics(losses[index], None, norms[index])).state
     torch.testing.assert_close(permuted["weights"], state["weights"][index])
 
 
 def test_a_task_without_labels_in_a_batch_sits_out() -> None:
     balancer = GradNorm()
-    state = balancer.start(["a", "b", "c"], CPU)
+    state = balancer.init_state(["a", "b", "c"], CPU)
     losses, norms = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([1.0, 3.0, 0.2])
-    state = balancer.weigh(state, Observed(losses, None, norms)).state
-    absent = Observed(torch.tensor([0.9, 0.0, 0.5]), torch.tensor([True, False, True]), torch.tensor([1.0, 0.0, 0.2]))
-    after = balancer.weigh(state, absent).state
+    state = balancer.decide(state, StepStatistics(losses, None, norms)).state
+    absent = StepStatistics(
+        torch.tensor([0.9, 0.0, 0.5]), torch.tensor([True, False, True]), torch.tensor([1.0, 0.0, 0.2])
+    )
+    after = balancer.decide(state, absent).state
     for name in ("weights", "initial_losses", "mean", "mean_square", "steps"):
         assert after[name][1] == state[name][1], name
     assert after["weights"].sum() == pytest.approx(3)
@@ -260,16 +262,16 @@ def test_a_task_without_labels_in_a_batch_sits_out() -> None:
 
 def test_a_task_that_appears_late_takes_its_first_loss_as_its_initial_loss() -> None:
     balancer = GradNorm()
-    state = balancer.start(["a", "b"], CPU)
-    first = Observed(torch.tensor([1.0, 0.0]), torch.tensor([True, False]), torch.tensor([1.0, 0.0]))
-    state = balancer.weigh(state, first).state
-    state = balancer.weigh(state, Observed(torch.tensor([1.0, 7.0]), None, torch.ones(2))).state
+    state = balancer.init_state(["a", "b"], CPU)
+    first = StepStatistics(torch.tensor([1.0, 0.0]), torch.tensor([True, False]), torch.tensor([1.0, 0.0]))
+    state = balancer.decide(state, first).state
+    state = balancer.decide(state, StepStatistics(torch.tensor([1.0, 7.0]), None, torch.ones(2))).state
     assert state["initial_losses"].tolist() == [1.0, 7.0]
 
 
 def test_one_task_keeps_weight_one() -> None:
     balancer = GradNorm()
-    state = balancer.start(["a"], CPU)
+    state = balancer.init_state(["a"], CPU)
     for loss in (3.0, 2.0, 1.0):
-        state = balancer.weigh(state, Observed(torch.tensor([loss]), None, torch.tensor([2.0]))).state
+        state = balancer.decide(state, StepStatistics(torch.tensor([loss]), None, torch.tensor([2.0]))).state
     assert state["weights"].tolist() == [1.0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from mtl_cli.balancing.balancer import Observed
+from mtl_cli.balancing.base import StepStatistics
 from mtl_cli.balancing.solvers.small import is_sound, nonnegative_qp
 from mtl_cli.config.registry import components
 from tests.balancing.gramians import AGREEING, BASE, SETTINGS, THREE, gramian, independent_gradients
@@ -100,10 +100,10 @@ def test_one_task_and_no_gradient_leave_finite_weights(name: str) -> None:
     method = components("balancer")[name]()
     for matrix in (torch.ones(1, 1), torch.zeros(1, 1), torch.zeros(3, 3), torch.diag(torch.tensor([0.0, 1.0, 4.0]))):
         tasks = [str(task) for task in range(len(matrix))]
-        weighing = method.weigh(
-            method.start(tasks, torch.device("cpu")), Observed(torch.ones(len(tasks)), gramian=matrix)
+        decision = method.decide(
+            method.init_state(tasks, torch.device("cpu")), StepStatistics(torch.ones(len(tasks)), gramian=matrix)
         )
-        assert weighing.weights.isfinite().all()
+        assert decision.weights.isfinite().all()
 
 
 @pytest.mark.parametrize("name", GRAMIAN_METHODS)
@@ -112,17 +112,17 @@ def test_absent_tasks_sit_out(name: str) -> None:
     whole = gramian(torch.randn(4, 9, generator=torch.Generator().manual_seed(0)))
     present = torch.tensor([True, False, True, True])
     masked = whole * present * present[:, None]
-    state = method.start(list("abcd"), torch.device("cpu"))
+    state = method.init_state(list("abcd"), torch.device("cpu"))
 
-    def observe(matrix: torch.Tensor, present: torch.Tensor | None = None) -> Observed:
+    def observe(matrix: torch.Tensor, present: torch.Tensor | None = None) -> StepStatistics:
         generator = torch.Generator().manual_seed(1)
-        return Observed(torch.ones(len(matrix)), present, gramian=matrix, generator=generator)
+        return StepStatistics(torch.ones(len(matrix)), present, gramian=matrix, generator=generator)
 
-    weighing = method.weigh(state, observe(masked, present))
-    small = method.weigh(method.start(list("acd"), torch.device("cpu")), observe(whole[present][:, present]))
-    torch.testing.assert_close(weighing.weights[present], small.weights)
-    assert weighing.weights[1] == state["weights"][1]
-    for key, value in weighing.state.items():
+    decision = method.decide(state, observe(masked, present))
+    small = method.decide(method.init_state(list("acd"), torch.device("cpu")), observe(whole[present][:, present]))
+    torch.testing.assert_close(decision.weights[present], small.weights)
+    assert decision.weights[1] == state["weights"][1]
+    for key, value in decision.state.items():
         if value.shape[:1] == (4,):
             torch.testing.assert_close(value[1], state[key][1], msg=f"the state {key} of an absent task")
 
@@ -131,8 +131,10 @@ def test_absent_tasks_sit_out(name: str) -> None:
 def test_a_gramian_that_is_not_finite_gives_weights_that_are_not(name: str) -> None:
     method = components("balancer")[name]()
     matrix = torch.tensor([[1.0, torch.nan], [torch.nan, 1.0]])
-    weighing = method.weigh(method.start(["a", "b"], torch.device("cpu")), Observed(torch.ones(2), gramian=matrix))
-    assert weighing.weights.isnan().all()
+    decision = method.decide(
+        method.init_state(["a", "b"], torch.device("cpu")), StepStatistics(torch.ones(2), gramian=matrix)
+    )
+    assert decision.weights.isnan().all()
 
 
 @pytest.mark.parametrize("tasks", [2, 3, 4])
@@ -179,8 +181,8 @@ def test_conflict_free_directions_that_do_not_exist() -> None:
     jacobian = torch.stack([angles.cos(), angles.sin()], 1) * torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64)
     for dtype in (torch.float32, torch.float64):
         method = components("balancer")["conflict_free"]()
-        observed = Observed(torch.ones(3), gramian=gramian(jacobian.to(dtype)))
-        weights = method.weigh(method.start(list("abc"), torch.device("cpu")), observed).weights
+        statistics = StepStatistics(torch.ones(3), gramian=gramian(jacobian.to(dtype)))
+        weights = method.decide(method.init_state(list("abc"), torch.device("cpu")), statistics).weights
         assert torch.equal(weights, torch.zeros(3))
 
 

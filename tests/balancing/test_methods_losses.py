@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from mtl_cli.balancing.balancer import Balancer, Observed, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, StepStatistics
 from mtl_cli.balancing.methods.dwa import DynamicWeightAverage
 from mtl_cli.balancing.methods.famo import FastAdaptive
 from mtl_cli.balancing.methods.gls import GeometricMean
@@ -26,37 +26,39 @@ LOSSES = torch.tensor([0.5, 2.0, 4.0])
 
 
 def start(method: Balancer, tasks: int = 3) -> Mapping[str, torch.Tensor]:
-    return method.start([str(task) for task in range(tasks)], CPU)
+    return method.init_state([str(task) for task in range(tasks)], CPU)
 
 
-def weigh(method: Balancer, losses: torch.Tensor = LOSSES) -> Weighing:
-    return method.weigh(start(method, len(losses)), Observed(losses))
+def decide(method: Balancer, losses: torch.Tensor = LOSSES) -> Decision:
+    return method.decide(start(method, len(losses)), StepStatistics(losses))
 
 
 def test_si_and_gls_are_gradients_of_log_and_geometric_mean() -> None:
     losses = LOSSES.clone().requires_grad_()
     for method, total in ((ScaleInvariant(), losses.log().sum()), (GeometricMean(), losses.log().mean().exp())):
         (expected,) = torch.autograd.grad(total, losses)
-        torch.testing.assert_close(weigh(method).weights, expected)
+        torch.testing.assert_close(decide(method).weights, expected)
 
 
 def test_gls_of_the_tasks_present() -> None:
     method, present = GeometricMean(), torch.tensor([True, False, True])
-    weights = method.weigh(start(method), Observed(torch.tensor([0.5, 0.0, 4.0]), present)).weights
-    small = weigh(method, torch.tensor([0.5, 4.0])).weights
+    weights = method.decide(start(method), StepStatistics(torch.tensor([0.5, 0.0, 4.0]), present)).weights
+    small = decide(method, torch.tensor([0.5, 4.0])).weights
     torch.testing.assert_close(weights, torch.tensor([small[0], 1.0, small[1]]))
 
 
 def test_rlw_draws_from_its_generator_and_sums_to_one() -> None:
     method = RandomWeighting()
     generator = torch.Generator().manual_seed(3)
-    observed = Observed(LOSSES, generator=generator)
-    first, second = (method.weigh(start(method), observed).weights for _ in range(2))
+    statistics = StepStatistics(LOSSES, generator=generator)
+    first, second = (method.decide(start(method), statistics).weights for _ in range(2))
     generator.manual_seed(3)
     expected = torch.randn(3, generator=generator).softmax(0)
     torch.testing.assert_close(first, expected)
     assert not torch.equal(first, second)
-    partly = method.weigh(start(method), Observed(LOSSES, torch.tensor([True, False, True]), generator=generator))
+    partly = method.decide(
+        start(method), StepStatistics(LOSSES, torch.tensor([True, False, True]), generator=generator)
+    )
     torch.testing.assert_close(partly.weights[[0, 2]].sum(), torch.tensor(1.0))
 
 
@@ -73,15 +75,15 @@ def test_learnt_scales_follow_adam_on_their_objective(method: Balancer, name: st
     optimizer = torch.optim.Adam([learnt], lr=0.1)
     for step in range(30):
         losses = LOSSES * (1 + 0.1 * math.sin(step))
-        weighing = method.weigh(state, Observed(losses))
+        decision = method.decide(state, StepStatistics(losses))
         variable = losses.clone().requires_grad_()
         total = objective(learnt, variable)
         (expected,) = torch.autograd.grad(total, variable, retain_graph=True)
-        torch.testing.assert_close(weighing.weights, expected)
+        torch.testing.assert_close(decision.weights, expected)
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
-        state = weighing.state
+        state = decision.state
         torch.testing.assert_close(state[name].float(), learnt.detach())
 
 
@@ -89,10 +91,10 @@ def test_learnt_scales_follow_adam_on_their_objective(method: Balancer, name: st
 def test_learnt_scales_reach_their_optimum(method: Balancer) -> None:
     state = start(method)
     for _ in range(3000):
-        weighing = method.weigh(state, Observed(LOSSES))
-        state = weighing.state
+        decision = method.decide(state, StepStatistics(LOSSES))
+        state = decision.state
     expected = LOSSES.reciprocal() * (0.5 if isinstance(method, UncertaintyWeighting) else 1.0)
-    torch.testing.assert_close(weighing.weights, expected, rtol=1e-3, atol=0)
+    torch.testing.assert_close(decision.weights, expected, rtol=1e-3, atol=0)
 
 
 def test_dwa_weighs_by_the_ratio_of_the_last_two_epochs() -> None:
@@ -102,9 +104,9 @@ def test_dwa_weighs_by_the_ratio_of_the_last_two_epochs() -> None:
     epochs = [[(4.0, 1.0), (2.0, 3.0)], [(1.0, 1.0), (2.0, 1.0)], [(9.0, 9.0), (8.0, 8.0)], [(1.0, 1.0)]]
     for epoch, batches in enumerate(epochs, 1):
         for losses in batches:
-            weighing = method.weigh(state, Observed(torch.tensor(losses), epoch=epoch))
-            state = weighing.state
-            seen.append(weighing.weights)
+            decision = method.decide(state, StepStatistics(torch.tensor(losses), epoch=epoch))
+            state = decision.state
+            seen.append(decision.weights)
     torch.testing.assert_close(torch.stack(seen[:4]), torch.ones(4, 2))
     third = 2 * (torch.tensor([1.5 / 3.0, 1.0 / 2.0]) / 2).softmax(0)
     fourth = 2 * (torch.tensor([8.5 / 1.5, 8.5 / 1.0]) / 2).softmax(0)
@@ -120,8 +122,8 @@ def test_dwa_leaves_absent_tasks_out_of_their_mean() -> None:
         (2, (1.0, 2.0), None),
     ]:
         mask = None if present is None else torch.tensor(present)
-        state = method.weigh(state, Observed(torch.tensor(losses), mask, epoch=epoch)).state
-    weights = method.weigh(state, Observed(torch.ones(2), epoch=3)).weights
+        state = method.decide(state, StepStatistics(torch.tensor(losses), mask, epoch=epoch)).state
+    weights = method.decide(state, StepStatistics(torch.ones(2), epoch=3)).weights
     torch.testing.assert_close(weights, 2 * (torch.tensor([1.0 / 3.0, 2.0 / 1.0]) / 2).softmax(0))
 
 
@@ -129,13 +131,13 @@ def test_stch_is_the_gradient_of_its_smooth_maximum() -> None:
     method = SmoothTchebycheff(mu=0.7, warmup_epochs=2)
     state = start(method)
     for epoch, factor in ((1, 5.0), (2, 1.0), (2, 3.0)):
-        weighing = method.weigh(state, Observed(LOSSES * factor, epoch=epoch))
-        torch.testing.assert_close(weighing.weights, (LOSSES * factor).reciprocal())
-        state = weighing.state
+        decision = method.decide(state, StepStatistics(LOSSES * factor, epoch=epoch))
+        torch.testing.assert_close(decision.weights, (LOSSES * factor).reciprocal())
+        state = decision.state
     losses = torch.tensor([1.0, 2.0, 9.0], requires_grad=True)
     total = 3 * 0.7 * ((losses / (2 * LOSSES)).log() / 0.7).logsumexp(0)
     (expected,) = torch.autograd.grad(total, losses)
-    torch.testing.assert_close(method.weigh(state, Observed(losses.detach(), epoch=3)).weights, expected)
+    torch.testing.assert_close(method.decide(state, StepStatistics(losses.detach(), epoch=3)).weights, expected)
 
 
 def test_famo_follows_its_algorithm() -> None:
@@ -149,13 +151,13 @@ def test_famo_follows_its_algorithm() -> None:
         shares = logits.softmax(0).detach()
         total = (shares * (variable + 1e-8).log()).sum() / (shares / (losses + 1e-8)).sum()
         (expected,) = torch.autograd.grad(total, variable)
-        weighing = method.weigh(state, Observed(losses))
-        torch.testing.assert_close(weighing.weights, expected)
+        decision = method.decide(state, StepStatistics(losses))
+        torch.testing.assert_close(decision.weights, expected)
         later = losses * torch.tensor([0.5, 0.9, 1.0])
         optimizer.zero_grad()
         (logits.softmax(0) @ (losses.log() - later.log())).backward()
         optimizer.step()
-        state = method.after(weighing.state, later)
+        state = method.after(decision.state, later)
         torch.testing.assert_close(state["logits"].float(), logits.detach(), rtol=1e-4, atol=1e-5)
     assert state["logits"].argmin() == 0  # it fell fastest
 
@@ -164,10 +166,10 @@ def test_imtl_is_imtl_g_on_scaled_gradients() -> None:
     method = Impartial()
     jacobian = torch.randn(3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     state = {**start(method), "log_scale": torch.tensor([0.5, -1.0, 2.0])}
-    weighing = method.weigh(state, Observed(LOSSES, gramian=jacobian @ jacobian.T))
+    decision = method.decide(state, StepStatistics(LOSSES, gramian=jacobian @ jacobian.T))
     scaled = state["log_scale"].double().exp()[:, None] * jacobian
     direction = imtl_g_weights(scaled @ scaled.T) @ scaled
-    torch.testing.assert_close(weighing.weights.double() @ jacobian, direction, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(decision.weights.double() @ jacobian, direction, rtol=1e-5, atol=1e-6)
     projections = scaled @ direction / scaled.norm(dim=1)
     torch.testing.assert_close(projections, projections[:1].expand(3))
 
@@ -181,11 +183,11 @@ def test_absent_tasks_keep_weight_and_state(name: str) -> None:
     state = start(method)
     generator = torch.Generator().manual_seed(0)
     for step in range(3):
-        weighing = method.weigh(state, Observed(LOSSES, epoch=1 + step, step=step, generator=generator))
-        state = method.after(weighing.state, LOSSES * 0.9) if method.looks_ahead else weighing.state
+        decision = method.decide(state, StepStatistics(LOSSES, epoch=1 + step, step=step, generator=generator))
+        state = method.after(decision.state, LOSSES * 0.9) if method.looks_ahead else decision.state
     present = torch.tensor([True, False, True])
     losses = LOSSES * present
-    after = method.weigh(state, Observed(losses, present, epoch=3, step=3, generator=generator))
+    after = method.decide(state, StepStatistics(losses, present, epoch=3, step=3, generator=generator))
     following = method.after(after.state, losses * 0.9) if method.looks_ahead else after.state
     assert after.weights.isfinite().all()
     for key in set(following) - {"losses", "present", "shares"}:  # of the step itself
@@ -200,7 +202,7 @@ def test_famo_does_not_mind_how_often_a_task_has_labels() -> None:
     for step in range(1000):
         present = torch.tensor([True, step % 10 == 0])
         fallen = torch.where(present, 0.99 * losses, losses)
-        state = method.weigh(state, Observed(losses * present, present)).state
+        state = method.decide(state, StepStatistics(losses * present, present)).state
         state, losses = method.after(state, fallen * present), fallen
     assert state["logits"].softmax(0).tolist() == pytest.approx([0.5, 0.5], abs=0.02)
 
@@ -209,16 +211,16 @@ def test_dwa_of_a_loss_that_was_zero() -> None:
     method = DynamicWeightAverage()
     state = start(method, 2)
     for epoch, losses in enumerate([[0.0, 1.0], [0.5, 1.0], [0.5, 1.0]], 1):
-        weighing = method.weigh(state, Observed(torch.tensor(losses), epoch=epoch))
-        state = weighing.state
-    torch.testing.assert_close(weighing.weights, torch.ones(2))
+        decision = method.decide(state, StepStatistics(torch.tensor(losses), epoch=epoch))
+        state = decision.state
+    torch.testing.assert_close(decision.weights, torch.ones(2))
 
 
 def test_gradnorm_begins_with_the_first_loss_above_zero() -> None:
     method = components("balancer")["gradnorm"]()
     state = start(method, 2)
     for losses in ([0.0, 1.0], [0.5, 0.5], [0.25, 0.5]):
-        weighing = method.weigh(state, Observed(torch.tensor(losses), norms=torch.ones(2)))
-        state = weighing.state
-    torch.testing.assert_close(weighing.seen["rate"], torch.ones(2, dtype=torch.float64))
+        decision = method.decide(state, StepStatistics(torch.tensor(losses), norms=torch.ones(2)))
+        state = decision.state
+    torch.testing.assert_close(decision.seen["rate"], torch.ones(2, dtype=torch.float64))
     assert state["initial_losses"].tolist() == [0.5, 1.0]

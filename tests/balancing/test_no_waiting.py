@@ -31,7 +31,7 @@ class NoWaiting(TorchDispatchMode):
 @pytest.mark.parametrize("name", METHODS)
 def test_nothing_is_waited_for(name, masked, monkeypatch):
     balancer = positive(components("balancer")[name](scale="sum"))
-    for method in ("weigh", "after"):
+    for method in ("decide", "after"):
         written = getattr(getattr(type(balancer), method), "__wrapped__", None)
         if written is not None:
             onward = lambda self, state, seen, written=written: written(self, torch, state, seen)  # noqa: E731

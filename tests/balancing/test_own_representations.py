@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.data.batches import Batch
@@ -139,7 +139,7 @@ class Images(Shared):
 def make(kind, balancer):
     torch.manual_seed(0)
     model = kind()
-    return model, Step(model, make_tasks(weight=2.0), balancer, CPU)
+    return model, TrainingStep(model, make_tasks(weight=2.0), balancer, CPU)
 
 
 def inputs_of(kind, rows=24):
@@ -244,7 +244,7 @@ def test_half_precision(name, kind):
     balancer = positive(components("balancer")[name]())
     model, exact = make(kind, balancer)
     other = copy.deepcopy(model)
-    step, batch = Step(other, exact.tasks, balancer, CPU, precision="bfloat16"), batch_of(kind)
+    step, batch = TrainingStep(other, exact.tasks, balancer, CPU, precision="bfloat16"), batch_of(kind)
     expected, found = exact(batch), step(batch)
     torch.testing.assert_close(found.losses, expected.losses, rtol=0.05, atol=0.05)
     torch.testing.assert_close(found.weights, expected.weights, rtol=0.15, atol=0.05)

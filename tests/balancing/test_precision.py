@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mtl_cli.balancing.precision import PATIENCE, Precision
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Head, Model, Trainer
@@ -33,7 +33,7 @@ def method(name):
 
 def in_half(precision, *arguments):
     """Return a step in this precision; float16 as on a GPU, which the config does not allow here."""
-    step = Step(*arguments, CPU, precision="bfloat16")
+    step = TrainingStep(*arguments, CPU, precision="bfloat16")
     if precision == "float16":
         step.precision.dtype, step.precision.scale = torch.float16, 2.0**10
     return step
@@ -53,7 +53,7 @@ def test_gradients_weights_and_state_are_those_of_float32(precision, name, trunk
     tasks = make_tasks(weight=3.0)
     model = network(Model(trunk=TRUNKS[trunk], head=Head(hidden=hidden)), tasks)
     other, batch = copy.deepcopy(model), make_batch({"good": (torch.arange(24) % 2).float()})
-    step, exact = in_half(precision, model, tasks, method(name)), Step(other, tasks, method(name), CPU)
+    step, exact = in_half(precision, model, tasks, method(name)), TrainingStep(other, tasks, method(name), CPU)
     for _ in range(2):
         model.zero_grad(), other.zero_grad()
         found, expected = step(batch), exact(batch)
@@ -80,7 +80,7 @@ def test_a_model_that_is_no_plain_stack(precision, needs):
     step = in_half(precision, model, make_tasks(), kind(asked=asked))
     step(batch)
     assert step.settle(1)
-    Step(other, make_tasks(), kind(asked=wanted), CPU)(batch)
+    TrainingStep(other, make_tasks(), kind(asked=wanted), CPU)(batch)
     assert apart(gradients(model), gradients(other)) < 0.05
     for name in ("norms", "gramian", "jacobian"):
         seen, expected = getattr(asked[0], name), getattr(wanted[0], name)

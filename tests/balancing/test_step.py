@@ -7,8 +7,8 @@ from typing import ClassVar
 import pytest
 import torch
 
-from mtl_cli.balancing.balancer import Balancer, GramianBalancer, Weighing
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.base import Balancer, Decision, GramianBalancer
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Head, Model
@@ -57,7 +57,7 @@ def network(config, tasks):
 def make(balancer, tasks=None, trunk="plain"):
     tasks = tasks or make_tasks()
     model = network(Model(trunk=TRUNKS[trunk]), tasks)
-    return model, Step(model, tasks, balancer, CPU)
+    return model, TrainingStep(model, tasks, balancer, CPU)
 
 
 def losses_of(model, tasks, batch):
@@ -170,13 +170,13 @@ class Told(GramianBalancer):
     weights: tuple[float, ...] = (2.0, 0.5, 1.5)
     asked: list = None
 
-    def start(self, tasks, device):
+    def init_state(self, tasks, device):
         return {}
 
-    def weigh(self, state, observed):
+    def decide(self, state, statistics):
         if self.asked is not None:
-            self.asked.append(observed)
-        return Weighing(torch.tensor(self.weights), state)
+            self.asked.append(statistics)
+        return Decision(torch.tensor(self.weights), state)
 
 
 def test_gramian_as_seen():
@@ -220,7 +220,7 @@ def test_heads_of_any_depth_and_width(geometry, kinds, hidden):
     tasks = {name: task for name, task in make_tasks().items() if name in kinds}
     asked, weights = [], Told.weights[: len(tasks)]
     model = network(Model(trunk=TRUNKS["plain"], head=Head(hidden=hidden)), tasks)
-    step = Step(model, tasks, Told(asked=asked, geometry=geometry, weights=weights), CPU)
+    step = TrainingStep(model, tasks, Told(asked=asked, geometry=geometry, weights=weights), CPU)
     batch, before = make_batch({"good": (torch.arange(24) % 2).float()}), copy.deepcopy(model)
     step(batch)
     assert close(gradients(model), expected_gradients(before, tasks, batch, weights, "weighted"))
@@ -245,7 +245,7 @@ def test_update_every():
         result = step(batch)
         assert result.weights.tolist() == list(Told.weights)
         assert close(gradients(model), expected_gradients(before, step.tasks, batch, result.weights, "weighted"))
-    assert [observed.step for observed in asked] == [0, 3, 6]
+    assert [statistics.step for statistics in asked] == [0, 3, 6]
 
 
 def test_scale_sum_counts_the_tasks_present():
@@ -262,11 +262,11 @@ class Directed(Balancer):
 
     needs: ClassVar = "jacobian"
 
-    def start(self, tasks, device):
+    def init_state(self, tasks, device):
         return {}
 
-    def weigh(self, state, observed):
-        return Weighing(torch.ones(len(observed.losses)), state, direction=observed.jacobian.mean(0))
+    def decide(self, state, statistics):
+        return Decision(torch.ones(len(statistics.losses)), state, direction=statistics.jacobian.mean(0))
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
@@ -287,11 +287,11 @@ class Ahead(Balancer):
     needs_losses: ClassVar = "positive"
     looks_ahead: ClassVar = True
 
-    def start(self, tasks, device):
+    def init_state(self, tasks, device):
         return {"before": torch.zeros(len(tasks)), "after": torch.zeros(len(tasks))}
 
-    def weigh(self, state, observed):
-        return Weighing(torch.ones(len(observed.losses)), {**state, "before": observed.losses})
+    def decide(self, state, statistics):
+        return Decision(torch.ones(len(statistics.losses)), {**state, "before": statistics.losses})
 
     def after(self, state, losses):
         return {**state, "after": losses}
@@ -365,7 +365,7 @@ def test_several_representations(needs):
     Needing.needs = needs
     torch.manual_seed(0)
     model = TwoTrunks()
-    step = Step(model, make_tasks(), Needing(asked=asked), CPU)
+    step = TrainingStep(model, make_tasks(), Needing(asked=asked), CPU)
     batch, before = make_batch(), copy.deepcopy(model)
     step(batch)
     before.zero_grad()
@@ -384,7 +384,7 @@ def test_several_representations(needs):
 
 
 def test_representation_needs_one_representation():
-    step = Step(TwoTrunks(), make_tasks(), Told(geometry="representation"), CPU)
+    step = TrainingStep(TwoTrunks(), make_tasks(), Told(geometry="representation"), CPU)
     with pytest.raises(UserError, match=r"balancer\.geometry"):
         step(make_batch())
 
@@ -440,9 +440,9 @@ def test_heads_with_a_parameter_in_common():
 
     for name in ("gradnorm", "mgda", "graddrop"):
         with pytest.raises(UserError, match=r"model\.heads\.good: has a parameter of another head"):
-            Step(Tied(), make_tasks(), components("balancer")[name](), CPU)
+            TrainingStep(Tied(), make_tasks(), components("balancer")[name](), CPU)
     model, batch = Tied(), make_batch()
-    step = Step(model, make_tasks(), components("balancer")["uniform"](), CPU)
+    step = TrainingStep(model, make_tasks(), components("balancer")["uniform"](), CPU)
     step(batch)
     before = copy.deepcopy(model)
     before.zero_grad()

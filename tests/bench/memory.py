@@ -72,14 +72,14 @@ def take_steps(method: str, workload: str) -> int:
 def _train(method: str, model: Any, tasks: Any, batch: Any) -> None:
     import torch
 
-    from mtl_cli.balancing.step import Step
+    from mtl_cli.balancing.step import TrainingStep
     from mtl_cli.config.registry import components
 
     step: Callable[[Any], object]
     if method == "passes":
         step = _passes(model, tasks)
     else:
-        step = Step(model, tasks, components("balancer")[method](), torch.device("cpu"))
+        step = TrainingStep(model, tasks, components("balancer")[method](), torch.device("cpu"))
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     for _ in range(STEPS):
         for parameter in model.parameters():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from mtl_cli.balancing.balancer import Observed
+from mtl_cli.balancing.base import StepStatistics
 from mtl_cli.config.registry import components
 
 BLOCK = 20
@@ -49,9 +49,9 @@ def jacobians(tasks: int, count: int) -> list[torch.Tensor]:
 def ours(name: str, settings: dict[str, float], tasks: int) -> Callable[[torch.Tensor], object]:
     """Return the whole call that a step makes, from the float32 Gramian to the float32 weights."""
     balancer = components("balancer")[name](**settings)
-    state = balancer.start([str(task) for task in range(tasks)], torch.device("cpu"))
+    state = balancer.init_state([str(task) for task in range(tasks)], torch.device("cpu"))
     losses, generator = torch.ones(tasks), torch.Generator().manual_seed(0)
-    return lambda gramian: balancer.weigh(state, Observed(losses, gramian=gramian, generator=generator))
+    return lambda gramian: balancer.decide(state, StepStatistics(losses, gramian=gramian, generator=generator))
 
 
 def theirs(name: str, settings: dict[str, float], tasks: int) -> Callable[[torch.Tensor], object] | None:

@@ -44,8 +44,8 @@ from torch import nn
 from torchjd.aggregation import UPGrad
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from mtl_cli.balancing.balancer import Balancer, Observed
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.base import Balancer, StepStatistics
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.registry import components
 from tests.bench.workloads import WORKLOADS, Workload, loss
 
@@ -79,7 +79,7 @@ def variants(workload: Workload, extra: list[str]) -> dict[str, Variant]:
 
 def _ours(workload: Workload, balancer: Balancer) -> Variant:
     model, batch = workload.network(), workload.batch()
-    step = Step(model, workload.tasks(), balancer, torch.device("cpu"))
+    step = TrainingStep(model, workload.tasks(), balancer, torch.device("cpu"))
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     parameters = list(model.parameters())
 
@@ -144,7 +144,7 @@ def _torchjd(workload: Workload) -> Variant:
 def _passes(workload: Workload) -> Variant:
     trunk, heads, losses, optimizer = _parts(workload)
     batch, balancer = workload.batch(), components("balancer")["upgrad"]()
-    state = balancer.start(list(batch.targets), torch.device("cpu"))
+    state = balancer.init_state(list(batch.targets), torch.device("cpu"))
     targets, shared = list(batch.targets.values()), list(trunk.parameters())
     own = [list(head.parameters()) for head in heads]
 
@@ -158,7 +158,7 @@ def _passes(workload: Workload) -> Variant:
             for parameter, gradient in zip(theirs, gradients[len(shared) :], strict=True):
                 parameter.grad = gradient
         jacobian = torch.stack(rows)
-        weights = balancer.weigh(state, Observed(torch.ones(len(rows)), gramian=jacobian @ jacobian.T)).weights
+        weights = balancer.decide(state, StepStatistics(torch.ones(len(rows)), gramian=jacobian @ jacobian.T)).weights
         total = weights @ jacobian
         for parameter, gradient in zip(shared, total.split([p.numel() for p in shared]), strict=True):
             parameter.grad = gradient.view(parameter.shape)

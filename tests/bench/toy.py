@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-from mtl_cli.balancing.balancer import Balancer, Observed
+from mtl_cli.balancing.base import Balancer, StepStatistics
 from mtl_cli.config.registry import components
 
 LOWER = 5e-6  # of the argument of a logarithm
@@ -71,7 +71,7 @@ def descend(balancer: Balancer, start: Point, steps: int, scale: float = 0.1, ke
     """
     cpu = torch.device("cpu")
     generator = torch.Generator().manual_seed(0)
-    state = balancer.start(["first", "second"], cpu)
+    state = balancer.init_state(["first", "second"], cpu)
     offset = torch.tensor([OFFSET * scale, OFFSET])
     x, mean, square = list(start), [0.0, 0.0], [0.0, 0.0]
     way: list[Point] = []
@@ -80,7 +80,7 @@ def descend(balancer: Balancer, start: Point, steps: int, scale: float = 0.1, ke
             way.append((x[0], x[1]))
         losses, (first, second) = evaluate(x[0], x[1], scale)
         jacobian = torch.tensor([first, second])
-        observed = Observed(
+        statistics = StepStatistics(
             torch.tensor(losses) + offset,
             norms=jacobian.norm(dim=1) if balancer.needs == "norms" else None,
             gramian=jacobian @ jacobian.T if balancer.needs == "gramian" else None,
@@ -89,12 +89,12 @@ def descend(balancer: Balancer, start: Point, steps: int, scale: float = 0.1, ke
             step=step,
             generator=generator,
         )
-        weighing = balancer.weigh(state, observed)
-        state = weighing.state
-        if weighing.direction is not None:
-            gradient = weighing.direction.tolist()
+        decision = balancer.decide(state, statistics)
+        state = decision.state
+        if decision.direction is not None:
+            gradient = decision.direction.tolist()
         else:
-            w1, w2 = weighing.weights.tolist()
+            w1, w2 = decision.weights.tolist()
             gradient = [w1 * first[0] + w2 * second[0], w1 * first[1] + w2 * second[1]]
         for i in range(2):
             mean[i] += (1 - BETA1) * (gradient[i] - mean[i])

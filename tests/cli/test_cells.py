@@ -16,7 +16,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array, issparse
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.compose import compose
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model, parse
@@ -63,7 +63,7 @@ def test_the_recipe_has_the_parameters_that_it_is_known_by() -> None:
     shapes = {f"level{i}": Shape(classes) for i, classes in enumerate((6, 19, 30, 55))}
     model = build_network(config.model, InputSpec("features", (2000,), [""] * 2000), shapes)
     assert sum(p.numel() for p in model.parameters()) == 431_410
-    assert config.balancer.start(list(shapes), "cpu")["weights"].tolist() == pytest.approx([0.3, 0.8, 1.5, 2.0])
+    assert config.balancer.init_state(list(shapes), "cpu")["weights"].tolist() == pytest.approx([0.3, 0.8, 1.5, 2.0])
     assert (config.trainer.epochs, config.trainer.batch_size, config.trainer.early_stopping.patience) == (100, 128, 10)
     trunk = config.model.trunk
     assert (trunk.hidden, trunk.activation, trunk.dropout, config.optimizer.lr) == ([200, 100], "relu", 0.4, 1e-3)
@@ -98,7 +98,7 @@ def test_made_cells_are_learned_and_predicted_into_a_copy(mtl: InProcess, cells:
     added = [f"predicted_level{i}{end}" for i in (1, 2, 3) for end in ("", "_prob")]
     assert list(copy.obs.columns) == [*original.obs.columns, *added]
     assert copy.obs[added].notna().all().all() and copy.obs["predicted_level3"].dtype == "category"
-    assert copy.obs.groupby("predicted_level3", observed=True)["predicted_level2"].nunique().eq(1).all()
+    assert copy.obs.groupby("predicted_level3", statistics=True)["predicted_level2"].nunique().eq(1).all()
     agree = copy.obs["predicted_level3"].astype(str) == original.obs["level3"].astype(str)
     assert agree[original.obs["level3"].notna()].mean() > 0.9
     status, out, err = mtl("predict", "run", "out.h5ad", "-o", "again.h5ad", "--vote", "donor")
@@ -179,7 +179,9 @@ def test_every_balancer_trains_on_cells(cells: Path, balancer: str) -> None:
     data = config.prepare({name: Multiclass() for name in names}, lambda line: None)
     torch.manual_seed(0)
     model = build_network(Model(trunk=MLP(hidden=[8], dropout=0.0)), data.reader.spec, shapes(data.tasks))
-    step = Step(model, data.tasks, made(primary="level3") if balancer == "pcd" else made(), torch.device("cpu"), 0)
+    step = TrainingStep(
+        model, data.tasks, made(primary="level3") if balancer == "pcd" else made(), torch.device("cpu"), 0
+    )
     before, optimizer = copy.deepcopy(model.state_dict()), torch.optim.Adam(model.parameters())
     for batch in itertools.islice(Batches(data.parts["train"], torch.device("cpu"), 64), 3):
         optimizer.zero_grad()

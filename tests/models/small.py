@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from mtl_cli.balancing.methods.uniform import Uniform
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.schema import Head, Model, Trainer
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import DenseRows, InputSpec
@@ -77,7 +77,7 @@ def train(
     training = Training(network, tasks, batches, notices.append)
     acting = None if regularizer is None else regularizer.build(training)
     penalties = Penalties(network, acting, "term", made)
-    step = Step(network, tasks, balancer or Uniform(), CPU)
+    step = TrainingStep(network, tasks, balancer or Uniform(), CPU)
     holding = None if freeze == 0 else Freeze(network, step, freeze)
     found: list[Epoch] = []
     advance = (scheduler or Constant()).build(made, epochs)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import EsmConfig, EsmForMaskedLM, EsmModel, EsmTokenizer
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
@@ -186,7 +186,7 @@ def test_every_tasks_gradient_passes_the_last_shared_layer(tiny: Path, tune: str
 @pytest.mark.parametrize("tune", ["frozen", "last", "all", "lora"])
 def test_balancers_weigh_what_is_trained(tiny: Path, name: str, tune: str) -> None:
     model, batch, tasks = network_of(tiny, tune=tune, last=1), make_batch(make_rows()), make_tasks()
-    step = Step(model, tasks, components("balancer")[name](), torch.device("cpu"))
+    step = TrainingStep(model, tasks, components("balancer")[name](), torch.device("cpu"))
     plain = network_of(tiny, tune=tune, last=1)
     shared = [p for p in plain.shared_parameters() if p.requires_grad]
     for _ in range(2):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_cli.balancing.balancer import GramianBalancer, Observed, State, Weighing
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.base import Decision, GramianBalancer, State, StepStatistics
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Adapter, Model
 from mtl_cli.data.batches import Batch
@@ -102,8 +102,8 @@ def test_multiply_adds_of_a_convolution_are_those_of_all_pixels() -> None:
 class Fixed(GramianBalancer):
     """Weights of 0.3 and −1.2, and the Gramian seen."""
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        return Weighing(torch.tensor([0.3, -1.2], dtype=torch.float64), state)
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        return Decision(torch.tensor([0.3, -1.2], dtype=torch.float64), state)
 
 
 def make_tasks() -> dict[str, Any]:
@@ -151,7 +151,7 @@ def test_the_tasks_gradients_are_those_of_autograd(name: str) -> None:
             module.p = 0.0
     inputs = tuple(x.double() for x in inputs) if isinstance(inputs, tuple) else inputs
     reference, batch = copy.deepcopy(model), make_batch(inputs, own)
-    step = Step(model, make_tasks(), Fixed(), torch.device("cpu"))
+    step = TrainingStep(model, make_tasks(), Fixed(), torch.device("cpu"))
     for _ in range(2):
         for p in [*model.parameters(), *reference.parameters()]:
             p.grad = None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batch
@@ -136,7 +136,7 @@ def test_balancers_weigh_tasks_of_rows_and_of_residues(name: str) -> None:
     """The shared gradient is that of Σ w_t L_t by autograd, and what the balancer saw is the tasks' own."""
     tasks, batch = make_tasks(), make_batch(make_rows())
     model = make_model("attention")
-    step = Step(model, tasks, components("balancer")[name](), torch.device("cpu"))
+    step = TrainingStep(model, tasks, components("balancer")[name](), torch.device("cpu"))
     assert model.last_shared_layer is model.shared.trunk.last  # type: ignore[union-attr]
     plain = copy.deepcopy(model)
     shared = plain.shared_parameters()

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mtl_cli.balancing.balancer import GramianBalancer, Weighing
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.base import Decision, GramianBalancer
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.inputs import InputSpec
@@ -29,14 +29,14 @@ ARCHITECTURES = ["tabm", "mini", "packed"]
 SPEC = InputSpec("features", (5,))
 
 
-def make(balancer: Any, head: Head | None = None, **keys: Any) -> tuple[Network, Step]:
+def make(balancer: Any, head: Head | None = None, **keys: Any) -> tuple[Network, TrainingStep]:
     tasks = make_tasks()
     torch.manual_seed(0)
     model = build_network(Model(trunk=TabM(**{**SMALL, **keys}), head=head or Head()), SPEC, shapes(tasks))
-    return model, Step(model, tasks, balancer, CPU)
+    return model, TrainingStep(model, tasks, balancer, CPU)
 
 
-def members_losses(model: Network, step: Step, batch: Any, z: Any = None) -> list[torch.Tensor]:
+def members_losses(model: Network, step: TrainingStep, batch: Any, z: Any = None) -> list[torch.Tensor]:
     """Return each task's loss, member by member: Σ_i L(member i) / k."""
     z = model.representations(batch.inputs)["size"] if z is None else z
     found = []
@@ -91,12 +91,12 @@ class Seeing(GramianBalancer):
 
     seen: Any = None
 
-    def start(self, tasks: list[str], device: torch.device) -> dict[str, torch.Tensor]:
+    def init_state(self, tasks: list[str], device: torch.device) -> dict[str, torch.Tensor]:
         return {}
 
-    def weigh(self, state: Any, observed: Any) -> Weighing:
-        self.seen.append(observed)
-        return Weighing(torch.ones(len(observed.losses)), state)
+    def decide(self, state: Any, statistics: Any) -> Decision:
+        self.seen.append(statistics)
+        return Decision(torch.ones(len(statistics.losses)), state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ def test_sharing_schemes(name: str) -> None:
     sharing = components("sharing")[name](budget="each")
     tasks = make_tasks()
     model = build_network(Model(trunk=TabM(**SMALL), sharing=sharing), SPEC, shapes(tasks))
-    step = Step(model, tasks, components("balancer")["uniform"](), CPU)
+    step = TrainingStep(model, tasks, components("balancer")["uniform"](), CPU)
     batch, before = make_batch(), copy.deepcopy(model)
     step(batch)
     found = before.representations(batch.inputs)
@@ -199,7 +199,7 @@ def test_it_learns_better_than_its_members() -> None:
     tasks = {"size": make_tasks()["size"]}
     trunk = TabM(members=8, width=32, embeddings=Embeddings(kind="linear", width=4))
     model = build_network(Model(trunk=trunk), SPEC, shapes(tasks))
-    step = Step(model, tasks, components("balancer")["uniform"](), CPU)
+    step = TrainingStep(model, tasks, components("balancer")["uniform"](), CPU)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     batch = replace(make_batch(), inputs=inputs[:300], targets={"size": target[:300]}, masks={"size": None})
     for _ in range(150):

@@ -13,7 +13,7 @@ from mtl_cli.balancing.methods.gradnorm import GradNorm
 from mtl_cli.balancing.methods.imtl_l import ImpartialLosses
 from mtl_cli.balancing.methods.mgda import MGDA
 from mtl_cli.balancing.methods.uniform import Uniform
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.models.network import Shape, build_network
@@ -92,7 +92,7 @@ def test_what_stitches_trunks_together_is_held_too() -> None:
     model = Model(trunk=MLP(hidden=[6, 5]), sharing=CrossStitchNetwork())
     network = build_network(model, InputSpec("features", (4,)), tasks)
     _, fitted = part_of(*problem())
-    Freeze(network, Step(network, fitted, Uniform(), torch.device("cpu")), None).begin(1)
+    Freeze(network, TrainingStep(network, fitted, Uniform(), torch.device("cpu")), None).begin(1)
     learning = {name for name, p in network.named_parameters() if p.requires_grad}
     assert {name for name in learning if name.startswith("shared")} == {f"shared.units.1.alpha.{i}" for i in (0, 1)}
     assert any(name.startswith("_heads") for name in learning)
@@ -104,7 +104,7 @@ def test_what_was_built_frozen_stays_so() -> None:
     base = train(x, y, hidden=[6, 5], epochs=1)
     first = base.network.shared.trunk[0]
     first.weight.requires_grad_(False)
-    freeze = Freeze(base.network, Step(base.network, base.training.tasks, Uniform(), torch.device("cpu")), 1)
+    freeze = Freeze(base.network, TrainingStep(base.network, base.training.tasks, Uniform(), torch.device("cpu")), 1)
     assert freeze.size == 6 + 6 * 5 + 5
     freeze.begin(1)
     assert not any(p.requires_grad for p in base.network.shared.parameters())

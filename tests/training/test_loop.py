@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mtl_cli.balancing.methods.static import Static
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import EarlyStopping, Model, Trainer
@@ -55,7 +55,7 @@ def run(
     batches = Batches(part, CPU, trainer.batch_size, seed)
     made = (optimizer or Adam()).build(model.parameters(), CPU)
     advance = (scheduler or Constant()).build(made, trainer.epochs)
-    step = Step(model, tasks, Static(weights=weights or {}), CPU)
+    step = TrainingStep(model, tasks, Static(weights=weights or {}), CPU)
     validation = Validation(batches, tasks) if validate else None
     epochs: list[Epoch] = []
     best = fit(model, step, batches, made, advance, trainer, validation, epochs.append)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
@@ -45,21 +45,21 @@ class DualBalancing(Balancer):
     needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Lin et al. 2023, arXiv 2308.12029"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         ones = torch.ones(len(tasks), device=device)
         width_unknown = torch.zeros_like(ones)[:, None]  # grows to the gradients' width in the first step
         return {"weights": ones, "mean": width_unknown}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import torch
 
-        assert observed.jacobian is not None
-        present = observed.present
-        weights = (observed.losses + EPSILON).reciprocal()
-        beta = self.beta / (observed.step + 1) ** self.sigma
-        mean = beta * state["mean"] + (1 - beta) * weights[:, None] * observed.jacobian
+        assert statistics.jacobian is not None
+        present = statistics.present
+        weights = (statistics.losses + EPSILON).reciprocal()
+        beta = self.beta / (statistics.step + 1) ** self.sigma
+        mean = beta * state["mean"] + (1 - beta) * weights[:, None] * statistics.jacobian
         if present is not None:
             mean = mean.where(present[:, None], state["mean"])
         lengths = mean.norm(dim=1)
@@ -69,4 +69,4 @@ class DualBalancing(Balancer):
         if present is not None:
             factors = factors.where(present, 0.0)
         weights = keep_absent(torch, weights, state["weights"], present)
-        return Weighing(weights, {"weights": weights, "mean": mean}, {"length": lengths}, direction=factors @ mean)
+        return Decision(weights, {"weights": weights, "mean": mean}, {"length": lengths}, direction=factors @ mean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -38,7 +38,7 @@ class DynamicWeightAverage(Balancer):
     needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Liu et al. 2019, arXiv 1803.10704"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         zeros = torch.zeros(len(tasks), device=device)
@@ -47,12 +47,12 @@ class DynamicWeightAverage(Balancer):
         epoch = torch.zeros((), dtype=torch.int64)  # on the CPU, where reading it waits for nothing
         return {"weights": torch.ones_like(zeros), "sum": zeros, "count": zeros, **means, "epoch": epoch}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        if int(state["epoch"]) != observed.epoch:
-            state = self._turn(state, observed.epoch)
-        here = 1.0 if observed.present is None else observed.present
-        following = {**state, "sum": state["sum"] + observed.losses * here, "count": state["count"] + here}
-        return Weighing(state["weights"], following, {"rate": state["rate"]})
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        if int(state["epoch"]) != statistics.epoch:
+            state = self._turn(state, statistics.epoch)
+        here = 1.0 if statistics.present is None else statistics.present
+        following = {**state, "sum": state["sum"] + statistics.losses * here, "count": state["count"] + here}
+        return Decision(state["weights"], following, {"rate": state["rate"]})
 
     def _turn(self, state: State, epoch: int) -> State:
         """Close an epoch: its mean becomes the last one, and the weights follow."""

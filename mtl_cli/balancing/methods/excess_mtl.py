@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
 from mtl_cli.config.registry import component
@@ -46,7 +46,7 @@ class ExcessMTL(Balancer):
     needs: ClassVar[Needs] = "jacobian"
     paper: ClassVar[str] = "He et al. 2024, arXiv 2402.02009"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         zeros = torch.zeros(len(tasks), device=device)
@@ -57,21 +57,21 @@ class ExcessMTL(Balancer):
             "count": zeros,
         }
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import torch
 
-        assert observed.jacobian is not None
-        present, before = observed.present, state["weights"]
-        squared = observed.jacobian.square()
+        assert statistics.jacobian is not None
+        present, before = statistics.present, state["weights"]
+        squared = statistics.jacobian.square()
         squares = state["squares"] + squared
         excess = (squared / (squares + EPSILON).sqrt()).sum(1)
         initial, count = state["initial"], state["count"]
         here = torch.ones_like(count) if present is None else present.to(count)
-        averaging = here if observed.epoch <= self.warmup_epochs else here * (count == 0)
+        averaging = here if statistics.epoch <= self.warmup_epochs else here * (count == 0)
         count = count + averaging
         initial = initial + averaging * (excess - initial) / count.clamp(min=1)
         weights = before
-        if observed.epoch > self.warmup_epochs:
+        if statistics.epoch > self.warmup_epochs:
             logits = before.log() + self.step_size * excess / (initial + EPSILON)
             if present is None:
                 weights = logits.softmax(0)
@@ -79,4 +79,4 @@ class ExcessMTL(Balancer):
                 shared = before.where(present, 0.0).sum()
                 weights = keep_absent(torch, shared * logits.where(present, -torch.inf).softmax(0), before, present)
         following = {"weights": weights, "squares": squares, "initial": initial, "count": count}
-        return Weighing(weights, following, {"excess": excess})
+        return Decision(weights, following, {"excess": excess})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import Numbers, elementwise, few, keep_absent, total
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.registry import component
@@ -53,16 +53,16 @@ class FastAdaptive(Balancer):
     paper: ClassVar[str] = "Liu et al. 2023, arXiv 2306.03792"
     cost: ClassVar[str] = "and one more forward pass"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         logits = torch.zeros(len(tasks), device=device)
         weights = torch.full_like(logits, 1 / len(tasks))
-        return {**adam.start("logits", logits), "weights": weights, "fall": logits}
+        return {**adam.init_state("logits", logits), "weights": weights, "fall": logits}
 
     @few
-    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
-        losses, present = observed.losses + EPSILON, observed.present
+    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
+        losses, present = statistics.losses + EPSILON, statistics.present
         shares = _softmax(xp, state["logits"], present)
         parts = shares / losses
         weights = keep_absent(xp, parts / total(xp, parts, present), state["weights"], present)
@@ -70,7 +70,7 @@ class FastAdaptive(Balancer):
         following.pop("present", None)
         if present is not None:
             following["present"] = present
-        return Weighing(weights, following, {"logit": state["logits"], "fall": state["fall"]})
+        return Decision(weights, following, {"logit": state["logits"], "fall": state["fall"]})
 
     @few
     def after(self, xp: Any, state: Mapping[str, Numbers], losses: Numbers) -> State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.config.registry import component
 
 
@@ -21,8 +21,8 @@ class GeometricMean(Balancer):
     needs_losses: ClassVar = "positive"
     paper: ClassVar[str] = "Chennupati et al. 2019, arXiv 1904.08492"
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        losses, present = observed.losses, observed.present
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        losses, present = statistics.losses, statistics.present
         logs = losses.log()
         if present is None:
             weights = logs.mean().exp() / (len(losses) * losses)
@@ -30,4 +30,4 @@ class GeometricMean(Balancer):
             count = present.sum().clamp(min=1)
             mean = (logs.where(present, 0.0).sum() / count).exp()
             weights = (mean / (count * losses)).where(present, state["weights"])
-        return Weighing(weights, {"weights": weights})
+        return Decision(weights, {"weights": weights})

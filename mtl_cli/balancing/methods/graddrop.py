@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.registry import component
 
@@ -40,17 +40,17 @@ class GradDrop(Balancer):
     needs: ClassVar[Needs] = "jacobian"
     paper: ClassVar[str] = "Chen et al. 2020, arXiv 2010.06808"
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import torch
 
-        assert observed.jacobian is not None
-        generator, device = observed.generator, observed.jacobian.device
+        assert statistics.jacobian is not None
+        generator, device = statistics.generator, statistics.jacobian.device
         if generator is not None and generator.device != device:  # P numbers had better be drawn where they are used
             seed = int(torch.randint(2**62, (), generator=generator))
             generator = torch.Generator(device).manual_seed(seed)
-        drawn = torch.rand(observed.jacobian.shape[1], generator=generator, device=device)
-        direction = graddrop_direction(observed.jacobian, drawn.to(observed.jacobian), self.leak)
-        return Weighing(state["weights"], state, direction=direction)
+        drawn = torch.rand(statistics.jacobian.shape[1], generator=generator, device=device)
+        direction = graddrop_direction(statistics.jacobian, drawn.to(statistics.jacobian), self.leak)
+        return Decision(state["weights"], state, direction=direction)
 
 
 def graddrop_direction(jacobian: torch.Tensor, drawn: torch.Tensor, leak: float) -> torch.Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from mtl_cli.balancing import adam
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import Numbers, few, keep_absent, mean, told, total
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
 from mtl_cli.config.registry import component
@@ -59,26 +59,26 @@ class GradNorm(Balancer):
     needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Chen et al. 2018, arXiv 1711.02257"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         ones = torch.ones(len(tasks), device=device)
-        return {**adam.start("weights", ones), "initial_losses": torch.full_like(ones, torch.nan)}
+        return {**adam.init_state("weights", ones), "initial_losses": torch.full_like(ones, torch.nan)}
 
     @few
-    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
-        weights, losses, present = state["weights"], observed.losses, observed.present
+    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
+        weights, losses, present = state["weights"], statistics.losses, statistics.present
         initial = xp.where(xp.isnan(state["initial_losses"]) & (losses > 0), losses, state["initial_losses"])
         if present is not None:
             initial = xp.where(present, initial, state["initial_losses"])
         ratios = xp.where(xp.isnan(initial), 1.0, losses / initial)
         rates = ratios / mean(xp, ratios, present)
-        norms = weights * observed.norms
+        norms = weights * statistics.norms
         target = mean(xp, norms, present) * rates**self.alpha
-        gradient = xp.sign(norms - target) * observed.norms
+        gradient = xp.sign(norms - target) * statistics.norms
 
         after = adam.step(xp, state, "weights", gradient, self.lr, present)
         updated = xp.clip(after["weights"], self.min_weight)
         share = total(xp, weights, present) / xp.clip(total(xp, updated, present), self.min_weight)
         following = {**after, "weights": keep_absent(xp, updated * share, weights, present), "initial_losses": initial}
-        return Weighing(weights, following, {"norm": told(xp, norms, present), "rate": told(xp, rates, present)})
+        return Decision(weights, following, {"norm": told(xp, norms, present), "rate": told(xp, rates, present)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.registry import component
@@ -39,18 +39,23 @@ class GradVac(GramianRule):
 
     paper: ClassVar[str] = "Wang et al. 2021, arXiv 2010.05874"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
-        return {**super().start(tasks, device), "similarity": torch.zeros(len(tasks), len(tasks), dtype=torch.float64)}
+        return {
+            **super().init_state(tasks, device),
+            "similarity": torch.zeros(len(tasks), len(tasks), dtype=torch.float64),
+        }
 
-    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
+    def weigh_present(
+        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
+    ) -> tuple[Array, State]:
         import numpy as np
         import torch
 
         from mtl_cli.balancing.solvers.cosines import as_array
 
-        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1).numpy()
+        order = torch.rand(gramian.shape, generator=statistics.generator).argsort(1).numpy()
         pairs, similarity = np.ix_(chosen, chosen), as_array(state["similarity"]).copy()
         weights, similarity[pairs] = gradvac_weights(gramian, order, similarity[pairs], self.beta)
         return weights, {"similarity": torch.from_numpy(similarity)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing import adam
-from mtl_cli.balancing.balancer import Observed, State, Weighing
+from mtl_cli.balancing.base import Decision, State, StepStatistics
 from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import PositiveFloat
@@ -42,17 +42,19 @@ class Impartial(GramianRule):
     needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         zeros = torch.zeros(len(tasks), device=device)
-        return {**super().start(tasks, device), **adam.start("log_scale", zeros)}
+        return {**super().init_state(tasks, device), **adam.init_state("log_scale", zeros)}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         scales = state["log_scale"].exp()
-        return super().weigh(state, observed)._replace(head_weights=scales, seen={"scale": scales})
+        return super().decide(state, statistics)._replace(head_weights=scales, seen={"scale": scales})
 
-    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
+    def weigh_present(
+        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
+    ) -> tuple[Array, State]:
         import torch
 
         from mtl_cli.balancing.solvers.cosines import as_array
@@ -60,4 +62,6 @@ class Impartial(GramianRule):
         scales = state["log_scale"].exp()
         own = as_array(scales)[chosen]
         weights = own * imtl_g_weights(gramian * own * own[:, None])
-        return weights, adam.step(torch, state, "log_scale", scales * observed.losses - 1, self.lr, observed.present)
+        return weights, adam.step(
+            torch, state, "log_scale", scales * statistics.losses - 1, self.lr, statistics.present
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import Numbers, elementwise, exponential, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
@@ -37,16 +37,16 @@ class ImpartialLosses(Balancer):
     needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
-        return adam.start("log_scale", torch.zeros(len(tasks), device=device))
+        return adam.init_state("log_scale", torch.zeros(len(tasks), device=device))
 
     @few
-    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
+    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
         def each(log_scale: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
             weight = exponential(log_scale)
             return weight, *adam.move(log_scale, mean, mean_square, steps, weight * loss - 1, lr=self.lr)
 
-        weights, *after = elementwise(each, *adam.learnt(state, "log_scale"), observed.losses)
-        return Weighing(weights, adam.following(xp, state, "log_scale", after, observed.present))
+        weights, *after = elementwise(each, *adam.learnt(state, "log_scale"), statistics.losses)
+        return Decision(weights, adam.following(xp, state, "log_scale", after, statistics.present))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import Bound, NonNegativeFloat, Probability
 from mtl_cli.config.errors import Problem
@@ -56,14 +56,21 @@ class PriorityConstrained(GramianRule):
         if self.primary is not None:
             yield from unknown_tasks([self.primary], list(config.tasks or {}), "balancer.primary")
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         first = tasks.index(self.primary) if self.primary is not None else 0
         zeros = torch.zeros(len(tasks), dtype=torch.float64)
-        return {**super().start(tasks, device), "primary": torch.tensor(first), "mean_square": zeros, "steps": zeros}
+        return {
+            **super().init_state(tasks, device),
+            "primary": torch.tensor(first),
+            "mean_square": zeros,
+            "steps": zeros,
+        }
 
-    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
+    def weigh_present(
+        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
+    ) -> tuple[Array, State]:
         import numpy as np
         import torch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Observed, State
+from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.registry import component
 
@@ -24,10 +24,12 @@ class PCGrad(GramianRule):
 
     paper: ClassVar[str] = "Yu et al. 2020, arXiv 2001.06782"
 
-    def weigh_present(self, gramian: Array, chosen: Indices, state: State, observed: Observed) -> tuple[Array, State]:
+    def weigh_present(
+        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
+    ) -> tuple[Array, State]:
         import torch
 
-        order = torch.rand(gramian.shape, generator=observed.generator).argsort(1).numpy()
+        order = torch.rand(gramian.shape, generator=statistics.generator).argsort(1).numpy()
         return pcgrad_weights(gramian, order), {}
 
 

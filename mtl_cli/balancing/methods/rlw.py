@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.registry import component
 
@@ -26,17 +26,17 @@ class RandomWeighting(Balancer):
     needs: ClassVar[Needs] = "losses"
     paper: ClassVar[str] = "Lin et al. 2022, arXiv 2111.10603"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         return {"weights": torch.full((len(tasks),), 1 / len(tasks), device=device)}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import torch
 
-        drawn = torch.randn(len(observed.losses), generator=observed.generator)
-        drawn = drawn.to(observed.losses.device, non_blocking=True)
-        if observed.present is not None:
-            drawn = drawn.where(observed.present, -torch.inf)
-        weights = keep_absent(torch, drawn.softmax(0), state["weights"], observed.present)
-        return Weighing(weights, {"weights": weights})
+        drawn = torch.randn(len(statistics.losses), generator=statistics.generator)
+        drawn = drawn.to(statistics.losses.device, non_blocking=True)
+        if statistics.present is not None:
+            drawn = drawn.where(statistics.present, -torch.inf)
+        weights = keep_absent(torch, drawn.softmax(0), state["weights"], statistics.present)
+        return Decision(weights, {"weights": weights})

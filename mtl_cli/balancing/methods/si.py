@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.registry import component
 
@@ -22,8 +22,8 @@ class ScaleInvariant(Balancer):
     needs_losses: ClassVar = "positive"
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import torch
 
-        weights = keep_absent(torch, observed.losses.reciprocal(), state["weights"], observed.present)
-        return Weighing(weights, {"weights": weights})
+        weights = keep_absent(torch, statistics.losses.reciprocal(), state["weights"], statistics.present)
+        return Decision(weights, {"weights": weights})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
@@ -38,11 +38,11 @@ class Static(Balancer):
     def check(self, config: Config) -> Iterator[Problem]:
         yield from unknown_tasks(self.weights, list(config.tasks or {}), "balancer.weights")
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         chosen = dict(zip(tasks, self.in_order, strict=False)) | self.weights
         return {"weights": torch.tensor([chosen.get(task, 1.0) for task in tasks], device=device)}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        return Weighing(state["weights"], state)
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        return Decision(state["weights"], state)

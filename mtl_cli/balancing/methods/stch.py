@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
 from mtl_cli.config.registry import component
@@ -43,20 +43,20 @@ class SmoothTchebycheff(Balancer):
     needs_losses: ClassVar = "positive"
     paper: ClassVar[str] = "Lin et al. 2024, arXiv 2402.19078"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
         zeros = torch.zeros(len(tasks), device=device)
         return {"weights": torch.ones_like(zeros), "sum": zeros, "count": zeros}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import torch
 
-        losses, present = observed.losses, observed.present
+        losses, present = statistics.losses, statistics.present
         total, count = state["sum"], state["count"]
-        if observed.epoch <= self.warmup_epochs:
+        if statistics.epoch <= self.warmup_epochs:
             weights = losses.reciprocal()
-            if observed.epoch == self.warmup_epochs:
+            if statistics.epoch == self.warmup_epochs:
                 here = 1.0 if present is None else present
                 total, count = total + losses * here, count + here
         else:
@@ -67,4 +67,4 @@ class SmoothTchebycheff(Balancer):
             tasks = len(losses) if present is None else present.sum()
             weights = tasks * excess.softmax(0) / losses
         weights = keep_absent(torch, weights, state["weights"], present)
-        return Weighing(weights, {"weights": weights, "sum": total, "count": count})
+        return Decision(weights, {"weights": weights, "sum": total, "count": count})

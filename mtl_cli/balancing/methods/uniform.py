@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.config.registry import component
 
 
@@ -16,5 +16,5 @@ class Uniform(Balancer):
 
     needs: ClassVar[Needs] = "losses"
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
-        return Weighing(state["weights"], state)
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        return Decision(state["weights"], state)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.balancing import adam
-from mtl_cli.balancing.balancer import Balancer, Needs, Observed, State, Weighing
+from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.balancing.few import Numbers, elementwise, exponential, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
@@ -44,17 +44,17 @@ class UncertaintyWeighting(Balancer):
     needs_losses: ClassVar = "nonnegative"
     paper: ClassVar[str] = "Kendall et al. 2018, arXiv 1705.07115"
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
-        return adam.start("log_variance", torch.full((len(tasks),), self.initial, device=device))
+        return adam.init_state("log_variance", torch.full((len(tasks),), self.initial, device=device))
 
     @few
-    def weigh(self, xp: Any, state: Mapping[str, Numbers], observed: Observed) -> Weighing:
+    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
         def each(log_variance: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
             weight = 0.5 * exponential(-log_variance)
             return weight, *adam.move(log_variance, mean, mean_square, steps, 0.5 - weight * loss, lr=self.lr)
 
-        weights, *after = elementwise(each, *adam.learnt(state, "log_variance"), observed.losses)
-        following = adam.following(xp, state, "log_variance", after, observed.present)
-        return Weighing(weights, following, {"log_variance": state["log_variance"]})
+        weights, *after = elementwise(each, *adam.learnt(state, "log_variance"), statistics.losses)
+        following = adam.following(xp, state, "log_variance", after, statistics.present)
+        return Decision(weights, following, {"log_variance": state["log_variance"]})

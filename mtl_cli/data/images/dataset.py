@@ -117,7 +117,7 @@ class ImageDataset:
 
     split: ImageSplit = field(default_factory=ImageSplit)
 
-    gives: ClassVar[str] = "image"
+    input_kind: ClassVar[str] = "image"
 
     def load(self) -> Loaded:
         """Read all images and labels. Raises UserError if they are not there, or not as they must be."""

@@ -65,7 +65,7 @@ class H5AD:
     hierarchy: Literal["report", "enforce", "none"] = "report"
     levels: list[str] | None = None
 
-    gives: ClassVar[str] = "features"
+    input_kind: ClassVar[str] = "features"
     suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
     keeps_features: ClassVar[bool] = True
     """Whether ``prepare`` takes another run's reader, to give the features that it gives."""

@@ -45,7 +45,7 @@ class Idx(ImageDataset):
     test_labels: str | None = "t10k-labels-idx1-ubyte"
     classes: PositiveInt | None = None
 
-    gives: ClassVar[str] = "image"
+    input_kind: ClassVar[str] = "image"
 
     def check(self, config: Config) -> Iterator[Problem]:
         yield from super().check(config)

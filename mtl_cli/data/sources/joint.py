@@ -37,9 +37,9 @@ class Joint:
     temperature: PositiveFloat = 2.0
 
     @property
-    def gives(self) -> str | None:
+    def input_kind(self) -> str | None:
         """What kind of inputs all of them give; None if they differ, which ``check`` reports."""
-        kinds = {getattr(member, "gives", None) for member in self.datasets.values()}
+        kinds = {getattr(member, "input_kind", None) for member in self.datasets.values()}
         return kinds.pop() if len(kinds) == 1 else None
 
     @property
@@ -79,8 +79,8 @@ class Joint:
                 )
             for problem in member.check(replace(config, dataset=member, tasks=own)):
                 yield within(name, problem)
-        if self.gives is None:
-            kinds = ", ".join(f"{name} {getattr(member, 'gives', '?')}" for name, member in self.datasets.items())
+        if self.input_kind is None:
+            kinds = ", ".join(f"{name} {member.input_kind}" for name, member in self.datasets.items())
             what = f"give inputs of different kinds, which have no common trunk: {kinds}"
             yield Problem("dataset.datasets", what, "join images with images, tables with tables")
 

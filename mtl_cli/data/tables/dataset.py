@@ -54,7 +54,7 @@ class TableDataset:
     """The kind of data set that standard input is read as."""
 
     @property
-    def gives(self) -> str:
+    def input_kind(self) -> str:
         """What kind of inputs there are."""
         return "features" if self.sequence is None else "sequence"
 

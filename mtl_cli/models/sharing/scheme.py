@@ -72,7 +72,7 @@ class Scheme:
             return
         known = components("sharing")
         name = next((name for name, cls in known.items() if cls is type(self)), type(self).__name__)
-        gives = getattr(config.dataset, "gives", None)
+        gives = getattr(config.dataset, "input_kind", None)
         if not self.layerless and not getattr(trunk, "shares_layers", True):
             yield Problem("model.trunk.hidden", f"is empty: model.sharing={name} needs a layer", "give it one, [64]")
         elif why := self.misfit(trunk, gives):

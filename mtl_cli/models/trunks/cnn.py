@@ -47,7 +47,7 @@ class CNN(TrunkKeys):
     norm: Literal["none", "batch"] = "none"
     dropout: Probability = 0.2
 
-    takes: ClassVar[tuple[str, ...]] = ("image",)
+    accepts: ClassVar[tuple[str, ...]] = ("image",)
     staged: ClassVar[str] = "maps"
 
     @property

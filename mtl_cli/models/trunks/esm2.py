@@ -133,7 +133,7 @@ class ESM2(TrunkKeys):
     pooling: Literal["mean", "cls", "attention"] = "mean"
     cache: bool | str = False
 
-    takes: ClassVar[tuple[str, ...]] = ("sequence",)
+    accepts: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[str, ...]] = ("row", "token")
     training_only: ClassVar[tuple[str, ...]] = (*TrunkKeys.training_only, "last", "cache")
 

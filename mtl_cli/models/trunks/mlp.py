@@ -40,7 +40,7 @@ class MLP(TrunkKeys):
     dropout: Probability = 0.2
     embeddings: Embeddings = field(default_factory=Embeddings)
 
-    takes: ClassVar[tuple[str, ...]] = ("features", "image")
+    accepts: ClassVar[tuple[str, ...]] = ("features", "image")
     staged: ClassVar[str] = "rows"
 
     @property

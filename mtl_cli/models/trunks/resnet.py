@@ -36,7 +36,7 @@ class ResNet(TrunkKeys):
     channels: list[PositiveInt] = field(default_factory=lambda: [16, 32, 64])
     blocks: PositiveInt = 1
 
-    takes: ClassVar[tuple[str, ...]] = ("image",)
+    accepts: ClassVar[tuple[str, ...]] = ("image",)
     shares_layers: ClassVar[bool] = True
     smallest_batch: ClassVar[int] = 2
     """Batch norm may have no variance for one row."""

@@ -52,7 +52,7 @@ class SequenceCNN(TrunkKeys):
     pooling: Literal["mean", "max", "attention"] = "max"
     dropout: Probability = 0.1
 
-    takes: ClassVar[tuple[str, ...]] = ("sequence",)
+    accepts: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[str, ...]] = ("row", "token")
     shares_layers: ClassVar[bool] = True
 

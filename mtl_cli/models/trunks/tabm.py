@@ -56,7 +56,7 @@ class TabM(TrunkKeys):
     dropout: Probability = 0.1
     embeddings: Embeddings = field(default_factory=Embeddings)
 
-    takes: ClassVar[tuple[str, ...]] = ("features",)
+    accepts: ClassVar[tuple[str, ...]] = ("features",)
     shares_layers: ClassVar[bool] = True
     ensemble: ClassVar[bool] = True
 

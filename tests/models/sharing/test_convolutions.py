@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import InputSpec
@@ -29,7 +29,7 @@ class Convolutions:
     channels: list[int] = field(default_factory=lambda: [4, 6])
     hidden: int = 5
 
-    takes: ClassVar[tuple[str, ...]] = ("image",)
+    accepts: ClassVar[tuple[str, ...]] = ("image",)
     staged: ClassVar[str] = "maps"
     shares_layers: ClassVar[bool] = True
 
@@ -64,7 +64,7 @@ def test_a_step_on_images(scheme: str, per: str) -> None:
         torch.manual_seed(0)
         model = build_network(Model(trunk=Convolutions(), sharing=sharing), SPEC, shapes(tasks))
         batch = replace(make_batch(), inputs=torch.randint(0, 256, (24, 3, 9, 9), dtype=torch.uint8))
-        step, before = Step(model, tasks, balancer, CPU), copy.deepcopy(model)
+        step, before = TrainingStep(model, tasks, balancer, CPU), copy.deepcopy(model)
         weights = step(batch).weights
         sum(w * loss for w, loss in zip(weights, losses_of(before, tasks, batch), strict=True)).backward()
         heads = {id(p) for task in tasks for p in before.head_parameters(task)}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mtl_cli.balancing.step import Step
+from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.compose import compose
 from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import components
@@ -36,7 +36,7 @@ def make(scheme: str, balancer):
     sharing = components("sharing")[scheme](**({"budget": "each"} if scheme == "none" else {}))
     config, tasks = Model(trunk=MLP(hidden=[8, 6], dropout=0.0), sharing=sharing), make_tasks()
     model = build_network(config, InputSpec("features", (5,)), shapes(tasks))
-    return model, Step(model, tasks, balancer, CPU)
+    return model, TrainingStep(model, tasks, balancer, CPU)
 
 
 @pytest.mark.parametrize("name", BALANCERS)

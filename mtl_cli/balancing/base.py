@@ -28,7 +28,7 @@ COSTS: dict[Needs, str] = {
 """What a step costs a method, by what it needs."""
 
 
-class Observed(NamedTuple):
+class StepStatistics(NamedTuple):
     """What a method sees of one step. T is the number of tasks, P that of the shared parameters.
 
     Parameters
@@ -62,7 +62,7 @@ class Observed(NamedTuple):
     generator: torch.Generator | None = None
 
 
-class Weighing(NamedTuple):
+class Decision(NamedTuple):
     """What a method decides in one step.
 
     Parameters
@@ -155,13 +155,13 @@ class Balancer:
         registered = components("balancer").items()
         return next((name for name, cls in registered if cls is type(self)), type(self).__name__)
 
-    def start(self, tasks: list[str], device: torch.device) -> State:
+    def init_state(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step; by default weights of 1."""
         import torch
 
         return {"weights": torch.ones(len(tasks), device=device)}
 
-    def weigh(self, state: State, observed: Observed) -> Weighing:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
         """Return this step's weights and the next state, without a gradient.
 
         A method that needs losses or norms must not wait for the device; one that needs the Gramian may move its T × T

@@ -72,7 +72,7 @@ def descend(balancer: Balancer, start: Point, steps: int, scale: float = 0.1, ke
     cpu = torch.device("cpu")
     generator = torch.Generator().manual_seed(0)
     state = balancer.init_state(["first", "second"], cpu)
-    offset = torch.tensor([OFFSET * scale, OFFSET])
+    offset, present = torch.tensor([OFFSET * scale, OFFSET]), torch.ones(2, dtype=torch.bool)
     x, mean, square = list(start), [0.0, 0.0], [0.0, 0.0]
     way: list[Point] = []
     for step in range(steps):
@@ -82,12 +82,13 @@ def descend(balancer: Balancer, start: Point, steps: int, scale: float = 0.1, ke
         jacobian = torch.tensor([first, second])
         statistics = StepStatistics(
             torch.tensor(losses) + offset,
+            present,
             norms=jacobian.norm(dim=1) if balancer.needs == "norms" else None,
             gramian=jacobian @ jacobian.T if balancer.needs == "gramian" else None,
             jacobian=jacobian if balancer.needs == "jacobian" else None,
             epoch=1 + step // STEPS_PER_EPOCH,
             step=step,
-            generator=generator,
+            draws=balancer.draw(2, 2, cpu, generator),
         )
         decision = balancer.decide(state, statistics)
         state = decision.state

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -57,14 +56,10 @@ class SmoothTchebycheff(Balancer):
         if statistics.epoch <= self.warmup_epochs:
             weights = losses.reciprocal()
             if statistics.epoch == self.warmup_epochs:
-                here = 1.0 if present is None else present
-                total, count = total + losses * here, count + here
+                total, count = total + losses * present, count + present
         else:
             nadir = (total / count).where(count > 0, losses) if self.warmup_epochs else torch.ones_like(losses)
-            excess = (losses / nadir).log() / self.mu
-            if present is not None:
-                excess = excess.where(present, -torch.inf)
-            tasks = len(losses) if present is None else present.sum()
-            weights = tasks * excess.softmax(0) / losses
-        weights = keep_absent(torch, weights, state["weights"], present)
+            excess = ((losses / nadir).log() / self.mu).where(present, -torch.inf)
+            weights = present.sum(-1, keepdim=True) * excess.softmax(-1) / losses
+        weights = weights.where(present, state["weights"])
         return Decision(weights, {"weights": weights, "sum": total, "count": count})

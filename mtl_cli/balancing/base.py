@@ -287,10 +287,10 @@ class GramianBalancer(Balancer):
 
         from mtl_cli.balancing.solvers.linalg import clean
 
-        chosen = np.flatnonzero(present)
+        chosen = present.nonzero()[0]
         if len(chosen) == 0:
             return before, {}
-        pairs = np.ix_(chosen, chosen)
+        pairs = chosen[:, None], chosen
         if not np.isfinite(gramian[pairs]).all():  # the step says which task it is
             return np.full_like(before, np.nan), {}
         drawn = None if draws is None else draws[pairs]

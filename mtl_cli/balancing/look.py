@@ -82,7 +82,7 @@ class Look:
 
     def __init__(self, model: SharedModel, balancer: Balancer | None) -> None:
         self._model, self._needs = model, "losses" if balancer is None else balancer.needs
-        self._at_representation = getattr(balancer, "geometry", "parameters") == "representation"
+        self._at_representation = balancer is not None and balancer.at_representation
         if self._needs == "norms" and not model.last_shared_layers:
             raise _nothing_shared("the last shared layer")
         if self._needs != "losses" and not model.shared_parameters():

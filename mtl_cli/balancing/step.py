@@ -70,6 +70,7 @@ class TrainingStep:
         self.steps = self.seen_step = 0
         self.generator = torch.Generator().manual_seed(seed)
         self.weights = torch.ones_like(self.task_weights)
+        self._all_present = torch.ones_like(self.weights, dtype=torch.bool)
         self.seen: Mapping[str, torch.Tensor] = {}
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
@@ -224,10 +225,10 @@ class TrainingStep:
 
     def _decide(self, losses: Losses, seen: Seen, epoch: int) -> Decision:
         """Ask the balancer; keep its state, and the weights that this step is to use."""
-        present = losses.present
-        awake = self._rows.awake
-        if awake is not None:
-            present = awake if present is None else present & awake
+        present = self._all_present if losses.present is None else losses.present
+        if self._rows.awake is not None:
+            present = present & self._rows.awake
+        width = 0 if seen.jacobian is None else seen.jacobian.shape[-1]
         decision = self.balancer.decide(
             self.state,
             StepStatistics(
@@ -236,17 +237,15 @@ class TrainingStep:
                 seen.norms,
                 seen.gramian,
                 seen.jacobian,
+                self.balancer.draw(len(self.tasks), width, self.device, self.generator),
                 epoch - self._rested[0],
                 self.steps - self._rested[1],
-                self.generator,
             ),
         )
         if self.balancer.scale == "sum":
             decision = to_sum(decision, present)
-        weights = decision.weights
-        if present is not None:
-            weights = weights.where(present, self.weights)
+        weights = decision.weights.where(present, self.weights)
         self.state, self.weights, self.directed = decision.state, weights, decision.direction is not None
         self.head_weights = decision.head_weights
-        self.seen, self.gramian, self.sizes = decision.seen, seen.gramian, seen.sizes
+        self.seen, self.gramian, self.sizes = decision.columns, seen.gramian, seen.sizes
         return decision

@@ -168,6 +168,7 @@ class Told(GramianBalancer):
     """Uses the weights it is told, and remembers what it saw."""
 
     weights: tuple[float, ...] = (2.0, 0.5, 1.5)
+    heads: str = "weighted"
     asked: list = None
 
     def init_state(self, tasks, device):

@@ -158,7 +158,8 @@ def _passes(workload: Workload) -> Variant:
             for parameter, gradient in zip(theirs, gradients[len(shared) :], strict=True):
                 parameter.grad = gradient
         jacobian = torch.stack(rows)
-        weights = balancer.decide(state, StepStatistics(torch.ones(len(rows)), gramian=jacobian @ jacobian.T)).weights
+        ones = torch.ones(len(rows))
+        weights = balancer.decide(state, StepStatistics(ones, ones > 0, gramian=jacobian @ jacobian.T)).weights
         total = weights @ jacobian
         for parameter, gradient in zip(shared, total.split([p.numel() for p in shared]), strict=True):
             parameter.grad = gradient.view(parameter.shape)

@@ -45,7 +45,7 @@ class NashMTL(GramianBalancer):
         from mtl_cli.balancing.solvers.fairness import fair_weights
 
         weights = fair_weights(gramian, 1.0)
-        norm = math.sqrt(max(weights @ gramian @ weights, 0.0))
+        norm = math.sqrt(max(float(weights @ gramian @ weights), 0.0))
         if self.max_norm is not None and norm > self.max_norm:
             weights *= self.max_norm / norm
         return weights

@@ -26,8 +26,7 @@ class SmoothTchebycheff(Balancer):
     mu : float
         Smoothness: near 0 only the worst task counts, at infinity all alike.
     warmup_epochs : int
-        4 is the authors' setting, in a loop that counts epochs from 0 and so warms up for five, z_t being of the fifth;
-        here they are counted from 1. With 0, z_t = 1.
+        5 as in the authors' code, whose ``STCH_warmup_epoch=4`` names the last, counted from 0. With 0, z_t = 1.
 
     Notes
     -----
@@ -36,7 +35,7 @@ class SmoothTchebycheff(Balancer):
     """
 
     mu: PositiveFloat = 1.0
-    warmup_epochs: NonNegativeInt = 4
+    warmup_epochs: NonNegativeInt = 5
 
     needs: ClassVar[Needs] = "losses"
     needs_losses: ClassVar = "positive"

@@ -41,17 +41,24 @@ Gramian, such as TrimmedMean, and scalarisers that trace a front by a preference
 @component("balancer", "torchjd")
 @dataclass(frozen=True, kw_only=True)
 class TorchJD(GramianBalancer):
-    """w as a weighting of TorchJD 0.18 gives it for the Gramian (Quinton & Rey, arXiv 2406.16232).
+    """w as a weighting of the library TorchJD 0.18 computes it from the Gramian (Quinton & Rey, arXiv 2406.16232).
 
     Parameters
     ----------
     weighting : str
-        Which, from ``CLASSES``.
+        Which, from ``CLASSES``. The default, ``aligned_mtl``, is computed exactly, by an eigendecomposition, and needs
+        no extra package; of the others without extras, ``mgda`` stops Frank–Wolfe's iterations before they have
+        converged, ``imtl_g`` may give negative weights, ``mean`` and ``sum`` do not look at the gradients.
     options : dict of str to number or str
         Its settings, by TorchJD's names, such as ``c`` of cagrad.
+
+    Notes
+    -----
+    ``upgrad`` and ``dualproj`` are regularised there: 1e-4 is added to the diagonal of the Gramian once it is brought
+    to a trace of 1 (``reg_eps``). ``balancer=upgrad`` and ``balancer=dualproj`` solve the problem itself.
     """
 
-    weighting: Name = "mgda"
+    weighting: Name = "aligned_mtl"
     options: dict[str, float | int | str] = field(default_factory=dict)
 
     paper: ClassVar[str] = "Quinton & Rey 2024, arXiv 2406.16232"

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
-from mtl_cli.balancing.boundary import HeadBoundary
+from mtl_cli.balancing.boundary import HeadBoundary, Roots
 from mtl_cli.balancing.gradients import TaskGradients, choose_backend, task_gradients
 from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.balancing.mixed_precision import MixedPrecision
@@ -30,9 +30,6 @@ from mtl_cli.balancing.scale import to_sum
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
-
-Roots = Sequence[tuple[torch.Tensor, torch.Tensor]]
-"""Tensors that gradients are sent back from, and the gradients."""
 
 
 class TrainingStep:
@@ -85,6 +82,7 @@ class TrainingStep:
         self._rested = (0, 0)  # epochs and steps in which it was held
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
         self._gradients = choose_backend(model, balancer, len(tasks))
+        self._heads = [model.head_parameters(name) for name in tasks]
         self.probe = HeadProbe(model, tasks)
 
     @property
@@ -202,9 +200,10 @@ class TrainingStep:
 
     def _through_boundary(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         with self.precision.forward():
-            boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads)
+            boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads, self._heads)
         losses = task_losses(self.tasks, batch, boundary.outputs)
-        boundary.receive(losses.rows, losses.upstream(self._factors(None)))
+        upstream = losses.upstream(self._factors(None))
+        boundary.receive(losses.rows, upstream)
         with torch.no_grad():
             direction = None
             if weighs:
@@ -212,12 +211,13 @@ class TrainingStep:
                 if self.balancer.needs != "losses":
                     gradients = task_gradients(self._gradients, boundary, self.balancer).divided(self.precision.scale)
                 direction = self._decide(losses, gradients, epoch).direction
-            heads = self._factors(self.weights if self.balancer.heads == "weighted" else self.head_weights)
-            roots = [(losses.rows, losses.upstream(heads)), *boundary.weighted(self.weights)]
+            heads = boundary.heads(self.weights if self.balancer.heads == "weighted" else self.head_weights, upstream)
         if direction is None:
-            self._send_back(roots)
+            send_back([*heads, *self._gradients.weighted(boundary, self.weights)])
+        elif self.balancer.at_representation:
+            send_back([*heads, *boundary.directed(direction * self.precision.scale)])
         else:
-            self._send_direction(roots, boundary, direction * self.precision.scale)
+            self._send_direction(heads, boundary, direction * self.precision.scale)
         return losses
 
     def _factors(self, weights: torch.Tensor | None) -> torch.Tensor:
@@ -225,29 +225,15 @@ class TrainingStep:
         factors = self.task_weights if weights is None else self.task_weights * weights
         return factors if self.precision.scale == 1 else factors * self.precision.scale
 
-    def _send_back(self, roots: Roots, spare: Sequence[nn.Parameter] = ()) -> None:
-        """Send gradients back, each from its tensor, into ``.grad`` of what is trained but of ``spare``."""
-        left_out = {id(parameter) for parameter in spare}
-        inputs = [p for p in self.model.parameters() if p.requires_grad and id(p) not in left_out]
-        needing = [(tensor, gradient.to(tensor.dtype)) for tensor, gradient in roots if tensor.requires_grad]
-        if inputs and needing:
-            tensors, gradients = zip(*needing, strict=True)
-            torch.autograd.backward(tensors, gradients, inputs=inputs)
-
-    def _send_direction(self, roots: Roots, boundary: HeadBoundary, direction: torch.Tensor) -> None:
-        """Do the same with ``direction`` in place of what arrives at z, or at the shared parameters."""
-        if self.balancer.at_representation:
-            return self._send_back([roots[0], *boundary.directed(direction)])
+    def _send_direction(self, heads: Roots, boundary: HeadBoundary, direction: torch.Tensor) -> None:
+        """Send ``direction`` to the shared parameters, and Σ_t w_t c_t to the tasks' own below their heads."""
         shared = self._gradients.parameters
         pieces = torch.split_with_sizes(direction, [p.numel() for p in shared])
-        shaped = [piece.view(p.shape) for p, piece in zip(shared, pieces, strict=True)]
-        heads = {id(p) for head in self.model.heads.values() for p in head.parameters()}
-        for i, parameter in enumerate(shared):
-            if id(parameter) in heads:  # a tied one is trained as a head's too
-                (own,) = torch.autograd.grad(*roots[0][:1], parameter, roots[0][1], retain_graph=True)
-                shaped[i] = shaped[i] + own
-        self._send_back(roots, spare=shared)
-        torch.autograd.backward(shared, shaped)
+        known, theirs = {id(p) for p in shared}, {id(p) for own in self._heads for p in own}
+        own = [p for p in self.model.parameters() if p.requires_grad and not {id(p)} <= known | theirs]
+        if own:
+            send_back(boundary.weighted(self.weights), own)
+        send_back([*heads, *((p, piece.view(p.shape)) for p, piece in zip(shared, pieces, strict=True))])
 
     def _as_seen(self, losses: Losses) -> torch.Tensor:
         """Return the losses as the balancer is to see them, shape (T,)."""
@@ -281,3 +267,11 @@ class TrainingStep:
         self.head_weights, self.columns = decision.head_weights, decision.columns
         self.gramian, self.sizes = gradients.gramian, gradients.sizes
         return decision
+
+
+def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> None:
+    """Send gradients back, each from its tensor, into ``.grad``, by one backward pass; only of ``inputs`` if given."""
+    needing = [(tensor, gradient.to(tensor.dtype)) for tensor, gradient in roots if tensor.requires_grad]
+    if needing:
+        tensors, gradients = zip(*needing, strict=True)
+        torch.autograd.backward(tensors, gradients, inputs=inputs)

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn.modules import module as torch_module
 
 
-def is_hooked(module: nn.Module) -> bool:
-    """Whether a hook is on the module, or on all modules."""
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    ) or bool(torch_module._has_any_global_hook())
+def is_hooked(*modules: nn.Module) -> bool:
+    """Whether a hook is on one of the modules, or on all modules that there are."""
+    return bool(torch_module._has_any_global_hook()) or any(
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks for m in modules
+    )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from mtl_cli.balancing.boundary import HeadBoundary
+from mtl_cli.balancing.boundary import HeadBoundary, Roots
 from mtl_cli.balancing.gradients.factored import factored_gramian, is_worth_it
 from mtl_cli.balancing.gradients.hooks import is_hooked
 from mtl_cli.balancing.gradients.reference import Reference, products
@@ -38,18 +38,25 @@ class Call(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The tasks' gradients on a parameter: ``rows``, (T, p), or δ_tᵀ A of ``deltas``, (T, n, outputs), and A."""
+    """The tasks' gradients on a parameter: rows of ``gradients``, (T, p); or δ_tᵀ A, of δ, (T, n, outputs), and A."""
 
     parameter: nn.Parameter
-    deltas: torch.Tensor
+    gradients: torch.Tensor
     inputs: torch.Tensor | None = None
 
     def rows(self) -> torch.Tensor:
         """Return the gradients, shape (T, p)."""
         if self.inputs is None:
-            return self.deltas
-        inputs = self.inputs.expand(len(self.deltas), -1, -1)
-        return torch.bmm(self.deltas.transpose(1, 2), inputs).flatten(1)
+            return self.gradients
+        inputs = self.inputs.expand(len(self.gradients), -1, -1)
+        return torch.bmm(self.gradients.transpose(1, 2), inputs).flatten(1)
+
+    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return Σ_t w_t g_t, of the parameter's shape."""
+        total = weights.to(self.gradients.dtype) @ self.gradients.flatten(1)
+        if self.inputs is None:
+            return total.view(self.parameter.shape)
+        return total.view(self.gradients.shape[1:]).T @ self.inputs
 
 
 class Stack(Reference):
@@ -67,11 +74,12 @@ class Stack(Reference):
         super().__init__(model)
         self._modules = list(model.modules())
         self._calls: list[Call] = []
+        self._kept: list[Part] = []  # of the last Gramian, for the weighted sum
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
-        self._calls = []
+        self._calls, self._kept = [], []
         stack = self.model.stack()
-        if stack is None or not _are_rows(inputs) or any(is_hooked(module) for module in self._modules):
+        if stack is None or not _are_rows(inputs) or is_hooked(*self._modules):
             return super().forward(inputs)
         for module in stack:
             output = module(inputs)
@@ -90,16 +98,25 @@ class Stack(Reference):
     def gramian(self, boundary: HeadBoundary) -> torch.Tensor:
         if not self._calls:
             return super().gramian(boundary)
-        tasks, small = len(boundary.outputs), []
-        total = boundary.representations[0].gradients.new_zeros(tasks, tasks)
+        tasks = len(boundary.outputs)
+        total, small = boundary.representations[0].gradients.new_zeros(tasks, tasks), []
         for part in self._parts(boundary):
             if part.inputs is not None and is_worth_it(len(part.inputs), *part.parameter.shape, tasks):
-                total += factored_gramian(part.inputs, part.deltas)
-            elif part.parameter.numel() * tasks > SMALL:
-                total += products(part.rows())
+                total += factored_gramian(part.inputs, part.gradients)
             else:
-                small.append(part.rows())
+                part = Part(part.parameter, part.rows())
+                if part.gradients.numel() > SMALL:
+                    total += products(part.gradients)
+                else:
+                    small.append(part.gradients)
+            self._kept.append(part)
         return total + products(torch.cat(small, 1)) if small else total
+
+    def weighted(self, boundary: HeadBoundary, weights: torch.Tensor) -> Roots:
+        if not self._kept:
+            return super().weighted(boundary, weights)
+        kept, self._kept = self._kept, []
+        return [(part.parameter, part.weighted(weights)) for part in kept]
 
     def jacobian(self, boundary: HeadBoundary) -> torch.Tensor:
         if not self._calls:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mtl_cli.balancing.boundary import HeadBoundary
+from mtl_cli.balancing.boundary import HeadBoundary, Roots
 from mtl_cli.balancing.model import SharedModel
 from mtl_cli.data.inputs import Inputs
 
@@ -48,6 +48,10 @@ class Reference:
     def jacobian(self, boundary: HeadBoundary) -> torch.Tensor:
         """Return the gradients g_t on ``parameters`` side by side, shape (T, P)."""
         return passes(boundary, self.parameters)
+
+    def weighted(self, boundary: HeadBoundary, weights: torch.Tensor) -> Roots:
+        """Return from where, and what, is to be sent back to train all below the heads on Σ_t w_t L_t."""
+        return boundary.weighted(weights)
 
 
 def passes(boundary: HeadBoundary, wanted: Sequence[torch.Tensor]) -> torch.Tensor:

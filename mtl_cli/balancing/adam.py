@@ -38,7 +38,7 @@ def step(state: State, name: str, gradient: torch.Tensor, lr: float, present: to
     mean = torch.lerp(state["mean"], gradient, 1 - BETA1)
     mean_square = torch.lerp(state["mean_square"], gradient.square(), 1 - BETA2)
     steps = state["steps"] + present
-    first, second = (-torch.expm1(steps * math.log(beta)) for beta in (BETA1, BETA2))  # 1 − β^steps, precisely
-    value = state[name] - lr * (mean / first) / ((mean_square / second).sqrt() + EPSILON)
+    first, second = (torch.expm1(steps * math.log(beta)).neg() for beta in (BETA1, BETA2))  # 1 − β^steps, precisely
+    value = torch.addcdiv(state[name], mean / first, (mean_square / second).sqrt() + EPSILON, value=-lr)
     moved = {name: value, "mean": mean, "mean_square": mean_square}
     return {**{key: new.where(present, state[key]) for key, new in moved.items()}, "steps": steps}

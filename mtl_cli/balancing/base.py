@@ -93,7 +93,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Balancer:
-    """A method: its settings as fields, and functions without side effects.
+    """A balancing method: its settings as fields, and functions without side effects.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Balancer:
         Keep the size of the weights as the paper has it, or bring their sum over the tasks present to their number, so
         that one learning rate suits every method.
     update_every : int
-        Weigh anew every so many steps and keep the weights in between; methods that need only losses always weigh.
+        Compute new weights every so many steps and keep them in between; methods that need only losses do so in each.
     shift : float
         Added to every loss that the method sees; only for methods that need positive or nonnegative losses.
     backend : {"auto", "reference"}
@@ -118,9 +118,9 @@ class Balancer:
 
     needs: ClassVar[Needs]
     needs_losses: ClassVar[Literal["any", "nonnegative", "positive"]] = "any"
-    """Which losses make sense to the method; ``shift`` is for those that need other than any."""
+    """The losses for which the method is defined; ``shift`` is for methods that are not defined for all."""
     looks_ahead: ClassVar[bool] = False
-    """Whether ``after`` wants the losses of the same batch once more, after the optimiser's step."""
+    """Whether ``after`` is to be told the losses of the same batch after the optimiser's step."""
     paper: ClassVar[str] = ""
     """Such as "Chen et al. 2018, arXiv 1711.02257"."""
     cost: ClassVar[str] = ""
@@ -287,10 +287,10 @@ class GramianBalancer(Balancer):
 
         from mtl_cli.balancing.solvers.linalg import clean
 
-        chosen = np.flatnonzero(present)
+        chosen = present.nonzero()[0]
         if len(chosen) == 0:
             return before, {}
-        pairs = np.ix_(chosen, chosen)
+        pairs = chosen[:, None], chosen
         if not np.isfinite(gramian[pairs]).all():  # the step says which task it is
             return np.full_like(before, np.nan), {}
         drawn = None if draws is None else draws[pairs]

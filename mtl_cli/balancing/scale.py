@@ -1,4 +1,4 @@
-"""``balancer.scale: sum``: weights of one size, whatever the method, so that one learning rate suits all."""
+"""``balancer.scale: sum``: weights of the same total, whatever the method, so that one learning rate suits all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mtl_cli.balancing.base import Decision
 
 
 def to_sum(decision: Decision, present: torch.Tensor) -> Decision:
-    """Bring the weights of the tasks present to sum to their number, if their sum is above 0, and all that has them."""
+    """Scale a decision so that the weights of the tasks present sum to their number, if their sum is above 0."""
     weights, columns, direction = decision.weights, decision.columns, decision.direction
     total = weights.where(present, 0.0).sum(-1, keepdim=True)
     factor = torch.where(total > 0, present.sum(-1, keepdim=True) / total, 1.0)

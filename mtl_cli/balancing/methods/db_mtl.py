@@ -21,8 +21,8 @@ class DualBalancing(Balancer):
     """d = a Σ_t m_t / ‖m_t‖, a = max_t ‖m_t‖, m_t ← β_k m_t + (1 − β_k) g_t / L_t in step k, β_k = β / k^σ.
 
     Lin et al. (arXiv 2308.12029, algorithm 1, where β is constant; its experiments also try β/√k). g_t / L_t is the
-    gradient of log L_t; the heads follow that gradient, so that w_t = 1 / L_t are the weights, of the heads, and d is
-    not made with them.
+    gradient of log L_t, and the heads are trained with it: w_t = 1 / L_t are the weights of the heads, while d is not
+    Σ_t w_t g_t.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class DualBalancing(Balancer):
 
     Notes
     -----
-    m starts at 0. A task that is absent keeps its m_t and has no part in d. The running means of all shared parameters'
+    m starts at 0. A task that is absent keeps its m_t and is left out of d. The running means of all shared parameters'
     gradients are part of the state: T times the memory of the shared parameters.
     """
 

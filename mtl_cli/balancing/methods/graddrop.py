@@ -31,7 +31,7 @@ class GradDrop(Balancer):
     -----
     The paper places the layer at an activation and sums over the batch, with the input's sign taken into account.
     Here the signs are those of the gradients on the shared parameters. The layer released in lingvo also rescales d to
-    the length of Σ_t g_t, which is not done here. The weights are 1: this is no weighting.
+    the length of Σ_t g_t, which is not done here. The weights are 1: d is not a weighted sum of the g_t.
     """
 
     leak: Annotated[float, Bound(at_least=0, at_most=1)] = 0.0

@@ -68,10 +68,11 @@ class GradNorm(Balancer):
 
         assert statistics.norms is not None
         weights, losses, present = state["weights"], statistics.losses, statistics.present
-        count = present.sum(-1, keepdim=True).clamp(min=1)
+        here = present.to(losses.dtype)
+        shares = here / here.sum(-1, keepdim=True)
 
         def mean(values: torch.Tensor) -> torch.Tensor:
-            return values.where(present, 0.0).sum(-1, keepdim=True) / count
+            return (values * shares).sum(-1, keepdim=True)
 
         first = state["initial_losses"].isnan() & (losses > 0) & present
         initial = losses.where(first, state["initial_losses"])
@@ -83,7 +84,7 @@ class GradNorm(Balancer):
 
         after = adam.step(state, "weights", gradient, self.lr, present)
         updated = after["weights"].clamp(min=self.min_weight)
-        share = mean(weights) / mean(updated).clamp(min=self.min_weight)
-        following = {**after, "weights": (updated * share).where(present, weights), "initial_losses": initial}
+        factor = mean(weights) / mean(updated)
+        following = {**after, "weights": (updated * factor).where(present, weights), "initial_losses": initial}
         written = {"norm": norms.where(present, torch.nan), "rate": rates.where(present, torch.nan)}
         return Decision(weights, following, written)

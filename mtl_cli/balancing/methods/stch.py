@@ -24,14 +24,14 @@ class SmoothTchebycheff(Balancer):
     Parameters
     ----------
     mu : float
-        Smoothness: near 0 only the worst task counts, at infinity all alike.
+        Smoothness: near 0 only the worst task counts, at infinity all count the same.
     warmup_epochs : int
         5 as in the authors' code, whose ``STCH_warmup_epoch=4`` names the last, counted from 0. With 0, z_t = 1.
 
     Notes
     -----
     The factor T makes the change from warm-up smooth: p_t = 1/T gives w_t = 1 / L_t. The preferences λ of the paper
-    are all alike. A task that had no label in the last warm-up epoch gets z_t = L_t.
+    are equal. A task that had no label in the last warm-up epoch gets z_t = L_t.
     """
 
     mu: PositiveFloat = 1.0

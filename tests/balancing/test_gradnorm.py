@@ -111,7 +111,7 @@ def ours(alpha: float = ALPHA, heads: str = "weighted") -> tuple[np.ndarray, Net
 
 def double_precision(step: TrainingStep) -> None:
     step.state = {name: tensor.double() for name, tensor in step.state.items()}
-    step._rows.task_weights = step.task_weights.double()
+    step.task_weights = step.task_weights.double()
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.12, 1.5])
@@ -205,7 +205,7 @@ def test_logged_norms_are_those_of_the_weighted_losses() -> None:
     weights = torch.tensor([0.5, 2.0, 0.5], dtype=torch.float64)
     step.state = {**step.state, "weights": weights}
     reference = copy.deepcopy(model)
-    norm = step(batch).seen["norm"]
+    norm = step(batch).columns["norm"]
     layer = reference.last_shared_layer.weight
     expected = [
         torch.autograd.grad(w * loss, layer, retain_graph=True)[0].norm()

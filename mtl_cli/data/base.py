@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
@@ -57,6 +60,10 @@ class DataSource(ABC):
     def members(self) -> dict[str, DataSource]:
         """The data sets that are joined in this one, by name; empty for a data set of its own."""
         return {}
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong with these keys, and between them and the rest of the config; no row is read."""
+        yield from ()
 
     @abstractmethod
     def prepare(

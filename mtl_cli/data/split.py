@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
-from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.schema import unknown_tasks
+from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
 from mtl_cli.data.strata import repeats_of, strata_of, units_of
 from mtl_cli.data.tables.columns import date_format
 

@@ -166,8 +166,8 @@ def evaluate(
             "rows": len(values),
             "loss": loss,
             "skill": skills[name],
-            **task.metrics(output, values),
-            "constant": {"loss": baseline, **task.metrics(constant, values)},
+            **task.all_metrics(output, values),
+            "constant": {"loss": baseline, **task.all_metrics(constant, values)},
         }
     report["score"] = score(skills, tasks)
     return report

@@ -18,8 +18,9 @@ from scipy.sparse import csr_array, issparse
 
 from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.compose import compose
+from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Model, parse
+from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.cells.dataset import CellReader
 from mtl_cli.data.cells.scan import scan
@@ -350,7 +351,7 @@ def test_a_wrong_config_is_found_without_anndata() -> None:
     import subprocess
 
     code = (
-        "import sys\nfrom mtl_cli.config.compose import compose\nfrom mtl_cli.config.schema import parse\n"
+        "import sys\nfrom mtl_cli.config.compose import compose\nfrom mtl_cli.config.parse import parse\n"
         "parse(compose(['dataset=pbmc'], []))\n"
         "print([name for name in ('anndata', 'h5py', 'scanpy', 'scipy', 'torch') if name in sys.modules])"
     )

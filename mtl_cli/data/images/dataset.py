@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mtl_cli.config.convert import Seed
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.schema import Config
+from mtl_cli.data.base import DataSource
 from mtl_cli.data.split import Size, SplitConfig, split_rows
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def check_usable(columns: Mapping[str, list[str]], unusable: Mapping[str, str], 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageDataset:
+class ImageDataset(DataSource):
     """The keys that all data sets of images share. A kind of them adds ``load``.
 
     Parameters
@@ -117,7 +118,13 @@ class ImageDataset:
 
     split: ImageSplit = field(default_factory=ImageSplit)
 
-    input_kind: ClassVar[str] = "image"
+    @property
+    def input_kind(self) -> str:
+        return "image"
+
+    @property
+    def validates(self) -> bool:
+        return self.split.val != 0
 
     def load(self) -> Loaded:
         """Read all images and labels. Raises UserError if they are not there, or not as they must be."""
@@ -127,7 +134,9 @@ class ImageDataset:
         """Yield what is wrong between this part of the config and the others."""
         yield from self.split.of_rows(None).check([])
 
-    def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
+    def prepare(
+        self, tasks: dict[str, TaskFactory], notice: Callable[[str], None], like: Reader | None = None
+    ) -> Prepared:
         """Read, split and encode.
 
         Parameters

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from mtl_cli.config.convert import Bound
-from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
 from mtl_cli.config.registry import component, components
-from mtl_cli.config.schema import Config, unknown_tasks
+from mtl_cli.config.schema import Config
+from mtl_cli.data.base import DataSource
 from mtl_cli.data.cells.file import EXTRA, missing_extra
 from mtl_cli.data.cells.genes import GeneConfig
 from mtl_cli.data.files import STDIN, resolve
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @component("dataset", "h5ad")
 @dataclass(frozen=True, kw_only=True)
-class H5AD:
+class H5AD(DataSource):
     """Cells by genes, with labels in columns of ``obs``.
 
     Parameters
@@ -65,10 +66,21 @@ class H5AD:
     hierarchy: Literal["report", "enforce", "none"] = "report"
     levels: list[str] | None = None
 
-    input_kind: ClassVar[str] = "features"
     suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
     keeps_features: ClassVar[bool] = True
     """Whether ``prepare`` takes another run's reader, to give the features that it gives."""
+
+    @property
+    def input_kind(self) -> str:
+        return "features"
+
+    @property
+    def file(self) -> str | None:
+        return self.path
+
+    @property
+    def validates(self) -> bool:
+        return self.split.val != 0
 
     def open(self, path: str) -> CellFile:
         """Open a file as this one is to be read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
@@ -44,8 +44,6 @@ class Idx(ImageDataset):
     test_images: str | None = "t10k-images-idx3-ubyte"
     test_labels: str | None = "t10k-labels-idx1-ubyte"
     classes: PositiveInt | None = None
-
-    input_kind: ClassVar[str] = "image"
 
     def check(self, config: Config) -> Iterator[Problem]:
         yield from super().check(config)

@@ -10,6 +10,7 @@ from mtl_cli.config.convert import Component, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
+from mtl_cli.data.base import DataSource
 
 if TYPE_CHECKING:
     from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("dataset", "joint")
 @dataclass(frozen=True, kw_only=True)
-class Joint:
+class Joint(DataSource):
     """Data sets that one network learns at once, each with its own rows and tasks; a task names its own by ``dataset``.
 
     Parameters
@@ -39,7 +40,7 @@ class Joint:
     @property
     def input_kind(self) -> str | None:
         """What kind of inputs all of them give; None if they differ, which ``check`` reports."""
-        kinds = {getattr(member, "input_kind", None) for member in self.datasets.values()}
+        kinds = {member.input_kind for member in self.datasets.values()}
         return kinds.pop() if len(kinds) == 1 else None
 
     @property
@@ -84,7 +85,9 @@ class Joint:
             what = f"give inputs of different kinds, which have no common trunk: {kinds}"
             yield Problem("dataset.datasets", what, "join images with images, tables with tables")
 
-    def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
+    def prepare(
+        self, tasks: dict[str, TaskFactory], notice: Callable[[str], None], like: Reader | None = None
+    ) -> Prepared:
         """Read, split and encode each data set, and join them.
 
         Parameters

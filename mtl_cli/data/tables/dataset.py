@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.schema import Config
+from mtl_cli.data.base import DataSource
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.sequences.column import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableDataset:
+class TableDataset(DataSource):
     """The keys that tables of every format share. A format adds ``path`` and ``read``.
 
     Parameters
@@ -57,6 +58,22 @@ class TableDataset:
     def input_kind(self) -> str:
         """What kind of inputs there are."""
         return "features" if self.sequence is None else "sequence"
+
+    @property
+    def file(self) -> str | None:
+        return self.path
+
+    @property
+    def validates(self) -> bool:
+        return self.split.val != 0
+
+    @property
+    def longest(self) -> int | None:
+        return self.max_length
+
+    @property
+    def sequence_hint(self) -> str | None:
+        return "dataset.sequence=COLUMN"
 
     @property
     def keeps_encoder(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
 from mtl_cli.tasks.links import logit_of_mean, sigmoid
-from mtl_cli.tasks.task import Level, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,13 +84,9 @@ class Multilabel(TaskConfig):
 
 
 @dataclass
-class MultilabelTask:
+class MultilabelTask(Task):
     """A multilabel task fitted to its training rows. See ``Task`` for the methods."""
 
-    name: str
-    columns: list[str]
-    weight: float
-    auxiliary: bool
     classes: list[str]
     separator: str
     none: str
@@ -98,10 +94,8 @@ class MultilabelTask:
     constant: list[float] | None = None
 
     kind: ClassVar[str] = "multilabel"
-    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("calibration",)
     primary: ClassVar[str] = "micro_f1"
-    lower_is_better: ClassVar[bool] = False
 
     @property
     def outputs(self) -> int:
@@ -162,7 +156,8 @@ class MultilabelTask:
         weight = None if self.pos_weight is None else device_tensor(tuple(self.pos_weight), output.device)
         return F.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none").mean(-1)
 
-    merge = staticmethod(logit_of_mean)
+    def merge(self, outputs: torch.Tensor) -> torch.Tensor:
+        return logit_of_mean(outputs)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the labels whose probability is at least a half, and the probability of every label."""
@@ -200,6 +195,3 @@ class MultilabelTask:
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.probability(output).ravel(), values.ravel() > 0.5
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, typed_classes
-from mtl_cli.tasks.task import Level, Target, TaskConfig
+from mtl_cli.tasks.task import Target, Task, TaskConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,10 @@ class Regression(TaskConfig):
     transform: Literal["none", "log1p"] = "none"
     standardize: bool = True
     mapping: dict[str, float] | None = None
+
+    @property
+    def loss_name(self) -> str:
+        return self.loss
 
     @property
     def labels_as_text(self) -> bool:
@@ -86,13 +90,9 @@ class Regression(TaskConfig):
 
 
 @dataclass
-class RegressionTask:
+class RegressionTask(Task):
     """A regression task fitted to its training rows. See ``Task`` for the methods."""
 
-    name: str
-    columns: list[str]
-    weight: float
-    auxiliary: bool
     loss_name: str
     delta: float
     transform: str
@@ -102,11 +102,17 @@ class RegressionTask:
     constant: float = 0.0
 
     kind: ClassVar[str] = "regression"
-    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     lower_is_better: ClassVar[bool] = True
-    outputs: ClassVar[int] = 1
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def squared_error(self) -> bool:
+        return self.loss_name == "mse"
 
     @property
     def baseline(self) -> np.ndarray:
@@ -172,9 +178,6 @@ class RegressionTask:
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError("a regression states no probabilities")
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _best_constant(values: np.ndarray, loss: str, delta: float) -> float:

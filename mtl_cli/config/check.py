@@ -31,9 +31,21 @@ class Checked:
     config: Config
 
 
-def check_runs(
-    runs: Sequence[list[str]], assembler: Assembler, problems: Iterable[Problem] = ()
-) -> list[Checked]:
+def check_words(words: list[str], assembler: Assembler, problems: Iterable[Problem] = ()) -> Assembled:
+    """Return the config that the words make, whether or not a run could have it.
+
+    Raises
+    ------
+    UserError
+        With every word that cannot be read, and with ``problems``, what was found already.
+    """
+    settings = _read(words, assembler)
+    if found := [*problems, *settings.problems]:
+        raise UserError.of(found)
+    return assembler(settings)
+
+
+def check_runs(runs: Sequence[list[str]], assembler: Assembler, problems: Iterable[Problem] = ()) -> list[Checked]:
     """Return the checked config of each run.
 
     Parameters
@@ -51,25 +63,27 @@ def check_runs(
     """
     found, checked = dict.fromkeys(problems), []
     for words in runs:
-        settings = read_settings(words, assembler.folders)
-        if assembler.primary is None and not {"dataset", "experiment"} & {*settings.choices, *settings.wrong}:
-            names = ", ".join(options("dataset", assembler.folders))
-            settings.problems.append(Problem("dataset", "needs a value", f"give dataset=FILE.csv or one of {names}"))
+        settings = _read(words, assembler)
         found |= dict.fromkeys(settings.problems)
+        known, said = {}, _said(words)
         try:
             assembled = assembler(_with_some_dataset(settings))
-        except UserError as error:
-            found |= dict.fromkeys(_of_their_own(error.problems, settings))
-            continue
-        try:
+            known = known_keys(assembled.plain)
             checked.append(Checked(words, assembled, parse(assembled.plain)))
         except UserError as error:
-            known, said = known_keys(assembled.plain), _said(words)
             own = [improve(problem, known, said) for problem in error.problems]
             found |= dict.fromkeys(_of_their_own(own, settings))
     if found:
         raise UserError.of(found)
     return checked
+
+
+def _read(words: list[str], assembler: Assembler) -> Settings:
+    settings = read_settings(words, assembler.folders)
+    if assembler.primary is None and not {"dataset", "experiment"} & {*settings.choices, *settings.wrong}:
+        names = ", ".join(options("dataset", assembler.folders))
+        settings.problems.append(Problem("dataset", "needs a value", f"give dataset=FILE.csv or one of {names}"))
+    return settings
 
 
 def _with_some_dataset(settings: Settings) -> Settings:

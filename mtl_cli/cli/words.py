@@ -10,7 +10,12 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.hints import key_meant
 from mtl_cli.config.keys import known_keys
 
-FLAGS_WITH_VALUE = {"-cd": "--config-dir", "--config-dir": "--config-dir", "-cn": "--config-name", "--config-name": "--config-name"}
+FLAGS_WITH_VALUE = {
+    "-cd": "--config-dir",
+    "--config-dir": "--config-dir",
+    "-cn": "--config-name",
+    "--config-name": "--config-name",
+}
 FLAGS = ("--config-dir", "--config-name", "--multirun", "--help")
 SHOW = "mtl config show KEY=VALUE… prints the config and trains nothing"
 GONE = {

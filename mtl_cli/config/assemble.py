@@ -103,7 +103,9 @@ class Assembler:
         chosen = {*choices, *(overridden(experiment.content) if experiment else ())}
         content = starting_point(self.primary, chosen)
         names = [f"{group}/{name}.yaml" for group, name in choices.items()] + entries(content, "")
-        files = list(follow(names + (entries(experiment.content, "experiment") if experiment else []), self._own, self._shipped))
+        files = list(
+            follow(names + (entries(experiment.content, "experiment") if experiment else []), self._own, self._shipped)
+        )
         with tempfile.TemporaryDirectory(prefix="mtl-") as folder:
             for file in [GroupFile(f"{PRIMARY}.yaml", "", content), *files, *([experiment] if experiment else [])]:
                 file.write(Path(folder))
@@ -125,11 +127,11 @@ class Assembler:
             return None, ()
         file = f"experiment/{name}.yaml"
         folder = next(folder for folder in self.folders if (folder / file).is_file())
-        experiment, dropped = still_holding(group_file(folder, file), choices)
+        experiment, groups, dropped = still_holding(group_file(folder, file), choices)
         if not dropped:
             return experiment, ()
-        replaced = " ".join(f"{group.replace('/', '.')}={choices[group]}" for group in choices if group != "experiment")
-        return experiment, (f"experiment={name}: with {replaced}, its {', '.join(dropped)} are left out",)
+        replaced = " ".join(f"{group.replace('/', '.')}={choices[group]}" for group in groups)
+        return experiment, (f"experiment={name}: left out are {', '.join(dropped)}, which do not belong to {replaced}",)
 
 
 def resolve(plain: dict[str, Any]) -> dict[str, Any]:

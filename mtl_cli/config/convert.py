@@ -104,7 +104,7 @@ class Converter:
         if not isinstance(value, Mapping):
             self._note(where, f"must be a mapping, not {_show(value)}")
             return {}
-        known = annotations(cls)
+        known = field_types(cls)
         dot = f"{where}." if where else ""
         names = known if where else [*known, "experiment"]  # which is there before the others are composed
         for key in value:
@@ -195,7 +195,7 @@ class Converter:
 
 
 @functools.cache
-def annotations(cls: type) -> dict[str, Any]:
+def field_types(cls: type) -> dict[str, Any]:
     """Return the types of a dataclass's fields."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}

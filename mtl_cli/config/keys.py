@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from mtl_cli.config.convert import Component, annotations
+from mtl_cli.config.convert import Component, field_types
 from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.schema import Config
 
@@ -47,7 +47,7 @@ def _inside(annotation: Any, value: Any, where: str) -> Iterator[tuple[str, list
         for name, item in value.items():
             yield from _inside(args[1], item, f"{where}.{name}")
     elif dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
-        for name, inner in annotations(annotation).items():
+        for name, inner in field_types(annotation).items():
             item = value.get(name) if isinstance(value, Mapping) else None
             yield from _inside(inner, item, f"{where}.{name}" if where else name)
 

@@ -85,7 +85,8 @@ def group_of(word: Word, folders: list[Path]) -> str | None:
 
 def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
     """Read the words of one run."""
-    settings, said = Settings(), {}
+    settings = Settings()
+    said: dict[Key, str] = {}
     for text in words:
         word = split_word(text)
         if word is None or (word.text is None and word.sign != "~"):
@@ -102,7 +103,9 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
             _set(word, settings, said)
     for key in settings.deleted:
         if any(other[: len(key)] == key for other in settings.values):
-            settings.problems.append(Problem(".".join(key), "is set and taken out at once", f"leave out ~{'.'.join(key)}"))
+            settings.problems.append(
+                Problem(".".join(key), "is set and taken out at once", f"leave out ~{'.'.join(key)}")
+            )
     return settings
 
 

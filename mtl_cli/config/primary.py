@@ -57,22 +57,20 @@ def overridden(content: Mapping[str, Any]) -> dict[str, str]:
     return {key.split()[-1].strip("/"): name for key, name in pairs if key.startswith("override ")}
 
 
-def still_holding(experiment: GroupFile, choices: Mapping[str, str]) -> tuple[GroupFile, list[str]]:
-    """Return an experiment without its keys for parts that the user replaced, and those keys.
+def still_holding(experiment: GroupFile, choices: Mapping[str, str]) -> tuple[GroupFile, list[str], list[str]]:
+    """Return an experiment without its keys for parts that the user replaced, the groups of those parts, and the keys.
 
     ``experiment=cells balancer=gradnorm``: the keys that the experiment has for its own balancer are not gradnorm's.
     """
     content, own = experiment.content, overridden(experiment.content)
-    replaced = {
+    replaced = [
         group
         for group, name in choices.items()
         if group != "experiment" and (own.get(group) or _selected(content, group) or name) != name
-    }
-    if "dataset" in replaced:  # a data set brings its tasks
-        replaced.add("tasks")
-    left = without(content, replaced)
+    ]
+    left = without(content, [*replaced, *(["tasks"] if "dataset" in replaced else [])])  # a data set brings its tasks
     kept = set(_paths(left))
-    return replace(experiment, content=left), [path for path in _paths(content) if path not in kept]
+    return replace(experiment, content=left), replaced, [path for path in _paths(content) if path not in kept]
 
 
 def _selected(content: Mapping[str, Any], group: str) -> str | None:

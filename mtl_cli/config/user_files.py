@@ -22,7 +22,7 @@ OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and with -m launc
 """What to say of Hydra's own keys."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML as OmegaConf reads it (1e-3 is a number, dates are text), but for yes, no, on and off."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -55,7 +55,7 @@ _Loader.add_implicit_resolver(
 
 def read_yaml(text: str) -> Any:
     """Return what YAML text says."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return yaml.load(text, Loader=_Loader)
 
 
 def read_file(file: Path) -> dict[Any, Any]:

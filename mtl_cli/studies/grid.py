@@ -14,8 +14,8 @@ from mtl_cli.config.values import values_of
 def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[str]], list[Problem]]:
     """Return the overrides of each job, the values of the last key changing fastest, and what is wrong with them.
 
-    ``seed=0,1 balancer=uniform,uw`` is four jobs. Values are lists such as ``0,1``, ``choice(a,b)``, ``range(1,5)`` and,
-    for the files of a config group, ``glob(*)``, in Hydra's grammar.
+    ``seed=0,1 balancer=uniform,uw`` is four jobs. Values are in Hydra's grammar: lists such as ``0,1``, ``choice(a,b)``,
+    ``range(1,5)``, and ``glob(*)`` for the files of a config group.
 
     Parameters
     ----------
@@ -36,7 +36,9 @@ def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[s
         try:
             values = values_of(word.text, names)
         except UserError as error:
-            problems += [Problem(word.name, f"{problem.where} {problem.what}", problem.hint) for problem in error.problems]
+            problems += [
+                Problem(word.name, f"{problem.where} {problem.what}", problem.hint) for problem in error.problems
+            ]
             continue
         head = override.removesuffix(word.text)
         choices.append([f"{head}{value}" for value in values])

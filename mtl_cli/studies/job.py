@@ -107,7 +107,7 @@ def run_job(job: Job) -> Outcome:
         problems, status = [str(problem) for problem in error.problems], 2
         for problem in problems:
             print(f"mtl train: error: {problem}", file=sys.stderr)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told below; the other jobs go on
         problems, status = [str(Problem(type(error).__name__, str(error)))], 1
         traceback.print_exception(error, file=sys.stderr)
     folder = job.folder if job.folder is not None and Path(job.folder).is_dir() else None

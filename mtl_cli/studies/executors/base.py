@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import ClassVar
 
 from mtl_cli.studies.job import Job, Outcome
@@ -20,7 +20,7 @@ class Executor(ABC):
     """Whether several jobs may run at once."""
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
         """Run each job once, and yield its outcome when it is known, in the order of the jobs.
 
         If the iterator is closed, or the process interrupted, jobs that run are stopped and the rest is not started.

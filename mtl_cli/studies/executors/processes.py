@@ -5,15 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job, Outcome, run_job
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,22 @@ class Processes(Executor):
     n_jobs: int
     beside_each_other: ClassVar[bool] = True
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
         """Run the jobs."""
         context = multiprocessing.get_context("spawn")  # a forked process would share torch's threads and CUDA's state
         pool = ProcessPoolExecutor(min(self.n_jobs, len(jobs)), context, initializer=_begin)
         stop: int | None = signal.SIGTERM
         try:
-            futures = [pool.submit(_run, job) for job in jobs]
+            with _signals_wait():  # a worker that starts is not to be hit before it knows what to do
+                futures = [pool.submit(_run, job) for job in jobs]
             for job, future in zip(jobs, futures, strict=True):
                 try:
                     yield future.result()
                 except BrokenProcessPool:
                     what = "its process ended before its time; was there too little memory?"
-                    yield Outcome({"run_dir": job.folder, "status": "failed", "error": [what], "overrides": job.overrides}, 1)
+                    yield Outcome(
+                        {"run_dir": job.folder, "status": "failed", "error": [what], "overrides": job.overrides}, 1
+                    )
             stop = None
         except KeyboardInterrupt:
             stop = signal.SIGINT
@@ -54,23 +60,51 @@ class Processes(Executor):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the block; processes that are started inside inherit that."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass
+class _Worker:
+    """What a worker process knows of itself."""
+
+    busy: bool = False
+    stopped: bool = False
+
+
+_worker = _Worker()
+
+
 def _begin() -> None:
-    """Make a worker deaf between jobs, and apart from the terminal: its Ctrl-C is passed on by the process that waits."""
+    """Set a worker apart from the terminal: Ctrl-C is passed on to it by the process that waits for it."""
+    for number in SIGNALS:
+        signal.signal(number, _stop)
     if os.name == "posix":
         os.setpgrp()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Stop the job, if there is one, and begin no other."""
+    _worker.stopped = True
+    if _worker.busy:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
 
 
 def _run(job: Job) -> Outcome:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminate)
+    if _worker.stopped:
+        raise KeyboardInterrupt
+    _worker.busy = True
     try:
         return run_job(job)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(143)
+        _worker.busy = False

@@ -1,7 +1,7 @@
 """From words such as ``dataset=wine balancer=gradnorm trainer.epochs=50`` to the whole config, as plain values.
 
 Hydra composes the files that the words choose (``compose.py``), the keys are laid over that (``merge.py``), then
-interpolations are resolved. Files that the user wrote are checked first, and Hydra gets a clean copy (``user_files.py``).
+interpolations are resolved. The user's own files are checked first, and Hydra gets a clean copy (``user_files.py``).
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ UNKNOWN_KEY = "unknown key"
 KEYS = {
     "epochs": "trainer.epochs", "epoch": "trainer.epochs", "max_epochs": "trainer.epochs", "n_epochs": "trainer.epochs",
     "num_epochs": "trainer.epochs", "batch_size": "trainer.batch_size", "batch": "trainer.batch_size",
-    "bs": "trainer.batch_size", "patience": "trainer.early_stopping.patience", "early_stopping": "trainer.early_stopping",
-    "precision": "trainer.precision", "amp": "trainer.precision", "clip": "trainer.clip_norm",
+    "bs": "trainer.batch_size", "patience": "trainer.early_stopping.patience",
+    "early_stopping": "trainer.early_stopping", "precision": "trainer.precision", "amp": "trainer.precision", "clip": "trainer.clip_norm",
     "grad_clip": "trainer.clip_norm", "lr": "optimizer.lr", "learning_rate": "optimizer.lr",
     "wd": "optimizer.weight_decay", "weight_decay": "optimizer.weight_decay", "momentum": "optimizer.momentum",
     "optim": "optimizer", "lr_scheduler": "scheduler", "sched": "scheduler",

@@ -1,7 +1,7 @@
 """Laying the keys of the command line over a composed config, in an order that does not depend on how they stand there.
 
-Whole values come before the keys inside them: ``tasks.price.weight=7 tasks='{price: regression}'`` sets both. A mapping is
-merged into what is there, but ``tasks={…}`` takes the place of the data set's own tasks.
+Whole values come before the keys inside them: ``tasks.price.weight=7 tasks='{price: regression}'`` sets both. A mapping
+is merged into what is there, but ``tasks={…}`` takes the place of the data set's own tasks.
 """
 
 from __future__ import annotations

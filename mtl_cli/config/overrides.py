@@ -3,9 +3,9 @@
 - ``balancer=gradnorm`` chooses a file of a config group, ``model.sharing=mmoe`` (or ``model/sharing=mmoe``) one of a
   group inside a group.
 - ``dataset=my.csv`` means ``dataset=csv dataset.path=my.csv``.
-- ``trainer.epochs=3`` sets a key, ``tasks.größe.weight=2`` one with any name, ``"tasks.'a.b'.weight=2"`` one with a dot in
-  it; ``~tasks.quality`` takes a key out. ``+`` and ``++`` in front, as Hydra has them, change nothing: the schema knows
-  which keys there are.
+- ``trainer.epochs=3`` sets a key, ``tasks.größe.weight=2`` one with any name, ``"tasks.'a.b'.weight=2"`` one with a dot
+  in it; ``~tasks.quality`` takes a key out. ``+`` and ``++`` in front, as Hydra has them, change nothing: the schema
+  knows which keys there are.
 - Their order never matters: what cannot hold together is refused.
 """
 

@@ -1,7 +1,7 @@
 """The user's own YAML files, read before Hydra sees them.
 
-They are checked (a mistake is told with its file and line), and ``yes``, ``no``, ``on`` and ``off`` in them are text, as
-in YAML 1.2: a label may be called NO. Where true or false is asked for, those words are taken as that too.
+They are checked (a mistake is told with its file and line), and ``yes``, ``no``, ``on`` and ``off`` in them are text,
+as in YAML 1.2: a label may be called NO. Where true or false is asked for, those words are taken as that too.
 """
 
 from __future__ import annotations

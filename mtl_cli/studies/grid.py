@@ -14,8 +14,8 @@ from mtl_cli.config.values import values_of
 def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[str]], list[Problem]]:
     """Return the overrides of each job, the values of the last key changing fastest, and what is wrong with them.
 
-    ``seed=0,1 balancer=uniform,uw`` is four jobs. Values are in Hydra's grammar: lists such as ``0,1``, ``choice(a,b)``,
-    ``range(1,5)``, and ``glob(*)`` for the files of a config group.
+    ``seed=0,1 balancer=uniform,uw`` is four jobs. Values are in Hydra's grammar: lists such as ``0,1``,
+    ``choice(a,b)``, ``range(1,5)``, and ``glob(*)`` for the files of a config group.
 
     Parameters
     ----------

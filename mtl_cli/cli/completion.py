@@ -108,7 +108,7 @@ def _key_values(before: list[str], typed: str) -> list[str]:
 
 
 def _next_steps(keys: Iterable[str], groups: list[str], typed: str) -> list[str]:
-    """Return the keys one level below what is typed: after ``optimizer.`` ``optimizer.lr=``, ``optimizer.lr_scale.``, …"""
+    """Return the keys one level below what is typed: ``optimizer.`` is followed by ``lr=``, ``lr_scale.``, …"""
     found: dict[str, None] = {}
     for key in keys:
         if key.startswith(typed):

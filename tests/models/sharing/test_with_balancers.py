@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from mtl_cli.balancing.step import TrainingStep
-from mtl_cli.config.compose import compose
-from mtl_cli.config.paths import conf_dir
+from mtl_cli.config.assemble import assemble
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model, parse
 from mtl_cli.data.inputs import InputSpec
@@ -21,7 +20,7 @@ from tests.balancing.test_step import CPU, gradients, losses_of, make_batch, mak
 BALANCERS = sorted(components("balancer"))
 SCHEMES = sorted(components("sharing"))
 OWN_TRUNKS = ("none", "soft")
-CONFIG = parse(compose(["dataset=wine"], [conf_dir()]))
+CONFIG = parse(assemble(["dataset=wine"]))
 
 
 def problems(balancer, scheme: str) -> list[str]:

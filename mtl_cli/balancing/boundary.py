@@ -84,7 +84,9 @@ class HeadBoundary:
         which would be called for it and then for the gradient that lands: there the heads' graph is kept.
         """
         leaves = [each.gradients for each in self.representations]
-        apart = len({id(p) for _, p in self._own}) == len(self._own) and not any(p._backward_hooks for _, p in self._own)
+        apart = len({id(p) for _, p in self._own}) == len(self._own) and not any(
+            p._backward_hooks for _, p in self._own
+        )
         own = [p for _, p in self._own] if apart else []
         found = torch.autograd.grad(
             rows, [*leaves, *own], gradient, retain_graph=not apart, allow_unused=True, materialize_grads=True

@@ -58,3 +58,8 @@ def without_file(folders: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
                 content = {SELECTORS[registered]: name}
                 found[group, name] = {"trunk": content} if group == "model" else content
     return found
+
+
+def group_names(folders: list[Path]) -> list[str]:
+    """Return the config groups that are folders at the top: ``balancer``, ``dataset``, …"""
+    return sorted({folder.name for base in folders for folder in base.iterdir() if any(folder.glob("*.yaml"))})

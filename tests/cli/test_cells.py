@@ -17,7 +17,7 @@ import torch
 from scipy.sparse import csr_array, issparse
 
 from mtl_cli.balancing.step import TrainingStep
-from mtl_cli.config.compose import compose
+from mtl_cli.config.assemble import assemble
 from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
@@ -58,7 +58,7 @@ def run(mtl: InProcess, *arguments: str) -> dict[str, Any]:
 
 
 def test_the_recipe_has_the_parameters_that_it_is_known_by() -> None:
-    plain = compose(["dataset=wine", "experiment=cells", "++tasks.quality.kind=multiclass"], [])
+    plain = assemble(["dataset=wine", "experiment=cells", "tasks.quality.kind=multiclass"])
     plain["balancer"]["weights"] = {}
     config = parse(plain, check=False)
     shapes = {f"level{i}": Shape(classes) for i, classes in enumerate((6, 19, 30, 55))}
@@ -351,8 +351,8 @@ def test_a_wrong_config_is_found_without_anndata() -> None:
     import subprocess
 
     code = (
-        "import sys\nfrom mtl_cli.config.compose import compose\nfrom mtl_cli.config.parse import parse\n"
-        "parse(compose(['dataset=pbmc'], []))\n"
+        "import sys\nfrom mtl_cli.config.assemble import assemble\nfrom mtl_cli.config.parse import parse\n"
+        "parse(assemble(['dataset=pbmc']))\n"
         "print([name for name in ('anndata', 'h5py', 'scanpy', 'scipy', 'torch') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -142,6 +142,16 @@ def test_progress_lines_where_stderr_is_no_terminal(command: Command) -> None:
         ("mtl train datas", "dataset="),
         ("mtl train dataset=wine balancer=gradno", "balancer=gradnorm"),
         ("mtl train dataset=wine optimizer.weight", "optimizer.weight_decay="),
+        ("mtl train dataset=wine tasks.qual", "tasks.quality."),
+        ("mtl train dataset=wine model.sharing=mm", "model.sharing=mmoe"),
+        ("mtl train dataset=wine balancer=gradnorm balancer.alp", "balancer.alpha="),
+        ("mtl train dataset=wine device=cu", "device=cuda"),
+        ("mtl train dataset=wine -m balancer=uniform,gradno", "balancer=uniform,gradnorm"),
+        ("mtl train dataset=wine -m launcher=p", "launcher=processes"),
+        ("mtl train --config-d", "--config-dir"),
+        ("mtl train dataset=wine optimizer=nope trainer.epo", "trainer.epochs="),
+        ("mtl config sh", "show"),
+        ("mtl list sched", "schedulers"),
     ],
 )
 def test_completion(line: str, expected: str, tmp_path: Path) -> None:
@@ -154,7 +164,7 @@ def test_completion(line: str, expected: str, tmp_path: Path) -> None:
 def test_completion_in_a_real_shell(tmp_path: Path) -> None:
     script = (
         f'PATH="{MTL.parent}:$PATH"; eval "$(mtl -sc install=bash)"; COMP_LINE="mtl train dataset="; COMP_POINT=18; '
-        "COMP_WORDS=(mtl train dataset=); COMP_CWORD=2; hydra_bash_completion; printf '%s\\n' \"${COMPREPLY[@]}\""
+        "COMP_WORDS=(mtl train dataset =); COMP_CWORD=3; _mtl_completion; printf '%s\\n' \"${COMPREPLY[@]}\""
     )
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert any("wine" in word for word in done.stdout.split()), (done.stdout, done.stderr)

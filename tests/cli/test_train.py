@@ -267,10 +267,3 @@ def test_ones_own_configs(mtl: InProcess) -> None:
     )
     assert status == 0, err
     assert pd.read_csv("r/static_weights.csv")["weight_quality"].tolist() == [2]
-
-
-def test_cfg_prints_the_config_and_trains_nothing(mtl: InProcess) -> None:
-    status, out, _ = mtl("train", "dataset=wine", "balancer=gradnorm", "--cfg", "job")
-    assert status == 0
-    assert "alpha: 1.5" in out
-    assert list(Path.cwd().iterdir()) == []

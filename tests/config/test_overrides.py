@@ -1,19 +1,42 @@
-"""The command line of `mtl train`, before anything is composed."""
+"""KEY=VALUE: what each word sets, in what letters, and what cannot hold together."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mtl_cli.config.compose import compose
-from mtl_cli.config.overrides import read_arguments
+from mtl_cli.config.assemble import Assembler, assemble
+from mtl_cli.config.overrides import read_settings
+from mtl_cli.config.parse import parse
+from mtl_cli.config.values import read_value
 
 
-def plain(*words: str) -> dict:
-    arguments = read_arguments(list(words))
-    assert arguments.problems == []
-    return compose(arguments.overrides, arguments.config_dirs)
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("3e-3", 0.003),
+        ("true", True),
+        ("null", None),
+        ("[64,32]", [64, 32]),
+        ("{price: regression, sold: {kind: binary, positive: yes}}", {"price": "regression", "sold": {"kind": "binary", "positive": "yes"}}),
+        ("{größe: regression}", {"größe": "regression"}),
+        ("[größe,価格, 'a b', NO]", ["größe", "価格", "a b", "NO"]),
+        ("{'my price': {kind: regression, target: \"a, b\"}}", {"my price": {"kind": "regression", "target": "a, b"}}),
+        ("{4: regression}", {4: "regression"}),
+        ("é #2", "é #2"),
+        ("data(1).csv", "data(1).csv"),
+        ("[größe", "[größe"),
+        ("'3'", "3"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_values(text: str, value: Any) -> None:
+    found = read_value(text)
+    assert found == value
+    assert type(found) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -21,67 +44,114 @@ def plain(*words: str) -> dict:
     ["my.csv", "a b.csv", "data(1).csv", "é.csv", "a=b.csv", "x#y.csv", "back\\slash.csv", "it's.tsv", "a,b.csv"],
 )
 def test_a_file_as_data_set(path: str) -> None:
-    config = plain(f"dataset={path}", "tasks={price: regression}")
-    assert config["dataset"]["kind"] == "csv"
-    assert config["dataset"]["path"] == path
+    dataset = assemble([f"dataset={path}", "tasks={price: regression}"])["dataset"]
+    assert (dataset["kind"], dataset["path"]) == ("csv", path)
 
 
 def test_a_parquet_file_as_data_set() -> None:
-    assert plain("dataset=my.parquet", "tasks={a: binary}")["dataset"]["kind"] == "parquet"
+    assert assemble(["dataset=my.parquet", "tasks={a: binary}"])["dataset"]["kind"] == "parquet"
 
 
 def test_a_home_folder_is_expanded() -> None:
-    assert plain("dataset=~/my.csv", "tasks={a: binary}")["dataset"]["path"] == str(Path.home() / "my.csv")
+    config = assemble(["dataset=~/my.csv", "tasks={a: binary}"])
+    assert config["dataset"]["path"] == str(Path.home() / "my.csv")
 
 
 def test_values_that_hydra_cannot_read_are_text() -> None:
-    assert plain("dataset=wine", "run_dir=out(1) é#2")["run_dir"] == "out(1) é#2"
+    assert assemble(["dataset=wine", "run_dir=out(1) é#2"])["run_dir"] == "out(1) é#2"
 
 
 def test_tasks_as_a_whole_replace_those_of_the_data_set() -> None:
-    assert plain("dataset=wine", "tasks={alcohol: regression}")["tasks"] == {"alcohol": "regression"}
-    tasks = plain("dataset=wine", "tasks.quality.weight=2")["tasks"]
+    assert assemble(["dataset=wine", "tasks={alcohol: regression}"])["tasks"] == {"alcohol": {"kind": "regression"}}
+    tasks = assemble(["dataset=wine", "tasks.quality.weight=2"])["tasks"]
     assert list(tasks) == ["quality", "is_good"]
     assert tasks["quality"] == {"kind": "regression", "weight": 2}
 
 
+def test_a_key_in_a_short_form() -> None:
+    tasks = {"price": {"kind": "regression", "weight": 2}, "sold": {"kind": "binary"}}
+    assert (
+        assemble(["dataset=s.csv", "tasks={price: regression, sold: binary}", "tasks.price.weight=2"])["tasks"] == tasks
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "tasks"),
+    [
+        (["tasks={größe: regression}", "tasks.größe.weight=2"], {"größe": {"kind": "regression", "weight": 2}}),
+        (["tasks={価格: multiclass}", "tasks.価格.target=x"], {"価格": {"kind": "multiclass", "target": "x"}}),
+        (["tasks={4: regression, 5: binary}", "tasks.4.weight=2"], {"4": {"kind": "regression", "weight": 2}, "5": {"kind": "binary"}}),
+        (["tasks={'my price': regression}", "tasks.'my price'.weight=2"], {"my price": {"kind": "regression", "weight": 2}}),
+        (["tasks={my price: regression}", "tasks.my price.weight=2"], {"my price": {"kind": "regression", "weight": 2}}),
+        (["tasks={it's: regression}", "tasks.it's.weight=2"], {"it's": {"kind": "regression", "weight": 2}}),
+        (["tasks={km/h: regression}", "tasks.km/h.weight=2"], {"km/h": {"kind": "regression", "weight": 2}}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_names_of_any_letters(words: list[str], tasks: dict[str, Any]) -> None:
+    config = assemble(["dataset=my.csv", *words])
+    assert config["tasks"] == tasks
+    names = parse({**config, "dataset": assemble(["dataset=wine"])["dataset"]}).tasks
+    assert list(names) == list(tasks)
+
+
+def test_a_quoted_dot_is_part_of_a_name() -> None:
+    (settings,) = [read_settings(["tasks.'a.b=c'.weight=2"], Assembler().folders)]
+    assert settings.values == {("tasks", "a.b=c", "weight"): 2}
+
+
 def test_keys_that_no_yaml_file_shows_can_be_set() -> None:
-    config = plain("dataset=wine", "dataset.id=x", "dataset.split.stratify=[is_good]", "model.heads.quality.hidden=[8]")
+    words = ["dataset.id=x", "dataset.split.stratify=[is_good]", "model.heads.quality.hidden=[8]"]
+    config = assemble(["dataset=wine", *words])
     assert config["dataset"]["id"] == "x"
     assert config["dataset"]["split"]["stratify"] == ["is_good"]
     assert config["model"]["heads"] == {"quality": {"hidden": [8]}}
 
 
-def test_flags_may_stand_anywhere() -> None:
-    arguments = read_arguments(["dataset=wine", "-m", "seed=0,1", "--cfg", "job", "balancer=uniform,gradnorm"])
-    assert arguments.problems == []
-    assert arguments.multirun
-    assert arguments.flags == ["--cfg", "job"]
-    assert sorted(arguments.sweeps.values()) == [["++seed=0", "++seed=1"], ["balancer=uniform", "balancer=gradnorm"]]
+def test_a_list_s_item_and_a_key_taken_out() -> None:
+    config = assemble(["dataset=wine", "model.trunk.hidden.1=8", "~tasks.is_good"])
+    assert config["model"]["trunk"]["hidden"] == [128, 8]
+    assert list(config["tasks"]) == ["quality"]
 
 
-def test_several_files_make_a_sweep() -> None:
-    arguments = read_arguments(["-m", "dataset=a.csv,b.csv", "tasks={a: binary}"])
-    assert arguments.problems == []
-    assert "dataset=csv" in arguments.overrides
-    assert list(arguments.sweeps.values()) == [['++dataset.path="a.csv"', '++dataset.path="b.csv"']]
+@pytest.mark.parametrize("word", ["balancer=gradnorm", "+balancer=gradnorm", "balancer='gradnorm'"])
+def test_a_group_s_file(word: str) -> None:
+    assert assemble(["dataset=wine", word])["balancer"]["alpha"] == 1.5
+
+
+@pytest.mark.parametrize("word", ["model.sharing=mmoe", "model/sharing=mmoe"])
+def test_a_file_of_a_group_inside_a_group(word: str) -> None:
+    assert assemble(["dataset=wine", word, "model.sharing.experts=3"])["model"]["sharing"]["experts"] == 3
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["dataset=wnie"], "dataset: there is no 'wnie'; did you mean dataset=wine?"),
-        (["dataset=wine", "balancer=gradnrm"], "balancer: there is no 'gradnrm'; did you mean balancer=gradnorm?"),
-        (["dataset=wine", "model=null"], "model: there is no 'null'"),
-        (["dataset=wine", "seed=0,1"], "seed: has several values; add -m to run each of seed=0, seed=1"),
-        (["dataset=wine", "seed"], "seed: is neither a flag nor key=value"),
-        (["dataset=wine", "--mutlirun"], "--mutlirun: unknown flag; did you mean --multirun?"),
-        (["dataset=wine", "--cfg"], "--cfg: needs a value"),
-        (["dataset=wine", "--config-dir", "nowhere"], "--config-dir: there is no folder nowhere"),
-        (["balancer=uniform"], "dataset: needs a value; give dataset=FILE.csv or one of csv, "),
-        (["nothing.yaml"], "nothing.yaml: there is no such file"),
-        (["-m", "dataset=wine", "balancer=uniform,nope"], "balancer: there is no 'nope'"),
+        (["balancer=gradnrm"], "balancer: there is no 'gradnrm'; did you mean balancer=gradnorm?"),
+        (["model=null"], "model: there is no 'null'"),
+        (["seed=0,1"], "seed: has several values; add -m to run each of seed=0, seed=1"),
+        (["seed=range(2)"], "seed: has several values; add -m to run each of seed=0, seed=1"),
+        (["balancer=uniform,uw"], "balancer: there is no 'uniform,uw'; with -m, each of them is a run of its own"),
+        (["seed"], "seed: is neither a flag nor key=value"),
+        (["a..b=1"], "a..b=1: cannot be read as key=value"),
+        (["my.csv"], "my.csv: is neither a flag nor key=value; did you mean dataset=my.csv?"),
+        (["seed=1", "seed=2"], "seed: is set twice, to 1 and to 2; leave one of them out"),
+        (["balancer=uw", "balancer=uniform"], "balancer: is set twice, to uw and to uniform"),
+        (["dataset=a.csv", "dataset=b.csv"], "dataset.path: is set twice, to a.csv and to b.csv"),
+        (["dataset.path=a.csv", "dataset=b.csv"], "dataset.path: is set twice, to a.csv and to b.csv"),
+        (["tasks.a.weight=1", "~tasks.a"], "tasks.a: is set and taken out at once"),
+        (["~seed=1"], "~seed=1: takes a key out, and no value; write ~seed"),
+        (["hydra.run.dir=x"], "hydra.run.dir: Hydra's own keys are not taken; mtl runs jobs itself: run_dir=FOLDER"),
+        (["hydra/launcher=joblib"], "hydra/launcher: Hydra's own keys are not taken"),
+        (["+hydra.sweep.dir=x"], "hydra.sweep.dir: Hydra's own keys are not taken"),
+        (["~hydra"], "hydra: Hydra's own keys are not taken"),
     ],
-)
-def test_problems_are_found(words: list[str], line: str) -> None:
-    assert any(str(problem).startswith(line) for problem in read_arguments(words).problems)
+)  # fmt: skip
+def test_what_is_wrong_with_the_words(words: list[str], line: str) -> None:
+    (problem,) = read_settings(words, Assembler().folders).problems
+    assert str(problem).startswith(line)
+
+
+def test_the_same_twice_is_no_contradiction() -> None:
+    assert assemble(["dataset=wine", "seed=1", "seed=1", "dataset=wine"])["seed"] == 1

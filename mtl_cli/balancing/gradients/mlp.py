@@ -6,7 +6,7 @@ In a stack, where each layer reads what the one before it returned, the T gradie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch

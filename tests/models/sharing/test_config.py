@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mtl_cli.config.compose import compose
-from mtl_cli.config.overrides import read_arguments
+from mtl_cli.config.assemble import assemble
 from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config
@@ -20,9 +19,7 @@ QUICK = ("trainer.epochs=2", "plots=false", "model.trunk.hidden=[8,6]")
 
 
 def read(*words: str) -> Config:
-    arguments = read_arguments(["dataset=wine", *words])
-    assert arguments.problems == []
-    return parse(compose(arguments.overrides, arguments.config_dirs))
+    return parse(assemble(["dataset=wine", *words]))
 
 
 def error_lines(mtl: InProcess, *words: str) -> list[str]:
@@ -42,7 +39,7 @@ def test_a_scheme_is_chosen_and_changed() -> None:
 
 
 def test_a_recipe_may_say_it_in_a_word_or_leave_it_out() -> None:
-    plain = compose(["dataset=wine"], [])
+    plain = assemble(["dataset=wine"])
     plain["model"]["sharing"] = "mmoe"
     assert parse(plain).model.sharing == MMoE()
     del plain["model"]["sharing"]
@@ -56,8 +53,7 @@ def test_an_experiment_may_choose_it(tmp_path: Path) -> None:
     (folder / "mixed.yaml").write_text(f"{choice}model: {{sharing: {{experts: 3}}}}\n")
     (folder / "merged.yaml").write_text("# @package _global_\nmodel: {sharing: {kind: mmoe, experts: 3}}\n")
     for name in ("mixed", "merged"):
-        arguments = read_arguments(["dataset=wine", f"experiment={name}", "--config-dir", str(tmp_path)])
-        config = parse(compose(arguments.overrides, arguments.config_dirs))
+        config = parse(assemble(["dataset=wine", f"experiment={name}"], [tmp_path]))
         assert config.model.sharing == MMoE(experts=3)
 
 

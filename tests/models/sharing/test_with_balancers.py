@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from mtl_cli.balancing.step import TrainingStep
+from mtl_cli.config.assemble import assemble
 from mtl_cli.config.compatibility import problems_between
-from mtl_cli.config.compose import compose
 from mtl_cli.config.parse import parse
-from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import InputSpec
@@ -23,7 +22,7 @@ from tests.balancing.test_step import CPU, gradients, losses_of, make_batch, mak
 BALANCERS = sorted(components("balancer"))
 SCHEMES = sorted(components("sharing"))
 OWN_TRUNKS = ("none", "soft")
-CONFIG = parse(compose(["dataset=wine"], [conf_dir()]))
+CONFIG = parse(assemble(["dataset=wine"]))
 
 
 def problems(balancer, scheme: str) -> list[str]:

@@ -115,6 +115,8 @@ def test_what_plugins_add_is_listed(trained: Trained) -> None:
         "what": "Every task weighs the same, and as much as is asked for",
     }  # fmt: skip
     assert "plain" in trained.site.mtl(trained.folder, "list", "models").stdout
+    text = trained.site.mtl(trained.folder, "train", "--help").stdout
+    assert "    plain          One linear layer\n" in text and "    doubling       Every task weighs the same" in text
 
 
 def test_predicting_needs_the_trunks_plugin_but_not_the_balancers(trained: Trained, tmp_path: Path) -> None:

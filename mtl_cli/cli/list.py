@@ -6,13 +6,12 @@ import argparse
 import json
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli.cli.arguments import Parser
-from mtl_cli.cli.train_help import describe
+from mtl_cli.cli.train_help import describe_choice, first_sentence
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.config.paths import COMPONENTS, conf_dir, options, plugin_conf_dirs
+from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
 from mtl_cli.config.registry import components, plugins
 
 if TYPE_CHECKING:
@@ -85,11 +84,11 @@ def table(what: str) -> list[Row]:
     if what == "plugins":
         return _plugins()
     if what == "tasks":
-        return [{"name": name, "what": _first_sentence(cls.__doc__)} for name, cls in components(group).items()]
+        return [{"name": name, "what": first_sentence(cls.__doc__)} for name, cls in components(group).items()]
     folders = [conf_dir(), *plugin_conf_dirs()]
     rows: list[Row] = []
     for name in options(group, folders):
-        row: Row = {"name": name, "what": _describe(group, name, folders)}
+        row: Row = {"name": name, "what": describe_choice(group, name, folders)}
         if what == "balancers":
             cls: type[Balancer] = components(group)[name]
             cost = cls.cost.replace("and ", "+ ", 1)
@@ -127,13 +126,3 @@ def aligned(rows: list[Row]) -> str:
     cells = [columns, *([str(row[column]) for column in columns] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
-
-
-def _describe(group: str, name: str, folders: list[Path]) -> str:
-    """Return what a YAML file says of itself, or where there is none what the component's class says."""
-    file = next((file for folder in folders if (file := folder / group / f"{name}.yaml").is_file()), None)
-    return _first_sentence(components(COMPONENTS[group])[name].__doc__) if file is None else describe(file)
-
-
-def _first_sentence(text: str | None) -> str:
-    return " ".join((text or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")

@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
+from mtl_cli.config.paths import COMPONENTS, conf_dir, options, plugin_conf_dirs
 from mtl_cli.config.registry import components
 
 GROUPS = {
@@ -79,13 +79,25 @@ def _kinds() -> str:
 
 
 def _describe(group: str, text: str, folders: list[Path]) -> str:
-    files = sorted(
-        (file for folder in folders for file in (folder / group.replace(".", "/")).glob("*.yaml")),
-        key=lambda file: file.stem,
-    )
+    config_group = group.replace(".", "/")
     lines = [f"  {group}" + (f": {text}" if text else "")]
-    lines += [f"    {file.stem:<14} {describe(file, 100)}" for file in files]
+    lines += [
+        f"    {name:<14} {describe_choice(config_group, name, folders, 100)}" for name in options(config_group, folders)
+    ]
     return "\n".join(lines)
+
+
+def describe_choice(group: str, name: str, folders: list[Path], width: int | None = None) -> str:
+    """Return what a config group's file says of itself, or where there is none what the component's class says."""
+    file = next((file for folder in folders if (file := folder / group / f"{name}.yaml").is_file()), None)
+    if file is not None:
+        return describe(file, width)
+    return _cut(first_sentence(components(COMPONENTS[group])[name].__doc__), width)
+
+
+def first_sentence(text: str | None) -> str:
+    """Return the first sentence of a docstring, without its full stop."""
+    return " ".join((text or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")
 
 
 def describe(file: Path, width: int | None = None) -> str:
@@ -97,4 +109,8 @@ def describe(file: Path, width: int | None = None) -> str:
         comments.append(line.lstrip("# "))
     prose = [line for line in comments if not line.startswith(("@package", "mtl train"))]
     sentence = re.split(r"(?<! al)\. ", " ".join(prose))[0].rstrip(".")
+    return _cut(sentence, width)
+
+
+def _cut(sentence: str, width: int | None) -> str:
     return sentence if width is None or len(sentence) <= width else sentence[: width - 2].rsplit(" ", 1)[0] + " …"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "none")
 @dataclass(frozen=True, kw_only=True)
-class Alone(SeveralTrunks):
+class SingleTask(SeveralTrunks):
     """A trunk for each task, z_t = f_t(x): T single-task networks, trained side by side on the same batches.
 
     Parameters

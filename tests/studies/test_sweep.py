@@ -41,7 +41,7 @@ def test_a_failed_job_stops_no_other(mtl: InProcess, launcher: tuple[str, ...]) 
     assert status == 2, "all failures are the user's"
     failed, done = (json.loads(line) for line in out.splitlines())
     assert (failed["status"], failed["run_dir"]) == ("failed", None)
-    assert failed["error"] == ["tasks.sold: has one class only, 'yes'"]
+    assert failed["error"] == ["tasks.sold: has one class only, 'yes'; a task needs at least two"]
     assert failed["overrides"][0] == "dataset=bad.csv"
     assert (done["status"], done["run_dir"]) == ("done", "swept/1")
     assert [path.name for path in Path("swept").iterdir()] == ["1"]
@@ -85,9 +85,8 @@ def test_nothing_starts_if_any_job_is_wrong(mtl: InProcess, words: list[str], li
 def test_words_for_sweeps_are_for_sweeps(mtl: InProcess) -> None:
     status, _, err = mtl("train", "dataset=wine", "launcher=processes", "n_jobs=2")
     assert status == 2
-    assert err.splitlines() == [
-        f"mtl train: error: {key}: is for a sweep; add -m to run every combination of values" for key in ("launcher", "n_jobs")
-    ]  # fmt: skip
+    what = "is for a sweep; add -m to run every combination of values"
+    assert err.splitlines() == [f"mtl train: error: {key}: {what}" for key in ("launcher", "n_jobs")]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

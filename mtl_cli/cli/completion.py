@@ -59,7 +59,8 @@ def complete(argv: list[str], commands: list[str]) -> int:
     before, typed = line.split(), ""
     if before and not line.endswith(" "):
         typed = before.pop()
-    print("\n".join(_answers(before, typed, commands)))
+    for answer in _answers(before, typed, commands):
+        print(answer)
     return 0
 
 

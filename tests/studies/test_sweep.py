@@ -54,6 +54,16 @@ def test_a_sweep_of_which_nothing_is_left_leaves_no_folder(mtl: InProcess) -> No
     assert [path.name for path in Path.cwd().iterdir()] == ["bad.csv"]
 
 
+def test_the_folder_of_a_sweep_may_stand_in_a_file_or_have_a_space(mtl: InProcess) -> None:
+    Path("mine.yaml").write_text(
+        "dataset: {kind: csv, path: builtin:winequality-red.csv, separator: ;}\ntasks: {pH: regression}\nrun_dir: swept\n"
+    )
+    assert mtl("train", "-m", "mine.yaml", "seed=0,1", *QUICK)[0] == 0
+    assert sorted(path.name for path in Path("swept").iterdir()) == ["0", "1"]
+    assert mtl("train", "-m", "mine.yaml", "seed=range(2)", *QUICK, "run_dir='a b'")[0] == 0
+    assert sorted(path.name for path in Path("a b").iterdir()) == ["0", "1"]
+
+
 WRONG = {
     "the last job": (["seed=0,1,x"], ["seed: must be a whole number, not 'x'"]),
     "a combination of two keys": (

@@ -59,7 +59,8 @@ def complete(argv: list[str], commands: list[str]) -> int:
     before, typed = line.split(), ""
     if before and not line.endswith(" "):
         typed = before.pop()
-    print("\n".join(_answers(before, typed, commands)))
+    for answer in _answers(before, typed, commands):
+        print(answer)
     return 0
 
 
@@ -99,6 +100,8 @@ def _key_values(before: list[str], typed: str) -> list[str]:
         files = _data_files(last) if key == "dataset" else []
         return [f"{key}={done}{comma}{name}" for name in [*_that_start(names, last), *files]]
     known = known_keys(_config(words.overrides, assembler))
+    if assembler.primary is None and not any(word.startswith("dataset") for word in words.overrides):
+        known = {name: allowed for name, allowed in known.items() if not name.startswith("dataset.")}  # chosen first
     groups = [group.replace("/", ".") for group in (*group_names(assembler.folders), *NESTED)]
     if words.multirun:
         known |= {"launcher": list(LAUNCHERS), "n_jobs": []}

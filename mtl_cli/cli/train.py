@@ -35,6 +35,6 @@ def run(argv: list[str]) -> int:
         notice(note)
     jobs = [make_job(one, words.start) for one in checked]
     if executor is not None:
-        return run_sweep(jobs, executor, words.options.get("run_dir"))
+        return run_sweep(jobs, executor, words.options.get("run_dir", jobs[0].plain.get("run_dir")))
     print(directory.to_json(train_job(jobs[0])), flush=True)
     return 0

@@ -9,6 +9,7 @@ from mtl_cli.config.assemble import Assembler
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.hints import key_meant
 from mtl_cli.config.keys import known_keys
+from mtl_cli.config.values import as_text
 
 FLAGS_WITH_VALUE = {
     "-cd": "--config-dir",
@@ -83,6 +84,7 @@ def read_words(argv: list[str]) -> Words:
     words.start += files
     for word in plain:
         key, equals, value = word.partition("=")
+        value = as_text(value)
         if word in files:
             continue
         if equals and (key in SWEEP_KEYS or (key == "run_dir" and words.multirun)):

@@ -70,7 +70,7 @@ def make_job(checked: Checked, start: list[str]) -> Job:
 def train_job(job: Job) -> dict[str, Any]:
     """Train, tell what came out on stderr, and return the run's JSON line."""
     config = parse(job.plain)
-    if config.run_dir is not None:
+    if job.folder is None and config.run_dir is not None:
         directory.check_free(config.run_dir)
 
     from mtl_cli.reports.console import print_summary, stderr_console

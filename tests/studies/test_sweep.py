@@ -41,7 +41,7 @@ def test_a_failed_job_stops_no_other(mtl: InProcess, launcher: tuple[str, ...]) 
     assert status == 2, "all failures are the user's"
     failed, done = (json.loads(line) for line in out.splitlines())
     assert (failed["status"], failed["run_dir"]) == ("failed", None)
-    assert failed["error"] == ["tasks.sold: has one class only, 'yes'"]
+    assert failed["error"] == ["tasks.sold: has one class only, 'yes'; a task needs at least two"]
     assert failed["overrides"][0] == "dataset=bad.csv"
     assert (done["status"], done["run_dir"]) == ("done", "swept/1")
     assert [path.name for path in Path("swept").iterdir()] == ["1"]
@@ -52,6 +52,16 @@ def test_a_sweep_of_which_nothing_is_left_leaves_no_folder(mtl: InProcess) -> No
     status, out, _ = mtl("train", "-m", "dataset=bad.csv", "tasks={sold: binary}", "seed=0,1", *QUICK, "run_dir=swept")
     assert (status, out.count("\n")) == (2, 2)
     assert [path.name for path in Path.cwd().iterdir()] == ["bad.csv"]
+
+
+def test_the_folder_of_a_sweep_may_stand_in_a_file_or_have_a_space(mtl: InProcess) -> None:
+    Path("mine.yaml").write_text(
+        "dataset: {kind: csv, path: builtin:winequality-red.csv, separator: ;}\ntasks: {pH: regression}\nrun_dir: swept\n"
+    )
+    assert mtl("train", "-m", "mine.yaml", "seed=0,1", *QUICK)[0] == 0
+    assert sorted(path.name for path in Path("swept").iterdir()) == ["0", "1"]
+    assert mtl("train", "-m", "mine.yaml", "seed=range(2)", *QUICK, "run_dir='a b'")[0] == 0
+    assert sorted(path.name for path in Path("a b").iterdir()) == ["0", "1"]
 
 
 WRONG = {
@@ -85,9 +95,8 @@ def test_nothing_starts_if_any_job_is_wrong(mtl: InProcess, words: list[str], li
 def test_words_for_sweeps_are_for_sweeps(mtl: InProcess) -> None:
     status, _, err = mtl("train", "dataset=wine", "launcher=processes", "n_jobs=2")
     assert status == 2
-    assert err.splitlines() == [
-        f"mtl train: error: {key}: is for a sweep; add -m to run every combination of values" for key in ("launcher", "n_jobs")
-    ]  # fmt: skip
+    what = "is for a sweep; add -m to run every combination of values"
+    assert err.splitlines() == [f"mtl train: error: {key}: {what}" for key in ("launcher", "n_jobs")]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

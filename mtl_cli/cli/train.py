@@ -145,7 +145,7 @@ def _train(composed: DictConfig, multirun: bool) -> None:
         "score": finished.metrics["score"],
         "metrics": splits["test"]["tasks"] if "test" in splits else {},
     }
-    print(directory.to_json(line), flush=True)
+    print(to_json(line), flush=True)
 
 
 def _stem(path: str | None, choice: str) -> str:
@@ -203,4 +203,4 @@ def _report_failure(error: Exception) -> None:
             "error": problems,
             "overrides": overrides,
         }
-        print(directory.to_json(line), flush=True)
+        print(to_json(line), flush=True)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
-    "dataset": "mtl_cli.data.sources",
+    "dataset": "mtl_cli.data.*.config",
     "optimizer": "mtl_cli.training.optimizers",
     "regularizer": "mtl_cli.models.regularizers",
     "scheduler": "mtl_cli.training.schedulers",
@@ -25,7 +25,8 @@ PACKAGES = {
     "task": "mtl_cli.tasks.kinds",
     "trunk": "mtl_cli.models.trunks",
 }
-"""Where the components of each group live."""
+"""Where the components of each group live: in a package, a file each; in a module; or, with ``*``, in the modules of
+that name in a package's folders."""
 
 _BY_NAME = ("balancer", "optimizer", "regularizer", "scheduler")
 SELECTORS = {group: "name" if group in _BY_NAME else "kind" for group in PACKAGES}
@@ -56,9 +57,11 @@ def components(group: str) -> dict[str, type]:
 
 @functools.cache
 def _import_components(group: str) -> None:
-    package = importlib.import_module(PACKAGES[group])
+    name, star, rest = PACKAGES[group].partition(".*")
+    package = importlib.import_module(name)
     for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+        if module.ispkg or not star:
+            importlib.import_module(f"{name}.{module.name}{rest}")
     for plugin in plugins():
         plugin.load()
 

@@ -14,10 +14,10 @@ import torch
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, parse
-from mtl_cli.data.cells.hierarchy import Hierarchy, Mode
+from mtl_cli.tasks.hierarchy import Hierarchy, Mode
 from mtl_cli.data.images.dataset import check_usable
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Reader, row_names
+from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, row_names
 from mtl_cli.inference.consistency import class_predictions
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes

@@ -31,7 +31,7 @@ def write(path: Path, rows: int, compression: str | None = None) -> int:
     import pandas as pd
     from anndata.io import write_elem
 
-    from mtl_cli.data.cells.copies import plain_text
+    from mtl_cli.data.cells.file import plain_text
     from tests.cells import make_cells
 
     random = np.random.default_rng(0)

@@ -98,7 +98,7 @@ def test_made_cells_are_learned_and_predicted_into_a_copy(mtl: InProcess, cells:
     added = [f"predicted_level{i}{end}" for i in (1, 2, 3) for end in ("", "_prob")]
     assert list(copy.obs.columns) == [*original.obs.columns, *added]
     assert copy.obs[added].notna().all().all() and copy.obs["predicted_level3"].dtype == "category"
-    assert copy.obs.groupby("predicted_level3", statistics=True)["predicted_level2"].nunique().eq(1).all()
+    assert copy.obs.groupby("predicted_level3", observed=True)["predicted_level2"].nunique().eq(1).all()
     agree = copy.obs["predicted_level3"].astype(str) == original.obs["level3"].astype(str)
     assert agree[original.obs["level3"].notna()].mean() > 0.9
     status, out, err = mtl("predict", "run", "out.h5ad", "-o", "again.h5ad", "--vote", "donor")

@@ -12,7 +12,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import DenseRows, InputSpec
 from mtl_cli.data.joint.parts import join_specs
 from mtl_cli.data.joint.rows import JointOrder, JointRows, Sampling
-from mtl_cli.data.sequences.tokens import TokenRows
+from mtl_cli.data.sequences.rows import TokenRows
 
 CPU = torch.device("cpu")
 SCHEMES = ("cycle", "proportional", "balanced", "temperature")

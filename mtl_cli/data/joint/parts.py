@@ -13,7 +13,7 @@ from mtl_cli.data.images.reader import size_of
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.joint.reader import WHERE, JointReader, column_of, join_ids, origin_of
 from mtl_cli.data.joint.rows import JointRows, Sampling
-from mtl_cli.data.prepared import Part, Prepared
+from mtl_cli.data.base import Part, Prepared
 from mtl_cli.tasks.task import Target, Task
 
 

@@ -14,7 +14,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.images.dataset import MissingFiles
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec
 from mtl_cli.data.joint.rows import JointRows, Sampling
-from mtl_cli.data.prepared import Examples, Notice, Origin, Reader
+from mtl_cli.data.base import Examples, Notice, Origin, Reader
 
 WHERE = "dataset.datasets"
 

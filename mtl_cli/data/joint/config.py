@@ -12,7 +12,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
-    from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
+    from mtl_cli.data.base import Prepared, Reader, TaskFactory
 
 
 @component("dataset", "joint")

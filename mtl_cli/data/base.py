@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -74,6 +74,10 @@ class DataSource(ABC):
     def members(self) -> dict[str, DataSource]:
         """The data sets that are joined in this one, by name; empty for a data set of its own."""
         return {}
+
+    def with_root(self, root: str) -> Self:
+        """Return the same with its files in the folder ``root``, if it has files in a folder and does not say where."""
+        return self
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with these keys, and between them and the rest of the config; no row is read."""

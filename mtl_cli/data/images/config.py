@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
@@ -117,6 +117,9 @@ class Idx(ImageSource):
         if (self.test_images is None) != (self.test_labels is None):
             yield Problem("dataset.test_images", "comes with test_labels, or both are null")
 
+    def with_root(self, root: str) -> Self:
+        return self if self.root is not None else replace(self, root=root)
+
     def folders(self) -> list[Path]:
         """Return where the files are looked for."""
         from mtl_cli.data.images.files import data_home
@@ -189,6 +192,9 @@ class MultiMNIST(ImageSource):
     """
 
     root: str | None = None
+
+    def with_root(self, root: str) -> Self:
+        return self if self.root is not None else replace(self, root=root)
 
     @property
     def _mnist(self) -> Idx:

@@ -22,9 +22,10 @@ from mtl_cli.config.check import check_arguments
 from mtl_cli.config.compose import PRIMARY, VERSION_BASE, as_primary, explain, to_plain
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.overrides import Arguments, quote, read_arguments
+from mtl_cli.config.parse import parse
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
-from mtl_cli.config.schema import parse
 from mtl_cli.data.files import SHIPPED
+from mtl_cli.io import to_json
 from mtl_cli.runs import directory
 
 if TYPE_CHECKING:

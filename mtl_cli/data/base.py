@@ -1,7 +1,7 @@
 """The contracts of data: what a data set can be asked for, what it hands to training, and what reads more of the same.
 
-A data set's config is a ``DataSource``. Its ``prepare`` returns ``Prepared``: a ``Part`` for each part of the split, the
-tasks fitted to the training rows, and a ``Reader`` for files to come, which gives ``Examples``.
+A data set's config is a ``DataSource``. Its ``prepare`` returns ``Prepared``: a ``Part`` for each part of the split,
+the tasks fitted to the training rows, and a ``Reader`` for files to come, which gives ``Examples``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.split import Split
     from mtl_cli.tasks.hierarchy import Hierarchy
-    from mtl_cli.tasks.task import Target, Task
+    from mtl_cli.tasks.task import Target, Task, TaskConfig
 
 Notice = Callable[[str], None]
 """Takes a line that the user should see."""
@@ -84,7 +84,7 @@ class DataSource(ABC):
         yield from ()
 
     @abstractmethod
-    def prepare(self, tasks: Mapping[str, TaskFactory], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         """Read, split and encode.
 
         Parameters
@@ -197,7 +197,9 @@ class Examples:
         """Return some of the rows (numbers, or bool)."""
         groups = None if self.duplicate_groups is None else self.duplicate_groups[rows]
         origin = None if self.origin is None else self.origin.select(rows)
-        return Examples(self.inputs.select(rows), self.table.iloc[rows], self.ids.iloc[rows], self.where, groups, origin)
+        return Examples(
+            self.inputs.select(rows), self.table.iloc[rows], self.ids.iloc[rows], self.where, groups, origin
+        )
 
     def part(
         self, tasks: Mapping[str, Task], duplicates: np.ndarray | None = None, weights: np.ndarray | None = None
@@ -314,29 +316,8 @@ def encode_parts(
     }
 
 
-class TaskFactory(Protocol):
-    """The config of a task."""
-
-    @property
-    def labels_as_text(self) -> bool:
-        """Whether a text file's labels are to be read as they are written, not as numbers."""
-
-    @property
-    def dataset(self) -> str | None:
-        """The one of several joined data sets whose rows the task labels."""
-
-    def columns(self, name: str) -> list[str]:
-        """Return the label columns."""
-
-    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
-        """Read the labels in the user's own terms, missing where there are none; nothing is fitted."""
-
-    def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> Task:
-        """Fit to the rows ``train``."""
-
-
 def fit_tasks(
-    tasks: Mapping[str, TaskFactory], table: pd.DataFrame, train: np.ndarray, notice: Notice
+    tasks: Mapping[str, TaskConfig], table: pd.DataFrame, train: np.ndarray, notice: Notice
 ) -> dict[str, Task]:
     """Fit every task to the rows ``train`` of a table of labels. Raises UserError with all tasks' problems."""
     fitted: dict[str, Task] = {}

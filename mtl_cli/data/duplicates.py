@@ -8,14 +8,13 @@ row, the duplicate groups; the rest is here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mtl_cli.data.base import Notice
 
 OnDuplicates = Literal["warn", "together", "drop"]
 """Say so; keep them on one side; or leave out the validation and test rows that are duplicates of earlier parts."""
@@ -59,7 +58,7 @@ def find_duplicates(train: np.ndarray, val: np.ndarray, test: np.ndarray, groups
     return {"val": seen_before(groups, val, train), "test": seen_before(groups, test, np.concatenate([train, val]))}
 
 
-def tell_of_duplicates(found: dict[str, np.ndarray], action: OnDuplicates, notice: Notice) -> None:
+def tell_of_duplicates(found: dict[str, np.ndarray], action: OnDuplicates, notice: Callable[[str], None]) -> None:
     """Tell how many rows are duplicates of rows seen before, and what was done about it or can be."""
     if not any(mask.any() for mask in found.values()):
         return

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
-from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.schema import unknown_tasks
+from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
 from mtl_cli.data.dates import date_format
 from mtl_cli.data.duplicates import OnDuplicates, find_duplicates, tell_of_duplicates
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mtl_cli.data.base import Notice
 
 Size = Annotated[int | float, Bound(at_least=0)]
 QUANTILES = 5
@@ -116,7 +113,7 @@ def split_rows(
     table: pd.DataFrame,
     duplicate_groups: np.ndarray,
     labels: Callable[[str], pd.Series],
-    notice: Notice = lambda line: None,
+    notice: Callable[[str], None] = lambda line: None,
 ) -> Split:
     """Split the rows of a table.
 

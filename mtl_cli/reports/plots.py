@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mtl_cli.data.base import Part
-from mtl_cli.reports.pictures import are_images, draw_worst_images
 from mtl_cli.io import atomic
+from mtl_cli.reports.pictures import are_images, draw_worst_images
 from mtl_cli.runs.directory import HISTORY, PLOTS
 from mtl_cli.tasks.calibration import reliability
 from mtl_cli.tasks.task import Task

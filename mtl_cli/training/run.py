@@ -22,8 +22,8 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.config.schema import Config
-from mtl_cli.data.batches import Batches
 from mtl_cli.data.base import Part, Prepared
+from mtl_cli.data.batches import Batches
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import predictions_with_labels
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes

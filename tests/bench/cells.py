@@ -76,7 +76,6 @@ def train(folder: Path, *arguments: str) -> tuple[int, float, float]:
 def speed(folder: Path) -> None:
     """Print how fast batches come, from memory and from disk."""
     import torch
-
     from mtl_cli.data.sources.h5ad import H5AD
 
     torch.set_num_threads(1)

@@ -14,18 +14,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mtl_cli.data.cells.dataset import CellReader
+from mtl_cli.data.sources.h5ad import H5AD
 from scipy.sparse import csr_array, issparse
 
 from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.compose import compose
+from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Model, parse
+from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batches
-from mtl_cli.data.cells.dataset import CellReader
 from mtl_cli.data.cells.scan import scan
 from mtl_cli.data.files import resolve
 from mtl_cli.data.inputs import InputSpec
-from mtl_cli.data.sources.h5ad import H5AD
 from mtl_cli.data.split import SplitConfig
 from mtl_cli.models.network import Shape, build_network, shapes
 from mtl_cli.models.trunks.mlp import MLP
@@ -350,7 +351,7 @@ def test_a_wrong_config_is_found_without_anndata() -> None:
     import subprocess
 
     code = (
-        "import sys\nfrom mtl_cli.config.compose import compose\nfrom mtl_cli.config.schema import parse\n"
+        "import sys\nfrom mtl_cli.config.compose import compose\nfrom mtl_cli.config.parse import parse\n"
         "parse(compose(['dataset=pbmc'], []))\n"
         "print([name for name in ('anndata', 'h5py', 'scanpy', 'scipy', 'torch') if name in sys.modules])"
     )

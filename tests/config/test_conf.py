@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 
 from mtl_cli.config.compose import compose
 from mtl_cli.config.overrides import read_arguments
+from mtl_cli.config.parse import parse
 from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import PACKAGES, SELECTORS, components
-from mtl_cli.config.schema import EarlyStopping, Head, Trainer, parse
+from mtl_cli.config.schema import EarlyStopping, Head, Trainer
 
 FILES = sorted(file for file in conf_dir().rglob("*.yaml") if "hydra" not in file.parts)
 TABLE = ["dataset.path=builtin:winequality-red.csv", "tasks={quality: regression}"]

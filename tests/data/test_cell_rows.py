@@ -13,10 +13,10 @@ from scipy.sparse import csc_array, csr_array
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.cells.file import open_cells
+from mtl_cli.data.cells.genes import most_variable
 from mtl_cli.data.cells.matrix import CellMatrix, Transform
 from mtl_cli.data.cells.rows import RUN, CSRRows, OnDisk, RunsOrder, in_memory, put_together
 from mtl_cli.data.cells.scan import scan
-from mtl_cli.data.cells.genes import most_variable
 from tests.cells import make_cells, make_counts, write_h5ad
 
 pytest.importorskip("anndata")

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from mtl_cli.data.sources.idx import Idx
+from mtl_cli.data.sources.multi_mnist import MultiMNIST, overlay, pair
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.images.files import data_home, read_images
 from mtl_cli.data.images.idx import parse_idx, read_idx, unpack
 from mtl_cli.data.images.reader import fit_spec, kin_of
-from mtl_cli.data.sources.idx import Idx
-from mtl_cli.data.sources.multi_mnist import MultiMNIST, overlay, pair
 from tests.images import CODES, bars, idx_bytes, write_idx
 
 SHAPES = st.lists(st.integers(0, 4), min_size=1, max_size=4).map(tuple)

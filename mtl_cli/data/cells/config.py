@@ -6,22 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
 from mtl_cli.config.registry import component, components
-from mtl_cli.config.schema import Config, unknown_tasks
+from mtl_cli.config.schema import Config
 from mtl_cli.data.base import (
     DataSource,
     Examples,
     Notice,
     Prepared,
     Reader,
-    TaskFactory,
     encode_parts,
     fit_tasks,
 )
 from mtl_cli.data.cells.file import EXTRA, CellFormat, missing_extra
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.tasks.task import TaskConfig
 
 
 @component("dataset", "h5ad")
@@ -84,7 +84,7 @@ class H5AD(CellFormat, DataSource):
                 several = [other for other, task in tasks.items() if isinstance(task, kind)]
                 yield Problem("dataset.levels", f"'{name}' is no multiclass task", did_you_mean(name, several))
 
-    def prepare(self, tasks: Mapping[str, TaskFactory], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         """Read, split and encode; with ``like``, a reader of cells, the genes are its genes, found by name."""
         from mtl_cli.data.cells.reader import CellReader, genes_of, mark, pooled
         from mtl_cli.data.cells.scan import scan

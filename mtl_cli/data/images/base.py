@@ -16,12 +16,12 @@ from mtl_cli.data.base import (
     Notice,
     Prepared,
     Reader,
-    TaskFactory,
     check_usable,
     encode_parts,
     fit_tasks,
 )
 from mtl_cli.data.split import Size, SplitConfig, split_rows
+from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
     from mtl_cli.data.images.files import Loaded
@@ -106,7 +106,7 @@ class ImageSource(DataSource):
     def check(self, config: Config) -> Iterator[Problem]:
         yield from self.split.of_rows(None).check([])
 
-    def prepare(self, tasks: Mapping[str, TaskFactory], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         import pandas as pd
 
         from mtl_cli.data.duplicates import equal_arrays

@@ -10,9 +10,10 @@ from mtl_cli.config.convert import Component, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
-
-if TYPE_CHECKING:
-    from mtl_cli.data.base import Prepared, Reader, TaskFactory
+from mtl_cli.data.base import DataSource, Notice, Prepared, Reader
+from mtl_cli.data.images.base import MissingFiles, fetch_hint
+from mtl_cli.data.joint.errors import WHERE, named, told, within
+from mtl_cli.tasks.task import TaskConfig
 
 
 @component("dataset", "joint")
@@ -81,9 +82,7 @@ class Joint(DataSource):
                 continue
             own = {task: made for task, made in tasks.items() if made.dataset == name}
             if not own:
-                yield Problem(
-                    f"{WHERE}.{name}", "no task labels its rows", f"give one tasks.NAME.dataset={name}"
-                )
+                yield Problem(f"{WHERE}.{name}", "no task labels its rows", f"give one tasks.NAME.dataset={name}")
             for problem in member.check(replace(config, dataset=member, tasks=own)):
                 yield within(name, problem)
         if self.input_kind is None:
@@ -91,7 +90,7 @@ class Joint(DataSource):
             what = f"give inputs of different kinds, which have no common trunk: {kinds}"
             yield Problem(WHERE, what, "join images with images, tables with tables")
 
-    def prepare(self, tasks: Mapping[str, TaskFactory], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         """Read, split and encode each data set, and join them. Raises UserError too if they have no common trunk."""
         from mtl_cli.data.joint.reader import join_prepared
         from mtl_cli.data.joint.rows import Sampling

@@ -80,7 +80,8 @@ class FASTA(TableSource):
         made = None if kind is None else components("dataset")[kind]
         if made is None or not issubclass(made, TableSource) or issubclass(made, FASTA):
             return None
-        return made(path=self.labels)
+        source: TableSource = made(path=self.labels)
+        return source
 
     def _read_labels(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         source = self._labels()

@@ -12,11 +12,13 @@ from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file
 from mtl_cli.config.schema import Config
-from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, TaskFactory, encode_parts, fit_tasks
+from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
 from mtl_cli.data.files import STDIN, read_bytes, resolve
+from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
 from mtl_cli.data.tables.text import MISSING, check_names, read_text_table
+from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +112,7 @@ class TableSource(DataSource):
             yield Problem("dataset.features", "is of no use: the sequence is all that the network reads")
         yield from self.split.check(list(config.tasks or {}))
 
-    def prepare(self, tasks: Mapping[str, TaskFactory], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         from mtl_cli.data.duplicates import equal_rows
         from mtl_cli.data.tables import reader as tables
 
@@ -128,7 +130,7 @@ class TableSource(DataSource):
         tables.refuse_lists(table, names, self.path)
         sequences = None
         if self.sequence is not None:
-            sequences = tables.SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
+            sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
             sequences.encode(table, self.path)  # all of them must be right before anything else is told
             sequences.compare(table, self.path, notice)
         groups = equal_rows(table, names)

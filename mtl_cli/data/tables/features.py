@@ -141,7 +141,8 @@ def feature_names(config: FeatureConfig, table: pd.DataFrame, targets: list[str]
         If a name or pattern fits no column, or no column is left.
     """
     taken, problems = [*targets, *others], []
-    for key, patterns in {"include": config.include, "exclude": config.exclude, **_kinds(config)}.items():
+    lists = [("include", config.include), ("exclude", config.exclude), *_kinds(config).items()]
+    for key, patterns in lists:
         for pattern in patterns or []:
             if not _matching(pattern, table.columns):
                 where = f"dataset.features.{key}"

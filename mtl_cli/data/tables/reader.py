@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.base import Examples, Notice, Reader, TaskFactory
+from mtl_cli.data.base import Examples, Notice, Reader
 from mtl_cli.data.duplicates import equal_rows
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputSpec, feature_problems
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
+from mtl_cli.tasks.task import TaskConfig
 
 
 class TableFile(Protocol):
@@ -104,7 +105,7 @@ class TableReader(Reader):
 
 
 def check_columns(
-    table: pd.DataFrame, where: str, tasks: Mapping[str, TaskFactory], keys: Mapping[str, str | None]
+    table: pd.DataFrame, where: str, tasks: Mapping[str, TaskConfig], keys: Mapping[str, str | None]
 ) -> None:
     """Raise UserError for each label column, and each column named by a key of the data set, that is not there."""
     problems = []

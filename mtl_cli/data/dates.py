@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.tasks.labels import first
+from mtl_cli.tasks.labels import refuse_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,10 +58,3 @@ def date_numbers(values: pd.Series, form: str, where: str) -> np.ndarray:
     year = 2 * np.pi * dates.dt.day_of_year.to_numpy("float64", na_value=np.nan) / 365.25
     week = 2 * np.pi * dates.dt.day_of_week.to_numpy("float64", na_value=np.nan) / 7
     return np.column_stack([days, np.sin(year), np.cos(year), np.sin(week), np.cos(week)])
-
-
-def refuse_values(wrong: np.ndarray, values: pd.Series, where: str, what: str, hint: str | None = None) -> None:
-    """Raise UserError for the first value that is ``wrong``, naming its row and column."""
-    if wrong.any():
-        value, row = first(values, wrong)
-        raise UserError(where, f"'{value}' in row {row} of column '{values.name}' {what}", hint)

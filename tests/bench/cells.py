@@ -76,12 +76,13 @@ def train(folder: Path, *arguments: str) -> tuple[int, float, float]:
 def speed(folder: Path) -> None:
     """Print how fast batches come, from memory and from disk."""
     import torch
-    from mtl_cli.data.sources.h5ad import H5AD
+
+    from mtl_cli.data.cells.config import H5AD
 
     torch.set_num_threads(1)
     for backed in (False, True):
         source = H5AD(path=str(folder / "large.h5ad"), backed=backed)
-        from mtl_cli.data.cells.dataset import CellReader
+        from mtl_cli.data.cells.reader import CellReader
 
         reader = CellReader(source, [f"G{i}" for i in range(GENES)], True, [], "")
         rows = reader.read(source.path, lambda line: None).inputs

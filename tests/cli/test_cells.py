@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mtl_cli.data.cells.dataset import CellReader
-from mtl_cli.data.sources.h5ad import H5AD
 from scipy.sparse import csr_array, issparse
 
 from mtl_cli.balancing.step import TrainingStep
@@ -24,6 +22,8 @@ from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batches
+from mtl_cli.data.cells.config import H5AD
+from mtl_cli.data.cells.reader import CellReader
 from mtl_cli.data.cells.scan import scan
 from mtl_cli.data.files import resolve
 from mtl_cli.data.inputs import InputSpec

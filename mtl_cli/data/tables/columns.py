@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.dates import DATE_PARTS, ISO, date_numbers, refuse_values
-from mtl_cli.tasks.labels import first, text_of
+from mtl_cli.data.dates import DATE_PARTS, ISO, date_numbers
+from mtl_cli.tasks.labels import first, refuse_values, text_of
 
 if TYPE_CHECKING:
     import pandas as pd

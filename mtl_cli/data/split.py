@@ -45,7 +45,7 @@ class SplitConfig:
         A column that says train, val or test.
     duplicates : {"warn", "together", "drop"}
         What to do about rows whose features are the same: say so; keep them on one side; or leave out those validation
-        and test rows that repeat a training row (or, for test rows, a validation row).
+        and test rows that are duplicates of a training row (or, for test rows, of a validation row).
     """
 
     test: Size = 0.2

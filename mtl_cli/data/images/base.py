@@ -44,7 +44,7 @@ class ImageSplit:
         The random state of scikit-learn's ``train_test_split``. Apart from the run's ``seed``, so that runs compare.
     duplicates : {"warn", "drop"}
         What to do about images that are the same, pixel for pixel: say so, or leave out those validation and test
-        images that repeat a training image.
+        images that are duplicates of a training image.
     """
 
     test: Size = 0.2

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from mtl_cli.config.errors import UserError
-
-if TYPE_CHECKING:
-    from mtl_cli.models.embeddings import Embeddings
 
 
 class Embedded(nn.Module):
@@ -112,23 +108,3 @@ class PiecewiseLinear(nn.Module):
         encoded = ((values.unsqueeze(-1) - self.edge) * self.slope).clamp(self.low, self.high)
         linear: torch.Tensor = self.linear(values)
         return linear + (encoded.transpose(0, 1) @ self.weight).transpose(0, 1)
-
-
-def embedding_layer(config: Embeddings, features: int) -> nn.Module:
-    """Make the layer of that kind, (n, features) to (n, features, width)."""
-    import rtdl_num_embeddings
-
-    if config.kind == "piecewise":
-        return PiecewiseLinear(features, config.width, config.bins)
-    layer: nn.Module
-    if config.kind == "periodic":
-        layer = rtdl_num_embeddings.PeriodicEmbeddings(
-            features,
-            config.width,
-            n_frequencies=config.frequencies,
-            frequency_init_scale=config.sigma,
-            lite=False,
-        )
-    else:
-        layer = rtdl_num_embeddings.LinearReLUEmbeddings(features, config.width)
-    return layer

@@ -11,6 +11,8 @@ from mtl_cli.config.convert import Bound, PositiveFloat, PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mtl_cli.data.inputs import InputSpec
     from mtl_cli.models.embedding_layers import Embedded
 
@@ -60,7 +62,7 @@ class Embeddings:
         """
         if self.kind == "none":
             return None
-        from mtl_cli.models.embedding_layers import Embedded, embedding_layer
+        from mtl_cli.models.embedding_layers import Embedded
 
         indicators = set(spec.indicators)
         numbers = [i for i in range(spec.width) if i not in indicators]
@@ -69,4 +71,21 @@ class Embeddings:
                 "model.trunk.embeddings.kind", f"{self.kind} embeds numbers, and every input is a category",
                 "model.trunk.embeddings.kind=none",
             )  # fmt: skip
-        return Embedded(embedding_layer(self, len(numbers)), numbers, sorted(indicators), self.width)
+        return Embedded(self._layer(len(numbers)), numbers, sorted(indicators), self.width)
+
+    def _layer(self, features: int) -> nn.Module:
+        """Return the layer itself, (n, features) to (n, features, width)."""
+        import rtdl_num_embeddings
+
+        from mtl_cli.models.embedding_layers import PiecewiseLinear
+
+        if self.kind == "piecewise":
+            return PiecewiseLinear(features, self.width, self.bins)
+        layer: nn.Module
+        if self.kind == "periodic":
+            layer = rtdl_num_embeddings.PeriodicEmbeddings(
+                features, self.width, n_frequencies=self.frequencies, frequency_init_scale=self.sigma, lite=False
+            )
+        else:
+            layer = rtdl_num_embeddings.LinearReLUEmbeddings(features, self.width)
+        return layer

@@ -20,8 +20,9 @@ from mtl_cli.data.sequences.rows import TokenRows
 from mtl_cli.models.esm2.cache import fingerprint
 from mtl_cli.models.esm2.files import VOCABULARY as ESM_VOCABULARY
 from mtl_cli.models.esm2.layers import ESM2Trunk
+from mtl_cli.models.esm2.settings import SIZES, LoRA, Size
 from mtl_cli.models.network import Network, build_network, shapes
-from mtl_cli.models.trunks.esm2 import ESM2, SIZES, LoRA, Size
+from mtl_cli.models.trunks.esm2 import ESM2
 from tests.models.test_sequence_cnn import SPEC, losses_of, make_batch, make_rows, make_tasks
 
 SEQUENCES = ["MKTAYIAKQR", "GGSX", f"{RESIDUES}MK", "WW"]

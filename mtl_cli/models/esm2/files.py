@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.models.trunks.esm2 import INSTALL, SIZES
+from mtl_cli.models.esm2.settings import INSTALL, SIZES, ESM2Keys, Size
 
 if TYPE_CHECKING:
     from transformers import EsmModel
-
-    from mtl_cli.models.trunks.esm2 import ESM2, Size
 
 VOCABULARY = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"]
 """The tokens of the published models, in order."""
 FILES = ["config.json", "vocab.txt", "model*.safetensors*"]
 
 
-def weights_folder(config: ESM2) -> Path:
+def weights_folder(config: ESM2Keys) -> Path:
     """Return the folder of the pretrained weights, fetched from the hub if they are not on this machine.
 
     Raises

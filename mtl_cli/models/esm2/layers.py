@@ -13,14 +13,12 @@ from mtl_cli.data.sequences.rows import PADDING
 from mtl_cli.io import user_cache
 from mtl_cli.models.esm2.cache import EmbeddingCache, fingerprint
 from mtl_cli.models.esm2.files import VOCABULARY
+from mtl_cli.models.esm2.settings import INSTALL, ESM2Keys, Size
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.pooling import Pool
-from mtl_cli.models.trunks.esm2 import INSTALL
 
 if TYPE_CHECKING:
     from transformers import EsmModel
-
-    from mtl_cli.models.trunks.esm2 import ESM2, Size
 
 
 class ESM2Trunk(nn.Module):
@@ -30,13 +28,13 @@ class ESM2Trunk(nn.Module):
     ----------
     backbone : EsmModel
         With the parameters that are trained marked as such.
-    config : ESM2
+    config : ESM2Keys
     names : list of str
         What our token numbers stand for.
     size : Size
     """
 
-    def __init__(self, backbone: EsmModel, config: ESM2, names: list[str], size: Size) -> None:
+    def __init__(self, backbone: EsmModel, config: ESM2Keys, names: list[str], size: Size) -> None:
         super().__init__()
         self.backbone, self.frozen = backbone, config.tune == "frozen"
         self.hidden, linears = mlp_layers(size.width, config.hidden, config.activation, dropout=config.dropout)
@@ -106,7 +104,7 @@ def token_numbers(names: list[str], size: Size) -> torch.Tensor:
     return torch.tensor([padding, *letters[PADDING + 1 :]])
 
 
-def set_trained(backbone: EsmModel, config: ESM2) -> None:
+def set_trained(backbone: EsmModel, config: ESM2Keys) -> None:
     """Mark the parameters that are trained, adding those of LoRA."""
     backbone.requires_grad_(config.tune == "all")
     if config.tune == "last":
@@ -129,7 +127,7 @@ def set_trained(backbone: EsmModel, config: ESM2) -> None:
         )
 
 
-def last_trained(backbone: EsmModel, config: ESM2) -> nn.Module | None:
+def last_trained(backbone: EsmModel, config: ESM2Keys) -> nn.Module | None:
     """Return the last layer of ESM-2 with a weight that is trained; None if all is frozen."""
     layer: Any = backbone.encoder.layer[-1]
     if config.tune == "lora":

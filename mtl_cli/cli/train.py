@@ -14,7 +14,7 @@ def run(argv: list[str]) -> int:
     if "-h" in argv or "--help" in argv:
         print(train_help(), end="")
         return 0
-    from mtl_cli.runs import directory
+    from mtl_cli.io import to_json
     from mtl_cli.studies.executors import make_executor
     from mtl_cli.studies.grid import combinations
     from mtl_cli.studies.job import make_job, train_job
@@ -36,5 +36,5 @@ def run(argv: list[str]) -> int:
     jobs = [make_job(one, words.start) for one in checked]
     if executor is not None:
         return run_sweep(jobs, executor, words.options.get("run_dir", jobs[0].plain.get("run_dir")))
-    print(directory.to_json(train_job(jobs[0])), flush=True)
+    print(to_json(train_job(jobs[0])), flush=True)
     return 0

@@ -38,7 +38,7 @@ from mtl_cli.config.errors import did_you_mean
 
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
-    "dataset": "mtl_cli.data.sources",
+    "dataset": "mtl_cli.data.*.config",
     "optimizer": "mtl_cli.training.optimizers",
     "regularizer": "mtl_cli.models.regularizers",
     "scheduler": "mtl_cli.training.schedulers",
@@ -46,7 +46,8 @@ PACKAGES = {
     "task": "mtl_cli.tasks.kinds",
     "trunk": "mtl_cli.models.trunks",
 }
-"""Where our own components of a group live: a package, a file each, or a module."""
+"""Where our own components of a group live: in a package, a file each; in a module; or, with ``*``, in the modules of
+that name in a package's folders."""
 
 BASES = {
     "balancer": "mtl_cli.balancing.base:Balancer",
@@ -186,11 +187,13 @@ def file_suffixes() -> str:
 def _import_ours(group: str) -> None:
     if group not in PACKAGES:
         return
-    package = importlib.util.find_spec(PACKAGES[group])
+    name, star, rest = PACKAGES[group].partition(".*")
+    package = importlib.util.find_spec(name)
     assert package is not None
     importlib.import_module(package.name)
     for module in pkgutil.iter_modules(package.submodule_search_locations or []):
-        importlib.import_module(f"{package.name}.{module.name}")
+        if module.ispkg or not star:
+            importlib.import_module(f"{name}.{module.name}{rest}")
 
 
 def _load(entry: importlib.metadata.EntryPoint) -> Plugin:

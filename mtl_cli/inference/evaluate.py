@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.prepared import Part
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Task
 

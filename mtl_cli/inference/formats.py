@@ -43,7 +43,7 @@ def _parquet(table: pd.DataFrame, file: Path, source: str) -> None:
 
 
 def _h5ad(table: pd.DataFrame, file: Path, source: str) -> None:
-    from mtl_cli.data.cells.copies import copy_with_columns
+    from mtl_cli.data.cells.file import copy_with_columns
 
     copy_with_columns(source, file, table[[name for name in table.columns if name.startswith("predicted_")]])
 

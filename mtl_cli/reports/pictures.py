@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl_cli.data.prepared import Part
+from mtl_cli.data.base import Part
 from mtl_cli.tasks.task import Task
 
 COLUMNS, ROWS = 8, 4

@@ -11,9 +11,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mtl_cli.data.prepared import Part
+from mtl_cli.data.base import Part
+from mtl_cli.io import atomic
 from mtl_cli.reports.pictures import are_images, draw_worst_images
-from mtl_cli.runs.directory import HISTORY, PLOTS, atomic
+from mtl_cli.runs.directory import HISTORY, PLOTS
 from mtl_cli.tasks.calibration import reliability
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from mtl_cli.io import to_json
 from mtl_cli.runs import directory
 from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job
@@ -46,7 +47,7 @@ def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None) -> in
                 if outcome.status:
                     failed.add(outcome.status)
                 try:
-                    print(directory.to_json(outcome.line), flush=True)
+                    print(to_json(outcome.line), flush=True)
                 except BrokenPipeError as error:
                     closed = error
     finally:

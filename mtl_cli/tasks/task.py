@@ -81,6 +81,13 @@ class TaskConfig(ABC):
         """Yield what is wrong with these keys of the task called ``name``."""
         yield from ()
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        """Read the labels in the user's own terms, missing where there are none. Nothing is fitted: a split asks first.
+
+        By default they are the label column as it is; a kind that maps or checks labels does so here too.
+        """
+        return table[self.columns(name)[0]]
+
     @abstractmethod
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> Task:
         """Fit to the rows ``train`` of ``table``. Raises UserError if their labels are none to learn from."""

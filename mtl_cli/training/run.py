@@ -22,8 +22,8 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.config.schema import Config
+from mtl_cli.data.base import Part, Prepared
 from mtl_cli.data.batches import Batches
-from mtl_cli.data.prepared import Part, Prepared
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import predictions_with_labels
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
@@ -179,7 +179,7 @@ def train(
         run.write_json(directory.METRICS, metrics)
         test, table = data.parts.get("test"), None
         if test is not None:
-            levels = getattr(data.reader, "hierarchy", None)
+            levels = data.reader.hierarchy
             table = predictions_with_labels(found, data.tasks, test, levels, progress.notice)
             run.write(directory.PREDICTIONS, lambda file: table.to_csv(file, index=False))
         status = "done"
@@ -257,8 +257,8 @@ def _measure(
         tensors = outputs(model, part.inputs.to(device))
         found = {task: output.cpu().numpy() for task, output in tensors.items()}
         metrics["splits"][name] = evaluate(found, part, data.tasks)
-        if name == "test" and part.repeats.any():
-            metrics["splits"]["test_unseen"] = evaluate(found, part, data.tasks, ~part.repeats)
+        if name == "test" and part.duplicates.any():
+            metrics["splits"]["test_unseen"] = evaluate(found, part, data.tasks, ~part.duplicates)
     if "val" in metrics["splits"]:
         metrics["score"] = metrics["splits"]["val"]["score"]
     return metrics, found if "test" in data.parts else {}

@@ -62,6 +62,12 @@ class Binary(TaskConfig):
         if self.at_least is not None and self.mapping is not None:
             yield Problem(f"tasks.{name}", "has both at_least and a mapping", "give one of them")
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> BinaryTask:
+        return BinaryTask(name, self.columns(name), self.weight, self.auxiliary, [], self.at_least, self.mapping)
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> BinaryTask:
         """Fit to the rows ``train`` of ``table``.
 
@@ -71,7 +77,7 @@ class Binary(TaskConfig):
             If there are not exactly two classes, or the training rows lack one.
         """
         where = f"tasks.{name}"
-        task = BinaryTask(name, self.columns(name), self.weight, self.auxiliary, [], self.at_least, self.mapping)
+        task = self._unfitted(name)
         labels = task.labels(table)
         task.classes = class_list(labels, where)
         if len(task.classes) != 2:

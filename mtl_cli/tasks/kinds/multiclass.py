@@ -49,6 +49,14 @@ class Multiclass(TaskConfig):
     class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
     label_smoothing: Probability = 0.0
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> MulticlassTask:
+        return MulticlassTask(
+            name, self.columns(name), self.weight, self.auxiliary, [], self.mapping, self.label_smoothing
+        )
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MulticlassTask:
         """Fit to the rows ``train`` of ``table``. Classes are those of the whole table.
 
@@ -58,8 +66,7 @@ class Multiclass(TaskConfig):
             If there is one class only, in the table or in the training rows.
         """
         where = f"tasks.{name}"
-        columns = self.columns(name)
-        task = MulticlassTask(name, columns, self.weight, self.auxiliary, [], self.mapping, self.label_smoothing)
+        task = self._unfitted(name)
         labels = task.labels(table)
         task.classes = class_list(labels, where)
         check_classes(task.classes, int(labels.notna().sum()), where)

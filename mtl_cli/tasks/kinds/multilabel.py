@@ -45,6 +45,12 @@ class Multilabel(TaskConfig):
 
     several_columns: ClassVar[bool] = True
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> MultilabelTask:
+        return MultilabelTask(name, self.columns(name), self.weight, self.auxiliary, [], self.separator, self.none)
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MultilabelTask:
         """Fit to the rows ``train`` of ``table``.
 
@@ -54,13 +60,12 @@ class Multilabel(TaskConfig):
             If there is no label, or the training rows never or always carry one.
         """
         where = f"tasks.{name}"
-        columns = self.columns(name)
-        task = MultilabelTask(name, columns, self.weight, self.auxiliary, [], self.separator, self.none)
+        task = self._unfitted(name)
         labels = task.labels(table)
         if labels.isna().all():
             raise UserError(where, "all labels are missing")
         found = {label for entry in labels.dropna() for label in task.split(entry)}
-        task.classes = columns if len(columns) > 1 else sorted(found)
+        task.classes = list(task.columns) if len(task.columns) > 1 else sorted(found)
         if not task.classes:
             raise UserError(where, "no row carries a label")
         target = task.encode(labels)

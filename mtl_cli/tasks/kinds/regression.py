@@ -56,6 +56,14 @@ class Regression(TaskConfig):
     def labels_as_text(self) -> bool:
         return False
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> RegressionTask:
+        return RegressionTask(
+            name, self.columns(name), self.weight, self.auxiliary, self.loss, self.delta, self.transform, self.mapping
+        )
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> RegressionTask:
         """Fit to the rows ``train`` of ``table``.
 
@@ -65,9 +73,7 @@ class Regression(TaskConfig):
             If labels are missing, constant, no numbers, or negative under ``log1p``.
         """
         where = f"tasks.{name}"
-        task = RegressionTask(
-            name, self.columns(name), self.weight, self.auxiliary, self.loss, self.delta, self.transform, self.mapping
-        )
+        task = self._unfitted(name)
         labels = task.labels(table)
         if labels.isna().all():
             raise UserError(where, f"all labels in column '{task.columns[0]}' are missing")

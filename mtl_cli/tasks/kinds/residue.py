@@ -54,6 +54,12 @@ class Residue(TaskConfig):
                 what = f"maps '{key}' to '{value}', and each residue has a single character"
                 yield Problem(f"tasks.{name}.mapping", what)
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> ResidueTask:
+        return ResidueTask(name, self.columns(name), self.weight, self.auxiliary, [], self.missing, self.mapping)
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> ResidueTask:
         """Fit to the rows ``train`` of ``table``. Classes are the characters of the whole table.
 
@@ -63,7 +69,7 @@ class Residue(TaskConfig):
             If there is one class only, in the table or in the training rows.
         """
         where = f"tasks.{name}"
-        task = ResidueTask(name, self.columns(name), self.weight, self.auxiliary, [], self.missing, self.mapping)
+        task = self._unfitted(name)
         labels = task.labels(table)
         every = set("".join(labels.dropna())) - set(self.missing)
         if len(every) < 2:

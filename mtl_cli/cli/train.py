@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ def _train(composed: DictConfig, multirun: bool) -> None:
         directory.check_free(config.run_dir)
 
     from mtl_cli.reports.console import print_summary, stderr_console
+    from mtl_cli.reports.plots import write_plots
     from mtl_cli.reports.progress import TrainingProgress
     from mtl_cli.training.run import train
 
@@ -132,11 +134,9 @@ def _train(composed: DictConfig, multirun: bool) -> None:
 
     console = stderr_console()
     command = ["mtl", "train", *(override.lstrip("+") for override in HydraConfig.get().overrides.task)]
-    finished = train(config, _rerunnable(plain), command, make_directory, TrainingProgress(console))
-    if config.plots:
-        from mtl_cli.reports.plots import write_plots
-
-        write_plots(finished, directory.weights_name(balancer))
+    progress = TrainingProgress(console)
+    draw = partial(write_plots, notice=progress.notice) if config.plots else None
+    finished = train(config, _rerunnable(plain), command, make_directory, progress, draw)
     print_summary(console, finished)
     splits = finished.metrics["splits"]
     line = {

@@ -17,7 +17,10 @@ from typing import TypeVar
 
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
+    "callback": "mtl_cli.training.callbacks",
     "dataset": "mtl_cli.data.sources",
+    "figure": "mtl_cli.reports.figures",
+    "format": "mtl_cli.inference.formats",
     "optimizer": "mtl_cli.training.optimizers",
     "regularizer": "mtl_cli.models.regularizers",
     "scheduler": "mtl_cli.training.schedulers",
@@ -27,7 +30,7 @@ PACKAGES = {
 }
 """Where the components of each group live."""
 
-_BY_NAME = ("balancer", "optimizer", "regularizer", "scheduler")
+_BY_NAME = ("balancer", "callback", "optimizer", "regularizer", "scheduler")
 SELECTORS = {group: "name" if group in _BY_NAME else "kind" for group in PACKAGES}
 """The YAML key that names the component."""
 

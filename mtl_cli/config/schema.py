@@ -73,6 +73,7 @@ class Trainer:
     clip_norm: PositiveFloat | None = None
     log_balance: Literal["epoch"] | PositiveInt = "epoch"
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+    callbacks: dict[str, Annotated[Any, Component("callback")]] = field(default_factory=dict)
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what does not go together."""
@@ -161,6 +162,13 @@ def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
     tasks = plain.get("tasks")
     if isinstance(tasks, Mapping):
         plain["tasks"] = {str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()}
+    trainer = plain.get("trainer")
+    if isinstance(trainer, Mapping) and isinstance(trainer.get("callbacks"), Mapping):
+        named = {
+            name: {"name": name, **(keys or {})} if isinstance(keys, Mapping | None) else keys
+            for name, keys in trainer["callbacks"].items()
+        }
+        plain["trainer"] = {**trainer, "callbacks": named}
     model = plain.get("model")
     if isinstance(model, Mapping) and isinstance(model.get("sharing"), str):
         model = plain["model"] = {**model, "sharing": {"kind": model["sharing"]}}

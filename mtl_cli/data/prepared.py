@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ import pandas as pd
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.data.inputs import InputRows, InputSpec
 from mtl_cli.tasks.task import Target, Task
+
+if TYPE_CHECKING:
+    from mtl_cli.data.cells.hierarchy import Hierarchy
 
 Notice = Callable[[str], None]
 
@@ -130,10 +133,11 @@ class Examples:
 
 
 class Reader(Protocol):
-    """How a trained model reads data like those it was trained on. A data set's config makes it, and restores it.
+    """How a trained model reads data like those it was trained on. A data set's config makes it, and restores it."""
 
-    It may also have ``hierarchy``, what was learned about tasks that are levels of one another: see ``Hierarchy``.
-    """
+    @property
+    def hierarchy(self) -> Hierarchy | None:
+        """What was learned about tasks that are levels of one another, if anything."""
 
     @property
     def spec(self) -> InputSpec:

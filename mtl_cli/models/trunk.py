@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.errors import Problem
@@ -30,6 +30,19 @@ class TrunkKeys:
 
     training_only: ClassVar[tuple[str, ...]] = ("freeze", "dropout")
     """Keys that do not change what a trained trunk computes."""
+
+    @property
+    def smallest_batch(self) -> int:
+        """The fewest rows that a training step can take: batch norm has no variance for one."""
+        return 1
+
+    def settled(self) -> Self:
+        """Return a config that builds the same layers without the files that this one may read."""
+        return self
+
+    def free_keys(self, other: Any) -> tuple[str, ...]:
+        """Return keys, beside ``training_only``, that may differ from those of ``other``, a trunk of the same kind."""
+        return ()
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with the rest of the config for this trunk."""

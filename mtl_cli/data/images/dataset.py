@@ -118,6 +118,8 @@ class ImageDataset:
     split: ImageSplit = field(default_factory=ImageSplit)
 
     input_kind: ClassVar[str] = "image"
+    keeps_encoder: ClassVar[bool] = False
+    keeps_features: ClassVar[bool] = False
 
     def load(self) -> Loaded:
         """Read all images and labels. Raises UserError if they are not there, or not as they must be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,8 @@ class ImageReader:
     source: ImageDataset
     spec: InputSpec
     fingerprint: str
+
+    hierarchy: ClassVar[None] = None
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

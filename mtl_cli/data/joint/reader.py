@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -63,6 +63,8 @@ class JointReader:
     readers: dict[str, Reader]
     spec: InputSpec
     of_tasks: dict[str, str]
+
+    hierarchy: ClassVar[None] = None
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

@@ -67,6 +67,7 @@ class H5AD:
 
     input_kind: ClassVar[str] = "features"
     suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
+    keeps_encoder: ClassVar[bool] = False
     keeps_features: ClassVar[bool] = True
     """Whether ``prepare`` takes another run's reader, to give the features that it gives."""
 

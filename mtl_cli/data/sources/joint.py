@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from mtl_cli.config.convert import Component, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
@@ -35,6 +35,9 @@ class Joint:
     root: str | None = None
     sampling: Literal["cycle", "proportional", "balanced", "temperature"] = "cycle"
     temperature: PositiveFloat = 2.0
+
+    keeps_encoder: ClassVar[bool] = False
+    keeps_features: ClassVar[bool] = False
 
     @property
     def input_kind(self) -> str | None:

@@ -50,6 +50,7 @@ class TableDataset:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
+    keeps_features: ClassVar[bool] = False
     piped: ClassVar[str] = "csv"
     """The kind of data set that standard input is read as."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,8 @@ class TableReader:
     id_column: str | None
     text_columns: list[str]
     fingerprint: str
+
+    hierarchy: ClassVar[None] = None
 
     @property
     def spec(self) -> InputSpec:

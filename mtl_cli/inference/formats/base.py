@@ -19,8 +19,8 @@ class Format(ABC):
     suffixes: ClassVar[tuple[str, ...]] = ()
     """How the names of such files end."""
 
-    def check(self, output: str | None, source: str) -> None:
-        """Raise UserError if the predictions of ``source`` (a file, or ``-``) cannot be written there, None: stdout."""
+    def check(self, output: str | None, source: str) -> None:  # noqa: B027  # most formats take anything
+        """Raise UserError if the predictions of ``source``, a file or ``-``, cannot go to ``output`` (None: stdout)."""
 
     @abstractmethod
     def encode(self, table: pd.DataFrame, source: str) -> str | bytes:

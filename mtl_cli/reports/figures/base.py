@@ -78,12 +78,14 @@ class Answers:
     @cached_property
     def outputs(self) -> np.ndarray:
         """The outputs on rows with a label, shape (n, outputs)."""
-        return self.all_outputs[self.mask]
+        outputs: np.ndarray = self.all_outputs[self.mask]
+        return outputs
 
     @cached_property
     def values(self) -> np.ndarray:
         """The encoded labels."""
-        return self.part.targets[self.task.name].values[self.mask]
+        values: np.ndarray = self.part.targets[self.task.name].values[self.mask]
+        return values
 
     @cached_property
     def labels(self) -> np.ndarray:

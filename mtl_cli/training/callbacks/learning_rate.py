@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ class LearningRate(Callback):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Move a fresh schedule on by the saved scores."""
-        for score in saved["scores"]:
-            self._scores.append(score)
-            self._advance(score)
+        with warnings.catch_warnings():  # torch's schedules expect a step of the optimiser before each of theirs
+            warnings.filterwarnings("ignore", "Detected call of")
+            for score in saved["scores"]:
+                self._scores.append(score)
+                self._advance(score)

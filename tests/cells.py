@@ -38,7 +38,7 @@ def write_h5ad(path: Path, x: object, obs: pd.DataFrame, genes: list[str] | None
     """Write an .h5ad file with ``anndata``'s own writers, element by element; text as categories, as it does itself."""
     from anndata.io import write_elem
 
-    from mtl_cli.data.cells.copies import plain_text
+    from mtl_cli.data.cells.file import plain_text
 
     width = x.shape[1]  # type: ignore[attr-defined]
     names = genes if genes is not None else [f"G{i}" for i in range(width)]

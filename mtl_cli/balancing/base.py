@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveInt
 from mtl_cli.config.errors import Problem
-from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Config
+from mtl_cli.config.registry import name_of
 
 if TYPE_CHECKING:
     import torch
@@ -121,39 +120,18 @@ class Balancer:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "cost" not in cls.__dict__ and "needs" in cls.__dict__:
-            cls.cost = COSTS[cls.needs]
+            cls.cost = COSTS.get(cls.needs, cls.needs)
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        """Yield what is wrong with the rest of the config for this method."""
+    @property
+    def at_representation(self) -> bool:
+        """Whether it reads gradients at one representation that all tasks share, not on the shared parameters."""
+        return False
+
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        """Yield what is wrong with these keys for tasks of these names."""
         if self.shift and self.needs_losses == "any":
-            what = f"has no effect: balancer={self._name()} takes losses as they are"
+            what = f"has no effect: balancer={name_of('balancer', self)} takes losses as they are"
             yield Problem("balancer.shift", what, "leave it out")
-        if self.needs == "losses" or config.model is None:
-            return
-        name = self._name()
-        sharing = config.model.sharing
-        levels = {getattr(task, "level", "row") for task in (config.tasks or {}).values()}
-        if getattr(config.model.trunk, "freeze", "none") == "all":
-            what = f"is all: nothing shared is trained, and balancer={name} weighs by its gradients"
-            yield Problem("model.trunk.freeze", what, "a number of epochs, or a balancer that needs losses, as uniform")
-        if not getattr(config.model.trunk, "shares_layers", True):
-            yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
-        elif not getattr(sharing, "shares_layers", True):
-            able = [other for other, cls in components("sharing").items() if getattr(cls, "shares_layers", True)]
-            what = f"shares no layer, and balancer={name} looks at gradients on shared layers"
-            yield Problem("model.sharing", what, f"choose from {', '.join(able)}; or balancer=uniform")
-        elif getattr(self, "geometry", "parameters") == "representation" and not getattr(
-            sharing, "one_representation", True
-        ):
-            what = "representation needs one that all tasks share, and with this model.sharing each task has its own"
-            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
-        elif getattr(self, "geometry", "parameters") == "representation" and len(levels) > 1:
-            what = "representation needs one that all tasks share, and tasks of rows read another than tasks of tokens"
-            yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
-
-    def _name(self) -> str:
-        registered = components("balancer").items()
-        return next((name for name, cls in registered if cls is type(self)), type(self).__name__)
 
     def init_state(self, tasks: list[str], device: torch.device) -> State:
         """Return the state before the first step; by default weights of 1."""
@@ -188,3 +166,7 @@ class GramianBalancer(Balancer):
     geometry: Literal["parameters", "representation"] = "parameters"
 
     needs: ClassVar[Needs] = "gramian"
+
+    @property
+    def at_representation(self) -> bool:
+        return self.geometry == "representation"

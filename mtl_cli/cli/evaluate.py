@@ -35,8 +35,8 @@ def run(argv: list[str]) -> int:
 
     find_model(arguments.run)
     from mtl_cli.inference.trained import TrainedModel
+    from mtl_cli.io import to_json
     from mtl_cli.reports.console import UNSEEN, print_metrics, stderr_console
-    from mtl_cli.runs.directory import to_json
 
     model = TrainedModel.load(arguments.run)
     console = stderr_console()

@@ -59,7 +59,7 @@ def run(argv: list[str]) -> int:
     form.check(arguments.output, arguments.data)
 
     from mtl_cli.inference.trained import TrainedModel
-    from mtl_cli.runs.directory import atomic
+    from mtl_cli.io import atomic
 
     model = TrainedModel.load(arguments.run)
     model.hierarchy(arguments.hierarchy)

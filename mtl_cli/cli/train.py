@@ -23,9 +23,10 @@ from mtl_cli.config.check import check_arguments
 from mtl_cli.config.compose import PRIMARY, VERSION_BASE, as_primary, explain, to_plain
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.overrides import Arguments, quote, read_arguments
+from mtl_cli.config.parse import parse
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
-from mtl_cli.config.schema import parse
 from mtl_cli.data.files import SHIPPED
+from mtl_cli.io import to_json
 from mtl_cli.runs import directory
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _train(composed: DictConfig, multirun: bool) -> None:
         "score": finished.metrics["score"],
         "metrics": splits["test"]["tasks"] if "test" in splits else {},
     }
-    print(directory.to_json(line), flush=True)
+    print(to_json(line), flush=True)
 
 
 def _stem(path: str | None, choice: str) -> str:
@@ -203,4 +204,4 @@ def _report_failure(error: Exception) -> None:
             "error": problems,
             "overrides": overrides,
         }
-        print(directory.to_json(line), flush=True)
+        print(to_json(line), flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtl_cli.config.compose import compose
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.overrides import Arguments
-from mtl_cli.config.schema import parse
+from mtl_cli.config.parse import parse
 
 
 def check_arguments(arguments: Arguments) -> None:

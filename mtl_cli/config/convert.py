@@ -56,10 +56,12 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 class Converter:
-    """Converts values and keeps every problem it meets in ``problems``."""
+    """Converts values and keeps every problem it meets in ``problems``, every component in ``components``."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.components: list[tuple[str, str]] = []
+        """The group and the name of each."""
 
     def convert(self, value: Any, annotation: Any, where: str) -> Any:
         """Return ``value`` as ``annotation`` asks; on a problem note it and return None."""
@@ -128,6 +130,7 @@ class Converter:
             return self._note(
                 f"{where}.{selector}", f"'{name}' is no {group} {selector}", did_you_mean(str(name), known)
             )
+        self.components.append((group, str(name)))
         rest = {key: item for key, item in value.items() if key != selector}
         return self.build(known[str(name)], rest, where)
 
@@ -154,6 +157,7 @@ class Converter:
             attempt = Converter()
             converted = attempt.convert(value, option, where)
             if not attempt.problems:
+                self.components += attempt.components
                 return converted
             attempts.append(attempt.problems)
         deepest = [problems for problems in attempts if len(options) == 1 or problems[0].what.startswith("must be at")]

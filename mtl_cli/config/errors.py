@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,11 @@ def did_you_mean(name: str, options: Iterable[str], prefix: str = "") -> str | N
         return None
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
     return f"choose from {shown}"
+
+
+def unknown_tasks(found: Mapping[str, Any] | Sequence[str], names: Sequence[str], where: str) -> Iterator[Problem]:
+    """Yield a problem for each of ``found`` that is no task."""
+    for name in found:
+        if name not in names:
+            key = f"{where}.{name}" if isinstance(found, Mapping) else where
+            yield Problem(key, f"no task is called '{name}'", did_you_mean(name, names))

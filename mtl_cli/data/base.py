@@ -1,14 +1,31 @@
-"""The contract of a data set: what it can be asked for, by the config's checks, by training and by the rest."""
+"""The contracts of data: what a data set can be asked for, what it hands to training, and what reads more of the same.
+
+A data set's config is a ``DataSource``. Its ``prepare`` returns ``Prepared``: a ``Part`` for each part of the split,
+the tasks fitted to the training rows, and a ``Reader`` for files to come, which gives ``Examples``.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from mtl_cli.config.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
+    import pandas as pd
+
+    from mtl_cli.config.schema import Config
+    from mtl_cli.data.inputs import InputRows, InputSpec
+    from mtl_cli.data.split import Split
+    from mtl_cli.tasks.hierarchy import Hierarchy
+    from mtl_cli.tasks.task import Target, Task, TaskConfig
+
+Notice = Callable[[str], None]
+"""Takes a line that the user should see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +67,7 @@ class DataSource(ABC):
 
     @property
     def sequence_hint(self) -> str | None:
-        """What key to give so that the inputs are sequences; None if they cannot be."""
+        """What key to give so that the inputs are sequences, such as "dataset.sequence=COLUMN"; None if they cannot."""
         return None
 
     @property
@@ -58,15 +75,21 @@ class DataSource(ABC):
         """The data sets that are joined in this one, by name; empty for a data set of its own."""
         return {}
 
+    def with_root(self, root: str) -> Self:
+        """Return the same with its files in the folder ``root``, if it has files in a folder and does not say where."""
+        return self
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        """Yield what is wrong with these keys, and between them and the rest of the config; no row is read."""
+        yield from ()
+
     @abstractmethod
-    def prepare(
-        self, tasks: dict[str, TaskFactory], notice: Callable[[str], None], like: Reader | None = None
-    ) -> Prepared:
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         """Read, split and encode.
 
         Parameters
         ----------
-        tasks : dict
+        tasks : mapping
             The tasks' configs by name.
         notice : callable
             Takes a line that the user should see.
@@ -82,3 +105,232 @@ class DataSource(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Reader:
         """Return the reader of a trained model from what ``Reader.state`` kept in its file."""
+
+
+class Reader(ABC):
+    """How a trained model reads data like those it was trained on. A data set makes it, and restores it."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> InputSpec:
+        """What the network reads."""
+
+    @property
+    def hierarchy(self) -> Hierarchy | None:
+        """What was learned about tasks that are levels of one another, if anything."""
+        return None
+
+    @abstractmethod
+    def read(self, path: str, notice: Notice) -> Examples:
+        """Read rows to predict or to evaluate on, and say in what they differ from the training rows."""
+
+    @abstractmethod
+    def read_own(self, notice: Notice) -> Examples:
+        """Read all rows of the data set itself again. Raises UserError if they are not as they were."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return what the data set's ``restore`` needs, as plain values."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where several data sets are joined: which of them each row is of, and whose rows each task labels.
+
+    Parameters
+    ----------
+    of_rows : ndarray of str, shape (n,)
+    of_tasks : dict of str to str
+        The data set, by task.
+    """
+
+    of_rows: np.ndarray
+    of_tasks: dict[str, str]
+
+    def rows(self, task: str) -> np.ndarray:
+        """Return which rows are of a task's data set, bool of shape (n,)."""
+        return np.asarray(self.of_rows == self.of_tasks[task])
+
+    def select(self, rows: np.ndarray) -> Origin:
+        """Return the same of some rows."""
+        return Origin(self.of_rows[rows], self.of_tasks)
+
+
+def row_names(ids: pd.Series, origin: Origin | None) -> pd.DataFrame:
+    """Return the columns that say which row is which, for tables of predictions."""
+    frame = ids.to_frame()
+    if origin is not None:
+        frame.insert(0, "dataset", origin.of_rows)
+    return frame
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows as they were read: inputs encoded, labels as they came. n is their number.
+
+    Parameters
+    ----------
+    inputs : InputRows
+    table : DataFrame
+        Where tasks find their label columns.
+    ids : Series
+        Named as the id column, or ``row``.
+    where : str
+        What to call them in messages.
+    duplicate_groups : ndarray of int, shape (n,), optional
+        The same number for rows whose inputs are the same.
+    origin : Origin, optional
+        Where several data sets are joined.
+    unusable : mapping of str to str
+        What is wrong with a column that the table lacks for it cannot be labels, by name.
+    """
+
+    inputs: InputRows
+    table: pd.DataFrame
+    ids: pd.Series
+    where: str
+    duplicate_groups: np.ndarray | None = None
+    origin: Origin | None = None
+    unusable: Mapping[str, str] = field(default_factory=dict)
+
+    def select(self, rows: np.ndarray) -> Examples:
+        """Return some of the rows (numbers, or bool)."""
+        groups = None if self.duplicate_groups is None else self.duplicate_groups[rows]
+        origin = None if self.origin is None else self.origin.select(rows)
+        return Examples(
+            self.inputs.select(rows), self.table.iloc[rows], self.ids.iloc[rows], self.where, groups, origin
+        )
+
+    def part(
+        self, tasks: Mapping[str, Task], duplicates: np.ndarray | None = None, weights: np.ndarray | None = None
+    ) -> Part:
+        """Return the rows with the labels of ``tasks`` encoded."""
+        import pandas as pd
+
+        labels = {name: task.labels(self.table) for name, task in tasks.items()}
+        for name, task in tasks.items():
+            if task.level == "token":
+                labels[name] = self.inputs.align(labels[name], self.ids, f"tasks.{name}")
+        targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
+        duplicates = np.zeros(len(self.inputs), bool) if duplicates is None else duplicates
+        frame = pd.DataFrame(labels, index=self.table.index)
+        return Part(self.inputs, targets, self.ids, frame, duplicates, weights, self.origin)
+
+
+def check_usable(columns: Mapping[str, list[str]], unusable: Mapping[str, str], where: str) -> None:
+    """Raise UserError for each label column, by the key that asks for it, that cannot be labels."""
+    problems = [
+        Problem(key, f"'{name}' of {where} {unusable[name]}")
+        for key in columns
+        for name in columns[key]
+        if name in unusable
+    ]
+    if problems:
+        raise UserError.of(problems)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one part of a split (or of a file to evaluate on), n of them.
+
+    Parameters
+    ----------
+    inputs : InputRows
+    targets : dict of str to Target
+        By task.
+    ids : Series
+        Named as the id column, or ``row``.
+    labels : DataFrame
+        Each task's labels in user units.
+    duplicates : ndarray of bool, shape (n,)
+        Whether a row has the features of a row that the model was trained or chosen on.
+    weights : ndarray of shape (n,), float32, optional
+        How much each row counts in the training loss.
+    origin : Origin, optional
+        Where several data sets are joined.
+    """
+
+    inputs: InputRows
+    targets: dict[str, Target]
+    ids: pd.Series
+    labels: pd.DataFrame
+    duplicates: np.ndarray
+    weights: np.ndarray | None = None
+    origin: Origin | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set ready to train on.
+
+    Parameters
+    ----------
+    tasks : dict of str to Task
+        Fitted to the training rows.
+    reader : Reader
+        Fitted to the training rows.
+    parts : dict of str to Part
+        ``train``, and ``val`` and ``test`` where they have rows.
+    splits : DataFrame
+        The id of every row and its part.
+    """
+
+    tasks: dict[str, Task]
+    reader: Reader
+    parts: dict[str, Part]
+    splits: pd.DataFrame
+
+    def state(self) -> dict[str, Any]:
+        """Return what predicting needs, as plain values."""
+        tasks = [{"kind": task.kind, "state": task.state()} for task in self.tasks.values()]
+        return {"tasks": tasks, "reader": self.reader.state()}
+
+
+def encode_parts(
+    split: Split,
+    tasks: Mapping[str, Task],
+    examples: Callable[[np.ndarray], Examples],
+    weights: np.ndarray | None = None,
+) -> dict[str, Part]:
+    """Return the parts of a split that have rows, inputs and labels encoded.
+
+    Parameters
+    ----------
+    split : Split
+    tasks : mapping
+        Fitted.
+    examples : callable
+        Returns the rows of some numbers, inputs encoded.
+    weights : ndarray of shape (all rows,), optional
+        How much each row counts in the training loss; validation and test rows count alike.
+    """
+    return {
+        name: examples(rows).part(
+            tasks, split.duplicates.get(name), weights[rows] if weights is not None and name == "train" else None
+        )
+        for name, rows in split.parts().items()
+        if len(rows)
+    }
+
+
+def fit_tasks(
+    tasks: Mapping[str, TaskConfig], table: pd.DataFrame, train: np.ndarray, notice: Notice
+) -> dict[str, Task]:
+    """Fit every task to the rows ``train`` of a table of labels. Raises UserError with all tasks' problems."""
+    fitted: dict[str, Task] = {}
+    problems: list[Problem] = []
+    for name, config in tasks.items():
+        try:
+            fitted[name] = config.fit(name, table, train)
+        except UserError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise UserError.of(problems)
+    for name, task in fitted.items():
+        if unseen := task.unseen:
+            shown = ", ".join(f"'{label}'" for label in unseen[:5]) + (", …" if len(unseen) > 5 else "")
+            notice(f"tasks.{name}: no training row has the class {shown}")
+    return fitted

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from mtl_cli.data.base import Part
 from mtl_cli.data.inputs import Inputs
-from mtl_cli.data.prepared import Part
 from mtl_cli.tasks.task import Target
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from importlib import resources
 from pathlib import Path
@@ -15,11 +14,6 @@ SCANPY = "scanpy:"
 SHIPPED = (BUILTIN, SCANPY)
 """How the paths of files begin that lie in a package, the same from any folder."""
 STDIN = "-"
-
-
-def user_cache() -> Path:
-    """Return this program's folder where the user keeps caches: ``$XDG_CACHE_HOME/mtl``, else ``~/.cache/mtl``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "mtl"
 
 
 def read_bytes(path: str) -> bytes:

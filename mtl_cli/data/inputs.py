@@ -62,6 +62,11 @@ class InputSpec:
         return cls(**{**state, "shape": tuple(state["shape"]), "parts": parts})
 
 
+def size_of(shape: tuple[int, ...]) -> str:
+    """Return an image's size in words: channels × height × width."""
+    return " × ".join(str(length) for length in shape)
+
+
 def feature_problems(own: list[str], theirs: list[str], exclude: str | None = None) -> list[Problem]:
     """Return a problem for each feature that only one of the two has, the first ten of either side.
 

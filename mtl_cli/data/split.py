@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
-from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.schema import unknown_tasks
-from mtl_cli.data.strata import repeats_of, strata_of, units_of
-from mtl_cli.data.tables.columns import date_format
+from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
+from mtl_cli.data.dates import date_format
+from mtl_cli.data.duplicates import OnDuplicates, find_duplicates, tell_of_duplicates
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Size = Annotated[int | float, Bound(at_least=0)]
+QUANTILES = 5
 NAMES = {
     "train": "train", "training": "train", "test": "test",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -54,23 +55,23 @@ class SplitConfig:
     group: str | None = None
     time: str | None = None
     column: str | None = None
-    duplicates: Literal["warn", "together", "drop"] = "warn"
+    duplicates: OnDuplicates = "warn"
 
-    def columns(self) -> list[str]:
-        """Return the columns that a split reads, which are no features unless asked for."""
-        return [name for name in (self.group, self.time, self.column) if name is not None]
+    def named_columns(self) -> dict[str, str]:
+        """Return the columns that a split reads, by their keys."""
+        keys = {"group": self.group, "time": self.time, "column": self.column}
+        return {key: name for key, name in keys.items() if name is not None}
 
     def check(self, tasks: list[str]) -> Iterator[Problem]:
         """Yield what is wrong among these keys, and tasks that are not there."""
         yield from unknown_tasks(self.stratify, tasks, "dataset.split.stratify")
-        for key in ("test", "val"):
-            size = getattr(self, key)
+        for key, size in (("test", self.test), ("val", self.val)):
             if size > 1 and size != int(size):
                 yield Problem(
                     f"dataset.split.{key}", f"{size} is neither a fraction of the rows nor a count", "give 0.2, or 200"
                 )
-        chosen = [key for key in ("column", "time") if getattr(self, key) is not None]
-        others = [key for key in ("group", "stratify") if getattr(self, key)]
+        chosen = [key for key in ("column", "time") if key in self.named_columns()]
+        others = ["group"] * (self.group is not None) + ["stratify"] * bool(self.stratify)
         if len(chosen) == 2 or (chosen and others):
             both = " and ".join([*chosen, *others][:2])
             yield Problem("dataset.split", f"cannot split by {both} at once", "choose one")
@@ -81,27 +82,37 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of each part, in the order in which they are used, and which test rows repeat no training row."""
+    """Row numbers of each part, in the order in which they are used, and which of them are duplicates."""
 
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
-    repeats: dict[str, np.ndarray]
+    duplicates: dict[str, np.ndarray]
     """By part: which validation rows have the features of a training row, which test rows those of either."""
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """Return the row numbers by part."""
+        return {"train": self.train, "val": self.val, "test": self.test}
 
     def names(self, rows: int) -> np.ndarray:
         """Return the part of each row, ``dropped`` for rows in none."""
         names = np.full(rows, "dropped", dtype=object)
-        for part in ("train", "val", "test"):
-            names[getattr(self, part)] = part
+        for part, numbers in self.parts().items():
+            names[numbers] = part
         return names
+
+    def table(self, ids: pd.Series) -> pd.DataFrame:
+        """Return the id and the part of every row."""
+        import pandas as pd
+
+        return pd.DataFrame({ids.name: ids, "split": self.names(len(ids))})
 
 
 def split_rows(
     config: SplitConfig,
     table: pd.DataFrame,
-    features: list[str],
-    strata: Callable[[str], pd.Series],
+    duplicate_groups: np.ndarray,
+    labels: Callable[[str], pd.Series],
     notice: Callable[[str], None] = lambda line: None,
 ) -> Split:
     """Split the rows of a table.
@@ -110,10 +121,11 @@ def split_rows(
     ----------
     config : SplitConfig
     table : DataFrame
-    features : list of str
-        The columns by which rows repeat each other.
-    strata : callable
-        Gives the labels of a task by name, for stratification.
+        Where the columns are that the config names.
+    duplicate_groups : ndarray of int, shape (n,)
+        The same number for rows with equal features.
+    labels : callable
+        Reads the labels of a task by name, for stratification; no task is fitted yet.
     notice : callable
         Takes a line that the user should see.
 
@@ -122,26 +134,29 @@ def split_rows(
     UserError
         If a column is missing, a part would be empty, or a class cannot be spread.
     """
-    for key in ("group", "time", "column"):
-        name = getattr(config, key)
-        if name is not None and name not in table.columns:
+    for key, name in config.named_columns().items():
+        if name not in table.columns:
             raise UserError(f"dataset.split.{key}", f"there is no column '{name}'", did_you_mean(name, table.columns))
-    repeat = repeats_of(table, features)
     if config.column is not None:
         train, val, test = _by_column(config, table, config.column)
     elif config.time is not None:
         train, val, test = _by_time(config, table, config.time)
     else:
         group = None if config.group is None else table[config.group]
-        unit = units_of(group, repeat if config.duplicates == "together" else None)
-        labels = strata_of(config.stratify, strata, parts=2 + (config.val > 0 and config.test > 0))
-        train, test = _cut(np.arange(len(table)), config.test, len(table), unit, labels, config, "test")
-        train, val = _cut(train, config.val, len(table), unit, labels, config, "val")
+        unit = kept_together(group, duplicate_groups if config.duplicates == "together" else None)
+        strata = strata_of(config.stratify, labels, parts=2 + (config.val > 0 and config.test > 0))
+        train, test = _cut(np.arange(len(table)), config.test, len(table), unit, strata, config, "test")
+        train, val = _cut(train, config.val, len(table), unit, strata, config, "val")
     if len(train) < 2:
         raise UserError(
             "dataset.split", f"leaves {len(train)} of {len(table)} rows to train on", "a table needs more rows"
         )
-    return _without_repeats(Split(train, val, test, {}), repeat, config, notice)
+    found = find_duplicates(train, val, test, duplicate_groups)
+    tell_of_duplicates(found, config.duplicates, notice)
+    if config.duplicates == "drop":
+        val, test = val[~found["val"]], test[~found["test"]]
+        found = {"val": np.zeros(len(val), bool), "test": np.zeros(len(test), bool)}
+    return Split(train, val, test, found)
 
 
 def _count(size: float, rows: int, key: str) -> int:
@@ -187,6 +202,61 @@ def _cut(
     return rows[~inside], rows[inside]
 
 
+def kept_together(group: pd.Series | None, duplicate_groups: np.ndarray | None) -> np.ndarray | None:
+    """Return a number per row, the same for rows that a random split must keep on one side.
+
+    Parameters
+    ----------
+    group : Series, optional
+        Rows with one value of it stay together.
+    duplicate_groups : ndarray, optional
+        Likewise; where both are given, what either ties together.
+
+    Returns
+    -------
+    ndarray or None
+        None if every row is on its own.
+    """
+    groups = None if group is None else group.groupby(group, sort=True, dropna=False).ngroup().to_numpy()
+    if groups is None or duplicate_groups is None:
+        return duplicate_groups if groups is None else groups
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    offset = groups.max() + 1
+    size = offset + duplicate_groups.max() + 1
+    links = coo_array((np.ones(len(groups)), (groups, offset + duplicate_groups)), shape=(size, size))
+    return np.asarray(connected_components(links, directed=False)[1][groups])
+
+
+def strata_of(tasks: list[str], labels: Callable[[str], pd.Series], parts: int) -> np.ndarray | None:
+    """Return a number per row for its combination of the tasks' labels (numbers by fifths of their ranks).
+
+    Raises
+    ------
+    UserError
+        If a combination has fewer rows than there are parts.
+    """
+    import pandas as pd
+
+    if not tasks:
+        return None
+    columns = []
+    for name in tasks:
+        column = labels(name)
+        if pd.api.types.is_float_dtype(column.dtype):
+            column = pd.qcut(column.rank(method="first"), QUANTILES, labels=False)
+        columns.append(column.map(str, na_action="ignore").fillna("(missing)"))
+    joined = functools.reduce(lambda left, right: left.str.cat(right, sep=", "), columns)
+    counts = joined.value_counts()
+    if counts.min() < parts:
+        label, count = counts.idxmin(), counts.min()
+        rows = "a single row" if count == 1 else f"{count} rows"
+        hint = f"stratifying into {parts} parts needs {parts}; leave those rows out or do not stratify"
+        raise UserError("dataset.split.stratify", f"the class '{label}' of {', '.join(tasks)} has {rows}", hint)
+    return np.asarray(joined.factorize()[0])
+
+
 def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     import pandas as pd
 
@@ -221,26 +291,3 @@ def _by_column(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[n
     if not len(val):
         train, val = _cut(train, config.val, len(table), None, None, config, "val")
     return train, val, test
-
-
-def _without_repeats(split: Split, repeat: np.ndarray, config: SplitConfig, notice: Callable[[str], None]) -> Split:
-    """Find, and with ``duplicates: drop`` leave out, validation and test rows that repeat rows the model has seen.
-
-    A test row counts as seen if it repeats a training row or a validation row, by which the model was chosen.
-    """
-    found = {
-        "val": np.isin(repeat[split.val], repeat[split.train]),
-        "test": np.isin(repeat[split.test], repeat[np.concatenate([split.train, split.val])]),
-    }
-    if config.duplicates == "drop":
-        val, test = split.val[~found["val"]], split.test[~found["test"]]
-        if any(mask.any() for mask in found.values()):
-            notice(f"{found['test'].sum()} test rows and {found['val'].sum()} validation rows repeat others: left out")
-        return Split(split.train, val, test, {"val": np.zeros(len(val), bool), "test": np.zeros(len(test), bool)})
-    if any(mask.any() for mask in found.values()):
-        counts = [f"{found[part].sum()} of {len(getattr(split, part))}" for part in ("test", "val")]
-        notice(
-            f"{counts[0]} test rows and {counts[1]} validation rows repeat the features of rows trained on; "
-            "dataset.split.duplicates=together keeps repeats on one side, dataset.split.duplicates=drop leaves them out"
-        )
-    return Split(split.train, split.val, split.test, found)

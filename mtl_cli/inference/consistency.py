@@ -12,8 +12,8 @@ from mtl_cli.tasks.labels import as_label_array
 from mtl_cli.tasks.links import log_sum_exp
 
 if TYPE_CHECKING:
-    from mtl_cli.data.cells.hierarchy import Hierarchy
-    from mtl_cli.data.prepared import Notice
+    from mtl_cli.data.base import Notice
+    from mtl_cli.tasks.hierarchy import Hierarchy
     from mtl_cli.tasks.task import Task
 
 CHUNK = 8192

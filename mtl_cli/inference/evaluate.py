@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.prepared import Part
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Task
 
@@ -166,8 +166,8 @@ def evaluate(
             "rows": len(values),
             "loss": loss,
             "skill": skills[name],
-            **task.metrics(output, values),
-            "constant": {"loss": baseline, **task.metrics(constant, values)},
+            **task.all_metrics(output, values),
+            "constant": {"loss": baseline, **task.all_metrics(constant, values)},
         }
     report["score"] = score(skills, tasks)
     return report

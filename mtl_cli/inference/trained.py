@@ -12,17 +12,17 @@ import pandas as pd
 import torch
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.parse import parse_trained
 from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Config, parse
-from mtl_cli.data.cells.hierarchy import Hierarchy, Mode
-from mtl_cli.data.images.dataset import check_usable
+from mtl_cli.config.schema import TrainedConfig
+from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.data.prepared import Examples, Notice, Origin, Part, Reader, row_names
 from mtl_cli.inference.consistency import class_predictions
 from mtl_cli.inference.evaluate import evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
+from mtl_cli.tasks.hierarchy import Hierarchy, Mode
 from mtl_cli.tasks.task import Task
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ class TrainedModel:
     """What a run learned, and what it needs to read data like those it learned from."""
 
     path: Path
-    config: Config
+    config: TrainedConfig
     network: Network
     reader: Reader
     tasks: dict[str, Task]
@@ -43,12 +43,12 @@ class TrainedModel:
         """Load a run's model. Raises UserError if there is none or it is damaged."""
         content = load_model(path)
         try:
-            config = parse(content["config"], check=False)
+            config = parse_trained(content["config"], content.get("plugins", {}))
             data = content["data"]
             kinds = components("task")
             tasks: dict[str, Task] = {}
             for entry in data["tasks"]:
-                task = kinds[entry["kind"]].restore(entry["state"])  # type: ignore[attr-defined]
+                task = kinds[entry["kind"]].restore(entry["state"])
                 tasks[task.name] = task
             reader: Reader = config.dataset.restore(data["reader"])
             network = build_network(config.model, reader.spec, shapes(tasks))
@@ -95,7 +95,7 @@ class TrainedModel:
 
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
-        levels = self.reader.hierarchy
+        levels: Hierarchy | None = self.reader.hierarchy
         if levels is None and mode in ("report", "enforce"):
             hint = "dataset.levels names them when a run of dataset=h5ad is made"
             raise UserError("--hierarchy", "the run learned no levels of labels", hint)
@@ -134,8 +134,8 @@ class TrainedModel:
         part = pd.read_csv(splits)["split"].to_numpy()
         test = part == "test"
         report = self._evaluate(examples.select(test), self.tasks)
-        if examples.kin is not None:
-            seen = np.isin(examples.kin, examples.kin[(part == "train") | (part == "val")])
+        if examples.duplicate_groups is not None:
+            seen = np.isin(examples.duplicate_groups, examples.duplicate_groups[(part == "train") | (part == "val")])
             if (test & seen).any():
                 report["unseen"] = self._evaluate(examples.select(test & ~seen), self.tasks)
         return report, examples.where

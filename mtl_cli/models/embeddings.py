@@ -11,7 +11,6 @@ from mtl_cli.config.convert import Bound, PositiveFloat, PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 
 if TYPE_CHECKING:
-    from mtl_cli.config.schema import Config
     from mtl_cli.data.inputs import InputSpec
     from mtl_cli.models.embedding_layers import Embedded
 
@@ -45,16 +44,11 @@ class Embeddings:
     frequencies: PositiveInt = 16
     sigma: PositiveFloat = 0.05
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check(self) -> Iterator[Problem]:
         """Yield what keeps these embeddings from being made."""
-        where = "model.trunk.embeddings"
-        if self.kind == "none":
-            return
-        if importlib.util.find_spec("rtdl_num_embeddings") is None:
-            yield Problem(f"{where}.kind", f"{self.kind} needs the package rtdl_num_embeddings", TABULAR)
-        gives = getattr(config.dataset, "input_kind", "features")
-        if gives != "features":
-            yield Problem(f"{where}.kind", f"embeds features, and this data set gives {gives} inputs", f"{where}=null")
+        if self.kind != "none" and importlib.util.find_spec("rtdl_num_embeddings") is None:
+            what = f"{self.kind} needs the package rtdl_num_embeddings"
+            yield Problem("model.trunk.embeddings.kind", what, TABULAR)
 
     def build(self, spec: InputSpec) -> Embedded | None:
         """Build the layer for rows as ``spec`` has them; None if there is to be none.

@@ -53,7 +53,7 @@ def build_entry(config: Model, spec: InputSpec) -> tuple[Adapters | None, InputS
     """
     if spec.kind != "joint":
         return None, spec
-    if getattr(getattr(config.trunk, "embeddings", None), "kind", "none") != "none":
+    if config.trunk.embeds_numbers:
         what = "embeds a table's own numbers, which tables of different features bring to an adapter first"
         raise UserError("model.trunk.embeddings.kind", what, "model.trunk.embeddings.kind=none")
     return Adapters(spec.parts, config.adapter), InputSpec("features", (config.adapter.width,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -15,6 +15,8 @@ from mtl_cli.models.entry import Adapters, build_entry
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.sharing.hard import Hard
 from mtl_cli.models.sharing.modules.shared import Shared
+from mtl_cli.models.sharing.scheme import Scheme
+from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.links import mean_output
 from mtl_cli.tasks.task import Level, Task
 
@@ -42,7 +44,7 @@ class Shape(NamedTuple):
 
 def shapes(tasks: Mapping[str, Task]) -> dict[str, Shape]:
     """Return the shape of each task."""
-    return {name: Shape(task.outputs, task.level, getattr(task, "merge", mean_output)) for name, task in tasks.items()}
+    return {name: Shape(task.outputs, task.level, task.merge) for name, task in tasks.items()}
 
 
 @runtime_checkable
@@ -140,29 +142,27 @@ def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) ->
     UserError
         If ``model.sharing.budget`` leaves too little for the number of tasks.
     """
-    trunk = config.trunk
-    if getattr(config.sharing, "budget", "each") == "total":
+    trunk: TrunkConfig = config.trunk
+    if config.sharing.within_budget:
         limit = _parameters(config, trunk, Hard(), spec, tasks)
-        scaled = config.trunk.scaled
+        scaled = trunk.scaled
         factor = largest_factor(lambda f: _parameters(config, scaled(f), config.sharing, spec, tasks), limit)
         trunk = scaled(factor)
     return _build(config, trunk, config.sharing, spec, tasks)
 
 
-def _build(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
+def _build(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
     entry, spec = build_entry(config, spec)
     shared = sharing.build(trunk, spec, {name: task.level for name, task in tasks.items()})
-    ensemble = getattr(trunk, "ensemble", False)
-    linear = trunk.linear if ensemble else nn.Linear
     heads = {
-        name: _build_head(config.heads.get(name, config.head), shared.width, task.outputs, linear)
+        name: _build_head(config.heads.get(name, config.head), shared.width, task.outputs, trunk.linear)
         for name, task in tasks.items()
     }
-    merges = {name: task.merge for name, task in tasks.items()} if ensemble else None
+    merges = {name: task.merge for name, task in tasks.items()} if trunk.ensemble else None
     return Network(shared, heads, merges, entry)
 
 
-def _parameters(config: Model, trunk: Any, sharing: Any, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
+def _parameters(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
     with torch.random.fork_rng(devices=[]):  # what is built in the end starts as if nothing had been tried
         return sum(p.numel() for p in _build(config, trunk, sharing, spec, tasks).parameters())
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.errors import Problem
-from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     import torch
@@ -39,16 +39,24 @@ class Training:
     notice: Callable[[str], None]
 
 
-def check_common_units(config: Config) -> Iterator[Problem]:
-    """Yield a problem if a regulariser that compares heads would compare weights of unrelated units."""
-    if len(config.tasks or {}) > 1 and config.model is not None and getattr(config.model.sharing, "own_units", False):
-        what = "compares the tasks' heads, and this sharing scheme gives each task units of its own"
-        yield Problem("regularizer", what, "model.sharing=hard, or regularizer=l2")
+@dataclass(frozen=True, kw_only=True)
+class RegularizerConfig(ABC):
+    """A regulariser, what ties the tasks' weights to each other: its settings as fields."""
 
+    compares_heads: ClassVar[bool] = False
+    """Whether it compares the tasks' heads unit by unit, which must then mean the same to all of them."""
+    reads_likelihoods: ClassVar[bool] = False
+    """Whether it needs the tasks' losses to be likelihoods of a label per row."""
 
-class RegularizerConfig(Protocol):
-    """The config of a regulariser."""
+    def acts_on(self, tasks: Sequence[str]) -> Sequence[str]:
+        """Return those of the tasks whose weights it ties."""
+        return tasks
 
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        """Yield what is wrong with these keys for tasks of these names."""
+        yield from ()
+
+    @abstractmethod
     def build(self, training: Training) -> Regularizer | None:
         """Return what acts on the network; None if nothing does. Raises UserError if the network does not suit it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mtl_cli.data.sequences.tokens import PADDING
+from mtl_cli.data.sequences.rows import PADDING
 from mtl_cli.models.layers import ACTIVATIONS
 from mtl_cli.models.pooling import Pool, Pooling
 

@@ -74,7 +74,7 @@ class SharedPrior(Regularizer):
             name: TaskState(
                 float(rows if (mask := masks[name]) is None else mask.sum()),
                 training.tasks[name].weight,
-                training.tasks[name].kind == "regression",
+                training.tasks[name].squared_error,
             )
             for name in weights
         }

@@ -1,14 +1,15 @@
-"""What a built trunk tells the rest of the model."""
+"""The contract of trunks: what the config of one declares, and what it builds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.errors import Problem
-from mtl_cli.config.schema import Config
+from mtl_cli.tasks.task import Level
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrunkKeys:
-    """The keys that every trunk has.
+class TrunkConfig(ABC):
+    """A trunk, the layers that tasks can share: its settings as fields, and what else can be asked about it.
 
     Parameters
     ----------
@@ -28,13 +29,68 @@ class TrunkKeys:
 
     freeze: Literal["none", "all"] | Annotated[int, Bound(at_least=1)] = "none"
 
+    accepts: ClassVar[tuple[str, ...]]
+    """Which kinds of inputs it reads, as data sets name them in ``input_kind``."""
+    levels: ClassVar[tuple[Level, ...]] = ("row",)
+    """What it has a representation of."""
     training_only: ClassVar[tuple[str, ...]] = ("freeze", "dropout")
     """Keys that do not change what a trained trunk computes."""
+    ensemble: ClassVar[bool] = False
+    """Whether it is one, with a representation (n, members, width)."""
+    staged: ClassVar[Literal["rows", "maps"] | None] = None
+    """What its ``stages`` return, if it can be built in stages."""
+    can_scale: ClassVar[bool] = False
+    """Whether it has ``scaled``."""
+
+    @property
+    def shares_layers(self) -> bool:
+        """Whether there is any layer to share that is trained, which balancers that look at gradients need."""
+        return True
 
     @property
     def smallest_batch(self) -> int:
         """The fewest rows that a training step can take: batch norm has no variance for one."""
         return 1
+
+    @property
+    def output_width(self) -> int | None:
+        """The width of the representation; None where the config does not tell."""
+        return None
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens of a sequence that it reads; None if there is no limit, or it is not known."""
+        return None
+
+    @property
+    def embeds_numbers(self) -> bool:
+        """Whether its first layer makes vectors of a table's numbers."""
+        return False
+
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        """Yield what is wrong with these keys for tasks of these names."""
+        yield from ()
+
+    @abstractmethod
+    def build(self, spec: InputSpec) -> Trunk:
+        """Build the trunk for inputs of one of the kinds that it ``accepts``."""
+
+    def stages(self, spec: InputSpec) -> list[Trunk]:
+        """Build it in stages that, each reading what the one before returned, make up the whole.
+
+        All but the last return (n, width), or where ``staged`` is "maps" (n, channels, height, width).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no stages")
+
+    def scaled(self, factor: float) -> Self:
+        """Return the same with all widths times ``factor``, and at least 1."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be scaled")
+
+    def linear(self, inputs: int, outputs: int) -> nn.Module:
+        """Return a linear layer of a head that reads the representation; of an ensemble, with weights per member."""
+        from torch import nn
+
+        return nn.Linear(inputs, outputs)
 
     def settled(self) -> Self:
         """Return a config that builds the same layers without the files that this one may read."""
@@ -43,40 +99,6 @@ class TrunkKeys:
     def free_keys(self, other: Any) -> tuple[str, ...]:
         """Return keys, beside ``training_only``, that may differ from those of ``other``, a trunk of the same kind."""
         return ()
-
-    def check(self, config: Config) -> Iterator[Problem]:
-        """Yield what is wrong with the rest of the config for this trunk."""
-        if isinstance(self.freeze, int) and config.trainer is not None and self.freeze >= config.trainer.epochs:
-            what = f"holds the trunk for {self.freeze} of {config.trainer.epochs} epochs"
-            yield Problem("model.trunk.freeze", what, "give fewer than trainer.epochs, or all")
-
-
-class TrunkConfig(Protocol):
-    """The config of a trunk.
-
-    It may also have ``smallest_batch``, the fewest rows that a training step can take; ``levels``, what it can tell
-    tasks of (("row",) by default); ``settled()``, if it reads files: a config that builds the same without them; and,
-    for sharing schemes that ask for it,
-
-    - ``output_width``, that of the representation, as far as the config tells;
-    - ``scaled(factor)``, the config of a trunk with all widths times ``factor``, and at least 1;
-    - ``staged``, "rows" or "maps", and ``stages(spec)``: a list of trunks that, each reading what the one before
-      returned, make up the whole; all but the last return (n, width), or maps of (n, width, height, columns).
-
-    One that is an ensemble, with a representation (n, members, width), says so by ``ensemble``, and its ``linear``
-    makes a linear layer of a head from its widths, with weights for each member: the heads' outputs are (n, members,
-    outputs).
-    """
-
-    accepts: ClassVar[tuple[str, ...]]
-    """Which kinds of inputs it reads: see ``InputSpec``."""
-
-    @property
-    def shares_layers(self) -> bool:
-        """Whether there is any layer to share, which balancers that look at gradients need."""
-
-    def build(self, spec: InputSpec) -> Trunk:
-        """Build the trunk for inputs of one of the kinds that it ``accepts``."""
 
 
 class Trunk(NamedTuple):

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl_cli.config.registry import components
+from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
-from mtl_cli.runs.directory import HISTORY, PLOTS, atomic
+from mtl_cli.runs.directory import HISTORY, PLOTS
 
 if TYPE_CHECKING:
     from mtl_cli.training.run import Finished

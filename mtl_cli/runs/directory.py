@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.io import atomic, to_json
 
 OUTPUTS = "outputs"
 MODEL = "mtl_model.pt"
@@ -79,35 +76,3 @@ def claim(path: str) -> Path:
     except OSError as error:
         raise UserError("run_dir", f"{path} cannot be made: {error.strerror}") from error
     return folder
-
-
-def atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside ``path``, then put it in place in one step."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def to_json(value: Any, indent: int | None = None) -> str:
-    """Return JSON that every parser reads: NaN and infinities become null."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

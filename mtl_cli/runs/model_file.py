@@ -8,6 +8,7 @@ from typing import Any
 
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.parse import plugins_behind
 from mtl_cli.runs.directory import MODEL, RunDirectory
 
 FORMAT = 2
@@ -30,7 +31,14 @@ def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], 
     import torch
 
     cpu = {name: tensor.detach().cpu() for name, tensor in weights.items()}
-    content = {"format": FORMAT, "mtl": __version__, "config": config, "data": data, "weights": cpu}
+    content = {
+        "format": FORMAT,
+        "mtl": __version__,
+        "plugins": plugins_behind(config),
+        "config": config,
+        "data": data,
+        "weights": cpu,
+    }
     run.write(MODEL, lambda file: torch.save(content, file))
 
 

@@ -33,6 +33,13 @@ def first(values: pd.Series, chosen: np.ndarray) -> tuple[Any, int]:
     return values.iloc[position], int(values.index[position]) + 1
 
 
+def refuse_values(wrong: np.ndarray, values: pd.Series, where: str, what: str, hint: str | None = None) -> None:
+    """Raise UserError for the first value that is ``wrong``, naming its row and column."""
+    if wrong.any():
+        value, row = first(values, wrong)
+        raise UserError(where, f"'{value}' in row {row} of column '{values.name}' {what}", hint)
+
+
 def numbers(labels: pd.Series, where: str, hint: str | None = None) -> pd.Series:
     """Return labels as float64, NaN where missing. Raises UserError naming the first that is no finite number."""
     import pandas as pd

@@ -8,12 +8,17 @@ the way back to user units and the metrics.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from mtl_cli.config.convert import NonNegativeFloat
+from mtl_cli.config.errors import Problem
+from mtl_cli.config.registry import components
+from mtl_cli.tasks.links import mean_output
 from mtl_cli.tasks.schedule import WeightSchedule
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ Level = Literal["row", "token"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskConfig:
+class TaskConfig(ABC):
     """The keys that every kind of task has.
 
     Parameters
@@ -54,6 +59,11 @@ class TaskConfig:
     """Whether ``target`` may be a list."""
 
     @property
+    def loss_name(self) -> str | None:
+        """Which loss is chosen, for kinds that have several."""
+        return None
+
+    @property
     def labels_as_text(self) -> bool:
         """Whether a text file's labels are to be read as they are written, not as numbers."""
         return True
@@ -66,6 +76,26 @@ class TaskConfig:
         """Return the label columns of the task called ``name``."""
         target = self.target if self.target is not None else name
         return target if isinstance(target, list) else [target]
+
+    def check(self, name: str) -> Iterator[Problem]:
+        """Yield what is wrong with these keys of the task called ``name``."""
+        yield from ()
+
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        """Read the labels in the user's own terms, missing where there are none. Nothing is fitted: a split asks first.
+
+        By default they are the label column as it is; a kind that maps or checks labels does so here too.
+        """
+        return table[self.columns(name)[0]]
+
+    @abstractmethod
+    def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> Task:
+        """Fit to the rows ``train`` of ``table``. Raises UserError if their labels are none to learn from."""
+
+    @staticmethod
+    @abstractmethod
+    def restore(state: dict[str, Any]) -> Task:
+        """Make the task that ``state`` was taken from."""
 
 
 @dataclass(frozen=True)
@@ -87,56 +117,96 @@ class Target:
     weights: np.ndarray | None = None
 
 
-class Task(Protocol):
+@dataclass
+class Task(ABC):
     """A task that has been fitted to the labels of the training rows.
 
-    It may also have ``merge``, which makes one output of those of an ensemble's members, (n, members, outputs) to
-    (n, outputs); without it, that is their mean.
+    Parameters
+    ----------
+    name : str
+    columns : list of str
+        Of the labels.
+    weight : float
+    auxiliary : bool
+    unseen : list
+        Classes of which there is none in the training rows.
     """
 
-    kind: ClassVar[str]
-    primary: ClassVar[str]
-    """The metric shown first and kept per epoch."""
-    lower_is_better: ClassVar[bool]
-    level: ClassVar[Level]
-    pictures: ClassVar[tuple[str, ...]]
-    """Which of ``scatter``, ``confusion`` and ``calibration`` show this kind's predictions."""
     name: str
     columns: list[str]
     weight: float
     auxiliary: bool
+    unseen: list[Label] = field(default_factory=list, kw_only=True)
+
+    kind: ClassVar[str]
+    """The name under which its config is registered."""
+    primary: ClassVar[str]
+    """The metric shown first and kept per epoch."""
+    lower_is_better: ClassVar[bool] = False
+    level: ClassVar[Level] = "row"
+    pictures: ClassVar[tuple[str, ...]] = ()
+    """Which of ``scatter``, ``confusion`` and ``calibration`` show this kind's predictions."""
 
     @property
+    @abstractmethod
     def outputs(self) -> int:
         """The width of the head's output."""
 
     @property
+    @abstractmethod
     def baseline(self) -> np.ndarray:
         """The best constant output on the training rows, shape (outputs,)."""
 
+    @property
+    def squared_error(self) -> bool:
+        """Whether its loss is a squared error; other losses are taken for −log p of a label."""
+        return False
+
+    @abstractmethod
     def labels(self, table: pd.DataFrame) -> pd.Series:
         """Return the labels in the user's own terms, missing where there are none."""
 
+    @abstractmethod
     def encode(self, labels: pd.Series) -> Target:
         """Turn labels into what the loss takes. Raises UserError for a label it was not fitted for."""
 
+    @abstractmethod
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss per row, shape (n,)."""
 
+    def merge(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Make one output of those of an ensemble's members, (n, members, outputs) to (n, outputs); their mean."""
+        return mean_output(outputs)
+
+    @abstractmethod
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return prediction columns in user units, by column name."""
 
+    @abstractmethod
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         """Return the metrics of rows that have a label."""
 
+    @abstractmethod
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the primary metric as a tensor, cheaply, for the history."""
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return stated probabilities and whether what they were stated of is so; for ``calibration``."""
+        raise NotImplementedError(f"{self.kind} states no probabilities")
+
+    def all_metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        """Return the metrics of rows that have a label, those that plugins add behind the kind's own.
+
+        A plugin's is a function ``(task, output, values)`` that returns a number, or None for a kind of task that it
+        does not suit; one that has the name of a metric of the kind's own is passed over.
+        """
+        own = self.metrics(output, values)
+        added = {name: metric(self, output, values) for name, metric in components("metric").items() if name not in own}
+        return own | {name: float(value) for name, value in added.items() if value is not None}
 
     def state(self) -> dict[str, Any]:
         """Return what the config class's ``restore`` needs: plain numbers, strings, lists."""
+        return asdict(self)
 
 
 @functools.lru_cache(maxsize=64)

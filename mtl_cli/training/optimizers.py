@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat, Probability
+from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -58,15 +60,37 @@ def _light(optimizer: Any) -> Callable[..., Optimizer]:
     return type(optimizer.__name__, (optimizer,), {"step": step})
 
 
-@component("optimizer", "adam")
 @dataclass(frozen=True, kw_only=True)
-class Adam:
-    """Adam; weight decay is added to the gradient."""
+class OptimizerConfig(ABC):
+    """An optimiser: its settings as fields.
+
+    Parameters
+    ----------
+    lr : float
+        The learning rate.
+    lr_scale : LearningRates
+        Of the network's parts, as multiples of it.
+    """
 
     lr: PositiveFloat = 1e-3
+    lr_scale: LearningRates = field(default_factory=LearningRates)
+
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        """Yield what is wrong with these keys for tasks of these names."""
+        yield from ()
+
+    @abstractmethod
+    def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
+        """Return the optimiser of a network's parameters."""
+
+
+@component("optimizer", "adam")
+@dataclass(frozen=True, kw_only=True)
+class Adam(OptimizerConfig):
+    """Adam; weight decay is added to the gradient."""
+
     weight_decay: NonNegativeFloat = 0.0
     betas: tuple[Probability, Probability] = (0.9, 0.999)
-    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -76,13 +100,11 @@ class Adam:
 
 @component("optimizer", "adamw")
 @dataclass(frozen=True, kw_only=True)
-class AdamW:
+class AdamW(OptimizerConfig):
     """Adam with decoupled weight decay."""
 
-    lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.01
     betas: tuple[Probability, Probability] = (0.9, 0.999)
-    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -94,14 +116,13 @@ class AdamW:
 
 @component("optimizer", "sgd")
 @dataclass(frozen=True, kw_only=True)
-class SGD:
+class SGD(OptimizerConfig):
     """Stochastic gradient descent with momentum."""
 
     lr: PositiveFloat = 0.02
     weight_decay: NonNegativeFloat = 0.0
     momentum: Probability = 0.9
     nesterov: bool = True
-    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -118,14 +139,12 @@ class SGD:
 
 @component("optimizer", "rmsprop")
 @dataclass(frozen=True, kw_only=True)
-class RMSprop:
+class RMSprop(OptimizerConfig):
     """RMSprop; ``smoothing`` is of the running mean of squared gradients."""
 
-    lr: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
     smoothing: Probability = 0.99
     momentum: Probability = 0.0
-    lr_scale: LearningRates = field(default_factory=LearningRates)
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim

@@ -22,8 +22,8 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.config.schema import Config
+from mtl_cli.data.base import Notice, Part, Prepared
 from mtl_cli.data.batches import Batches
-from mtl_cli.data.prepared import Notice, Part, Prepared
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import TrainedModel, predictions_with_labels
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
@@ -271,8 +271,8 @@ def measure(run: Run, best: Best) -> Measured:
         metrics["splits"][name] = evaluate(found, part, data.tasks)
         if name == "test":
             test_outputs = found
-            if part.repeats.any():
-                metrics["splits"]["test_unseen"] = evaluate(found, part, data.tasks, ~part.repeats)
+            if part.duplicates.any():
+                metrics["splits"]["test_unseen"] = evaluate(found, part, data.tasks, ~part.duplicates)
     if "val" in metrics["splits"]:
         metrics["score"] = metrics["splits"]["val"]["score"]
     return Measured(best, metrics, test_outputs)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from mtl_cli.config.convert import Bound, NonNegativeInt, PositiveInt
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -21,9 +21,30 @@ Factor = Annotated[float, Bound(above=0, below=1)]
 Share = Annotated[float, Bound(at_least=0, at_most=1)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig(ABC):
+    """A schedule of the learning rate over the epochs: its settings as fields."""
+
+    needs_validation: ClassVar[bool] = False
+    """Whether it goes by the validation score."""
+
+    @property
+    def warmup(self) -> int:
+        """The epochs in which the learning rate rises."""
+        return 0
+
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        """Yield what is wrong with these keys for tasks of these names."""
+        yield from ()
+
+    @abstractmethod
+    def build(self, optimizer: Optimizer, epochs: int) -> Advance:
+        """Return what sets the learning rates at the end of each of ``epochs`` epochs."""
+
+
 @component("scheduler", "none")
 @dataclass(frozen=True, kw_only=True)
-class Constant:
+class Constant(SchedulerConfig):
     """The learning rate stays."""
 
     def build(self, optimizer: Optimizer, epochs: int) -> Advance:
@@ -32,7 +53,7 @@ class Constant:
 
 @component("scheduler", "cosine")
 @dataclass(frozen=True, kw_only=True)
-class Cosine:
+class Cosine(SchedulerConfig):
     """Half a cosine from the learning rate down to ``final`` times it at the last epoch."""
 
     final: Share = 0.0
@@ -46,7 +67,7 @@ class Cosine:
 
 @component("scheduler", "step")
 @dataclass(frozen=True, kw_only=True)
-class StepDecay:
+class StepDecay(SchedulerConfig):
     """Multiply the learning rate by ``factor`` after every ``every`` epochs."""
 
     every: PositiveInt = 30
@@ -61,15 +82,13 @@ class StepDecay:
 
 @component("scheduler", "plateau")
 @dataclass(frozen=True, kw_only=True)
-class Plateau:
+class Plateau(SchedulerConfig):
     """Multiply the learning rate by ``factor`` when the validation score has not risen for ``patience`` epochs."""
 
     factor: Factor = 0.5
     patience: NonNegativeInt = 10
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        if getattr(getattr(config.dataset, "split", None), "val", 1) == 0:
-            yield Problem("scheduler", "plateau needs validation rows", "give dataset.split.val, or another scheduler")
+    needs_validation: ClassVar[bool] = True
 
     def build(self, optimizer: Optimizer, epochs: int) -> Advance:
         from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -80,16 +99,15 @@ class Plateau:
 
 @component("scheduler", "warmup")
 @dataclass(frozen=True, kw_only=True)
-class Warmup:
+class Warmup(SchedulerConfig):
     """Rise linearly over ``epochs`` epochs, then fall by half a cosine to ``final`` times the learning rate."""
 
     epochs: PositiveInt = 5
     final: Share = 0.0
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        if config.trainer is not None and self.epochs >= config.trainer.epochs:
-            what = f"warms up for {self.epochs} of {config.trainer.epochs} epochs"
-            yield Problem("scheduler.epochs", what, "give fewer than trainer.epochs")
+    @property
+    def warmup(self) -> int:
+        return self.epochs
 
     def build(self, optimizer: Optimizer, epochs: int) -> Advance:
         from torch.optim.lr_scheduler import LambdaLR

@@ -12,7 +12,7 @@ from mtl_cli.balancing.methods.graddrop import GradDrop, graddrop_direction
 from mtl_cli.balancing.methods.pcd import PriorityConstrained
 from mtl_cli.balancing.methods.torchjd import CLASSES, TorchJD
 from mtl_cli.config.errors import UserError
-from mtl_cli.config.schema import parse
+from mtl_cli.config.parse import parse
 from tests.balancing.weightings import aligned_mtl_weights, conflict_free_weights, imtl_g_weights, mgda_weights
 
 CPU = torch.device("cpu")

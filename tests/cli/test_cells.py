@@ -18,14 +18,15 @@ from scipy.sparse import csr_array, issparse
 
 from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.compose import compose
+from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Model, parse
+from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batches
-from mtl_cli.data.cells.dataset import CellReader
+from mtl_cli.data.cells.config import H5AD
+from mtl_cli.data.cells.reader import CellReader
 from mtl_cli.data.cells.scan import scan
 from mtl_cli.data.files import resolve
 from mtl_cli.data.inputs import InputSpec
-from mtl_cli.data.sources.h5ad import H5AD
 from mtl_cli.data.split import SplitConfig
 from mtl_cli.models.network import Shape, build_network, shapes
 from mtl_cli.models.trunks.mlp import MLP
@@ -98,7 +99,7 @@ def test_made_cells_are_learned_and_predicted_into_a_copy(mtl: InProcess, cells:
     added = [f"predicted_level{i}{end}" for i in (1, 2, 3) for end in ("", "_prob")]
     assert list(copy.obs.columns) == [*original.obs.columns, *added]
     assert copy.obs[added].notna().all().all() and copy.obs["predicted_level3"].dtype == "category"
-    assert copy.obs.groupby("predicted_level3", statistics=True)["predicted_level2"].nunique().eq(1).all()
+    assert copy.obs.groupby("predicted_level3", observed=True)["predicted_level2"].nunique().eq(1).all()
     agree = copy.obs["predicted_level3"].astype(str) == original.obs["level3"].astype(str)
     assert agree[original.obs["level3"].notna()].mean() > 0.9
     status, out, err = mtl("predict", "run", "out.h5ad", "-o", "again.h5ad", "--vote", "donor")
@@ -350,7 +351,7 @@ def test_a_wrong_config_is_found_without_anndata() -> None:
     import subprocess
 
     code = (
-        "import sys\nfrom mtl_cli.config.compose import compose\nfrom mtl_cli.config.schema import parse\n"
+        "import sys\nfrom mtl_cli.config.compose import compose\nfrom mtl_cli.config.parse import parse\n"
         "parse(compose(['dataset=pbmc'], []))\n"
         "print([name for name in ('anndata', 'h5py', 'scanpy', 'scipy', 'torch') if name in sys.modules])"
     )

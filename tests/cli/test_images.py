@@ -86,7 +86,7 @@ def test_own_idx_files_from_training_to_prediction(mtl: InProcess) -> None:
 def test_the_images_are_kept_as_bytes_and_the_model_knows_how_to_read_them(mtl: InProcess) -> None:
     import torch
 
-    from mtl_cli.data.sources.npz import Npz
+    from mtl_cli.data.images.config import Npz
 
     images, labels = bars(200, 3, 0)
     np.savez("own.npz", images=np.repeat(images[..., None], 3, axis=3), label=labels)

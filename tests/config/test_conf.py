@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 
 from mtl_cli.config.compose import compose
 from mtl_cli.config.overrides import read_arguments
+from mtl_cli.config.parse import parse
 from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import PACKAGES, SELECTORS, components
-from mtl_cli.config.schema import EarlyStopping, Head, Trainer, parse
+from mtl_cli.config.schema import EarlyStopping, Head, Trainer
 
 FILES = sorted(file for file in conf_dir().rglob("*.yaml") if "hydra" not in file.parts)
 TABLE = ["dataset.path=builtin:winequality-red.csv", "tasks={quality: regression}"]
@@ -101,7 +102,7 @@ def test_components_import_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from mtl_cli.config.registry import PACKAGES, components\n"
-        "for group in PACKAGES: assert components(group), group\n"
+        "for group in PACKAGES: assert components(group) or group == 'callback', group\n"
         "print([name for name in ('torch', 'pandas', 'sklearn', 'matplotlib') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

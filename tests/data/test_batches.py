@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import DenseRows
-from mtl_cli.data.prepared import Part
 from mtl_cli.tasks.task import Target
 
 CPU = torch.device("cpu")

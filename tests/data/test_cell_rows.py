@@ -13,10 +13,10 @@ from scipy.sparse import csc_array, csr_array
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.cells.file import open_cells
+from mtl_cli.data.cells.genes import most_variable
 from mtl_cli.data.cells.matrix import CellMatrix, Transform
 from mtl_cli.data.cells.rows import RUN, CSRRows, OnDisk, RunsOrder, in_memory, put_together
 from mtl_cli.data.cells.scan import scan
-from mtl_cli.data.cells.variable_genes import most_variable
 from tests.cells import make_cells, make_counts, write_h5ad
 
 pytest.importorskip("anndata")
@@ -133,7 +133,8 @@ def test_a_scan_finds_equal_cells_and_counts_genes(tmp_path: Path) -> None:
     file = open_cells(str(write_h5ad(tmp_path / "x.h5ad", csr_array(counts), make_cells(90))))
     found = scan(file, "log1p")
     same = np.unique(counts, axis=0, return_inverse=True)[1]
-    assert np.array_equal(found.kin[:, None] == found.kin[None], same[:, None] == same[None])
+    assert np.array_equal(found.cell_hashes[:, None] == found.cell_hashes[None], same[:, None] == same[None])
+    assert np.array_equal(found.duplicate_groups[:, None] == found.duplicate_groups[None], same[:, None] == same[None])
     assert found.counts.tolist() == (counts > 0).sum(0).tolist() and found.whole and found.least == 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ SYMBOLS = ["CD4", "CD8A", "MS4A1", "NKG7"]
 ENSEMBL = ["ENSG00000010610", "ENSG00000153563", "ENSG00000156738", "ENSG00000105374"]
 
 
-def file(names: list[str], **columns: list[Any]) -> Any:
-    return SimpleNamespace(path="q.h5ad", var=pd.DataFrame(columns, index=names))
+def file(names: list[str], **columns: list[Any]) -> pd.DataFrame:
+    return pd.DataFrame(columns, index=names)
 
 
-def match(wanted: list[str], where: Any, **keys: Any) -> tuple[list[int], list[str]]:
+def match(wanted: list[str], var: pd.DataFrame, **keys: Any) -> tuple[list[int], list[str]]:
     told: list[str] = []
-    found = match_genes(wanted, GeneConfig(**keys), where, 0.5, told.append)
+    found = match_genes(wanted, GeneConfig(**keys), var, "q.h5ad", 0.5, told.append)
     return found.tolist(), told
 
 
@@ -72,11 +71,11 @@ def test_too_few_genes_are_an_error_that_says_why(wanted: list[str], there: list
 
 
 def test_genes_are_chosen_by_name_pattern_and_column() -> None:
-    where = file(["MT-1", "A", "B", "A", "C"], hv=[True, True, False, True, True])
+    var = file(["MT-1", "A", "B", "A", "C"], hv=[True, True, False, True, True])
     told: list[str] = []
 
     def chosen(**keys: Any) -> list[int]:
-        return chosen_genes(GeneConfig(**keys), where, told.append).tolist()
+        return chosen_genes(GeneConfig(**keys), var, "q.h5ad", told.append).tolist()
 
     assert chosen() == [0, 1, 2, 4] and "1 gene name (A) occur more than once" in told[0]
     assert chosen(exclude=["MT-*"]) == [1, 2, 4]

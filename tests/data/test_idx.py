@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.duplicates import equal_arrays
+from mtl_cli.data.images.config import Idx, MultiMNIST, overlay, pair
 from mtl_cli.data.images.files import data_home, read_images
-from mtl_cli.data.images.idx import parse_idx, read_idx, unpack
-from mtl_cli.data.images.reader import fit_spec, kin_of
-from mtl_cli.data.sources.idx import Idx
-from mtl_cli.data.sources.multi_mnist import MultiMNIST, overlay, pair
+from mtl_cli.data.images.idx import parse_idx, read_idx
+from mtl_cli.data.images.reader import fit_spec
+from mtl_cli.io import DamagedFile, unpack
 from tests.images import CODES, bars, idx_bytes, write_idx
 
 SHAPES = st.lists(st.integers(0, 4), min_size=1, max_size=4).map(tuple)
@@ -63,12 +64,12 @@ def test_no_more_is_unpacked_than_a_file_may_hold(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         read_idx(file)
     assert str(error.value) == f"{file}: is longer than it must be: more than 28 bytes once unpacked"
-    with pytest.raises(UserError, match="more than 1000 bytes once unpacked"):
-        unpack(file.read_bytes(), "here", 1000)
+    with pytest.raises(DamagedFile, match="more than 1000 bytes once unpacked"):
+        unpack(file.read_bytes(), 1000)
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
     packed = gzip.compress(GOOD)
-    assert unpack(packed, "here", len(GOOD)) == unpack(packed + packed, "here", 2 * len(GOOD))[: len(GOOD)] == GOOD
+    assert unpack(packed, len(GOOD)) == unpack(packed + packed, 2 * len(GOOD))[: len(GOOD)] == GOOD
 
 
 def test_parse_needs_no_file() -> None:
@@ -128,8 +129,8 @@ def test_mean_and_deviation_of_the_rows() -> None:
 def test_images_that_are_the_same() -> None:
     images = np.zeros((4, 1, 3, 3), dtype="uint8")
     images[2, 0, 1, 1] = 1
-    kin = kin_of(images)
-    assert kin[0] == kin[1] == kin[3] != kin[2]
+    groups = equal_arrays(images)
+    assert groups[0] == groups[1] == groups[3] != groups[2]
 
 
 def test_two_digits_one_over_the_other() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import DenseRows, InputSpec
-from mtl_cli.data.joint.parts import join_specs
+from mtl_cli.data.joint.reader import join_specs
 from mtl_cli.data.joint.rows import JointOrder, JointRows, Sampling
-from mtl_cli.data.sequences.tokens import TokenRows
+from mtl_cli.data.sequences.rows import TokenRows
 
 CPU = torch.device("cpu")
 SCHEMES = ("cycle", "proportional", "balanced", "temperature")

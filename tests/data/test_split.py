@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.duplicates import equal_rows
 from mtl_cli.data.split import Split, SplitConfig, split_rows
 
 
@@ -19,7 +20,7 @@ def split(
     table: pd.DataFrame, features: list[str] | None = None, notices: list[str] | None = None, **keys: Any
 ) -> Split:
     return split_rows(
-        SplitConfig(**keys), table, features or list(table.columns), lambda name: table[name],
+        SplitConfig(**keys), table, equal_rows(table, features or list(table.columns)), lambda name: table[name],
         (notices if notices is not None else []).append,
     )  # fmt: skip
 
@@ -93,18 +94,18 @@ def test_a_column_that_says_it() -> None:
         split(table.replace("train", "trian"), ["x"], column="fold")
 
 
-def test_repeats_are_counted() -> None:
+def test_duplicates_are_counted() -> None:
     table = pd.DataFrame({"x": [*range(50), *range(50)]})
     notices: list[str] = []
     found = split(table, notices=notices)
     seen = set(table["x"].iloc[np.concatenate([found.train, found.val])])
-    assert found.repeats["test"].tolist() == [x in seen for x in table["x"].iloc[found.test]]
-    assert found.repeats["test"].any()
-    assert f"{found.repeats['test'].sum()} of 20 test rows" in notices[0]
+    assert found.duplicates["test"].tolist() == [x in seen for x in table["x"].iloc[found.test]]
+    assert found.duplicates["test"].any()
+    assert f"{found.duplicates['test'].sum()} of 20 test rows" in notices[0]
     assert "dataset.split.duplicates=together" in notices[0]
 
 
-def test_repeats_kept_together() -> None:
+def test_duplicates_kept_together() -> None:
     table = pd.DataFrame({"x": [*range(50), *range(50)], "g": [*range(49), 0, *range(50)]})
     for keys in ({}, {"group": "g"}):
         notices: list[str] = []
@@ -116,12 +117,12 @@ def test_repeats_kept_together() -> None:
     assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
 
 
-def test_repeats_dropped() -> None:
+def test_duplicates_dropped() -> None:
     table = pd.DataFrame({"x": [*range(50), *range(50)]})
     kept, dropped = split(table), split(table, duplicates="drop")
     assert dropped.train.tolist() == kept.train.tolist()
-    assert dropped.test.tolist() == kept.test[~kept.repeats["test"]].tolist()
-    assert (dropped.names(100) == "dropped").sum() == kept.repeats["test"].sum() + kept.repeats["val"].sum()
+    assert dropped.test.tolist() == kept.test[~kept.duplicates["test"]].tolist()
+    assert (dropped.names(100) == "dropped").sum() == kept.duplicates["test"].sum() + kept.duplicates["val"].sum()
 
 
 @pytest.mark.parametrize(

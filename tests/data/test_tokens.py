@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.sequences import tokens as module
-from mtl_cli.data.sequences.column import SequenceEncoder
+from mtl_cli.data.sequences import rows as module
+from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.sequences.residues import RESIDUES, VOCABULARY, are_nucleotides, encode
-from mtl_cli.data.sequences.tokens import LengthOrder, TokenRows
+from mtl_cli.data.sequences.rows import LengthOrder, TokenRows
 
 CPU = torch.device("cpu")
 

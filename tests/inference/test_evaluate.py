@@ -10,8 +10,8 @@ import pytest
 import torch
 from sklearn import metrics
 
+from mtl_cli.data.base import Part
 from mtl_cli.data.inputs import DenseRows
-from mtl_cli.data.prepared import Part
 from mtl_cli.inference.evaluate import evaluate, score, skill
 from mtl_cli.tasks.kinds.binary import Binary
 from mtl_cli.tasks.kinds.regression import Regression

@@ -12,9 +12,9 @@ import torch
 from mtl_cli.balancing.methods.uniform import Uniform
 from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.schema import Head, Model, Trainer
+from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import DenseRows, InputSpec
-from mtl_cli.data.prepared import Part
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.models.regularizer import Regularizer, Training
 from mtl_cli.models.trunks.mlp import MLP

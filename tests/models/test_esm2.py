@@ -16,7 +16,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.sequences.residues import RESIDUES, VOCABULARY, encode
-from mtl_cli.data.sequences.tokens import TokenRows
+from mtl_cli.data.sequences.rows import TokenRows
 from mtl_cli.models.esm2.cache import fingerprint
 from mtl_cli.models.esm2.files import VOCABULARY as ESM_VOCABULARY
 from mtl_cli.models.esm2.layers import ESM2Trunk

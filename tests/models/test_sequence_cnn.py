@@ -15,7 +15,7 @@ from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batch
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.sequences.residues import VOCABULARY
-from mtl_cli.data.sequences.tokens import TokenRows
+from mtl_cli.data.sequences.rows import TokenRows
 from mtl_cli.inference.evaluate import outputs
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.models.trunks.sequence_cnn import SequenceCNN
@@ -114,7 +114,7 @@ def test_the_loss_and_the_gradient_of_a_batch_are_those_of_its_rows_alone(poolin
 
 
 def test_chunked_outputs_come_in_the_rows_order_and_end_where_a_row_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtl_cli.data.sequences.tokens.CHUNK", 24)
+    monkeypatch.setattr("mtl_cli.data.sequences.rows.CHUNK", 24)
     model, rows = make_model().eval(), make_rows()
     assert len(rows.chunks()) > 2
     found = outputs(model, rows)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.runs.directory import atomic, claim, fresh, to_json
+from mtl_cli.io import atomic, to_json
+from mtl_cli.runs.directory import claim, fresh
 from mtl_cli.runs.model_file import load_model
 
 

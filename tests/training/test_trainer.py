@@ -15,9 +15,9 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import EarlyStopping, Model, Trainer
+from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import DenseRows, InputSpec
-from mtl_cli.data.prepared import Part
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network, Shape, build_network
 from mtl_cli.models.trunks.mlp import MLP

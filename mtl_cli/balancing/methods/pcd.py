@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import Bound, NonNegativeFloat, Probability
-from mtl_cli.config.errors import Problem
+from mtl_cli.config.errors import Problem, unknown_tasks
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config, unknown_tasks
 
 if TYPE_CHECKING:
     import torch
@@ -51,10 +50,10 @@ class PriorityConstrained(GramianRule):
 
     paper: ClassVar[str] = "Varam & AlHajri 2026, arXiv 2606.29521"
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        yield from super().check(config)
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        yield from super().check(tasks)
         if self.primary is not None:
-            yield from unknown_tasks([self.primary], list(config.tasks or {}), "balancer.primary")
+            yield from unknown_tasks([self.primary], tasks, "balancer.primary")
 
     def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch

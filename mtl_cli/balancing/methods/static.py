@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
 from mtl_cli.config.convert import NonNegativeFloat
-from mtl_cli.config.errors import Problem
+from mtl_cli.config.errors import Problem, unknown_tasks
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config, unknown_tasks
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +34,8 @@ class Static(Balancer):
 
     needs: ClassVar[Needs] = "losses"
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        yield from unknown_tasks(self.weights, list(config.tasks or {}), "balancer.weights")
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        yield from unknown_tasks(self.weights, tasks, "balancer.weights")
 
     def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch

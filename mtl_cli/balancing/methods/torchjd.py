@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
 
 if TYPE_CHECKING:
     import torch
@@ -56,15 +55,15 @@ class TorchJD(GramianRule):
 
     paper: ClassVar[str] = "Quinton & Rey 2024, arXiv 2406.16232"
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        yield from super().check(config)
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        yield from super().check(tasks)
         _, extra, modules = CLASSES[self.weighting]
         if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
             hint = f"pip install 'torchjd[{extra}]'" + (f", or balancer={self.weighting}" if extra else "")
             yield Problem("balancer.weighting", f"'{self.weighting}' needs {' and '.join(missing)}", hint)
             return
         if self.options or self.weighting in ("cagrad", "fairgrad", "krum"):
-            yield from self._check_options(len(config.tasks or {}))
+            yield from self._check_options(len(tasks))
 
     def _check_options(self, tasks: int) -> Iterator[Problem]:
         parameters = inspect.signature(_class(self.weighting)).parameters

@@ -1,14 +1,20 @@
-"""Opening an .h5ad file: its tables at once, its matrix only when rows of it are asked for."""
+"""An .h5ad file: opening it, its tables at once, its matrix by rows when asked for; and a copy with more columns."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
+
+from mtl_cli.config.convert import Bound
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.data.cells.matrix import CellMatrix
+from mtl_cli.data.cells.genes import GeneConfig
+from mtl_cli.data.cells.matrix import CellMatrix, Transform
 from mtl_cli.data.files import STDIN, resolve
 
 if TYPE_CHECKING:
@@ -49,6 +55,47 @@ class CellFile:
     def close(self) -> None:
         """Close the file; no more of the matrix can be read then."""
         self.opened.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFormat:
+    """The keys that say what is read of an .h5ad file, of the one to train on and of those to predict.
+
+    Parameters
+    ----------
+    path : str
+        A file, or ``scanpy:NAME`` for one that comes with scanpy.
+    layer : str, optional
+        Read this layer in place of X.
+    use_raw : bool
+        Read ``raw`` in place of X.
+    backed : bool
+        Leave the values on disk and read those of each batch.
+    transform : {"none", "log1p", "binarize"}
+        What the network reads of a value x: x, log(1 + x), or whether x > 0.
+    genes : GeneConfig
+    min_overlap : float
+        The share of the model's genes that a file to predict must have, or one to train on from another run's trunk.
+    id : str, optional
+        The column of ``obs`` that names the cells; its index where None.
+    """
+
+    path: str
+    layer: str | None = None
+    use_raw: bool = False
+    backed: bool = False
+    transform: Transform = "log1p"
+    genes: GeneConfig = field(default_factory=GeneConfig)
+    min_overlap: Annotated[float, Bound(at_least=0, at_most=1)] = 0.5
+    id: str | None = None
+
+    def open(self, path: str) -> CellFile:
+        """Open a file as this one is to be read."""
+        return open_cells(path, self.layer, self.use_raw, self.backed)
+
+    def names(self, file: CellFile) -> pd.Series:
+        """Return what names the cells of a file: the column ``id`` if the file has it, else its own names."""
+        return file.names if self.id is None or self.id not in file.obs.columns else file.obs[self.id]
 
 
 def missing_extra() -> str | None:
@@ -198,3 +245,71 @@ def _by_rows(source: Any, where: str, backed: bool, held: str | None) -> Any:
     import anndata
 
     return anndata.io.read_elem(source).tocsr()
+
+
+def copy_with_columns(source: str, target: Path, columns: pd.DataFrame) -> None:
+    """Copy the .h5ad file ``source`` and put ``columns`` into its ``obs``.
+
+    The file is copied byte by byte, and only ``obs`` is touched then: X and all else stay as they are, sparse what is
+    sparse, and nothing of it is held in memory. A file of the format before anndata 0.7 has no place for columns; it is
+    written anew. A column that is there already is replaced.
+
+    Parameters
+    ----------
+    source : str
+    target : Path
+        Filled in place.
+    columns : DataFrame
+        A row per cell. Text becomes categories.
+    """
+    import anndata
+    import h5py
+
+    file, legacy = open_file(source)
+    file.close()
+    if legacy:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cells = anndata.read_h5ad(resolve(source))
+            cells.obs, cells.var = plain_text(cells.obs), plain_text(cells.var)
+            if cells.raw is not None:
+                cells.raw.var.index = cells.raw.var.index.astype(object)
+            cells.write_h5ad(target)
+    else:
+        shutil.copyfile(resolve(source), target)
+    with h5py.File(target, "r+") as opened:
+        obs = opened["obs"]
+        names = [str(name) for name in columns.columns]
+        order = [str(name) for name in obs.attrs["column-order"] if str(name) not in names]
+        for name in names:
+            if name in obs:
+                del obs[name]
+            anndata.io.write_elem(obs, name, _as_stored(columns[name]))
+        obs.attrs.create("column-order", np.array([*order, *names], dtype=object), dtype=h5py.string_dtype())
+
+
+def _as_stored(values: pd.Series) -> Any:
+    """Return a column as anndata stores it: text as categories, all else as numbers or true and false."""
+    import pandas as pd
+
+    found = pd.api.types.infer_dtype(values, skipna=False)
+    if found in ("boolean", "integer", "floating"):
+        return values.to_numpy({"boolean": "bool", "integer": "int64", "floating": "float64"}[found])
+    text = values.map(str)
+    codes, classes = pd.factorize(text, sort=True)
+    return pd.Categorical.from_codes(codes, pd.Index(list(classes), dtype=object))
+
+
+def plain_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its text as Python strings: anndata 0.12.6 cannot write the `str` of pandas 3."""
+    import pandas as pd
+
+    table = table.copy()
+    for name, values in table.items():
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            labels = values.cat.categories.astype(object)
+            table[name] = pd.Categorical.from_codes(values.cat.codes, labels, ordered=values.cat.ordered)
+        elif pd.api.types.is_string_dtype(values.dtype):
+            table[name] = values.astype(object)
+    table.index, table.columns = table.index.astype(object), table.columns.astype(object)
+    return table

@@ -1,10 +1,9 @@
-"""Which genes a model reads, and finding them by name in another file."""
+"""Which genes a model reads: by name, or those that vary most; and finding them by name in another file."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,15 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.data.cells.matrix import CellMatrix, Transform
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.cells.file import CellFile
+    from mtl_cli.data.base import Notice
 
-Notice = Callable[[str], None]
+BINS = 20
+"""Of mean expression, within which the variation of genes is compared."""
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?", flags=re.ASCII)
 
 
@@ -55,23 +56,33 @@ def gene_names(config: GeneConfig, var: pd.DataFrame) -> np.ndarray:
     return var[config.names].astype(str).to_numpy(dtype=object)
 
 
-def chosen_genes(config: GeneConfig, file: CellFile, notice: Notice) -> np.ndarray:
+def chosen_genes(config: GeneConfig, var: pd.DataFrame, where: str, notice: Notice) -> np.ndarray:
     """Return the numbers of the genes that the config names, before ``highly_variable``, each name once.
+
+    Parameters
+    ----------
+    config : GeneConfig
+    var : DataFrame
+        A file's genes; the index is their names.
+    where : str
+        The file's path, for messages.
+    notice : callable
+        Takes a line that the user should see.
 
     Raises
     ------
     UserError
         If a column or gene is not there, or no gene is left.
     """
-    names = gene_names(config, file.var)
-    kept = _first_of_each(names, file.path, notice)
+    names = gene_names(config, var)
+    kept = _first_of_each(names, where, notice)
     if config.column is not None:
-        kept &= _flags(config.column, file)
+        kept &= _flags(config.column, var, where)
     if config.include is not None:
         kept &= _fitting(config.include, names, "include")
     kept &= ~_fitting(config.exclude, names, "exclude")
     if not kept.any():
-        raise UserError("dataset.genes", f"no gene of {file.path} is left", "exclude fewer")
+        raise UserError("dataset.genes", f"no gene of {where} is left", "exclude fewer")
     return np.flatnonzero(kept)
 
 
@@ -91,11 +102,11 @@ def _listed(names: list[str], what: str) -> str:
     return f"{len(names)} {what}{'s' * (len(names) > 1)} ({', '.join(names[:5])}{', …' * (len(names) > 5)})"
 
 
-def _flags(column: str, file: CellFile) -> np.ndarray:
-    if column not in file.var.columns:
-        hint = did_you_mean(column, file.var.columns)
-        raise UserError("dataset.genes.column", f"the var of {file.path} has no column '{column}'", hint)
-    flags = file.var[column]
+def _flags(column: str, var: pd.DataFrame, where: str) -> np.ndarray:
+    if column not in var.columns:
+        hint = did_you_mean(column, var.columns)
+        raise UserError("dataset.genes.column", f"the var of {where} has no column '{column}'", hint)
+    flags = var[column]
     if flags.dtype != bool:
         raise UserError("dataset.genes.column", f"'{column}' is {flags.dtype}, not true or false")
     return flags.to_numpy()
@@ -115,7 +126,7 @@ def _fitting(patterns: list[str], names: np.ndarray, key: str) -> np.ndarray:
 
 
 def match_genes(
-    wanted: list[str], config: GeneConfig, file: CellFile, min_overlap: float, notice: Notice
+    wanted: list[str], config: GeneConfig, var: pd.DataFrame, where: str, min_overlap: float, notice: Notice
 ) -> np.ndarray:
     """Find the genes that a model reads among a file's.
 
@@ -127,7 +138,10 @@ def match_genes(
     wanted : list of str
         The model's genes.
     config : GeneConfig
-    file : CellFile
+    var : DataFrame
+        The file's genes; the index is their names.
+    where : str
+        The file's path, for messages.
     min_overlap : float
         The share of them that must be there.
     notice : callable
@@ -143,41 +157,56 @@ def match_genes(
     UserError
         If fewer are there.
     """
-    columns = {"its index": file.var.index.astype(str).to_numpy(dtype=object)}
-    for name in file.var.columns:
-        values = file.var[name]
-        if not (values.dtype.kind in "biufc" if isinstance(values.dtype, np.dtype) else False):
-            columns[f"'{name}'"] = values.astype(str).to_numpy(dtype=object)
+    columns = _text_columns(var)
     usual = f"'{config.names}'" if f"'{config.names}'" in columns else "its index"
+    source, names = _naming_column(wanted, columns, usual, min_overlap)
     goal = set(wanted)
-    shares = {name: len(goal & set(names)) / len(wanted) for name, names in columns.items()}
-    source, names = usual, columns[usual]
-    if shares[usual] < min_overlap:
-        source = max(shares, key=lambda name: shares[name])
-        names, best = columns[source], shares[source]
-        bare = {gene.split(".")[0]: gene for gene in wanted if _ENSEMBL.fullmatch(gene)}
-        if best < min_overlap and bare:
-            renamed = {
-                n: np.array([bare.get(gene.split(".")[0], gene) for gene in c], object) for n, c in columns.items()
-            }
-            source = max(renamed, key=lambda name: len(goal & set(renamed[name])))
-            names = renamed[source]
     found = goal & set(names)
     if len(found) < max(1, min_overlap * len(wanted)):
         what = f"holds {len(found)} of the run's {len(wanted)} genes, and dataset.min_overlap is {min_overlap:g}"
-        raise UserError(file.path, what, _difference(wanted, columns[usual]))
+        raise UserError(where, what, _difference(wanted, columns[usual]))
     if source != usual:
-        notice(f"{file.path}: the run's genes are not in {usual} of var, and are found in {source}")
+        notice(f"{where}: the run's genes are not in {usual} of var, and are found in {source}")
     if missing := [gene for gene in wanted if gene not in found]:
         notice(
-            f"{file.path}: {len(found)} of the run's {len(wanted)} genes are there;"
+            f"{where}: {len(found)} of the run's {len(wanted)} genes are there;"
             f" {_listed(missing, 'other')} count as zero"
         )
     else:
-        notice(f"{file.path}: all {len(wanted)} of the run's genes are there")
-    kept = _first_of_each(names, file.path, notice, goal)
+        notice(f"{where}: all {len(wanted)} of the run's genes are there")
+    kept = _first_of_each(names, where, notice, goal)
     position = {gene: i for i, gene in enumerate(wanted)}
     return np.array([position.get(name, -1) if first else -1 for name, first in zip(names, kept, strict=True)], "int32")
+
+
+def _naming_column(
+    wanted: list[str], columns: dict[str, np.ndarray], usual: str, min_overlap: float
+) -> tuple[str, np.ndarray]:
+    """Return which column names a model's genes, and its names: the usual one unless too few are there."""
+    goal = set(wanted)
+    shares = {name: len(goal & set(names)) / len(wanted) for name, names in columns.items()}
+    if shares[usual] >= min_overlap:
+        return usual, columns[usual]
+    source = max(shares, key=lambda name: shares[name])
+    bare = {gene.split(".")[0]: gene for gene in wanted if _ENSEMBL.fullmatch(gene)}
+    if shares[source] >= min_overlap or not bare:
+        return source, columns[source]
+    renamed = {
+        name: np.array([bare.get(gene.split(".")[0], gene) for gene in genes], object)
+        for name, genes in columns.items()
+    }
+    source = max(renamed, key=lambda name: len(goal & set(renamed[name])))
+    return source, renamed[source]
+
+
+def _text_columns(var: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what may name the genes, by what to call it: the index, and the columns that are no numbers."""
+    columns = {"its index": var.index.astype(str).to_numpy(dtype=object)}
+    for name in var.columns:
+        values = var[name]
+        if not (values.dtype.kind in "biufc" if isinstance(values.dtype, np.dtype) else False):
+            columns[f"'{name}'"] = values.astype(str).to_numpy(dtype=object)
+    return columns
 
 
 def _difference(wanted: list[str], names: np.ndarray) -> str:
@@ -192,3 +221,62 @@ def _difference(wanted: list[str], names: np.ndarray) -> str:
     if 2 * folded > len(wanted):
         return f"but {folded} if case did not count: is it of another species?"
     return f"the run's begin {', '.join(wanted[:3])}; this file's {', '.join(names[:3])}"
+
+
+def most_variable(matrix: CellMatrix, cells: np.ndarray, genes: np.ndarray, count: int, how: Transform) -> np.ndarray:
+    """Return the ``count`` genes with the highest normalised dispersion, in their order in the file.
+
+    This is the flavour "seurat" of ``scanpy.pp.highly_variable_genes`` (Satija et al. 2015, doi 10.1038/nbt.3192), read
+    in one pass over the file. With counts x_cg, of mean μ_g and variance σ²_g (n − 1) over the cells, and
+    d_g = log(σ²_g / μ_g): genes are put into 20 bins of equal width by log(1 + μ_g), and ranked by
+
+        z_g = (d_g − mean of d in g's bin) / standard deviation of d in g's bin (n − 1),
+
+    which is 1 for a gene alone in its bin. Genes that do not vary come last. Deviation: moments are summed in float64.
+
+    Parameters
+    ----------
+    matrix : CellMatrix
+    cells : ndarray of bool, shape (n,)
+        The training cells.
+    genes : ndarray of int
+        The genes to choose from.
+    count : int
+    how : {"none", "log1p", "binarize"}
+        Under ``none`` the file's values are taken for logs, x = exp(v) − 1 (scanpy's rule), else for counts.
+
+    Returns
+    -------
+    ndarray of int
+    """
+    mean, variance = _moments(matrix, cells, how)
+    score = normalised_dispersion(mean[genes], variance[genes]).to_numpy()
+    best = np.argsort(-np.where(np.isnan(score), -np.inf, score), kind="stable")[:count]
+    return np.sort(genes[best])
+
+
+def normalised_dispersion(mean: np.ndarray, variance: np.ndarray) -> pd.Series:
+    """Return z_g of ``most_variable``; NaN for genes that do not vary."""
+    import pandas as pd
+
+    ratio = variance / np.where(mean == 0, 1e-12, mean)
+    dispersion = pd.Series(np.log(np.where(ratio == 0, np.nan, ratio)))
+    bins = pd.cut(pd.Series(np.log1p(np.where(mean == 0, 1e-12, mean))), bins=BINS)
+    grouped = dispersion.groupby(bins, observed=True)
+    center, spread = grouped.transform("mean"), grouped.transform("std")
+    alone = spread.isna() & dispersion.notna()
+    return ((dispersion - center) / spread).mask(alone, 1.0)
+
+
+def _moments(matrix: CellMatrix, cells: np.ndarray, how: Transform) -> tuple[np.ndarray, np.ndarray]:
+    genes = matrix.shape[1]
+    total, squares = np.zeros(genes), np.zeros(genes)
+    for start, stop in matrix.blocks():
+        block = matrix.block(start, stop)[np.flatnonzero(cells[start:stop])]
+        values = block.data.astype("float64")
+        values = np.expm1(values) if how == "none" else values
+        total += np.bincount(block.indices, values, genes)
+        squares += np.bincount(block.indices, values * values, genes)
+    n = int(cells.sum())
+    mean = total / n
+    return mean, np.maximum(squares - n * mean * mean, 0) / max(n - 1, 1)

@@ -24,7 +24,7 @@ class Scan:
     ----------
     counts : ndarray of int64, shape (genes,)
         How many cells have a value other than zero.
-    kin : ndarray of uint64, shape (n,)
+    cell_hashes : ndarray of uint64, shape (n,)
         The same number for cells whose values are the same in all genes.
     whole : bool
         Whether all values are whole numbers.
@@ -33,10 +33,17 @@ class Scan:
     """
 
     counts: np.ndarray
-    kin: np.ndarray
+    cell_hashes: np.ndarray
     whole: bool
     least: float
     most: float
+
+    @property
+    def duplicate_groups(self) -> np.ndarray:
+        """The same number, counted from 0, for cells whose values are the same in all genes: int of shape (n,)."""
+        import pandas as pd
+
+        return np.asarray(pd.factorize(self.cell_hashes)[0])
 
 
 def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
@@ -55,7 +62,7 @@ def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
         For a value that is not finite, or one below zero that the transform cannot take.
     """
     matrix = file.matrix
-    counts, kin = np.zeros(matrix.shape[1], "int64"), np.empty(len(matrix), "uint64")
+    counts, hashes = np.zeros(matrix.shape[1], "int64"), np.empty(len(matrix), "uint64")
     whole, least, most = True, 0.0, 0.0
     for start, stop in matrix.blocks():
         block = matrix.block(start, stop)
@@ -72,8 +79,8 @@ def scan(file: CellFile, transform: Transform, advice: str = "try") -> Scan:
             what = f"holds values below zero, such as {least:.4g}, as after scaling, and dataset.transform={transform}"
             raise UserError(matrix.where, f"{what} needs counts or logs of counts", f"{advice} {' or '.join(others)}")
         counts += np.bincount(block.indices, minlength=matrix.shape[1])
-        kin[start:stop] = _hashes(block)
-    return Scan(counts, kin, whole, least, most)
+        hashes[start:stop] = _hashes(block)
+    return Scan(counts, hashes, whole, least, most)
 
 
 def _place(block: csr_array, chosen: np.ndarray) -> tuple[int, int]:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.images.files import find_file
-from mtl_cli.data.images.idx import unpack
-from mtl_cli.runs.directory import atomic
+from mtl_cli.io import DamagedFile, atomic, read_within, unpack
 
 FILES = {
     "mnist": {
@@ -113,8 +112,8 @@ def fetch(
 
 def _is_right(file: Path, digest: str) -> bool:
     try:
-        return hashlib.sha256(unpack(file.read_bytes(), str(file), LARGEST)).hexdigest() == digest
-    except (OSError, UserError):
+        return hashlib.sha256(unpack(file.read_bytes(), LARGEST)).hexdigest() == digest
+    except (OSError, DamagedFile):
         return False
 
 
@@ -127,13 +126,15 @@ def _from_mirrors(
         address = f"{base}/{file}.gz"
         try:
             data = _download(address, progress)
-            if hashlib.sha256(unpack(data, address, LARGEST)).hexdigest() == digest:
+            if hashlib.sha256(unpack(data, LARGEST)).hexdigest() == digest:
                 return data
             faults.append(f"{address} is another file than it must be (SHA-256)")
-        except UserError as error:
-            faults.append(f"{address} {error.problems[0].what}")
+        except DamagedFile as error:
+            faults.append(f"{address} {error.what}")
+        except urllib.error.URLError as error:
+            faults.append(f"{address} cannot be read: {error.reason}")
         except (OSError, ValueError, http.client.HTTPException) as error:
-            faults.append(f"{address} cannot be read: {getattr(error, 'reason', None) or error}")
+            faults.append(f"{address} cannot be read: {error}")
     for fault in faults[:-1]:
         notice(fault)
     hint = f"try again with a network, or put {file}.gz into {target.parent} yourself"
@@ -144,14 +145,9 @@ def _download(address: str, progress: Progress) -> bytes:
     with urllib.request.urlopen(address, timeout=SECONDS) as answer:
         length = answer.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
-        data = bytearray()
         name = "/".join(address.rsplit("/", 2)[1:])
         progress(name, 0, total)
-        while block := answer.read(BLOCK):
-            data += block
-            progress(name, len(data), total)
-            if len(data) > LARGEST:
-                raise UserError(address, "is longer than it must be")
+        data = read_within(answer, LARGEST, BLOCK, lambda received: progress(name, received, total))
     if total is not None and len(data) != total:
-        raise UserError(address, f"is cut off: {len(data)} of {total} bytes came")
-    return bytes(data)
+        raise DamagedFile(f"is cut off: {len(data)} of {total} bytes came")
+    return data

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.files import resolve, user_cache
+from mtl_cli.data.files import resolve
 from mtl_cli.data.images.idx import read_idx
+from mtl_cli.io import user_cache
 
 LABEL = "label"
 """The column of an idx file's labels."""
@@ -93,6 +95,28 @@ class ImageFile(NamedTuple):
     images: np.ndarray
     labels: pd.DataFrame
     unusable: dict[str, str]
+
+
+class Loaded(NamedTuple):
+    """Images as they were read, n of them.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (n, channels, height, width)
+    labels : DataFrame
+    parts : ndarray of str, shape (n,), optional
+        ``train``, ``val`` or ``test``, where the data set itself says so.
+    where : str
+        What to call them in messages.
+    unusable : mapping of str to str
+        What is wrong with a column that cannot be labels, by name.
+    """
+
+    images: np.ndarray
+    labels: pd.DataFrame
+    parts: np.ndarray | None
+    where: str
+    unusable: Mapping[str, str] = MappingProxyType({})
 
 
 def read_images(path: str) -> ImageFile:

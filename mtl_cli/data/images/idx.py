@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.io import DamagedFile, unpack, unpack_first
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 """NumPy's names of the format's types."""
 
-GZIP = b"\x1f\x8b"
-BLOCK = 2**20
 HEADER = 4 + 4 * 255
 """The most bytes that come before the numbers."""
 
@@ -41,43 +37,12 @@ def read_idx(path: Path) -> np.ndarray:
     """
     try:
         data = path.read_bytes()
-        _, _, size = _header(_first(data, str(path), HEADER), str(path))
-        return parse_idx(unpack(data, str(path), size), str(path))
+        _, _, size = _header(unpack_first(data, HEADER), str(path))
+        return parse_idx(unpack(data, size), str(path))
+    except DamagedFile as error:
+        raise UserError(str(path), error.what, error.hint) from error
     except OSError as error:
         raise UserError(str(path), f"cannot be read: {error.strerror}") from error
-
-
-def unpack(data: bytes, where: str, limit: int) -> bytes:
-    """Return what is in a gzip file, or the bytes themselves if they are not gzipped.
-
-    Raises
-    ------
-    UserError
-        If it is damaged, or holds more than ``limit`` bytes; no more are unpacked.
-    """
-    if not data.startswith(GZIP):
-        return data
-    found = _first(data, where, limit + 1)
-    if len(found) > limit:
-        raise UserError(where, f"is longer than it must be: more than {limit} bytes once unpacked")
-    return found
-
-
-def _first(data: bytes, where: str, size: int) -> bytes:
-    """Return the first ``size`` bytes of what is in a gzip file, or of the bytes themselves; all if they are fewer."""
-    if not data.startswith(GZIP):
-        return data[:size]
-    blocks: list[bytes] = []
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            while size > 0 and (block := stream.read(min(size, BLOCK))):
-                blocks.append(block)
-                size -= len(block)
-        return b"".join(blocks)
-    except EOFError as error:
-        raise UserError(where, "is cut off: the gzip stream has no end", "copy or fetch the file again") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(where, f"is a damaged gzip file: {error}", "copy or fetch the file again") from error
 
 
 def parse_idx(data: bytes, where: str) -> np.ndarray:

@@ -3,51 +3,53 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.base import Examples, Notice, Reader
+from mtl_cli.data.duplicates import equal_arrays
 from mtl_cli.data.files import STDIN
-from mtl_cli.data.images.files import SUFFIXES, read_images
-from mtl_cli.data.inputs import DenseRows, InputSpec
-from mtl_cli.data.prepared import Examples, Notice
-
-if TYPE_CHECKING:
-    from mtl_cli.data.images.dataset import ImageDataset, Loaded
+from mtl_cli.data.images.files import SUFFIXES, Loaded, read_images
+from mtl_cli.data.inputs import DenseRows, InputSpec, size_of
 
 CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class ImageReader:
+class ImageReader(Reader):
     """Reads images of one size.
 
     Parameters
     ----------
-    source : ImageDataset
-        The data set's config.
-    spec : InputSpec
+    load : callable
+        Reads the data set itself.
+    input_spec : InputSpec
+        What the network reads.
     fingerprint : str
         Of the data set's own images and labels, to tell whether they are still the same.
     """
 
-    source: ImageDataset
-    spec: InputSpec
+    load: Callable[[], Loaded]
+    input_spec: InputSpec
     fingerprint: str
 
-    hierarchy: ClassVar[None] = None
+    @property
+    def spec(self) -> InputSpec:
+        return self.input_spec
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""
         return {"spec": self.spec.state(), "fingerprint": self.fingerprint}
 
     @classmethod
-    def from_state(cls, source: ImageDataset, state: dict[str, Any]) -> ImageReader:
+    def from_state(cls, load: Callable[[], Loaded], state: dict[str, Any]) -> ImageReader:
         """Make the reader that ``state`` was taken from."""
-        return cls(source, InputSpec.from_state(state["spec"]), state["fingerprint"])
+        return cls(load, InputSpec.from_state(state["spec"]), state["fingerprint"])
 
     def read(self, path: str, notice: Notice) -> Examples:
         """Read images from an idx, npz or npy file. Raises UserError if they are of another size."""
@@ -63,26 +65,15 @@ class ImageReader:
 
     def read_own(self, notice: Notice) -> Examples:
         """Read the data set itself again. Raises UserError if it cannot be read, or is not as it was."""
-        loaded = self.source.load()
+        loaded = self.load()
         if fingerprint(loaded) != self.fingerprint:
             raise UserError(loaded.where, "is not as it was when the run was made", "give a file to evaluate on")
         examples = Examples(DenseRows(loaded.images), loaded.labels, _ids(len(loaded.images)), loaded.where)
-        return replace(examples, kin=kin_of(loaded.images))
-
-
-def size_of(shape: tuple[int, ...]) -> str:
-    """Return an image's size in words: channels × height × width."""
-    return " × ".join(str(length) for length in shape)
+        return replace(examples, duplicate_groups=equal_arrays(loaded.images))
 
 
 def _ids(rows: int) -> pd.Series:
     return pd.Series(np.arange(rows), name="row")
-
-
-def kin_of(images: np.ndarray) -> np.ndarray:
-    """Return a number per image, the same for images that are the same."""
-    digests = [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]
-    return np.asarray(pd.factorize(np.array(digests))[0])
 
 
 def fit_spec(images: np.ndarray, rows: np.ndarray) -> InputSpec:

@@ -1,45 +1,58 @@
-"""Reading joined data sets again, or more of what one of them is like."""
+"""Several data sets as one: what a network reads of them, their parts in one, and reading them or one of them again."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.images.dataset import MissingFiles
-from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec
+from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.data.base import Examples, Notice, Origin, Part, Prepared, Reader
+from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec, size_of
+from mtl_cli.data.joint.errors import WHERE, named, told
 from mtl_cli.data.joint.rows import JointRows, Sampling
-from mtl_cli.data.prepared import Examples, Notice, Origin, Reader
-
-WHERE = "dataset.datasets"
+from mtl_cli.tasks.task import Target, Task
 
 
-@contextlib.contextmanager
-def named(name: str) -> Iterator[None]:
-    """Say in errors which of the data sets they are about."""
-    try:
-        yield
-    except MissingFiles:  # says itself which
-        raise
-    except UserError as error:
-        raise UserError.of([within(name, problem) for problem in error.problems]) from error
+def join_specs(specs: Mapping[str, InputSpec], rows: Sequence[int]) -> InputSpec:
+    """Return what a network reads of joined data sets.
 
+    Images of one size are one kind of input, normalised by the mean and deviation over all their training rows;
+    tables with the same features, and sequences over the same tokens, are too. Tables with others are ``joint``.
 
-def within(name: str, problem: Problem) -> Problem:
-    """Return a problem of the data set ``name`` with its key as the user wrote it."""
-    if problem.where == "dataset" or problem.where.startswith("dataset."):
-        return replace(problem, where=f"{WHERE}.{name}{problem.where.removeprefix('dataset')}")
-    return problem
+    Parameters
+    ----------
+    specs : mapping of str to InputSpec
+    rows : sequence of int
+        Each data set's training rows.
 
-
-def told(name: str, notice: Notice) -> Callable[[str], None]:
-    """Return a notice that says which of the data sets it is about."""
-    return lambda line: notice(f"{name}: {line}")
+    Raises
+    ------
+    UserError
+        If no trunk reads both.
+    """
+    names, found = list(specs), list(specs.values())
+    first = found[0]
+    for name, spec in zip(names[1:], found[1:], strict=True):
+        if spec.kind == "image" and spec.shape != first.shape:
+            what = f"{names[0]} gives images of {size_of(first.shape)}, {name} of {size_of(spec.shape)}"
+            raise UserError(WHERE, f"{what}: they have no common trunk", "join images of one size")
+        if spec.kind == "sequence" and (spec.shape, spec.names) != (first.shape, first.names):
+            raise UserError(
+                WHERE, f"{names[0]} and {name} give sequences over different tokens: they have no common trunk"
+            )
+    if first.kind == "image":
+        weights = np.array(rows, dtype="float64") / sum(rows)
+        means, deviations = np.array([spec.center for spec in found]), np.array([spec.scale for spec in found])
+        mean = weights @ means
+        deviation = np.sqrt(weights @ (deviations**2 + means**2) - mean**2)
+        return replace(first, center=mean.tolist(), scale=deviation.tolist())
+    if all(replace(spec, center=first.center, scale=first.scale) == first for spec in found):
+        return first
+    return InputSpec("joint", (), parts=dict(specs))
 
 
 def column_of(dataset: str, column: str) -> str:
@@ -48,23 +61,26 @@ def column_of(dataset: str, column: str) -> str:
 
 
 @dataclass(frozen=True)
-class JointReader:
+class JointReader(Reader):
     """Reads data like those of one of several joined data sets, ``NAME=PATH``, or all of them again.
 
     Parameters
     ----------
     readers : dict of str to Reader
         By data set.
-    spec : InputSpec
+    input_spec : InputSpec
+        What the network reads.
     of_tasks : dict of str to str
         The data set whose rows each task labels.
     """
 
     readers: dict[str, Reader]
-    spec: InputSpec
+    input_spec: InputSpec
     of_tasks: dict[str, str]
 
-    hierarchy: ClassVar[None] = None
+    @property
+    def spec(self) -> InputSpec:
+        return self.input_spec
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""
@@ -97,15 +113,14 @@ class JointReader:
             examples.table.set_axis([column_of(name, str(column)) for column in examples.table.columns], axis=1)
             for name, examples in found.items()
         ]
-        kin = None
-        if all(examples.kin is not None for examples in found.values()):
-            kin = np.concatenate(_apart([examples.kin for examples in found.values() if examples.kin is not None]))
+        groups = [examples.duplicate_groups for examples in found.values()]
+        known = [some for some in groups if some is not None]
         return Examples(
             JointRows(inputs, self.spec.kind != "joint", Sampling()),
             pd.concat(tables, ignore_index=True),
             join_ids([examples.ids for examples in found.values()]),
             where,
-            kin,
+            np.concatenate(_apart(known)) if len(known) == len(groups) else None,
             origin_of({name: len(examples.inputs) for name, examples in found.items()}, self.of_tasks),
             {column_of(name, key): what for name, part in found.items() for key, what in part.unusable.items()},
         )
@@ -131,3 +146,82 @@ def join_ids(ids: Sequence[pd.Series]) -> pd.Series:
     names = {str(series.name) for series in ids}
     name = names.pop() if len(names) == 1 else "row"
     return pd.concat([series.rename(name) for series in ids], ignore_index=True)
+
+
+def join_prepared(found: Mapping[str, Prepared], tasks: Sequence[str], sampling: Sampling) -> Prepared:
+    """Join data sets that are ready to train on.
+
+    Parameters
+    ----------
+    found : mapping of str to Prepared
+        By data set. Their tasks' label columns are renamed to those of the joined table.
+    tasks : sequence of str
+        All tasks, in the order that they are to have.
+    sampling : Sampling
+    """
+    of_tasks = {task: name for name, prepared in found.items() for task in prepared.tasks}
+    of_tasks = {task: of_tasks[task] for task in tasks}
+    fitted: dict[str, Task] = {task: found[name].tasks[task] for task, name in of_tasks.items()}
+    for task, name in of_tasks.items():
+        fitted[task].columns = [column_of(name, column) for column in fitted[task].columns]
+    spec = join_specs(
+        {name: prepared.reader.spec for name, prepared in found.items()},
+        [len(prepared.parts["train"]) for prepared in found.values()],
+    )
+    reader = JointReader({name: prepared.reader for name, prepared in found.items()}, spec, of_tasks)
+    parts = {
+        part: _join_parts({name: _part(prepared, part) for name, prepared in found.items()}, reader, sampling)
+        for part in ("train", "val", "test")
+        if any(part in prepared.parts for prepared in found.values())
+    }
+    splits = []
+    for name, prepared in found.items():
+        own = pd.DataFrame({"row": prepared.splits.iloc[:, 0], "split": prepared.splits["split"]})
+        own.insert(0, "dataset", name)
+        splits.append(own)
+    return Prepared(fitted, reader, parts, pd.concat(splits, ignore_index=True))
+
+
+def _part(prepared: Prepared, name: str) -> Part:
+    """Return a part of a data set, of no rows if the data set has none such."""
+    if name in prepared.parts:
+        return prepared.parts[name]
+    train = prepared.parts["train"]
+    none = np.zeros(len(train), bool)
+    targets = {task: Target(target.values[none], target.mask[none]) for task, target in train.targets.items()}
+    return Part(train.inputs.select(none), targets, train.ids[none], train.labels[none], none[none])
+
+
+def _join_parts(parts: Mapping[str, Part], reader: JointReader, sampling: Sampling) -> Part:
+    rows = [len(part) for part in parts.values()]
+    starts = dict(zip(parts, np.cumsum([0, *rows[:-1]]).tolist(), strict=True))
+    targets = {
+        task: _spread(parts[name].targets[task], starts[name], sum(rows)) for task, name in reader.of_tasks.items()
+    }
+    labels = pd.concat([part.labels for part in parts.values()], ignore_index=True)
+    weights = None
+    if any(part.weights is not None for part in parts.values()):
+        every = [np.ones(len(part), "float32") if part.weights is None else part.weights for part in parts.values()]
+        weights = np.concatenate(every)
+    return Part(
+        JointRows([part.inputs for part in parts.values()], reader.spec.kind != "joint", sampling),
+        targets,
+        join_ids([part.ids for part in parts.values()]),
+        labels[list(targets)],
+        np.concatenate([part.duplicates for part in parts.values()]),
+        weights,
+        origin_of({name: len(part) for name, part in parts.items()}, reader.of_tasks),
+    )
+
+
+def _spread(target: Target, start: int, rows: int) -> Target:
+    """Return a target with no label in the rows of the other data sets."""
+    end = start + len(target.mask)
+    values = np.zeros((rows, *target.values.shape[1:]), dtype=target.values.dtype)
+    mask = np.zeros(rows, dtype=bool)
+    values[start:end], mask[start:end] = target.values, target.mask
+    weights = None
+    if target.weights is not None:
+        weights = np.zeros(rows, dtype=target.weights.dtype)
+        weights[start:end] = target.weights
+    return Target(values, mask, weights)

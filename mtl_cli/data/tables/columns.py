@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.tasks.labels import first, text_of
+from mtl_cli.data.dates import DATE_PARTS, ISO, date_numbers
+from mtl_cli.tasks.labels import first, refuse_values, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 Kind = Literal["numeric", "boolean", "date", "categorical"]
 OTHER = "other"
 """The shared level of rare and of unknown values."""
-ISO = "ISO8601"
-DATE_FORMATS = [f"%{a}{s}%{b}{s}%Y" for s in "./-" for a, b in ("dm", "md")]
-DATE_PARTS = ("days", "year_sin", "year_cos", "week_sin", "week_cos")
 _BOOLEANS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 _A = {"numeric": "a number", "boolean": "true or false"}
 _DECIMAL_COMMA = r"-?\d{1,3}(\.\d{3})*,\d+|-?\d+,\d+|-?\d+"
@@ -165,61 +163,13 @@ def numbers(values: pd.Series, column: Column, where: str, hint: str | None = No
     import pandas as pd
 
     if column.kind == "date":
-        return _date_numbers(values, column.date_format, where)
+        return date_numbers(values, column.date_format, where)
     if pd.api.types.is_numeric_dtype(values.dtype):
         result = values.to_numpy("float64", na_value=np.nan)
     else:
         text = values.map(lambda value: str(value).strip().lower(), na_action="ignore")
         boolean = column.kind == "boolean"
         result = (text.map(_BOOLEANS) if boolean else pd.to_numeric(text, errors="coerce")).to_numpy("float64")
-    _refuse(np.isnan(result) & values.notna().to_numpy(), values, where, f"is not {_A[column.kind]}", hint)
-    _refuse(np.isinf(result), values, where, "is not finite")
+    refuse_values(np.isnan(result) & values.notna().to_numpy(), values, where, f"is not {_A[column.kind]}", hint)
+    refuse_values(np.isinf(result), values, where, "is not finite")
     return result[:, None]
-
-
-def _date_numbers(values: pd.Series, form: str, where: str) -> np.ndarray:
-    """Return days since 1970, and the place in the year and in the week as points on a circle."""
-    import pandas as pd
-
-    dates = pd.to_datetime(values, errors="coerce", utc=True, format=form)
-    _refuse((dates.isna() & values.notna()).to_numpy(), values, where, f"is not a date of the form {form}")
-    days = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy("float64", na_value=np.nan)
-    year = 2 * np.pi * dates.dt.day_of_year.to_numpy("float64", na_value=np.nan) / 365.25
-    week = 2 * np.pi * dates.dt.day_of_week.to_numpy("float64", na_value=np.nan) / 7
-    return np.column_stack([days, np.sin(year), np.cos(year), np.sin(week), np.cos(week)])
-
-
-def date_format(values: pd.Series, where: str) -> str:
-    """Return the form of a column's dates: ISO 8601, or day and month before the year.
-
-    Raises
-    ------
-    UserError
-        If they are numbers, no dates, or might be day first as well as month first.
-    """
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(values.dtype) and values.notna().any():
-        raise UserError(where, f"the column '{values.name}' holds numbers, not dates", "leave it out of features.date")
-    present = values.dropna()
-    if pd.api.types.is_datetime64_any_dtype(values.dtype) or not present.map(lambda v: isinstance(v, str)).all():
-        return ISO
-    text = present.str.strip()
-    fitting = [
-        form
-        for form in (ISO, *DATE_FORMATS)
-        if pd.to_datetime(text, errors="coerce", utc=True, format=form).notna().all()
-    ]
-    if len(fitting) > 1 and len(present):
-        what = f"the dates of column '{values.name}', such as '{text.iloc[0]}', may be day first or month first"
-        raise UserError(where, what, "write them as 2020-12-31")
-    if not fitting:
-        parsed = pd.to_datetime(text, errors="coerce", utc=True, format=ISO)
-        _refuse(parsed.isna().to_numpy(), text, where, "is not a date such as 2020-12-31 or 31.12.2020")
-    return fitting[0]
-
-
-def _refuse(wrong: np.ndarray, values: pd.Series, where: str, what: str, hint: str | None = None) -> None:
-    if wrong.any():
-        value, row = first(values, wrong)
-        raise UserError(where, f"'{value}' in row {row} of column '{values.name}' {what}", hint)

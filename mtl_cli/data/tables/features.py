@@ -11,7 +11,8 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.tables.columns import Column, Kind, date_format, fit_levels, fit_numbers, kind_of, numbers
+from mtl_cli.data.dates import date_format
+from mtl_cli.data.tables.columns import Column, Kind, fit_levels, fit_numbers, kind_of, numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,8 +141,9 @@ def feature_names(config: FeatureConfig, table: pd.DataFrame, targets: list[str]
         If a name or pattern fits no column, or no column is left.
     """
     taken, problems = [*targets, *others], []
-    for key in ("include", "exclude", "numeric", "categorical", "date"):
-        for pattern in getattr(config, key) or []:
+    lists = [("include", config.include), ("exclude", config.exclude), *_kinds(config).items()]
+    for key, patterns in lists:
+        for pattern in patterns or []:
             if not _matching(pattern, table.columns):
                 where = f"dataset.features.{key}"
                 problems.append(Problem(where, f"no column is '{pattern}'", did_you_mean(pattern, table.columns)))
@@ -209,13 +211,14 @@ def _steps_by_one(values: pd.Series) -> bool:
     return bool(values.max() - values.min() == len(values) - 1)
 
 
+def _kinds(config: FeatureConfig) -> dict[Kind, list[str]]:
+    """Return the columns whose kind the user says, by kind."""
+    return {"numeric": config.numeric, "categorical": config.categorical, "date": config.date}
+
+
 def _declared(config: FeatureConfig, name: str) -> Kind | None:
-    declared: dict[Kind, list[str]] = {
-        "numeric": config.numeric,
-        "categorical": config.categorical,
-        "date": config.date,
-    }
-    return next((kind for kind, patterns in declared.items() if any(_fits(name, p) for p in patterns)), None)
+    kinds = _kinds(config).items()
+    return next((kind for kind, patterns in kinds if any(_fits(name, p) for p in patterns)), None)
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from mtl_cli.config.errors import UserError
-from mtl_cli.config.registry import components, file_suffixes, kind_of_file
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.data.base import Examples, Notice, Reader
+from mtl_cli.data.duplicates import equal_rows
 from mtl_cli.data.files import STDIN
-from mtl_cli.data.inputs import InputRows, InputSpec, feature_problems
-from mtl_cli.data.prepared import Examples, Notice, Reader
-from mtl_cli.data.sequences.column import SequenceEncoder
-from mtl_cli.data.strata import repeats_of
-from mtl_cli.data.tables.features import FeatureEncoder
+from mtl_cli.data.inputs import InputSpec, feature_problems
+from mtl_cli.data.sequences.reader import SequenceEncoder
+from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
+from mtl_cli.tasks.task import TaskConfig
 
-if TYPE_CHECKING:
-    from mtl_cli.data.tables.dataset import TableDataset
+
+class TableFile(Protocol):
+    """A table that can be read, and that knows how others like it are read: the config of one."""
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+
+    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        """Read the table; columns in ``text_columns`` stay as they are written."""
+
+    def other(self, path: str) -> TableFile:
+        """Return another file, whose rows are to be read as these are. Raises UserError if it is no table."""
 
 
 @dataclass(frozen=True)
-class TableReader:
+class TableReader(Reader):
     """Reads and encodes tables.
 
     Parameters
     ----------
-    source : TableDataset
+    source : TableFile
         The data set's config.
     encoder : FeatureEncoder or SequenceEncoder
     id_column : str, optional
@@ -38,13 +50,11 @@ class TableReader:
         Of the data set's own table, to tell whether it is still the same.
     """
 
-    source: TableDataset
+    source: TableFile
     encoder: FeatureEncoder | SequenceEncoder
     id_column: str | None
     text_columns: list[str]
     fingerprint: str
-
-    hierarchy: ClassVar[None] = None
 
     @property
     def spec(self) -> InputSpec:
@@ -61,7 +71,7 @@ class TableReader:
         }
 
     @classmethod
-    def from_state(cls, source: TableDataset, state: dict[str, Any]) -> TableReader:
+    def from_state(cls, source: TableFile, state: dict[str, Any]) -> TableReader:
         """Make the reader that ``state`` was taken from."""
         encoder: FeatureEncoder | SequenceEncoder
         if "sequence" in state:
@@ -70,20 +80,16 @@ class TableReader:
             encoder = FeatureEncoder.from_state(state["features"])
         return cls(source, encoder, state["id_column"], state["text_columns"], state["fingerprint"])
 
-    def encode(self, table: pd.DataFrame, where: str) -> InputRows:
-        """Return the inputs."""
-        return self.encoder.encode(table, where)
+    def encode(self, table: pd.DataFrame, where: str) -> Examples:
+        """Return a table's rows with their inputs encoded; it may lack the id column."""
+        id_column = self.id_column if self.id_column in table.columns else None
+        return Examples(self.encoder.encode(table, where), table, row_ids(table, id_column), where)
 
     def read(self, path: str, notice: Notice) -> Examples:
         """Read a table of the kind that its name tells; what the data set itself is as text from standard input."""
-        kind = self.source.piped if path == STDIN else kind_of_file(path)
-        if kind is None or not hasattr(components("dataset")[kind], "read"):
-            raise UserError(path, "is no table by its name", f"it must end in one of {file_suffixes()}")
-        made: Any = components("dataset")[kind]
-        source: Any = self.source.other(made, path)
         where = "stdin" if path == STDIN else path
-        table: pd.DataFrame = source.read(self.text_columns, notice)
-        examples = self._examples(table, where)
+        table = self.source.other(path).read(self.text_columns, notice)
+        examples = self.encode(table, where)
         self.encoder.compare(table, where, notice)
         return examples
 
@@ -95,12 +101,50 @@ class TableReader:
         table = self.source.read(self.text_columns, notice)
         if fingerprint(table) != self.fingerprint:
             raise UserError(path, "is not as it was when the run was made", hint)
-        kin = repeats_of(table, self.encoder.sources)
-        return replace(self._examples(table, path), kin=kin)
+        return replace(self.encode(table, path), duplicate_groups=equal_rows(table, self.encoder.sources))
 
-    def _examples(self, table: pd.DataFrame, where: str) -> Examples:
-        id_column = self.id_column if self.id_column in table.columns else None
-        return Examples(self.encode(table, where), table, row_ids(table, id_column), where)
+
+def check_columns(
+    table: pd.DataFrame, where: str, tasks: Mapping[str, TaskConfig], keys: Mapping[str, str | None]
+) -> None:
+    """Raise UserError for each label column, and each column named by a key of the data set, that is not there."""
+    problems = []
+    for name, task in tasks.items():
+        for column in task.columns(name):
+            if column not in table.columns:
+                hint = did_you_mean(column, table.columns)
+                problems.append(Problem(f"tasks.{name}.target", f"{where} has no column '{column}'", hint))
+    for key, other in keys.items():
+        if other is not None and other not in table.columns:
+            hint = did_you_mean(other, table.columns)
+            problems.append(Problem(f"dataset.{key}", f"{where} has no column '{other}'", hint))
+    if problems:
+        raise UserError.of(problems)
+
+
+def refuse_lists(table: pd.DataFrame, names: list[str], where: str) -> None:
+    """Raise UserError for the first of the columns ``names`` that holds lists."""
+    for name in names:
+        if table[name].dtype == object and any(isinstance(v, list | dict | set | np.ndarray) for v in table[name]):
+            hint = f"dataset.features.exclude=[{name}] leaves it out"
+            raise UserError(where, f"the column '{name}' holds lists, not single values", hint)
+
+
+def feature_encoder(
+    config: FeatureConfig,
+    table: pd.DataFrame,
+    names: list[str],
+    train: np.ndarray,
+    where: str,
+    notice: Notice,
+    like: Reader | None,
+) -> FeatureEncoder:
+    """Return what encodes the columns ``names``: fitted to the rows ``train``, or the encoder of another run."""
+    if like is None:
+        return fit_features(config, table, names, train, where, notice)
+    encoder = encoder_of(like, names)
+    encoder.compare(table, where, notice)
+    return encoder
 
 
 def encoder_of(reader: Reader, names: list[str]) -> FeatureEncoder:
@@ -127,8 +171,8 @@ def categories_as_text(reader: Reader) -> list[str]:
 
 
 def row_ids(table: pd.DataFrame, column: str | None) -> pd.Series:
-    """Return the id column, or row numbers from 0 under the name ``row``."""
-    return pd.Series(range(len(table)), index=table.index, name="row") if column is None else table[column]
+    """Return the id column, or under the name ``row`` the rows' numbers in the table that they were read from."""
+    return pd.Series(table.index, index=table.index, name="row") if column is None else table[column]
 
 
 def row_weights(column: pd.Series, name: str) -> np.ndarray:

@@ -35,6 +35,6 @@ class H5AD(Format):
 
     def write(self, table: pd.DataFrame, file: Path, source: str) -> None:
         """Copy the file, with the predictions."""
-        from mtl_cli.data.cells.copies import copy_with_columns
+        from mtl_cli.data.cells.file import copy_with_columns
 
         copy_with_columns(source, file, table[[name for name in table.columns if name.startswith("predicted_")]])

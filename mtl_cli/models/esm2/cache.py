@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mtl_cli.data.sequences.tokens import PADDING
-from mtl_cli.runs.directory import atomic
+from mtl_cli.data.sequences.rows import PADDING
+from mtl_cli.io import atomic
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.files import user_cache
-from mtl_cli.data.sequences.tokens import PADDING
+from mtl_cli.data.sequences.rows import PADDING
+from mtl_cli.io import user_cache
 from mtl_cli.models.esm2.cache import EmbeddingCache, fingerprint
 from mtl_cli.models.esm2.files import VOCABULARY
 from mtl_cli.models.layers import mlp_layers

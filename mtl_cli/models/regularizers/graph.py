@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat
-from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.errors import Problem, UserError, unknown_tasks
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.models.regularizer import Regularizer, Training, check_common_units
+from mtl_cli.models.regularizer import Regularizer, RegularizerConfig, Training
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +21,7 @@ Edges = dict[tuple[str, str], float]
 
 @component("regularizer", "graph")
 @dataclass(frozen=True, kw_only=True)
-class Graph:
+class Graph(RegularizerConfig):
     """λ Σ_ij γ_ij ‖W_i − W_j‖² over the linked pairs of tasks, each pair once.
 
     W_i is the weight of the last linear layer of task i's head, (outputs, units), without its bias. Evgeniou, Micchelli
@@ -42,15 +41,15 @@ class Graph:
     edges: list[tuple[str, str, NonNegativeFloat]] | Literal["correlation", "all"] = "correlation"
     strength: NonNegativeFloat = 0.1
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    compares_heads: ClassVar[bool] = True
+
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield each edge that names no task, or links a task to itself or a pair again."""
-        yield from check_common_units(config)
-        names = list(config.tasks or {})
-        if len(names) < 2:
+        if len(tasks) < 2:
             yield Problem("regularizer", "a graph needs two tasks, and there is one", "regularizer=none")
         seen: set[frozenset[str]] = set()
         for a, b, _ in self.edges if isinstance(self.edges, list) else []:
-            yield from unknown_tasks([a, b], names, "regularizer.edges")
+            yield from unknown_tasks([a, b], tasks, "regularizer.edges")
             if a == b:
                 yield Problem("regularizer.edges", f"links {a} to itself")
             elif frozenset((a, b)) in seen:

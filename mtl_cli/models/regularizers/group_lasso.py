@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.convert import NonNegativeFloat
-from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
-from mtl_cli.models.regularizer import Regularizer, Training, check_common_units
+from mtl_cli.models.regularizer import Regularizer, RegularizerConfig, Training
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
 @component("regularizer", "group_lasso")
 @dataclass(frozen=True, kw_only=True)
-class GroupLasso:
+class GroupLasso(RegularizerConfig):
     """λ ‖W‖_{2,1} = λ Σ_j ‖W_:j‖, over the columns of the tasks' stacked weights.
 
     W is as for the nuclear norm: the weights of the heads' last linear layers, a row for each output of each task. A
@@ -41,9 +38,7 @@ class GroupLasso:
 
     strength: NonNegativeFloat = 0.3
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        """Yield what keeps the tasks' heads from being compared."""
-        yield from check_common_units(config)
+    compares_heads: ClassVar[bool] = True
 
     def build(self, training: Training) -> Regularizer:
         from mtl_cli.models.task_weights import check_widths, task_weights

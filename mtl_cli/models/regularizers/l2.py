@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.registry import component
-from mtl_cli.models.regularizer import Regularizer, Training
+from mtl_cli.models.regularizer import Regularizer, RegularizerConfig, Training
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @component("regularizer", "l2")
 @dataclass(frozen=True, kw_only=True)
-class L2:
+class L2(RegularizerConfig):
     """λ Σ w² over weight matrices and kernels.
 
     Ridge regression: Hoerl & Kennard, Technometrics 1970, doi 10.1080/00401706.1970.10488634. Biases and the scales of

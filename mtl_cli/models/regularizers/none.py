@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mtl_cli.config.registry import component
+from mtl_cli.models.regularizer import RegularizerConfig
 
 if TYPE_CHECKING:
     from mtl_cli.models.regularizer import Training
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @component("regularizer", "none")
 @dataclass(frozen=True, kw_only=True)
-class NoRegularizer:
+class NoRegularizer(RegularizerConfig):
     """Nothing is added to the losses."""
 
     def build(self, training: Training) -> None:

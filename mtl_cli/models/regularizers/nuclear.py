@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat
-from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
-from mtl_cli.models.regularizer import Regularizer, Training, check_common_units
+from mtl_cli.models.regularizer import Regularizer, RegularizerConfig, Training
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
 @component("regularizer", "nuclear")
 @dataclass(frozen=True, kw_only=True)
-class NuclearNorm:
+class NuclearNorm(RegularizerConfig):
     """λ ‖W‖_* = λ Σ_i σ_i(W), the sum of the singular values, whose least is a W of low rank.
 
     W is the weights of the heads' last linear layers, one below the other: a row for each output of each task, a column
@@ -48,9 +45,7 @@ class NuclearNorm:
     strength: NonNegativeFloat = 1.0
     method: Literal["proximal", "subgradient"] = "proximal"
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        """Yield what keeps the tasks' heads from being compared."""
-        yield from check_common_units(config)
+    compares_heads: ClassVar[bool] = True
 
     def build(self, training: Training) -> Regularizer:
         from mtl_cli.models.task_weights import check_widths, task_weights

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt
-from mtl_cli.config.errors import Problem
+from mtl_cli.config.errors import Problem, unknown_tasks
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config, unknown_tasks
-from mtl_cli.models.regularizer import Regularizer, Training, check_common_units
+from mtl_cli.models.regularizer import Regularizer, RegularizerConfig, Training
 
 
 @component("regularizer", "prior")
 @dataclass(frozen=True, kw_only=True)
-class SharedPrior:
+class SharedPrior(RegularizerConfig):
     """W_t ~ N(μ, Σ) for all tasks t, with μ and a diagonal Σ learnt from the tasks: hierarchical Bayes.
 
     W_t is the weight of the last linear layer of task t's head, (outputs, units), without its bias; all are of one
@@ -60,21 +59,17 @@ class SharedPrior:
     scale: Literal["diagonal", "scalar"] = "scalar"
     every: PositiveInt = 1
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        """Yield tasks that are none, too few, or without a likelihood."""
-        yield from check_common_units(config)
-        known = config.tasks or {}
-        yield from unknown_tasks(self.tasks or [], list(known), "regularizer.tasks")
-        names = [name for name in dict.fromkeys(self.tasks or known) if name in known]
-        if len(names) < 2:
+    compares_heads: ClassVar[bool] = True
+    reads_likelihoods: ClassVar[bool] = True
+
+    def acts_on(self, tasks: Sequence[str]) -> Sequence[str]:
+        return self.tasks or tasks
+
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
+        """Yield tasks that are none, or too few."""
+        yield from unknown_tasks(self.tasks or [], tasks, "regularizer.tasks")
+        if len({name for name in self.acts_on(tasks) if name in tasks}) < 2:
             yield Problem("regularizer", "a shared prior needs two tasks", "regularizer=l2 for one")
-        for name in names:
-            if getattr(known[name], "loss", "mse") != "mse":
-                what = f"'{known[name].loss}' is no likelihood that the prior knows"
-                yield Problem(f"tasks.{name}.loss", what, "loss: mse, or leave the task out of regularizer.tasks")
-            if getattr(known[name], "level", "row") != "row":
-                what = f"labels each {known[name].level}, and the shared prior counts rows"
-                yield Problem(f"tasks.{name}", what, "leave it out of regularizer.tasks")
 
     def build(self, training: Training) -> Regularizer:
         from mtl_cli.models.shared_prior import build_prior

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.registry import component
-from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.sharing.scheme import SeveralTrunks
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "cgc")
 @dataclass(frozen=True, kw_only=True)
-class CGC(Scheme):
+class CGC(SeveralTrunks):
     """CGC (Tang, Liu, Zhao & Gong, RecSys 2020, doi 10.1145/3383313.3412236, equations 1 to 4).
 
     Each task t has experts of its own, and some are shared; each is a whole trunk. With S_t what task t's own experts
@@ -41,7 +41,6 @@ class CGC(Scheme):
 
     shared_experts: PositiveInt = 1
     task_experts: PositiveInt = 1
-    budget: Budget = "each"
 
     mixes: ClassVar[bool] = True
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.registry import component
-from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.sharing.scheme import SeveralTrunks
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "cross_stitch")
 @dataclass(frozen=True, kw_only=True)
-class CrossStitchNetwork(Scheme):
+class CrossStitchNetwork(SeveralTrunks):
     """Cross-stitch networks (Misra, Shrivastava, Gupta & Hebert, CVPR 2016, arXiv 1604.03539, equation 1).
 
     A trunk for each task, in stages. Behind each, task i goes on from a mixture of what all tasks' stages returned,
@@ -44,7 +44,6 @@ class CrossStitchNetwork(Scheme):
 
     diagonal: Annotated[float, Bound(at_least=0, at_most=1)] = 0.9
     per: Literal["layer", "channel"] = "layer"
-    budget: Budget = "each"
 
     mixes: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("rows", "maps")
@@ -52,4 +51,4 @@ class CrossStitchNetwork(Scheme):
     def build(self, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Level]) -> Shared:
         from mtl_cli.models.sharing.modules.cross_stitch import CrossStitch
 
-        return CrossStitch([trunk.stages(spec) for _ in tasks], list(tasks), self.diagonal, self.per)  # type: ignore[attr-defined]
+        return CrossStitch([trunk.stages(spec) for _ in tasks], list(tasks), self.diagonal, self.per)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat, PositiveInt
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
-from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.sharing.scheme import SeveralTrunks
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "dselect_k")
 @dataclass(frozen=True, kw_only=True)
-class DSelectK(Scheme):
+class DSelectK(SeveralTrunks):
     """DSelect-k (Hazimeh et al., NeurIPS 2021, arXiv 2106.03760, equations 3 to 5).
 
     As in MMoE, z_t = Σ_e q_e f_e(x), but each task's gate is made of k selectors that tend to one expert each. Selector
@@ -57,15 +56,13 @@ class DSelectK(Scheme):
     gamma: PositiveFloat = 1.0
     entropy: NonNegativeFloat = 0.001
     gate: Literal["static", "example"] = "static"
-    budget: Budget = "each"
 
     mixes: ClassVar[bool] = True
 
     def mixed(self) -> tuple[str, int] | None:
         return "experts", self.experts
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        yield from super().check(config)
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         if self.k > self.experts:
             what = f"is {self.k}, and there are {self.experts} experts to choose from"
             yield Problem("model.sharing.k", what, f"at most {self.experts}, or model.sharing.experts={self.k}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.registry import component
-from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.sharing.scheme import SeveralTrunks
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "mmoe")
 @dataclass(frozen=True, kw_only=True)
-class MMoE(Scheme):
+class MMoE(SeveralTrunks):
     """MMoE (Ma, Zhao, Yi, Chen, Hong & Chi, KDD 2018, doi 10.1145/3219819.3220007, equations 6 and 7).
 
     With n experts f_e, each a trunk, that all tasks share, and a gate of its own for each task t,
@@ -39,7 +39,6 @@ class MMoE(Scheme):
     """
 
     experts: PositiveInt = 4
-    budget: Budget = "each"
 
     mixes: ClassVar[bool] = True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.registry import component
-from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.sharing.scheme import Budget, SeveralTrunks
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "none")
 @dataclass(frozen=True, kw_only=True)
-class Alone(Scheme):
+class Alone(SeveralTrunks):
     """A trunk for each task, z_t = f_t(x): T single-task networks, trained side by side on the same batches.
 
     Parameters
@@ -37,8 +37,11 @@ class Alone(Scheme):
     budget: Budget = "total"
 
     shares_layers: ClassVar[bool] = False
-    own_units: ClassVar[bool] = True
     layerless: ClassVar[bool] = True
+
+    @property
+    def own_units(self) -> bool:
+        return True
 
     def build(self, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Level]) -> Shared:
         from mtl_cli.models.sharing.modules.own import OwnTrunks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.registry import component
-from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.sharing.scheme import SeveralTrunks
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "ple")
 @dataclass(frozen=True, kw_only=True)
-class PLE(Scheme):
+class PLE(SeveralTrunks):
     """PLE (Tang, Liu, Zhao & Gong, RecSys 2020, doi 10.1145/3383313.3412236, equations 5 and 6).
 
     CGC level upon level; a level is a stage of the trunk, such as one hidden layer. With x_t and x_s what task t's
@@ -45,7 +45,6 @@ class PLE(Scheme):
 
     shared_experts: PositiveInt = 1
     task_experts: PositiveInt = 1
-    budget: Budget = "each"
 
     mixes: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("rows",)
@@ -56,5 +55,4 @@ class PLE(Scheme):
     def build(self, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Level]) -> Shared:
         from mtl_cli.models.sharing.modules.extraction import extraction
 
-        stages = trunk.stages  # type: ignore[attr-defined]
-        return extraction(lambda: stages(spec), spec, list(tasks), self.task_experts, self.shared_experts)
+        return extraction(lambda: trunk.stages(spec), spec, list(tasks), self.task_experts, self.shared_experts)

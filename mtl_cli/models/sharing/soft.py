@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.registry import component
-from mtl_cli.models.sharing.scheme import Budget, Scheme
+from mtl_cli.models.sharing.scheme import SeveralTrunks
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.task import Level
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component("sharing", "soft")
 @dataclass(frozen=True, kw_only=True)
-class Soft(Scheme):
+class Soft(SeveralTrunks):
     """A trunk for each task, and a penalty on how far apart their weights are.
 
     With W_t^l the weights (or biases) of layer l in task t's trunk, the training loss gets, beside Σ_t w_t L_t,
@@ -47,12 +47,11 @@ class Soft(Scheme):
     distance: Literal["l2", "trace_norm"] = "l2"
     strength: NonNegativeFloat = 0.01
     start: Literal["same", "own"] = "same"
-    budget: Budget = "each"
 
     shares_layers: ClassVar[bool] = False
 
     @property
-    def own_units(self) -> bool:  # type: ignore[override]
+    def own_units(self) -> bool:
         """Whether the tasks' trunks have different first weights."""
         return self.start == "own"
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Activation, Config
-from mtl_cli.models.trunk import Trunk, TrunkKeys
+from mtl_cli.config.schema import Activation
+from mtl_cli.models.trunk import Trunk, TrunkConfig
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "cnn")
 @dataclass(frozen=True, kw_only=True)
-class CNN(TrunkKeys):
+class CNN(TrunkConfig):
     """After LeNet-5 (LeCun, Bottou, Bengio, Haffner 1998, doi 10.1109/5.726791), with what is usual today.
 
     Convolutions that keep the image's size, each followed by a norm, 2 × 2 max-pooling and an activation (in this
@@ -48,16 +48,15 @@ class CNN(TrunkKeys):
     dropout: Probability = 0.2
 
     accepts: ClassVar[tuple[str, ...]] = ("image",)
-    staged: ClassVar[str] = "maps"
+    staged: ClassVar[Literal["rows", "maps"] | None] = "maps"
+    can_scale: ClassVar[bool] = True
 
     @property
     def shares_layers(self) -> bool:
-        """Whether there is any shared layer, which balancers that look at gradients need."""
         return bool(self.channels or self.hidden)
 
     @property
     def smallest_batch(self) -> int:
-        """Return the fewest rows a training step can take: batch norm may have no variance for one."""
         return 2 if self.norm == "batch" and self.channels else 1
 
     @property
@@ -70,8 +69,7 @@ class CNN(TrunkKeys):
         channels, hidden = ([max(1, round(w * factor)) for w in widths] for widths in (self.channels, self.hidden))
         return replace(self, channels=channels, hidden=hidden)
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        yield from super().check(config)
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         if self.kernel % 2 == 0:
             yield Problem("model.trunk.kernel", f"must be odd, not {self.kernel}", "3 and 5 are usual")
 

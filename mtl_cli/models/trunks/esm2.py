@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from mtl_cli.config.convert import PositiveFloat, PositiveInt, Probability
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Activation, Config
-from mtl_cli.models.trunk import Trunk, TrunkKeys
+from mtl_cli.config.schema import Activation
+from mtl_cli.models.trunk import Trunk, TrunkConfig
+from mtl_cli.tasks.task import Level
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -94,7 +95,7 @@ class LoRA:
 
 @component("trunk", "esm2")
 @dataclass(frozen=True, kw_only=True)
-class ESM2(TrunkKeys):
+class ESM2(TrunkConfig):
     """ESM-2 (Lin et al. 2023, doi 10.1126/science.ade2574) by way of ``transformers``, and layers of our own above it.
 
     Parameters
@@ -134,13 +135,22 @@ class ESM2(TrunkKeys):
     cache: bool | str = False
 
     accepts: ClassVar[tuple[str, ...]] = ("sequence",)
-    levels: ClassVar[tuple[str, ...]] = ("row", "token")
-    training_only: ClassVar[tuple[str, ...]] = (*TrunkKeys.training_only, "last", "cache")
+    levels: ClassVar[tuple[Level, ...]] = ("row", "token")
+    training_only: ClassVar[tuple[str, ...]] = (*TrunkConfig.training_only, "last", "cache")
 
     @property
     def shares_layers(self) -> bool:
         """Whether any layer that all tasks share is trained, which balancers that look at gradients need."""
         return self.tune != "frozen" or bool(self.hidden)
+
+    @property
+    def longest(self) -> int | None:
+        """The most residues of a sequence; None if the size is wrong, which ``check`` reports."""
+        try:
+            size = self.known_size()
+        except UserError:
+            return None
+        return LONGEST if size is None else size.longest
 
     @property
     def folder(self) -> Path | None:
@@ -152,9 +162,8 @@ class ESM2(TrunkKeys):
         """Return the keys that may differ from those of ``other`` too: only LoRA adds to the layers."""
         return () if "lora" in (self.tune, other.tune) else ("tune", "lora")
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong, without asking a hub for anything."""
-        yield from super().check(config)
         for package, needed in (("transformers", True), ("peft", self.tune == "lora")):
             if needed and importlib.util.find_spec(package) is None:
                 yield Problem("model.trunk", f"esm2 needs the package {package}", INSTALL)
@@ -173,12 +182,6 @@ class ESM2(TrunkKeys):
             yield Problem("model.trunk.tune", what, "model.trunk.tune=all, or model.trunk.pretrained=FOLDER")
         if size is not None and self.tune == "last" and self.last > size.layers:
             yield Problem("model.trunk.last", f"is {self.last}, and there are {size.layers} layers")
-        most = LONGEST if size is None else size.longest
-        longest = getattr(config.dataset, "max_length", most)
-        if longest is None or longest > most:
-            what = f"is {'null' if longest is None else longest}, and this ESM-2 reads at most {most} residues"
-            hint = f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"
-            yield Problem("dataset.max_length", what, hint)
 
     def known_size(self) -> Size | None:
         """Return the size; None if only a hub knows it. Raises UserError for what cannot be one."""

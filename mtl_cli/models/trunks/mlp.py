@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Activation, Config
+from mtl_cli.config.schema import Activation
 from mtl_cli.models.embeddings import Embeddings
-from mtl_cli.models.trunk import Trunk, TrunkKeys
+from mtl_cli.models.trunk import Trunk, TrunkConfig
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "mlp")
 @dataclass(frozen=True, kw_only=True)
-class MLP(TrunkKeys):
+class MLP(TrunkConfig):
     """Linear layers, each followed by a norm, an activation and dropout.
 
     Parameters
@@ -41,16 +41,15 @@ class MLP(TrunkKeys):
     embeddings: Embeddings = field(default_factory=Embeddings)
 
     accepts: ClassVar[tuple[str, ...]] = ("features", "image")
-    staged: ClassVar[str] = "rows"
+    staged: ClassVar[Literal["rows", "maps"] | None] = "rows"
+    can_scale: ClassVar[bool] = True
 
     @property
     def shares_layers(self) -> bool:
-        """Whether there is any shared layer, which balancers that look at gradients need."""
         return bool(self.hidden)
 
     @property
     def smallest_batch(self) -> int:
-        """Return the fewest rows a training step can take: batch norm has no variance for one."""
         return 2 if self.norm == "batch" and self.hidden else 1
 
     @property
@@ -58,14 +57,17 @@ class MLP(TrunkKeys):
         """The width of the representation; None if that is the inputs'."""
         return self.hidden[-1] if self.hidden else None
 
+    @property
+    def embeds_numbers(self) -> bool:
+        return self.embeddings.kind != "none"
+
     def scaled(self, factor: float) -> MLP:
         """Return the same with layers ``factor`` times as wide."""
         return replace(self, hidden=[max(1, round(width * factor)) for width in self.hidden])
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what keeps this trunk from being built."""
-        yield from super().check(config)
-        yield from self.embeddings.check(config)
+        yield from self.embeddings.check()
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for rows of features, or for images, which it reads as one long row."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
-from mtl_cli.models.trunk import Trunk, TrunkKeys
+from mtl_cli.models.trunk import Trunk, TrunkConfig
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "resnet")
 @dataclass(frozen=True, kw_only=True)
-class ResNet(TrunkKeys):
+class ResNet(TrunkConfig):
     """The residual network for small images of He et al. 2016, arXiv 1512.03385, section 4.2, of 6n + 2 layers.
 
     A 3 × 3 convolution, then stages of ``blocks`` blocks with two 3 × 3 convolutions each; every stage but the first
@@ -37,9 +36,11 @@ class ResNet(TrunkKeys):
     blocks: PositiveInt = 1
 
     accepts: ClassVar[tuple[str, ...]] = ("image",)
-    shares_layers: ClassVar[bool] = True
-    smallest_batch: ClassVar[int] = 2
-    """Batch norm may have no variance for one row."""
+    can_scale: ClassVar[bool] = True
+
+    @property
+    def smallest_batch(self) -> int:
+        return 2
 
     @property
     def output_width(self) -> int:
@@ -50,8 +51,7 @@ class ResNet(TrunkKeys):
         """Return the same with layers ``factor`` times as wide."""
         return replace(self, channels=[max(1, round(width * factor)) for width in self.channels])
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        yield from super().check(config)
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         if not self.channels:
             yield Problem("model.trunk.channels", "names no stage", "[16, 32, 64]")
 

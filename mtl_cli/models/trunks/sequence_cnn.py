@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -9,18 +10,16 @@ from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
-from mtl_cli.models.trunk import Trunk, TrunkKeys
+from mtl_cli.models.trunk import Trunk, TrunkConfig
+from mtl_cli.tasks.task import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mtl_cli.config.schema import Config
     from mtl_cli.data.inputs import InputSpec
 
 
 @component("trunk", "sequence_cnn")
 @dataclass(frozen=True, kw_only=True)
-class SequenceCNN(TrunkKeys):
+class SequenceCNN(TrunkConfig):
     """Embedded tokens, residual blocks of dilated convolutions, and a linear layer that all tasks read.
 
     The blocks are those of ByteNet (Kalchbrenner et al. 2016, arXiv 1610.10099), shortened to one convolution each, as
@@ -53,8 +52,8 @@ class SequenceCNN(TrunkKeys):
     dropout: Probability = 0.1
 
     accepts: ClassVar[tuple[str, ...]] = ("sequence",)
-    levels: ClassVar[tuple[str, ...]] = ("row", "token")
-    shares_layers: ClassVar[bool] = True
+    levels: ClassVar[tuple[Level, ...]] = ("row", "token")
+    can_scale: ClassVar[bool] = True
 
     @property
     def output_width(self) -> int:
@@ -65,9 +64,8 @@ class SequenceCNN(TrunkKeys):
         """Return the same with layers ``factor`` times as wide."""
         return replace(self, width=max(1, round(self.width * factor)))
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong within this part of the config."""
-        yield from super().check(config)
         if self.kernel % 2 == 0:
             what = f"is {self.kernel}, and an even one looks farther to one side"
             yield Problem("model.trunk.kernel", what, f"model.trunk.kernel={self.kernel + 1}")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Activation, Config
+from mtl_cli.config.schema import Activation
 from mtl_cli.models.embeddings import TABULAR, Embeddings
-from mtl_cli.models.trunk import Trunk, TrunkKeys
+from mtl_cli.models.trunk import Trunk, TrunkConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @component("trunk", "tabm")
 @dataclass(frozen=True, kw_only=True)
-class TabM(TrunkKeys):
+class TabM(TrunkConfig):
     """TabM (Gorishniy et al. 2024, arXiv 2410.24210) as the package ``tabm`` has it, by the paper's authors.
 
     Member i = 1 … k of a layer computes s_i ∘ W (r_i ∘ x_i) + b_i (section 3.3; BatchEnsemble, arXiv 2002.06715,
@@ -57,21 +57,24 @@ class TabM(TrunkKeys):
     embeddings: Embeddings = field(default_factory=Embeddings)
 
     accepts: ClassVar[tuple[str, ...]] = ("features",)
-    shares_layers: ClassVar[bool] = True
     ensemble: ClassVar[bool] = True
+    can_scale: ClassVar[bool] = True
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what keeps this trunk from being built."""
-        yield from super().check(config)
         if importlib.util.find_spec("tabm") is None:
             yield Problem("model.trunk.kind", "tabm needs the package tabm", TABULAR)
         else:
-            yield from self.embeddings.check(config)
+            yield from self.embeddings.check()
 
     @property
     def output_width(self) -> int:
         """The width of the representation."""
         return self.width
+
+    @property
+    def embeds_numbers(self) -> bool:
+        return self.embeddings.kind != "none"
 
     def scaled(self, factor: float) -> TabM:
         """Return the same with layers ``factor`` times as wide."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     import numpy as np
 
-    from mtl_cli.data.prepared import Part
+    from mtl_cli.data.base import Part
     from mtl_cli.tasks.task import Task
 
 Axes = Any
@@ -41,7 +41,15 @@ class Course:
     best: int
 
 
-class RunFigure(ABC):
+class Figure(ABC):
+    """A picture of a finished run: a ``RunFigure`` or a ``TaskFigure``."""
+
+    @abstractmethod
+    def draw(self, axes: Axes, shown: Any, /) -> None:
+        """Draw on axes that are empty."""
+
+
+class RunFigure(Figure):
     """A figure of how a training went, one a run, in a file of its own name."""
 
     def suits(self, course: Course) -> bool:
@@ -98,7 +106,7 @@ class Answers:
         return self.task.decode(self.outputs)[f"predicted_{self.task.name}"]
 
 
-class TaskFigure(ABC):
+class TaskFigure(Figure):
     """A figure of a task's predictions on the test rows, for the kinds of task that name it in ``pictures``."""
 
     stem: ClassVar[str]

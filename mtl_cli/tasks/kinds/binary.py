@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy as np
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
-from mtl_cli.config.schema import Config
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import (
     apply_mapping,
@@ -26,7 +25,7 @@ from mtl_cli.tasks.labels import (
     typed_classes,
 )
 from mtl_cli.tasks.links import logit_of_mean, sigmoid
-from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Label, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,10 +58,15 @@ class Binary(TaskConfig):
     def labels_as_text(self) -> bool:
         return self.at_least is None
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check(self, name: str) -> Iterator[Problem]:
         if self.at_least is not None and self.mapping is not None:
-            name = next(name for name, task in config.tasks.items() if task is self)
             yield Problem(f"tasks.{name}", "has both at_least and a mapping", "give one of them")
+
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> BinaryTask:
+        return BinaryTask(name, self.columns(name), self.weight, self.auxiliary, [], self.at_least, self.mapping)
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> BinaryTask:
         """Fit to the rows ``train`` of ``table``.
@@ -73,7 +77,7 @@ class Binary(TaskConfig):
             If there are not exactly two classes, or the training rows lack one.
         """
         where = f"tasks.{name}"
-        task = BinaryTask(name, self.columns(name), self.weight, self.auxiliary, [], self.at_least, self.mapping)
+        task = self._unfitted(name)
         labels = task.labels(table)
         task.classes = class_list(labels, where)
         if len(task.classes) != 2:
@@ -106,13 +110,9 @@ class Binary(TaskConfig):
 
 
 @dataclass
-class BinaryTask:
+class BinaryTask(Task):
     """A binary task fitted to its training rows. See ``Task`` for the methods."""
 
-    name: str
-    columns: list[str]
-    weight: float
-    auxiliary: bool
     classes: list[Label]
     at_least: float | None
     mapping: dict[str, Label] | None
@@ -121,11 +121,12 @@ class BinaryTask:
     """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""
 
     kind: ClassVar[str] = "binary"
-    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
-    lower_is_better: ClassVar[bool] = False
-    outputs: ClassVar[int] = 1
+
+    @property
+    def outputs(self) -> int:
+        return 1
 
     @property
     def baseline(self) -> np.ndarray:
@@ -150,7 +151,8 @@ class BinaryTask:
         weight = None if self.pos_weight == 1 else device_tensor((self.pos_weight,), output.device)
         return F.binary_cross_entropy_with_logits(output.squeeze(-1), target, pos_weight=weight, reduction="none")
 
-    merge = staticmethod(logit_of_mean)
+    def merge(self, outputs: torch.Tensor) -> torch.Tensor:
+        return logit_of_mean(outputs)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the likelier label, and the probability of the positive one."""
@@ -186,6 +188,3 @@ class BinaryTask:
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.probability(output), values > 0.5
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from mtl_cli.tasks.labels import (
     typed_classes,
 )
 from mtl_cli.tasks.links import log_of_mean, log_sum_exp, softmax
-from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Label, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,14 @@ class Multiclass(TaskConfig):
     class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
     label_smoothing: Probability = 0.0
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> MulticlassTask:
+        return MulticlassTask(
+            name, self.columns(name), self.weight, self.auxiliary, [], self.mapping, self.label_smoothing
+        )
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MulticlassTask:
         """Fit to the rows ``train`` of ``table``. Classes are those of the whole table.
 
@@ -58,8 +66,7 @@ class Multiclass(TaskConfig):
             If there is one class only, in the table or in the training rows.
         """
         where = f"tasks.{name}"
-        columns = self.columns(name)
-        task = MulticlassTask(name, columns, self.weight, self.auxiliary, [], self.mapping, self.label_smoothing)
+        task = self._unfitted(name)
         labels = task.labels(table)
         task.classes = class_list(labels, where)
         check_classes(task.classes, int(labels.notna().sum()), where)
@@ -79,27 +86,19 @@ class Multiclass(TaskConfig):
 
 
 @dataclass
-class MulticlassTask:
+class MulticlassTask(Task):
     """A multiclass task fitted to its training rows. See ``Task`` for the methods."""
 
-    name: str
-    columns: list[str]
-    weight: float
-    auxiliary: bool
     classes: list[Label]
     mapping: dict[str, Label] | None
     label_smoothing: float
     class_weights: list[float] | None = None
-    unseen: list[Label] = field(default_factory=list)
-    """Classes of which no training row is one."""
     constant: list[float] | None = None
     """Log-probabilities of the best constant prediction, w_c ((1 − ε) f_c + ε / C) normalised."""
 
     kind: ClassVar[str] = "multiclass"
-    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
-    lower_is_better: ClassVar[bool] = False
 
     @property
     def outputs(self) -> int:
@@ -123,7 +122,8 @@ class MulticlassTask:
         weights = None if self.class_weights is None else device_tensor(tuple(self.class_weights), output.device)
         return F.cross_entropy(output, target, weights, reduction="none", label_smoothing=self.label_smoothing)
 
-    merge = staticmethod(log_of_mean)
+    def merge(self, outputs: torch.Tensor) -> torch.Tensor:
+        return log_of_mean(outputs)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the likeliest label and its probability."""
@@ -157,9 +157,6 @@ class MulticlassTask:
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         confidence, predicted = self._likeliest(output)
         return confidence, predicted == values
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _roc_auc(values: np.ndarray, output: np.ndarray, total: np.ndarray, present: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
 from mtl_cli.tasks.links import logit_of_mean, sigmoid
-from mtl_cli.tasks.task import Level, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,12 @@ class Multilabel(TaskConfig):
 
     several_columns: ClassVar[bool] = True
 
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> MultilabelTask:
+        return MultilabelTask(name, self.columns(name), self.weight, self.auxiliary, [], self.separator, self.none)
+
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> MultilabelTask:
         """Fit to the rows ``train`` of ``table``.
 
@@ -54,13 +60,12 @@ class Multilabel(TaskConfig):
             If there is no label, or the training rows never or always carry one.
         """
         where = f"tasks.{name}"
-        columns = self.columns(name)
-        task = MultilabelTask(name, columns, self.weight, self.auxiliary, [], self.separator, self.none)
+        task = self._unfitted(name)
         labels = task.labels(table)
         if labels.isna().all():
             raise UserError(where, "all labels are missing")
         found = {label for entry in labels.dropna() for label in task.split(entry)}
-        task.classes = columns if len(columns) > 1 else sorted(found)
+        task.classes = list(task.columns) if len(task.columns) > 1 else sorted(found)
         if not task.classes:
             raise UserError(where, "no row carries a label")
         target = task.encode(labels)
@@ -84,13 +89,9 @@ class Multilabel(TaskConfig):
 
 
 @dataclass
-class MultilabelTask:
+class MultilabelTask(Task):
     """A multilabel task fitted to its training rows. See ``Task`` for the methods."""
 
-    name: str
-    columns: list[str]
-    weight: float
-    auxiliary: bool
     classes: list[str]
     separator: str
     none: str
@@ -98,10 +99,8 @@ class MultilabelTask:
     constant: list[float] | None = None
 
     kind: ClassVar[str] = "multilabel"
-    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("calibration",)
     primary: ClassVar[str] = "micro_f1"
-    lower_is_better: ClassVar[bool] = False
 
     @property
     def outputs(self) -> int:
@@ -162,7 +161,8 @@ class MultilabelTask:
         weight = None if self.pos_weight is None else device_tensor(tuple(self.pos_weight), output.device)
         return F.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none").mean(-1)
 
-    merge = staticmethod(logit_of_mean)
+    def merge(self, outputs: torch.Tensor) -> torch.Tensor:
+        return logit_of_mean(outputs)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the labels whose probability is at least a half, and the probability of every label."""
@@ -200,6 +200,3 @@ class MultilabelTask:
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.probability(output).ravel(), values.ravel() > 0.5
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)

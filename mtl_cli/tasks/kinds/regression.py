@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, typed_classes
-from mtl_cli.tasks.task import Level, Target, TaskConfig
+from mtl_cli.tasks.task import Target, Task, TaskConfig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +49,20 @@ class Regression(TaskConfig):
     mapping: dict[str, float] | None = None
 
     @property
+    def loss_name(self) -> str:
+        return self.loss
+
+    @property
     def labels_as_text(self) -> bool:
         return False
+
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> RegressionTask:
+        return RegressionTask(
+            name, self.columns(name), self.weight, self.auxiliary, self.loss, self.delta, self.transform, self.mapping
+        )
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> RegressionTask:
         """Fit to the rows ``train`` of ``table``.
@@ -61,9 +73,7 @@ class Regression(TaskConfig):
             If labels are missing, constant, no numbers, or negative under ``log1p``.
         """
         where = f"tasks.{name}"
-        task = RegressionTask(
-            name, self.columns(name), self.weight, self.auxiliary, self.loss, self.delta, self.transform, self.mapping
-        )
+        task = self._unfitted(name)
         labels = task.labels(table)
         if labels.isna().all():
             raise UserError(where, f"all labels in column '{task.columns[0]}' are missing")
@@ -86,13 +96,9 @@ class Regression(TaskConfig):
 
 
 @dataclass
-class RegressionTask:
+class RegressionTask(Task):
     """A regression task fitted to its training rows. See ``Task`` for the methods."""
 
-    name: str
-    columns: list[str]
-    weight: float
-    auxiliary: bool
     loss_name: str
     delta: float
     transform: str
@@ -102,11 +108,17 @@ class RegressionTask:
     constant: float = 0.0
 
     kind: ClassVar[str] = "regression"
-    level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     lower_is_better: ClassVar[bool] = True
-    outputs: ClassVar[int] = 1
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
+    def squared_error(self) -> bool:
+        return self.loss_name == "mse"
 
     @property
     def baseline(self) -> np.ndarray:
@@ -172,9 +184,6 @@ class RegressionTask:
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError("a regression states no probabilities")
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _best_constant(values: np.ndarray, loss: str, delta: float) -> float:

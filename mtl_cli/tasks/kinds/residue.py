@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, unseen_classes
 from mtl_cli.tasks.labels import check_training_labels, each, label_column
 from mtl_cli.tasks.links import softmax
-from mtl_cli.tasks.task import Label, Level, Target, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Level, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from mtl_cli.config.schema import Config
 
 NO_LABEL = -1
 """What stands for a residue without a label, and for what lies beyond a row's end."""
@@ -49,13 +48,17 @@ class Residue(TaskConfig):
 
     level: ClassVar[Level] = "token"
 
-    def check(self, config: Config) -> Iterator[Problem]:
-        """Yield what is wrong within this part of the config."""
-        names = [name for name, task in (config.tasks or {}).items() if task is self]
+    def check(self, name: str) -> Iterator[Problem]:
         for key, value in (self.mapping or {}).items():
             if len(key) != 1 or len(value) != 1:
                 what = f"maps '{key}' to '{value}', and each residue has a single character"
-                yield Problem(f"tasks.{names[0]}.mapping", what)
+                yield Problem(f"tasks.{name}.mapping", what)
+
+    def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
+        return self._unfitted(name).labels(table)
+
+    def _unfitted(self, name: str) -> ResidueTask:
+        return ResidueTask(name, self.columns(name), self.weight, self.auxiliary, [], self.missing, self.mapping)
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> ResidueTask:
         """Fit to the rows ``train`` of ``table``. Classes are the characters of the whole table.
@@ -66,7 +69,7 @@ class Residue(TaskConfig):
             If there is one class only, in the table or in the training rows.
         """
         where = f"tasks.{name}"
-        task = ResidueTask(name, self.columns(name), self.weight, self.auxiliary, [], self.missing, self.mapping)
+        task = self._unfitted(name)
         labels = task.labels(table)
         every = set("".join(labels.dropna())) - set(self.missing)
         if len(every) < 2:
@@ -89,23 +92,17 @@ class Residue(TaskConfig):
 
 
 @dataclass
-class ResidueTask:
+class ResidueTask(Task):
     """A residue task fitted to its training rows. See ``Task`` for the methods.
 
     Outputs have the shape (n, length, classes). Targets, of int8, have the shape (n, longest row): ``NO_LABEL`` where
     there is none, and beyond a row's end. Either may be the longer one; no label lies beyond the shorter.
     """
 
-    name: str
-    columns: list[str]
-    weight: float
-    auxiliary: bool
     classes: list[str]
     missing: str
     mapping: dict[str, str] | None
     class_weights: list[float] | None = None
-    unseen: list[Label] | None = None
-    """Classes of which no training row has a residue."""
     constant: list[float] | None = None
     """Log-probabilities of the best constant prediction, w_c f_c normalised."""
 
@@ -113,7 +110,6 @@ class ResidueTask:
     level: ClassVar[Level] = "token"
     pictures: ClassVar[tuple[str, ...]] = ("calibration",)
     primary: ClassVar[str] = "accuracy"
-    lower_is_better: ClassVar[bool] = False
 
     @property
     def outputs(self) -> int:
@@ -215,9 +211,6 @@ class ResidueTask:
         length = min(output.shape[1], values.shape[1])
         there = values[:, :length] >= 0
         return softmax(output[:, :length][there]), values[:, :length][there]
-
-    def state(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _fill(inside: np.ndarray, found: np.ndarray) -> np.ndarray:

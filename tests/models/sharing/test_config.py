@@ -10,8 +10,9 @@ import yaml
 
 from mtl_cli.config.compose import compose
 from mtl_cli.config.overrides import read_arguments
+from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Config, parse
+from mtl_cli.config.schema import Config
 from mtl_cli.models.sharing.mmoe import MMoE
 from tests.conftest import InProcess
 
@@ -171,7 +172,7 @@ def test_all_that_is_wrong_is_said_at_once(mtl: InProcess) -> None:
 def trunk_without_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """An MLP that tells nothing but how it is built."""
     mlp = components("trunk")["mlp"]
-    for name in ("staged", "stages", "scaled", "output_width"):
+    for name in ("staged", "stages", "can_scale", "scaled", "output_width"):
         monkeypatch.delattr(mlp, name)
 
 

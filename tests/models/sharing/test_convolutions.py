@@ -11,19 +11,21 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.step import TrainingStep
+from mtl_cli.config.compatibility import misfit
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.models.layers import Normalise
 from mtl_cli.models.network import build_network, shapes
-from mtl_cli.models.trunk import Trunk
+from mtl_cli.models.trunk import Trunk, TrunkConfig
+from mtl_cli.models.trunks.sequence_cnn import SequenceCNN
 from tests.balancing.test_step import CPU, gradients, losses_of, make_batch, make_tasks
 
 SPEC = InputSpec("image", (3, 9, 9), center=[100.0, 90.0, 80.0], scale=[50.0, 50.0, 50.0])
 
 
-@dataclass(frozen=True)
-class Convolutions:
+@dataclass(frozen=True, kw_only=True)
+class Convolutions(TrunkConfig):
     """Convolutions, each halving the map, and then a linear layer."""
 
     channels: list[int] = field(default_factory=lambda: [4, 6])
@@ -31,7 +33,6 @@ class Convolutions:
 
     accepts: ClassVar[tuple[str, ...]] = ("image",)
     staged: ClassVar[str] = "maps"
-    shares_layers: ClassVar[bool] = True
 
     def build(self, spec: InputSpec) -> Trunk:
         stages = self.stages(spec)
@@ -77,13 +78,13 @@ def test_a_step_on_images(scheme: str, per: str) -> None:
 
 def test_stages_of_maps_suit_all_but_ple() -> None:
     trunk = Convolutions()
-    unfit = [name for name, cls in components("sharing").items() if cls.misfit(trunk, "image")]
+    unfit = [name for name, cls in components("sharing").items() if misfit(cls, trunk, "image")]
     assert unfit == ["ple"]
-    assert "no stages that return rows" in components("sharing")["ple"].misfit(trunk, "image")
+    assert "no stages that return rows" in misfit(components("sharing")["ple"], trunk, "image")
 
 
 def test_sequences_are_not_mixed() -> None:
-    fit = [name for name, cls in components("sharing").items() if cls.misfit(object(), "sequence") is None]
+    fit = [name for name, cls in components("sharing").items() if misfit(cls, SequenceCNN(), "sequence") is None]
     assert fit == ["hard", "none", "soft"]
 
 
@@ -99,7 +100,7 @@ def test_tasks_of_different_levels_read_their_own() -> None:
             tokens = self.layer(inputs)
             return {"row": tokens.mean(1), "token": tokens}
 
-    class Config:
+    class Config(TrunkConfig):
         def build(self, spec: InputSpec) -> Trunk:
             module = Both()
             return Trunk(module, 6, module.layer)

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from mtl_cli.balancing.step import TrainingStep
+from mtl_cli.config.compatibility import problems_between
 from mtl_cli.config.compose import compose
+from mtl_cli.config.parse import parse
 from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import components
-from mtl_cli.config.schema import Model, parse
+from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.models.network import build_network, shapes
 from mtl_cli.models.trunks.mlp import MLP
@@ -28,7 +30,7 @@ def problems(balancer, scheme: str) -> list[str]:
     """Return what the two say of a config in which both stand."""
     sharing = components("sharing")[scheme]()
     config = replace(CONFIG, balancer=balancer, model=replace(CONFIG.model, sharing=sharing))
-    return [str(problem) for part in (balancer, sharing) for problem in part.check(config)]
+    return [str(problem) for problem in problems_between(config)]
 
 
 def make(scheme: str, balancer):

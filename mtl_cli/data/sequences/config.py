@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file
 from mtl_cli.config.schema import Config
+from mtl_cli.data.base import Notice
 from mtl_cli.data.files import read_bytes, resolve
-from mtl_cli.data.sequences.column import check_unique
-from mtl_cli.data.tables.dataset import TableDataset
+from mtl_cli.data.sequences.fasta import read_fasta
+from mtl_cli.data.sequences.reader import check_unique
+from mtl_cli.data.tables.config import TableSource
+from mtl_cli.data.tables.text import decode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 @component("dataset", "fasta")
 @dataclass(frozen=True, kw_only=True)
-class FASTA(TableDataset):
+class FASTA(TableSource):
     """Sequences by id, plain or gzipped; all else about them from their headers and a table.
 
     A header is an id, and ``key=value`` as often as wished; each key is a column. The columns of the table ``labels``
@@ -47,15 +50,14 @@ class FASTA(TableDataset):
     )
     piped: ClassVar[str] = "fasta"
 
-    def other(self, kind: type[Any], path: str) -> Any:
+    def like(self, kind: type[TableSource], path: str) -> TableSource:
         """Return the config of another file; the table of labels is not that file's."""
-        return replace(self, path=path, labels=None) if kind is FASTA else super().other(kind, path)
+        return replace(self, path=path, labels=None) if kind is FASTA else super().like(kind, path)
 
     def check(self, config: Config) -> Iterator[Problem]:
-        """Yield what is wrong between this part of the config and the others."""
         yield from super().check(config)
-        for key in ("id", "sequence"):
-            if getattr(self, key) is None:
+        for key, name in (("id", self.id), ("sequence", self.sequence)):
+            if name is None:
                 yield Problem(f"dataset.{key}", "must be a name", f"dataset.{key}={key}")
         if self.labels is None:
             return
@@ -63,22 +65,28 @@ class FASTA(TableDataset):
             resolve(self.labels)
         except UserError as error:
             yield from error.problems
-        if kind_of_file(self.labels) in (None, "fasta"):
+        if self._labels() is None:
             yield Problem("dataset.labels", f"{self.labels} is no table by its name", f"choose from {file_suffixes()}")
 
-    def read(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
+    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the sequences, and join what is known of them. Columns in ``text_columns`` stay as they are written."""
-        from mtl_cli.data.sequences.fasta import read_fasta
-        from mtl_cli.data.tables.text import decode
-
         assert self.id is not None and self.sequence is not None
         table = read_fasta(decode(read_bytes(self.path), self.path, None, notice), self.path, self.id, self.sequence)
         return table if self.labels is None else self._join(table, self._read_labels(text_columns, notice), notice)
 
-    def _read_labels(self, text_columns: list[str], notice: Callable[[str], None]) -> pd.DataFrame:
-        assert self.id is not None and self.labels is not None
-        source: Any = components("dataset")[str(kind_of_file(self.labels))](path=self.labels)
-        labels: pd.DataFrame = source.read([*text_columns, self.id], notice)
+    def _labels(self) -> TableSource | None:
+        """Return the config of the table of labels; None if its name is of no table."""
+        kind = None if self.labels is None else kind_of_file(self.labels)
+        made = None if kind is None else components("dataset")[kind]
+        if made is None or not issubclass(made, TableSource) or issubclass(made, FASTA):
+            return None
+        source: TableSource = made(path=self.labels)
+        return source
+
+    def _read_labels(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        source = self._labels()
+        assert self.id is not None and self.labels is not None and source is not None
+        labels = source.read([*text_columns, self.id], notice)
         if self.id not in labels.columns:
             hint = f"dataset.id=… names it; {did_you_mean(self.id, labels.columns)}"
             raise UserError("dataset.id", f"{self.labels} has no column '{self.id}'", hint)
@@ -88,7 +96,7 @@ class FASTA(TableDataset):
         check_unique(labels[self.id], self.labels)
         return labels.assign(**{self.id: labels[self.id].astype(str)})
 
-    def _join(self, table: pd.DataFrame, labels: pd.DataFrame, notice: Callable[[str], None]) -> pd.DataFrame:
+    def _join(self, table: pd.DataFrame, labels: pd.DataFrame, notice: Notice) -> pd.DataFrame:
         assert self.labels is not None
         both = [name for name in labels.columns if name in table.columns and name != self.id]
         if both:

@@ -1,23 +1,24 @@
-"""Several data sets, one trunk: `mtl train dataset=mnist_fashion model=cnn`."""
+"""What YAML says of several data sets through one trunk: `mtl train dataset=mnist_fashion model=cnn`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 from mtl_cli.config.convert import Component, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
-
-if TYPE_CHECKING:
-    from mtl_cli.data.prepared import Prepared, Reader, TaskFactory
+from mtl_cli.data.base import DataSource, Notice, Prepared, Reader
+from mtl_cli.data.images.base import MissingFiles, fetch_hint
+from mtl_cli.data.joint.errors import WHERE, named, told, within
+from mtl_cli.tasks.task import TaskConfig
 
 
 @component("dataset", "joint")
 @dataclass(frozen=True, kw_only=True)
-class Joint:
+class Joint(DataSource):
     """Data sets that one network learns at once, each with its own rows and tasks; a task names its own by ``dataset``.
 
     Parameters
@@ -31,35 +32,39 @@ class Joint:
         Of ``sampling: temperature``.
     """
 
-    datasets: dict[str, Annotated[Any, Component("dataset")]]
+    datasets: dict[str, Annotated[DataSource, Component("dataset")]]
     root: str | None = None
     sampling: Literal["cycle", "proportional", "balanced", "temperature"] = "cycle"
     temperature: PositiveFloat = 2.0
 
-    keeps_encoder: ClassVar[bool] = False
-    keeps_features: ClassVar[bool] = False
-
     @property
     def input_kind(self) -> str | None:
         """What kind of inputs all of them give; None if they differ, which ``check`` reports."""
-        kinds = {getattr(member, "input_kind", None) for member in self.datasets.values()}
+        kinds = {member.input_kind for member in self.datasets.values()}
         return kinds.pop() if len(kinds) == 1 else None
 
     @property
-    def members(self) -> dict[str, Any]:
-        """Return the data sets, with ``root`` where it is theirs too."""
+    def members(self) -> dict[str, DataSource]:
+        """The data sets, with ``root`` where it is theirs too."""
         found = {}
         for name, member in self.datasets.items():
-            takes = self.root is not None and any(field.name == "root" for field in fields(member))
-            found[name] = replace(member, root=self.root) if takes and member.root is None else member
+            found[name] = member if self.root is None else member.with_root(self.root)
         return found
+
+    @property
+    def validates(self) -> bool:
+        return any(member.validates for member in self.datasets.values())
+
+    @property
+    def longest(self) -> int | None:
+        limits = [member.longest for member in self.datasets.values()]
+        known = [limit for limit in limits if limit is not None]
+        return max(known) if known and len(known) == len(limits) else None
 
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong between this part of the config and the others, and in each of the data sets."""
-        from mtl_cli.data.joint.reader import within
-
         if not self.datasets:
-            yield Problem("dataset.datasets", "names no data set", "{a: {kind: csv, path: a.csv}, b: {…}}")
+            yield Problem(WHERE, "names no data set", "{a: {kind: csv, path: a.csv}, b: {…}}")
             return
         names = list(self.datasets)
         tasks = {name: task for name, task in (config.tasks or {}).items() if task is not None}
@@ -73,38 +78,21 @@ class Joint:
                 yield Problem(f"tasks.{name}", "names the column of the data sets", "choose another name")
         for name, member in self.members.items():
             if isinstance(member, Joint):
-                yield Problem(f"dataset.datasets.{name}.kind", "joined data sets cannot be joined again")
+                yield Problem(f"{WHERE}.{name}.kind", "joined data sets cannot be joined again")
                 continue
             own = {task: made for task, made in tasks.items() if made.dataset == name}
             if not own:
-                yield Problem(
-                    f"dataset.datasets.{name}", "no task labels its rows", f"give one tasks.NAME.dataset={name}"
-                )
+                yield Problem(f"{WHERE}.{name}", "no task labels its rows", f"give one tasks.NAME.dataset={name}")
             for problem in member.check(replace(config, dataset=member, tasks=own)):
                 yield within(name, problem)
         if self.input_kind is None:
             kinds = ", ".join(f"{name} {member.input_kind}" for name, member in self.datasets.items())
             what = f"give inputs of different kinds, which have no common trunk: {kinds}"
-            yield Problem("dataset.datasets", what, "join images with images, tables with tables")
+            yield Problem(WHERE, what, "join images with images, tables with tables")
 
-    def prepare(self, tasks: dict[str, TaskFactory], notice: Callable[[str], None]) -> Prepared:
-        """Read, split and encode each data set, and join them.
-
-        Parameters
-        ----------
-        tasks : dict
-            The tasks' configs by name.
-        notice : callable
-            Takes a line that the user should see.
-
-        Raises
-        ------
-        UserError
-            What a data set raises; or if they have no common trunk.
-        """
-        from mtl_cli.data.images.dataset import MissingFiles, fetch_hint
-        from mtl_cli.data.joint.parts import join_prepared
-        from mtl_cli.data.joint.reader import named, told
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+        """Read, split and encode each data set, and join them. Raises UserError too if they have no common trunk."""
+        from mtl_cli.data.joint.reader import join_prepared
         from mtl_cli.data.joint.rows import Sampling
 
         found, missing = {}, []
@@ -120,7 +108,6 @@ class Joint:
         return join_prepared(found, list(tasks), Sampling(self.sampling, self.temperature))
 
     def restore(self, state: dict[str, Any]) -> Reader:
-        """Make the reader that ``state`` was taken from."""
         from mtl_cli.data.inputs import InputSpec
         from mtl_cli.data.joint.reader import JointReader
 

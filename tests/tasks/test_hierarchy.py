@@ -10,8 +10,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl_cli.data.cells.hierarchy import Hierarchy, learn_hierarchy
 from mtl_cli.inference.consistency import class_predictions
+from mtl_cli.tasks.hierarchy import Hierarchy, learn_hierarchy
 from mtl_cli.tasks.kinds.multiclass import Multiclass
 
 TABLE = pd.DataFrame(

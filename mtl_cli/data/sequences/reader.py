@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.data.inputs import InputSpec
-    from mtl_cli.data.sequences.tokens import TokenRows
+    from mtl_cli.data.sequences.rows import TokenRows
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class SequenceEncoder:
         """
         import torch
 
-        from mtl_cli.data.sequences.tokens import TokenRows
+        from mtl_cli.data.sequences.rows import TokenRows
 
         if self.column not in table.columns:
             hint = did_you_mean(self.column, table.columns)

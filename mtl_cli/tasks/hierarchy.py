@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
-from mtl_cli.data.prepared import Notice
 from mtl_cli.tasks.task import Target, Task
 
 Mode = Literal["report", "enforce", "none"]
@@ -102,7 +101,11 @@ class Hierarchy:
 
 
 def learn_hierarchy(
-    mode: Mode, levels: list[str] | None, tasks: Mapping[str, Task], targets: Mapping[str, Target], notice: Notice
+    mode: Mode,
+    levels: list[str] | None,
+    tasks: Mapping[str, Task],
+    targets: Mapping[str, Target],
+    notice: Callable[[str], None],
 ) -> Hierarchy | None:
     """Learn from training labels which class belongs to which.
 

@@ -1,0 +1,230 @@
+"""Which parts of a config go together: every check that needs more than one part, over what the parts declare.
+
+What is wrong within one part alone is for its own ``check``. A part that could not be converted is None here: that has
+been reported, and nothing is said about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mtl_cli.config.errors import Problem, unknown_tasks
+from mtl_cli.config.registry import components, name_of
+from mtl_cli.config.schema import Config, Trainer
+
+
+def problems_between(config: Config) -> Iterator[Problem]:
+    """Yield everything that can be known to be wrong with a config whose values are of the right types."""
+    yield from _tasks(config)
+    if config.model is not None:
+        yield from unknown_tasks(config.model.heads, list(config.tasks or {}), "model.heads")
+    yield from _inputs(config)
+    if config.dataset is not None:
+        yield from config.dataset.check(config)
+    yield from _balancer(config)
+    yield from _trunk(config)
+    yield from _sharing(config)
+    yield from _regularizer(config)
+    yield from _optimizer(config)
+    yield from _scheduler(config)
+    yield from _trainer(config)
+    for name, task in (config.tasks or {}).items():
+        if task is not None:
+            yield from task.check(name)
+
+
+def misfit(scheme: Any, trunk: Any, gives: str | None) -> str | None:
+    """Say why a sharing scheme cannot share a trunk, or return None.
+
+    Parameters
+    ----------
+    scheme : Scheme, or a class of it
+    trunk : TrunkConfig
+    gives : str, optional
+        The kind of inputs.
+    """
+    if scheme.mixes and gives not in ("features", "image", "joint", None):
+        return f"mixes trunks that read features or an image, and this data set gives {gives} inputs"
+    if scheme.stages and trunk.staged not in scheme.stages:
+        return f"joins trunks stage by stage, and this one has no stages that return {' or '.join(scheme.stages)}"
+    return None
+
+
+def _tasks(config: Config) -> Iterator[Problem]:
+    names = list(config.tasks or {})
+    if config.tasks is not None and not names:
+        yield Problem("tasks", "no task is given", "for example tasks='{price: regression, sold: binary}'")
+    if names and all(task is not None and task.auxiliary for task in config.tasks.values()):
+        yield Problem("tasks", "all are auxiliary: none is left to be scored by", "leave one without auxiliary: true")
+    for name in names:
+        if not name.strip() or "." in name or name == "total":
+            why = (
+                "names the sum of all losses" if name == "total" else "cannot stand in a key such as tasks.NAME.weight"
+            )
+            yield Problem(f"tasks.{name}", f"'{name}' {why}", f"choose another name, with target: '{name}'")
+        if (task := config.tasks[name]) is not None:
+            if isinstance(task.target, list) and not task.several_columns:
+                yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
+            if task.weight_schedule is not None:
+                yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
+            if task.dataset is not None and _is_alone(config.dataset):
+                yield Problem(f"tasks.{name}.dataset", "is for joined data sets, dataset=joint", "leave it out")
+        if f"{name}_prob" in names:
+            what = f"its probabilities would have the name of the predictions of '{name}_prob'"
+            yield Problem(f"tasks.{name}", what, "rename one of the two")
+
+
+def _inputs(config: Config) -> Iterator[Problem]:
+    """Check that the trunk reads what the data set gives, and has what the tasks label."""
+    trunk = config.model.trunk if config.model else None
+    if trunk is None:
+        return
+    gives, hint = _given(config), None
+    sequence_hint = None if config.dataset is None else config.dataset.sequence_hint
+    if gives is not None and gives not in trunk.accepts:
+        readers = [kind for kind, other in components("trunk").items() if gives in other.accepts]
+        what = f"reads {' or '.join(trunk.accepts)} inputs, and this data set gives {gives} inputs"
+        hint = f"choose model={' or model='.join(readers)}" if readers else None
+        if trunk.accepts == ("sequence",) and sequence_hint is not None:
+            hint = f"give {sequence_hint}, the column of the sequences"
+        yield Problem("model.trunk", what, hint)
+    for name, task in _known_tasks(config).items():
+        if task.level == "token" and gives not in (None, "sequence"):
+            hint = None if sequence_hint is None else f"give {sequence_hint}, or another kind"
+            what = f"residue tasks are for sequences, and this data set gives {gives} inputs"
+            yield Problem(f"tasks.{name}", what, hint)
+        elif task.level not in trunk.levels:
+            yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
+
+
+def _balancer(config: Config) -> Iterator[Problem]:
+    balancer = config.balancer
+    if balancer is None:
+        return
+    yield from balancer.check(list(config.tasks or {}))
+    if balancer.needs == "losses" or config.model is None:
+        return
+    name = name_of("balancer", balancer)
+    trunk, sharing = config.model.trunk, config.model.sharing
+    levels = {task.level for task in _known_tasks(config).values()}
+    if trunk is not None and trunk.freeze == "all":
+        what = f"is all: nothing shared is trained, and balancer={name} weighs by its gradients"
+        yield Problem("model.trunk.freeze", what, "a number of epochs, or a balancer that needs losses, as uniform")
+    if trunk is not None and not trunk.shares_layers:
+        yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
+    elif sharing is not None and not sharing.shares_layers:
+        able = [other for other, cls in components("sharing").items() if cls.shares_layers]
+        what = f"shares no layer, and balancer={name} looks at gradients on shared layers"
+        yield Problem("model.sharing", what, f"choose from {', '.join(able)}; or balancer=uniform")
+    elif balancer.at_representation and sharing is not None and not sharing.one_representation:
+        what = "representation needs one that all tasks share, and with this model.sharing each task has its own"
+        yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
+    elif balancer.at_representation and len(levels) > 1:
+        what = "representation needs one that all tasks share, and tasks of rows read another than tasks of tokens"
+        yield Problem("balancer.geometry", what, "balancer.geometry=parameters")
+
+
+def _trunk(config: Config) -> Iterator[Problem]:
+    trunk = config.model.trunk if config.model else None
+    if trunk is None:
+        return
+    if isinstance(trunk.freeze, int) and config.trainer is not None and trunk.freeze >= config.trainer.epochs:
+        what = f"holds the trunk for {trunk.freeze} of {config.trainer.epochs} epochs"
+        yield Problem("model.trunk.freeze", what, "give fewer than trainer.epochs, or all")
+    yield from trunk.check(list(config.tasks or {}))
+    gives, most = _given(config), trunk.longest
+    if trunk.embeds_numbers and gives not in (None, "features"):
+        what = f"embeds features, and this data set gives {gives} inputs"
+        yield Problem("model.trunk.embeddings.kind", what, "model.trunk.embeddings=null")
+    if gives == "sequence" and most is not None:
+        longest = config.dataset.longest
+        if longest is None or longest > most:
+            what = f"is {'null' if longest is None else longest}, and this ESM-2 reads at most {most} residues"
+            hint = f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"
+            yield Problem("dataset.max_length", what, hint)
+
+
+def _sharing(config: Config) -> Iterator[Problem]:
+    trunk, sharing = (config.model.trunk, config.model.sharing) if config.model else (None, None)
+    if trunk is None or sharing is None:
+        return
+    name, gives = name_of("sharing", sharing), _given(config)
+    if not sharing.layerless and not trunk.shares_layers:
+        yield Problem("model.trunk.hidden", f"is empty: model.sharing={name} needs a layer", "give it one, [64]")
+    elif why := misfit(sharing, trunk, gives):
+        able = [other for other, cls in components("sharing").items() if misfit(cls, trunk, gives) is None]
+        yield Problem("model.sharing", f"{name} {why}", f"choose from {', '.join(able)}")
+    width, mixed = trunk.output_width, sharing.mixed()
+    if mixed is not None and width is not None and mixed[1] > width:
+        what = f"a gate mixes {mixed[1]} experts, and what they return is {width} wide: more of them span no more"
+        yield Problem(f"model.sharing.{mixed[0]}", what, f"at most {width}, or a wider model.trunk.hidden")
+    if sharing.within_budget and not trunk.can_scale:
+        what = "total makes trunks narrower, which this kind of trunk does not know how to"
+        yield Problem("model.sharing.budget", what, "model.sharing.budget=each")
+    yield from sharing.check(list(config.tasks or {}))
+
+
+def _regularizer(config: Config) -> Iterator[Problem]:
+    regularizer, tasks = config.regularizer, config.tasks or {}
+    if regularizer is None:
+        return
+    sharing = config.model.sharing if config.model else None
+    if regularizer.compares_heads and len(tasks) > 1 and sharing is not None and sharing.own_units:
+        what = "compares the tasks' heads, and this sharing scheme gives each task units of its own"
+        yield Problem("regularizer", what, "model.sharing=hard, or regularizer=l2")
+    yield from regularizer.check(list(tasks))
+    if not regularizer.reads_likelihoods:
+        return
+    known = _known_tasks(config)
+    for name in dict.fromkeys(regularizer.acts_on(list(tasks))):
+        if name in known and known[name].loss_name not in (None, "mse"):
+            what = f"'{known[name].loss_name}' is no likelihood that the prior knows"
+            yield Problem(f"tasks.{name}.loss", what, "loss: mse, or leave the task out of regularizer.tasks")
+        if name in known and known[name].level != "row":
+            what = f"labels each {known[name].level}, and the shared prior counts rows"
+            yield Problem(f"tasks.{name}", what, "leave it out of regularizer.tasks")
+
+
+def _optimizer(config: Config) -> Iterator[Problem]:
+    if config.optimizer is not None:
+        yield from config.optimizer.check(list(config.tasks or {}))
+
+
+def _scheduler(config: Config) -> Iterator[Problem]:
+    scheduler = config.scheduler
+    if scheduler is None:
+        return
+    if scheduler.needs_validation and config.dataset is not None and not config.dataset.validates:
+        what = f"{name_of('scheduler', scheduler)} needs validation rows"
+        yield Problem("scheduler", what, "give dataset.split.val, or another scheduler")
+    if config.trainer is not None and scheduler.warmup >= config.trainer.epochs:
+        what = f"warms up for {scheduler.warmup} of {config.trainer.epochs} epochs"
+        yield Problem("scheduler.epochs", what, "give fewer than trainer.epochs")
+    yield from scheduler.check(list(config.tasks or {}))
+
+
+def _trainer(config: Config) -> Iterator[Problem]:
+    trainer: Trainer | None = config.trainer
+    if trainer is None:
+        return
+    if trainer.accumulate is not None and trainer.accumulate > 1 and trainer.batch_size is None:
+        what = f"is {trainer.accumulate}, but trainer.batch_size=null makes all rows one batch"
+        yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
+    if trainer.precision == "float16" and config.device == "cpu":
+        yield Problem("trainer.precision", "float16 is not for the CPU", "trainer.precision=bfloat16")
+
+
+def _is_alone(dataset: Any) -> bool:
+    """Whether a data set is one of its own, as far as the config tells: None was meant to be, or may be."""
+    return dataset is not None and dataset.input_kind is not None and not dataset.members
+
+
+def _given(config: Config) -> str | None:
+    """Return the kind of inputs that the data set gives; None if it is not known."""
+    kind: str | None = None if config.dataset is None else config.dataset.input_kind
+    return kind
+
+
+def _known_tasks(config: Config) -> dict[str, Any]:
+    return {name: task for name, task in (config.tasks or {}).items() if task is not None}

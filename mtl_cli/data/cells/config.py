@@ -1,0 +1,117 @@
+"""What YAML says of single cells as .h5ad files: `mtl train dataset=cells.h5ad`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
+from mtl_cli.config.registry import component, components
+from mtl_cli.config.schema import Config
+from mtl_cli.data.base import (
+    DataSource,
+    Examples,
+    Notice,
+    Prepared,
+    Reader,
+    encode_parts,
+    fit_tasks,
+)
+from mtl_cli.data.cells.file import EXTRA, CellFormat, missing_extra
+from mtl_cli.data.files import STDIN, resolve
+from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.tasks.task import TaskConfig
+
+
+@component("dataset", "h5ad")
+@dataclass(frozen=True, kw_only=True)
+class H5AD(CellFormat, DataSource):
+    """Cells by genes, with labels in columns of ``obs``. What is read of a file, ``CellFormat`` says.
+
+    Parameters
+    ----------
+    weight : str, optional
+        The column of ``obs`` that says how much a cell counts in the training loss. Metrics count all cells alike.
+    split : SplitConfig
+        Its columns are those of ``obs``. A class with fewer cells than there are parts is stratified with others.
+    hierarchy : {"report", "enforce", "none"}
+        What to do about predictions of one level that contradict those of another; see ``Hierarchy``.
+    levels : list of str, optional
+        The tasks that are levels, coarse to fine; those that nest in the training labels where None.
+    """
+
+    weight: str | None = None
+    split: SplitConfig = field(default_factory=SplitConfig)
+    hierarchy: Literal["report", "enforce", "none"] = "report"
+    levels: list[str] | None = None
+
+    suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
+    keeps_features: ClassVar[bool] = True
+
+    @property
+    def input_kind(self) -> Literal["features"]:
+        return "features"
+
+    @property
+    def file(self) -> str:
+        return self.path
+
+    @property
+    def validates(self) -> bool:
+        return self.split.val > 0
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        if missing_extra():
+            yield Problem("dataset", f"reading .h5ad files needs {missing_extra()}", EXTRA)
+        elif self.path == STDIN:
+            yield Problem("dataset.path", "an .h5ad file cannot come through a pipe", "give its name")
+        else:
+            try:
+                resolve(self.path)
+            except UserError as error:
+                yield from error.problems
+        if self.layer is not None and self.use_raw:
+            yield Problem("dataset.layer", "cannot read a layer and raw at once", "choose one")
+        tasks = config.tasks or {}
+        yield from self.split.check(list(tasks))
+        if self.levels is None:
+            return
+        yield from unknown_tasks(self.levels, list(tasks), "dataset.levels")
+        kind = components("task")["multiclass"]
+        for name in self.levels:
+            if name in tasks and not isinstance(tasks[name], kind):
+                several = [other for other, task in tasks.items() if isinstance(task, kind)]
+                yield Problem("dataset.levels", f"'{name}' is no multiclass task", did_you_mean(name, several))
+
+    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+        """Read, split and encode; with ``like``, a reader of cells, the genes are its genes, found by name."""
+        from mtl_cli.data.cells.reader import CellReader, genes_of, mark, pooled
+        from mtl_cli.data.cells.scan import scan
+        from mtl_cli.data.tables.reader import check_columns, row_weights
+        from mtl_cli.tasks.hierarchy import learn_hierarchy
+
+        file = self.open(self.path)
+        table = file.obs
+        keys = {f"split.{key}": name for key, name in self.split.named_columns().items()}
+        check_columns(table, self.path, tasks, {"id": self.id, "weight": self.weight, **keys})
+        found = scan(file, self.transform)
+        if self.transform == "log1p" and not found.whole:
+            notice(f"{file.matrix.where} is not of whole numbers; if they are logs already, dataset.transform=none")
+        parts = 2 + (self.split.val > 0 and self.split.test > 0)
+        read_labels = lambda name: pooled(tasks[name].labels(name, table), parts, name, notice)  # noqa: E731
+        split = split_rows(self.split, table, found.duplicate_groups, read_labels, notice)
+        fitted = fit_tasks(tasks, table, split.train, notice)
+        genes, columns = genes_of(self, file, found, split.train, notice, like)
+        labels = list(dict.fromkeys(column for name, task in tasks.items() for column in task.columns(name)))
+        reader = CellReader(self, genes, found.whole, labels, mark(file, found, labels))
+        examples = Examples(reader.rows(file, columns, found), table, self.names(file), self.path)
+        weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
+        encoded = encode_parts(split, fitted, examples.select, weights)
+        hierarchy = learn_hierarchy(self.hierarchy, self.levels, fitted, encoded["train"].targets, notice)
+        return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids))
+
+    def restore(self, state: dict[str, Any]) -> Reader:
+        from mtl_cli.data.cells.reader import CellReader
+
+        return CellReader.from_state(self, state)

@@ -1,0 +1,148 @@
+"""Files at the lowest level: written whole or not at all, read and unpacked within bounds, and where caches lie.
+
+Nothing here knows of configs or of the user's keys. What is wrong with a file is raised as ``DamagedFile`` or as an
+``OSError``, and whoever knows what to call the file makes an error for the user of it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol
+
+GZIP = b"\x1f\x8b"
+"""How a gzip file begins."""
+BLOCK = 2**20
+
+
+class DamagedFile(ValueError):
+    """What was read is cut off, damaged, or longer than it may be.
+
+    Parameters
+    ----------
+    what : str
+        A sentence without its subject, such as "is cut off".
+    hint : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what, self.hint = what, hint
+
+
+def user_cache() -> Path:
+    """Return this program's folder where the user keeps caches: ``$XDG_CACHE_HOME/mtl``, else ``~/.cache/mtl``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "mtl"
+
+
+def atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a file beside ``path``, then put it in place in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return JSON that every parser reads: NaN and infinities become null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Stream(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes; none at the end."""
+
+
+def read_within(stream: Stream, limit: int, block: int, received: Callable[[int], object]) -> bytes:
+    """Read all of a stream.
+
+    Parameters
+    ----------
+    stream : readable
+    limit : int
+        The most bytes that it may give.
+    block : int
+        Bytes to ask for at once.
+    received : callable
+        Told how many bytes have come, after each block.
+
+    Raises
+    ------
+    DamagedFile
+        If there are more than ``limit``.
+    """
+    data = bytearray()
+    while piece := stream.read(block):
+        data += piece
+        received(len(data))
+        if len(data) > limit:
+            raise DamagedFile("is longer than it must be")
+    return bytes(data)
+
+
+def unpack(data: bytes, limit: int) -> bytes:
+    """Return what is in a gzip file, or the bytes themselves if they are not gzipped.
+
+    Raises
+    ------
+    DamagedFile
+        If it is damaged, or holds more than ``limit`` bytes; no more are unpacked.
+    """
+    if not data.startswith(GZIP):
+        return data
+    found = unpack_first(data, limit + 1)
+    if len(found) > limit:
+        raise DamagedFile(f"is longer than it must be: more than {limit} bytes once unpacked")
+    return found
+
+
+def unpack_first(data: bytes, size: int) -> bytes:
+    """Return the first ``size`` bytes of what is in a gzip file, or of the bytes themselves; all if they are fewer.
+
+    Raises
+    ------
+    DamagedFile
+        If the gzip file is cut off or damaged before them.
+    """
+    if not data.startswith(GZIP):
+        return data[:size]
+    blocks: list[bytes] = []
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(data)) as stream:
+            while size > 0 and (block := stream.read(min(size, BLOCK))):
+                blocks.append(block)
+                size -= len(block)
+        return b"".join(blocks)
+    except EOFError as error:
+        raise DamagedFile("is cut off: the gzip stream has no end", "copy or fetch the file again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DamagedFile(f"is a damaged gzip file: {error}", "copy or fetch the file again") from error

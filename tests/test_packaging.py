@@ -107,7 +107,7 @@ def test_a_plugin_adds_a_balancer_and_its_config(tmp_path: Path) -> None:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mtl-doubling\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[mtl_cli.plugins]\ndoubling = mtl_doubling\n")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path / "site")])}
 
     def mtl(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "mtl_cli", "train", *arguments]

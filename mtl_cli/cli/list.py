@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mtl_cli.cli.arguments import Parser
 from mtl_cli.cli.train_help import describe
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
-from mtl_cli.config.registry import components
+from mtl_cli.config.paths import COMPONENTS, conf_dir, options, plugin_conf_dirs
+from mtl_cli.config.registry import components, plugins
 
 if TYPE_CHECKING:
     from mtl_cli.balancing.base import Balancer
@@ -26,6 +27,7 @@ GROUPS = {
     "optimizers": ("optimizer", "optimizer=NAME"),
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),
+    "plugins": ("", "what other packages add, and what is left out of it"),
 }
 """What can be listed: the config group or registry group, and what it is."""
 
@@ -56,6 +58,9 @@ def run(argv: list[str]) -> int:
     if arguments.what is not None and arguments.what not in GROUPS:
         raise UserError(arguments.what, "cannot be listed", did_you_mean(arguments.what, GROUPS))
     rows = overview() if arguments.what is None else table(arguments.what)
+    if not rows and not arguments.json:
+        print("none: `pip install` of a package that adds something is all that it takes", file=sys.stderr)
+        return 0
     print(json.dumps(rows, indent=2, ensure_ascii=False) if arguments.json else aligned(rows))
     return 0
 
@@ -68,18 +73,33 @@ def overview() -> list[Row]:
 def table(what: str) -> list[Row]:
     """Return one kind of thing, a row each, sorted by name; ``what`` is a key of ``GROUPS``."""
     group = GROUPS[what][0]
+    if what == "plugins":
+        return _plugins()
     if what == "tasks":
         return [{"name": name, "what": _first_sentence(cls.__doc__)} for name, cls in components(group).items()]
     folders = [conf_dir(), *plugin_conf_dirs()]
     rows: list[Row] = []
     for name in options(group, folders):
-        row: Row = {"name": name, "what": describe(_file(group, name, folders))}
+        row: Row = {"name": name, "what": _describe(group, name, folders)}
         if what == "balancers":
-            cls = cast("type[Balancer]", components(group)[name])
+            cls: type[Balancer] = components(group)[name]
             cost = cls.cost.replace("and ", "+ ", 1)
             row = {"name": name, "needs": cls.needs, "cost": cost, "paper": cls.paper, "what": row["what"]}
         rows.append(row)
     return rows
+
+
+def _plugins() -> list[Row]:
+    return [
+        {
+            "name": plugin.name,
+            "package": plugin.package,
+            "version": plugin.version,
+            "adds": "" if plugin.fault else ", ".join(key.replace(".", " ", 1) for key in plugin.adds),
+            "left out": plugin.fault or "",
+        }
+        for plugin in plugins()
+    ]
 
 
 def balancers_markdown() -> str:
@@ -100,8 +120,10 @@ def aligned(rows: list[Row]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
-def _file(group: str, name: str, folders: list[Path]) -> Path:
-    return next(file for folder in folders if (file := folder / group / f"{name}.yaml").is_file())
+def _describe(group: str, name: str, folders: list[Path]) -> str:
+    """Return what a YAML file says of itself, or where there is none what the component's class says."""
+    file = next((file for folder in folders if (file := folder / group / f"{name}.yaml").is_file()), None)
+    return _first_sentence(components(COMPONENTS[group])[name].__doc__) if file is None else describe(file)
 
 
 def _first_sentence(text: str | None) -> str:

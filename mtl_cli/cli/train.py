@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.cli.train_help import train_help
 from mtl_cli.config.check import check_arguments
-from mtl_cli.config.compose import PRIMARY, VERSION_BASE, as_primary, explain, to_plain
+from mtl_cli.config.compose import PRIMARY, VERSION_BASE, as_primary, explain, store_components, to_plain
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.overrides import Arguments, quote, read_arguments
 from mtl_cli.config.parse import parse
@@ -86,6 +86,7 @@ def _call_hydra(argv: list[str]) -> None:
     saved_argv, saved_mode = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = argv
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a dozen lines and exits by itself
+    store_components([conf_dir(), *plugin_conf_dirs()])
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", **VERSION_BASE)(job)()
     except (HydraException, OmegaConfBaseException) as error:

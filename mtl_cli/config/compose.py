@@ -7,6 +7,7 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
@@ -14,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.overrides import quote
-from mtl_cli.config.paths import conf_dir
+from mtl_cli.config.paths import conf_dir, without_file
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
 """Hydra 1.3 warns where this is missing, 1.4 where it is given."""
@@ -29,11 +30,19 @@ def compose(overrides: list[str], folders: list[Path]) -> dict[str, Any]:
     if extra:
         overrides = [f"hydra.searchpath=[{','.join(extra)}]", *overrides]
     GlobalHydra.instance().clear()
+    store_components(folders)
     try:
         with hydra.initialize_config_dir(str(conf_dir()), **VERSION_BASE):
             return to_plain(hydra.compose("train", overrides=overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error) from error
+
+
+def store_components(folders: list[Path]) -> None:
+    """Tell Hydra of the components that have no YAML file."""
+    store = ConfigStore.instance()
+    for (group, name), content in without_file(folders).items():
+        store.store(group=group, name=name, node=content)
 
 
 def to_plain(config: Any) -> dict[str, Any]:

@@ -1,12 +1,19 @@
-"""Where the YAML files are."""
+"""Where the YAML files are, and what stands for one that a component does not have."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 from pathlib import Path
+from typing import Any
 
-from mtl_cli.config.registry import plugins
+from mtl_cli.config.registry import SELECTORS, names, plugins
+
+COMPONENTS = {group: group for group in SELECTORS if group not in ("sharing", "task", "trunk")} | {
+    "model": "trunk",
+    "model/sharing": "sharing",
+}
+"""The registry group behind each config group that chooses a component."""
 
 
 @functools.cache
@@ -21,9 +28,11 @@ def conf_dir() -> Path:
 
 @functools.cache
 def plugin_conf_dirs() -> tuple[Path, ...]:
-    """Return the ``conf`` folders that lie inside the packages of plugins."""
+    """Return the ``conf`` folders that lie inside the packages of the plugins that are used."""
     folders = []
     for plugin in plugins():
+        if plugin.fault is not None:
+            continue
         spec = importlib.util.find_spec(plugin.module.partition(".")[0])
         for location in (spec.submodule_search_locations or []) if spec else []:
             if (Path(location) / "conf").is_dir():
@@ -32,5 +41,20 @@ def plugin_conf_dirs() -> tuple[Path, ...]:
 
 
 def options(group: str, folders: list[Path]) -> list[str]:
-    """Return the names of a config group's YAML files."""
-    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+    """Return the names that may be chosen in a config group: its YAML files, and components that have none."""
+    files = {file.stem for folder in folders for file in (folder / group).glob("*.yaml")}
+    return sorted(files | set(names(COMPONENTS[group]) if group in COMPONENTS else ()))
+
+
+def without_file(folders: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what the YAML file of each component would say that has none, by config group and name.
+
+    It names the component: the defaults of its fields do the rest.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for group, registered in COMPONENTS.items():
+        for name in names(registered):
+            if not any((folder / group / f"{name}.yaml").is_file() for folder in folders):
+                content = {SELECTORS[registered]: name}
+                found[group, name] = {"trunk": content} if group == "model" else content
+    return found

@@ -1,0 +1,82 @@
+"""Packages that add to mtl, written to a folder as an installer leaves them: a module and its metadata."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder on the path of Python, where packages are installed."""
+
+    folder: Path
+
+    def install(self, name: str, code: str, version: str = "1.0") -> Path:
+        """Write a package of one module, and return the module's folder."""
+        package = self.folder / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(code, encoding="utf-8")
+        metadata = self.folder / f"{name}-{version}.dist-info"
+        metadata.mkdir()
+        distribution = name.replace("_", "-")
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(f"[mtl_cli.plugins]\n{name.removeprefix('mtl_')} = {name}\n")
+        return package
+
+    def mtl(self, where: Path, *arguments: str, plugins: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``mtl`` of this checkout in a folder, with the packages of the site or without."""
+        paths = [str(ROOT), *([str(self.folder)] if plugins else [])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        command = [sys.executable, "-m", "mtl_cli", *arguments]
+        return subprocess.run(command, cwd=where, capture_output=True, text=True, env=environment, timeout=120)
+
+
+HEADER = """\
+from dataclasses import dataclass
+from typing import ClassVar
+from mtl_cli.config.registry import component
+"""
+
+DOUBLING = f"""{HEADER}
+from mtl_cli.balancing.base import Balancer, Decision, Needs
+
+@component("balancer", "doubling")
+@dataclass(frozen=True, kw_only=True)
+class Doubling(Balancer):
+    \"\"\"Every task weighs the same, and as much as is asked for. Not a paper's.\"\"\"
+
+    by: float = 2.0
+    needs: ClassVar[Needs] = "losses"
+    paper: ClassVar[str] = "of the tests"
+
+    def decide(self, state, statistics):
+        return Decision(state["weights"] * 0 + self.by, state)
+
+@component("metric", "largest_error")
+def largest_error(task, output, values):
+    return float(abs(output[:, 0] - values).max()) if task.kind == "regression" else None
+"""
+
+PLAIN = f"""{HEADER}
+from mtl_cli.models.trunk import Trunk, TrunkConfig
+
+@component("trunk", "plain")
+@dataclass(frozen=True, kw_only=True)
+class Plain(TrunkConfig):
+    \"\"\"One linear layer.\"\"\"
+
+    width: int = 8
+    accepts: ClassVar[tuple[str, ...]] = ("features",)
+
+    def build(self, spec):
+        from torch import nn
+
+        layer = nn.Linear(spec.width, self.width)
+        return Trunk(layer, self.width, layer)
+"""

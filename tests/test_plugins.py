@@ -1,0 +1,241 @@
+"""What other packages add: used where it is sound, left out with one line where it is not, and missed where needed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from mtl_cli.config.compatibility import problems_between
+from mtl_cli.config.compose import compose
+from mtl_cli.config.parse import parse
+from mtl_cli.config.paths import conf_dir
+from mtl_cli.config.registry import BASES, GROUPS, RegistrationError, _fault, component, components, names
+from mtl_cli.data.base import DataSource
+from mtl_cli.models.trunk import TrunkConfig
+from tests.plugin_packages import DOUBLING, PLAIN, Site
+
+WINE = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
+BROKEN = {
+    "absent": "import no_such_module\n",
+    "leaving": "raise SystemExit(3)\n",
+    "taking": DOUBLING.replace('"doubling"', '"gradnorm"'),
+    "astray": DOUBLING.replace('"balancer", "doubling"', '"balancers", "doubling"'),
+    "rootless": DOUBLING.replace("(Balancer)", ""),
+    "undeclared": DOUBLING.replace('    needs: ClassVar[Needs] = "losses"\n', ""),
+    "untyped": DOUBLING.replace("by: float = 2.0", "by = 2.0"),
+    "unfinished": PLAIN.replace("def build", "def construct"),
+}
+REASONS = {
+    "absent": "ModuleNotFoundError: No module named 'no_such_module'",
+    "leaving": "SystemExit: 3",
+    "taking": "balancer 'gradnorm' is there already, in mtl_cli.balancing.methods.gradnorm",
+    "astray": "there is no group 'balancers'; did you mean balancer?",
+    "rootless": "balancer 'doubling': Doubling must inherit from mtl_cli.balancing.base.Balancer",
+    "undeclared": "balancer 'doubling': Doubling must say what its needs is",
+    "untyped": "balancer 'doubling': by has no type: by: float = … makes it a key",
+    "unfinished": "trunk 'plain': Plain lacks build",
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run made with two plugins: a balancer that has no YAML file and a metric, and a trunk without one."""
+
+    site: Site
+    folder: Path
+    line: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    site, folder = Site(tmp_path_factory.mktemp("site")), tmp_path_factory.mktemp("runs")
+    site.install("mtl_doubling", DOUBLING)
+    site.install("mtl_plain", PLAIN, version="0.3")
+    done = site.mtl(folder, "train", *WINE, "balancer=doubling", "balancer.by=3", "model=plain", "model.trunk.width=4")
+    assert done.returncode == 0 and "left out" not in done.stderr, done.stderr
+    return Trained(site, folder, json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Many packages that cannot be used, and a sound one among them."""
+    site = Site(tmp_path_factory.mktemp("broken"))
+    for name, code in BROKEN.items():
+        site.install(f"mtl_{name}", code)
+    site.install("mtl_plain", PLAIN)
+    return site
+
+
+def left_out(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "is left out" in line]
+
+
+def test_a_component_without_a_yaml_file_is_chosen_by_its_name(trained: Trained) -> None:
+    with (trained.folder / "run" / "doubling_weights.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert {row["weight_quality"], row["weight_is_good"]} == {"3.0"}
+    content = torch.load(trained.folder / "run" / "mtl_model.pt", weights_only=True)
+    assert content["config"]["model"]["trunk"] == {"kind": "plain", "width": 4, "freeze": "none"}
+    assert content["plugins"] == {"balancer.doubling": "mtl-doubling 1.0", "trunk.plain": "mtl-plain 0.3"}
+
+
+def test_a_metric_is_added_for_the_kinds_that_it_suits(trained: Trained) -> None:
+    metrics = trained.line["metrics"]
+    assert metrics["quality"]["largest_error"] > 0
+    assert "largest_error" in metrics["quality"]["constant"] and "largest_error" not in metrics["is_good"]
+
+
+def test_wrong_keys_of_a_component_without_a_yaml_file_are_named(trained: Trained) -> None:
+    done = trained.site.mtl(trained.folder, "train", *WINE, "balancer=doubling", "balancer.bye=3", "model=plane")
+    assert done.returncode == 2
+    assert "model: there is no 'plane'; did you mean model=plain?" in done.stderr
+    done = trained.site.mtl(trained.folder, "train", "dataset=wine", "balancer=doubling", "balancer.bye=3")
+    assert done.stderr == "mtl train: error: balancer.bye: unknown key; did you mean balancer.by?\n"
+
+
+def test_what_plugins_add_is_listed(trained: Trained) -> None:
+    done = trained.site.mtl(trained.folder, "list", "plugins", "--json")
+    doubling, plain = json.loads(done.stdout)
+    assert doubling == {
+        "name": "doubling", "package": "mtl-doubling", "version": "1.0",
+        "adds": "balancer doubling, metric largest_error", "left out": "",
+    }  # fmt: skip
+    assert plain["adds"] == "trunk plain"
+    rows = {
+        row["name"]: row for row in json.loads(trained.site.mtl(trained.folder, "list", "balancers", "--json").stdout)
+    }
+    assert rows["doubling"] == {
+        "name": "doubling", "needs": "losses", "cost": "a plain step", "paper": "of the tests",
+        "what": "Every task weighs the same, and as much as is asked for",
+    }  # fmt: skip
+    assert "plain" in trained.site.mtl(trained.folder, "list", "models").stdout
+
+
+def test_predicting_needs_the_trunks_plugin_but_not_the_balancers(trained: Trained, tmp_path: Path) -> None:
+    table = conf_dir().parent / "mtl_cli" / "data" / "builtin" / "winequality-red.csv"
+    run = str(trained.folder / "run")
+    whole = trained.site.mtl(tmp_path, "predict", run, str(table))
+    assert whole.returncode == 0, whole.stderr
+    site = Site(tmp_path / "site")
+    site.install("mtl_plain", PLAIN, version="0.3")
+    done = site.mtl(tmp_path, "predict", run, str(table))
+    assert (done.returncode, done.stdout) == (0, whole.stdout)
+    assert site.mtl(tmp_path, "evaluate", run).returncode == 0
+    done = site.mtl(tmp_path, "predict", run, str(table), plugins=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "mtl predict: error: trunk: 'plain' comes with the package mtl-plain, version 0.3, which is not installed or "
+        "was left out; install mtl-plain; `mtl list plugins` shows what there is\n"
+    )
+
+
+def test_what_cannot_be_used_is_named_in_one_line_and_left_out(broken: Site, tmp_path: Path) -> None:
+    done = broken.mtl(tmp_path, "list", "plugins", "--json")
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert {name: rows[name]["left out"] for name in BROKEN} == REASONS
+    assert {row["adds"] for name, row in rows.items() if name in BROKEN} == {""}
+    assert rows["plain"]["adds"] == "trunk plain"
+    lines = [f"mtl: plugin {name} (mtl-{name} 1.0) is left out: {REASONS[name]}" for name in sorted(REASONS)]
+    assert done.stderr.splitlines() == lines
+    assert "undeclared  mtl-undeclared  1.0" in broken.mtl(tmp_path, "list", "plugins").stdout
+
+
+def test_every_command_goes_on_beside_what_is_left_out(broken: Site, tmp_path: Path) -> None:
+    done = broken.mtl(tmp_path, "train", *WINE, "balancer=gradnorm", "model=plain")
+    assert done.returncode == 0 and len(left_out(done.stderr)) == len(BROKEN), done.stderr
+    with (tmp_path / "run" / "gradnorm_weights.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["weight_quality"]) != 2.0  # what the balancer that took the name would give
+    table = conf_dir().parent / "mtl_cli" / "data" / "builtin" / "winequality-red.csv"
+    for words in (
+        ["predict", "run", str(table)], ["evaluate", "run"], ["list", "balancers"], ["list"], ["train", "--help"],
+        ["--help"], ["--version"],
+    ):  # fmt: skip
+        done = broken.mtl(tmp_path, *words)
+        assert done.returncode == 0 and done.stdout, words
+        assert done.stderr.splitlines()[: len(left_out(done.stderr))] == left_out(done.stderr)
+    gradnorm = next(row for row in json.loads(broken.mtl(tmp_path, "list", "balancers", "--json").stdout)
+                    if row["name"] == "gradnorm")  # fmt: skip
+    assert gradnorm["paper"] == "Chen et al. 2018, arXiv 1711.02257"
+    done = broken.mtl(tmp_path, "train", "dataset=wine", "balancer=doubling")
+    assert done.returncode == 2 and "balancer: there is no 'doubling'" in done.stderr
+
+
+def test_of_two_plugins_with_one_name_the_first_is_used(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_a", PLAIN)
+    site.install("mtl_b", DOUBLING + PLAIN)
+    done = site.mtl(tmp_path, "list", "plugins", "--json")
+    a, b = json.loads(done.stdout)
+    assert a["adds"] == "trunk plain" and b["adds"] == ""
+    assert b["left out"] == "trunk 'plain' is there already, in mtl_a"
+    assert "doubling" not in site.mtl(tmp_path, "list", "balancers").stdout
+
+
+@pytest.mark.parametrize("group", BASES)
+def test_all_of_ours_are_what_a_plugins_must_be(group: str) -> None:
+    assert components(group)
+    for name, cls in components(group).items():
+        assert _fault(group, name, cls) is None
+
+
+def test_a_name_is_one_that_the_command_line_can_hold() -> None:
+    with pytest.raises(RegistrationError, match="a name is of letters, digits, _ and -"):
+        component("metric", "a b")(lambda task, output, values: None)
+    assert "a b" not in names("metric")
+
+
+def test_nothing_but_classes_where_classes_must_be() -> None:
+    with pytest.raises(RegistrationError, match="trunk 'made': is no class"):
+        component("trunk", "made")(lambda: None)
+    assert set(GROUPS) > set(BASES)
+
+
+def test_an_undecorated_class_is_named() -> None:
+    class Bare(TrunkConfig):
+        accepts: ClassVar[tuple[str, ...]] = ("features",)
+        width: int = 3
+
+        def build(self, spec: Any) -> Any:
+            raise AssertionError
+
+    with pytest.raises(RegistrationError, match="Bare is no dataclass"):
+        component("trunk", "bare")(Bare)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectra(DataSource):
+    """A data set whose inputs are of a kind of its own."""
+
+    @property
+    def input_kind(self) -> str:
+        return "spectrum"
+
+    def prepare(self, tasks: Any, notice: Any, like: Any = None) -> Any:
+        raise AssertionError
+
+    def restore(self, state: Any) -> Any:
+        raise AssertionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads(TrunkConfig):
+    """A trunk that reads it."""
+
+    accepts: ClassVar[tuple[str, ...]] = ("spectrum",)
+
+    def build(self, spec: Any) -> Any:
+        raise AssertionError
+
+
+def test_kinds_of_inputs_are_matched_by_name() -> None:
+    config = replace(parse(compose(["dataset=wine"], [conf_dir()])), dataset=Spectra())
+    (problem,) = problems_between(config)
+    assert str(problem) == "model.trunk: reads features or image inputs, and this data set gives spectrum inputs"
+    assert not list(problems_between(replace(config, model=replace(config.model, trunk=Reads()))))

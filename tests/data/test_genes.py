@@ -90,6 +90,6 @@ def test_genes_are_chosen_by_name_pattern_and_column() -> None:
         with pytest.raises(UserError) as caught:
             chosen(**keys)
         assert message in str(caught.value)
-    where.var["hv"] = np.arange(5)
+    var["hv"] = np.arange(5)
     with pytest.raises(UserError, match="not true or false"):
         chosen(column="hv")

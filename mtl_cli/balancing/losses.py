@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from mtl_cli.balancing.precision import full
+from mtl_cli.balancing.mixed_precision import full
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
 
@@ -23,34 +23,40 @@ class Losses(NamedTuple):
         Over the rows with a label, without a graph; 0 where there is none.
     counts : Tensor of shape (T,), or int
         Rows with a label.
-    shares : Tensor of shape (T, n), optional
-        mask / count: a row's share in the mean. None says 1 / n for all.
+    shares : Tensor of shape (T, n)
+        A row's share in the mean: mask / count, or 1 / n.
     """
 
     rows: torch.Tensor
     means: torch.Tensor
     counts: torch.Tensor | int
-    shares: torch.Tensor | None = None
+    shares: torch.Tensor
 
     @property
-    def present(self) -> torch.Tensor | None:
-        """Which tasks have a label in the batch; None says all."""
-        return None if isinstance(self.counts, int) else self.counts > 0
+    def present(self) -> torch.Tensor:
+        """Which tasks have a label in the batch, shape (T,)."""
+        if isinstance(self.counts, int):
+            return torch.ones_like(self.means, dtype=torch.bool)
+        return self.counts > 0
+
+    def upstream(self, factors: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of Σ_t f_t L_t at ``rows``, shape (T, n), for factors f of shape (T,)."""
+        return self.shares * factors.to(self.shares.dtype).unsqueeze(1)
 
 
 def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
-    rows = [_of_rows(task, full(outputs[name]), batch.targets[name]) for name, task in tasks.items()]
-    stacked = torch.stack(rows)
-    values = stacked.detach()
+    rows = torch.stack([_of_rows(task, full(outputs[name]), batch.targets[name]) for name, task in tasks.items()])
+    values = rows.detach()
+    n = values.shape[1]
     if not any(mask is not None for mask in batch.masks.values()):
-        return Losses(stacked, values.mean(1), values.shape[1])
+        return Losses(rows, values.mean(1), n, torch.full_like(values, 1 / n))
     masks = [batch.masks[name] for name in tasks]
-    every = values.new_ones(values.shape[1])
+    every = values.new_ones(n)
     labelled = torch.stack([every if mask is None else mask.to(values.dtype) for mask in masks])
     counts = labelled.sum(1)
     shares = labelled / counts.where(counts > 0, 1.0).unsqueeze(1)
-    return Losses(stacked, (values * shares).sum(1), counts, shares)
+    return Losses(rows, (values * shares).sum(1), counts, shares)
 
 
 def _of_rows(task: Task, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

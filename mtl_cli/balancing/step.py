@@ -1,15 +1,14 @@
-"""One training step up to the gradients: one forward pass, one backward pass, and between them the cut.
+"""One training step up to the gradients.
 
     z_t    = representations(x)                the trunk, once
-    leaf_t = z_t, detached                     the cut
+    leaf_t = z_t, detached                     the boundary between trunk and heads
     L_t    = loss(head_t(leaf_t), y_t)
-    Σ L_t backward                             the heads' gradients, and c_t = ∂L_t/∂z_t, for all tasks in one call
-    w      = what the balancer makes of the losses, or of what the geometry makes of c_t
-    Σ w_t c_t backward through the trunk       the gradient of Σ w_t L_t
+    c_t    = ∂L_t/∂z_t                         for all tasks in one pass through the heads
+    w      = what the balancer makes of the losses, or of what ``gradients`` makes of c_t
+    backward of Σ w_t L_t through the heads and of Σ w_t c_t through the trunk
 
-A method that needs only the losses, and whose heads see the weights, needs no cut: Σ w_t L_t goes back at once. One
-that needs the Gramian on the shared parameters needs no last pass, unless the gradients are too large to be kept:
-Σ w_t g_t is put together from what made that.
+A method that needs only the losses, and whose heads see the weights, needs no boundary: Σ w_t L_t goes back at once.
+Either way ``.grad`` is written by one backward pass of autograd, so that hooks fire as in any other training loop.
 """
 
 from __future__ import annotations
@@ -18,14 +17,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
-from mtl_cli.balancing.look import NOTHING, Look, Seen, SharedModel, check_heads
+from mtl_cli.balancing.boundary import HeadBoundary, Roots
+from mtl_cli.balancing.gradients import TaskGradients, choose_backend, task_gradients
 from mtl_cli.balancing.losses import Losses, task_losses
-from mtl_cli.balancing.precision import Precision
-from mtl_cli.balancing.row_gradients import RowGradients
+from mtl_cli.balancing.mixed_precision import MixedPrecision
+from mtl_cli.balancing.model import SharedModel
+from mtl_cli.balancing.result import HeadProbe, StepResult
 from mtl_cli.balancing.scale import to_sum
-from mtl_cli.balancing.step_result import StepResult, Tellers
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
 from mtl_cli.tasks.task import Task
@@ -43,14 +44,16 @@ class TrainingStep:
     seed : int
         Of the balancer's draws.
     precision : {"float32", "bfloat16", "float16"}
-        Of the forward pass: see ``Precision``.
+        Of the forward pass: see ``MixedPrecision``.
 
     Attributes
     ----------
     state : dict of str to Tensor
         The balancer's state.
-    tellers : Tellers
-        Make ``StepResult.sizes`` where the balancer sees no gradients.
+    task_weights : Tensor of shape (T,)
+        The tasks' own weights.
+    probe : HeadProbe
+        Makes ``StepResult.sizes`` where the balancer needs no gradients.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class TrainingStep:
         seed: int = 0,
         precision: PrecisionName = "float32",
     ) -> None:
-        self.precision = Precision(precision, device)
+        self.precision = MixedPrecision(precision, device)
         self.model, self.tasks, self.balancer = model, tasks, balancer
         self.state: State = balancer.init_state(list(tasks), device)
         self.device = device
@@ -70,7 +73,7 @@ class TrainingStep:
         self.steps = self.seen_step = 0
         self.generator = torch.Generator().manual_seed(seed)
         self.weights = torch.ones_like(self.task_weights)
-        self.seen: Mapping[str, torch.Tensor] = {}
+        self.columns: Mapping[str, torch.Tensor] = {}
         self.gramian: torch.Tensor | None = None
         self.sizes: torch.Tensor | None = None
         self.directed = False
@@ -78,10 +81,14 @@ class TrainingStep:
         self.held = False
         self._rested = (0, 0)  # epochs and steps in which it was held
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
-        self._look, self._blind = Look(model, balancer), Look(model, None)
-        if balancer.needs != "losses" or balancer.heads == "unit":
-            check_heads(model)
-        self.tellers = Tellers(model, tasks)
+        self._gradients = choose_backend(model, balancer, len(tasks))
+        self._heads = [model.head_parameters(name) for name in tasks]
+        self.probe = HeadProbe(model, tasks)
+
+    @property
+    def backend(self) -> str:
+        """How the tasks' gradients are computed, "losses" if nobody asks for them."""
+        return "losses" if self.balancer.needs == "losses" else self._gradients.name
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
         """Add the batch's gradients to ``.grad``.
@@ -98,21 +105,19 @@ class TrainingStep:
         due = balancer.needs == "losses" or self.directed or (self.steps - self._rested[1]) % balancer.update_every == 0
         weighs = due and not self.held
         if balancer.heads == "unit" or (weighs and balancer.needs != "losses"):
-            losses = self._through_cut(batch, epoch, weighs)
+            losses = self._through_boundary(batch, epoch, weighs)
         else:
             losses = self._losses(batch)
             if weighs:
-                with torch.no_grad():
-                    self._decide(losses, NOTHING, epoch)
-            gradient = self._rows(losses, self.weights, self.precision.scale)
-            torch.autograd.backward((losses.rows,), (gradient,))
+                self._decide(losses, TaskGradients(), epoch)
+            torch.autograd.backward(losses.rows, losses.upstream(self._factors(self.weights)))
         self.steps += 1
         self.seen_step = self.steps if weighs else self.seen_step
-        sizes = self.sizes if balancer.needs != "losses" and weighs else self.tellers()
-        return StepResult(losses.means, losses.counts, self.weights, self.seen, self.gramian, sizes, self.seen_step)
+        sizes = self.sizes if balancer.needs != "losses" and weighs else self.probe()
+        return StepResult(losses.means, losses.counts, self.weights, self.columns, self.gramian, sizes, self.seen_step)
 
     def hold(self, held: bool, epoch: int) -> None:
-        """Let a balancer that looks at shared gradients rest while nothing shared is trained, or begin in ``epoch``.
+        """Let a balancer that needs gradients rest while nothing shared is trained, or begin in ``epoch``.
 
         It counts epochs and steps from there. One that needs only losses is not held.
         """
@@ -125,12 +130,8 @@ class TrainingStep:
 
         A task of weight 0 is absent for the balancer, as one without a label is.
         """
-        self._rows = RowGradients(weights, self.device)
-
-    @property
-    def task_weights(self) -> torch.Tensor:
-        """The tasks' own weights, shape (T,)."""
-        return self._rows.task_weights
+        self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
+        self._all_count = all(weights)
 
     def settle(self, batches: int) -> bool:
         """Make of ``.grad``, which so many batches were added to, their mean, in the losses' own scale.
@@ -142,8 +143,7 @@ class TrainingStep:
         """
         if batches == 1 and not self.precision.scales:
             return True
-        parameters = {id(p): p for m in self.model.modules() for p in m.parameters(recurse=False)}  # tied ones once
-        gradients = [p.grad for p in parameters.values() if p.grad is not None]
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         torch._foreach_mul_(gradients, 1 / (batches * self.precision.scale))
         if not self.precision.scales:
             return True
@@ -155,14 +155,13 @@ class TrainingStep:
         self.precision.learn(went_well)
         return went_well
 
+    @torch.no_grad()
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others.
 
         Of several batches to a step of the optimiser, this is to be the last.
         """
-        if not self.balancer.looks_ahead:
-            return
-        with torch.no_grad():
+        if self.balancer.looks_ahead:
             losses = self._losses(batch)
             if not self.precision.scales or bool(losses.means.isfinite().all()):
                 self.state = self.balancer.after(self.state, self._as_seen(losses))
@@ -172,7 +171,7 @@ class TrainingStep:
         return {
             "state": dict(self.state),
             "weights": self.weights,
-            "seen": dict(self.seen),
+            "columns": dict(self.columns),
             "gramian": self.gramian,
             "steps": self.steps,
             "seen_step": self.seen_step,
@@ -186,7 +185,7 @@ class TrainingStep:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
         self.state, self.weights = dict(saved["state"]), saved["weights"]
-        self.seen, self.gramian = dict(saved["seen"]), saved["gramian"]
+        self.columns, self.gramian = dict(saved["columns"]), saved["gramian"]
         self.steps, self.seen_step = saved["steps"], saved["seen_step"]
         self.directed, self.head_weights = saved["directed"], saved["head_weights"]
         self._rested = saved["rested"]
@@ -199,54 +198,80 @@ class TrainingStep:
             outputs = {name: self.model.heads[name](z) for name, z in representations.items()}
         return task_losses(self.tasks, batch, outputs)
 
-    def _through_cut(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
-        look = self._look if weighs and self.balancer.needs != "losses" else self._blind
+    def _through_boundary(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         with self.precision.forward():
-            cut = look.forward(batch.inputs)
-        losses = task_losses(self.tasks, batch, cut.outputs)
-        scale = self.precision.scale
-        cut.receive(losses.rows, self._rows(losses, None, scale))
+            boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads, self._heads)
+        losses = task_losses(self.tasks, batch, boundary.outputs)
+        upstream = losses.upstream(self._factors(None))
+        boundary.receive(losses.rows, upstream)
         with torch.no_grad():
-            seen = look.see(cut)
-            unscaled = seen if scale == 1 else seen.divided(scale)
-            direction = self._decide(losses, unscaled, epoch).direction if weighs else None
-            if direction is not None and scale != 1:
-                direction = direction * scale
-            weights = self.weights.to(losses.rows.dtype)
-            cut.finish(weights if self.balancer.heads == "weighted" else self.head_weights)
-            look.send_back(cut, seen, weights, direction)
+            direction = None
+            if weighs:
+                gradients = TaskGradients()
+                if self.balancer.needs != "losses":
+                    gradients = task_gradients(self._gradients, boundary, self.balancer).divided(self.precision.scale)
+                direction = self._decide(losses, gradients, epoch).direction
+            heads = boundary.heads(self.weights if self.balancer.heads == "weighted" else self.head_weights, upstream)
+        if direction is None:
+            send_back([*heads, *self._gradients.weighted(boundary, self.weights)])
+        elif self.balancer.at_representation:
+            send_back([*heads, *boundary.directed(direction * self.precision.scale)])
+        else:
+            self._send_direction(heads, boundary, direction * self.precision.scale)
         return losses
+
+    def _factors(self, weights: torch.Tensor | None) -> torch.Tensor:
+        """Return what the losses' gradients are multiplied by, shape (T,): w_t, or 1, by the tasks' own weights."""
+        factors = self.task_weights if weights is None else self.task_weights * weights
+        return factors if self.precision.scale == 1 else factors * self.precision.scale
+
+    def _send_direction(self, heads: Roots, boundary: HeadBoundary, direction: torch.Tensor) -> None:
+        """Send ``direction`` to the shared parameters, and Σ_t w_t c_t to the tasks' own below their heads."""
+        shared = self._gradients.parameters
+        pieces = torch.split_with_sizes(direction, [p.numel() for p in shared])
+        known, theirs = {id(p) for p in shared}, {id(p) for own in self._heads for p in own}
+        own = [p for p in self.model.parameters() if p.requires_grad and not {id(p)} <= known | theirs]
+        if own:
+            send_back(boundary.weighted(self.weights), own)
+        send_back([*heads, *((p, piece.view(p.shape)) for p, piece in zip(shared, pieces, strict=True))])
 
     def _as_seen(self, losses: Losses) -> torch.Tensor:
         """Return the losses as the balancer is to see them, shape (T,)."""
-        seen = losses.means if self._rows.equal else losses.means * self.task_weights
+        seen = losses.means * self.task_weights
         return seen + self.balancer.shift if self.balancer.shift else seen
 
-    def _decide(self, losses: Losses, seen: Seen, epoch: int) -> Decision:
-        """Ask the balancer; keep its state, and the weights that this step is to use."""
-        present = losses.present
-        awake = self._rows.awake
-        if awake is not None:
-            present = awake if present is None else present & awake
-        decision = self.balancer.decide(
-            self.state,
-            StepStatistics(
-                self._as_seen(losses),
-                present,
-                seen.norms,
-                seen.gramian,
-                seen.jacobian,
-                epoch - self._rested[0],
-                self.steps - self._rested[1],
-                self.generator,
-            ),
+    def _statistics(self, losses: Losses, gradients: TaskGradients, epoch: int) -> StepStatistics:
+        """Return what the balancer sees of a step: all of it, so that several processes can average it here."""
+        present = losses.present if self._all_count else losses.present & (self.task_weights > 0)
+        width = 0 if gradients.jacobian is None else gradients.jacobian.shape[-1]
+        return StepStatistics(
+            self._as_seen(losses),
+            present,
+            gradients.norms,
+            gradients.gramian,
+            gradients.jacobian,
+            self.balancer.draw(len(self.tasks), width, self.device, self.generator),
+            epoch - self._rested[0],
+            self.steps - self._rested[1],
         )
+
+    @torch.no_grad()
+    def _decide(self, losses: Losses, gradients: TaskGradients, epoch: int) -> Decision:
+        """Ask the balancer; keep its state, and the weights that this step is to use."""
+        statistics = self._statistics(losses, gradients, epoch)
+        decision = self.balancer.decide(self.state, statistics)
         if self.balancer.scale == "sum":
-            decision = to_sum(decision, present)
-        weights = decision.weights
-        if present is not None:
-            weights = weights.where(present, self.weights)
-        self.state, self.weights, self.directed = decision.state, weights, decision.direction is not None
-        self.head_weights = decision.head_weights
-        self.seen, self.gramian, self.sizes = decision.seen, seen.gramian, seen.sizes
+            decision = to_sum(decision, statistics.present)
+        self.weights = decision.weights.where(statistics.present, self.weights)
+        self.state, self.directed = decision.state, decision.direction is not None
+        self.head_weights, self.columns = decision.head_weights, decision.columns
+        self.gramian, self.sizes = gradients.gramian, gradients.sizes
         return decision
+
+
+def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> None:
+    """Send gradients back, each from its tensor, into ``.grad``, by one backward pass; only of ``inputs`` if given."""
+    needing = [(tensor, gradient.to(tensor.dtype)) for tensor, gradient in roots if tensor.requires_grad]
+    if needing:
+        tensors, gradients = zip(*needing, strict=True)
+        torch.autograd.backward(tensors, gradients, inputs=inputs)

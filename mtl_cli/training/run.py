@@ -380,6 +380,7 @@ def _record(run: Run) -> dict[str, Any]:
         "rows": {name: len(part) for name, part in data.parts.items()},
         "inputs": data.reader.spec.names or list(data.reader.spec.shape),
         "parameters": sum(p.numel() for p in run.network.parameters()),
+        "gradients": run.step.backend,
     }
 
 

@@ -8,10 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from mtl_cli.balancing.report import gramian_columns
+from mtl_cli.balancing.result import Record, StepResult, not_finite_error
 from mtl_cli.balancing.step import TrainingStep
-from mtl_cli.balancing.step_result import StepResult
-from mtl_cli.config.errors import UserError
 
 CHUNK = 256
 """Steps whose small tensors are kept apart before they are put into one."""
@@ -77,9 +75,9 @@ class StepLog:
         if not self._chunks:  # float16 overflowed in every step
             unknown = [math.nan] * len(self.step.tasks)
             return Summary(unknown, math.nan, [])
-        losses, counts, weights, sizes = torch.cat(self._chunks).double().cpu().unbind(1)
+        losses, counts, weights, _ = record = Record(*torch.cat(self._chunks).double().cpu().unbind(1))
         task_weights = self.step.task_weights.double().cpu()
-        self._check(losses, counts, sizes, task_weights)
+        record.check(list(self.step.tasks), self.step.balancer, task_weights, self.epoch, self.first)
         if self.every == "epoch" and self._last is not None and not self.step.held:
             self._logged = [(self._count, self._last)]
         labelled = counts.sum(0)
@@ -103,48 +101,15 @@ class StepLog:
         sizes = self._sizes(results)
         self._chunks.append(torch.stack([losses, counts.to(losses.dtype), weights.to(losses.dtype), sizes], 1))
 
-    def _check(
-        self, losses: torch.Tensor, counts: torch.Tensor, sizes: torch.Tensor, task_weights: torch.Tensor
-    ) -> None:
-        """Name the first step, and there the first task, whose loss or gradient is not as it must be."""
-        balancer = self.step.balancer
-        not_finite, no_gradient = ~losses.isfinite(), ~sizes.isfinite()
-        too_small = torch.zeros_like(not_finite)
-        if balancer.needs_losses != "any":
-            shifted = losses * task_weights + balancer.shift
-            too_small = (shifted <= 0) if balancer.needs_losses == "positive" else (shifted < 0)
-            too_small &= (counts > 0) & (task_weights > 0)
-        wrong = not_finite | no_gradient | too_small
-        if not wrong.any():
-            return
-        step = int(wrong.any(1).nonzero()[0])
-        task = int(wrong[step].nonzero()[0])
-        if len(self.step.tasks) > 1 and bool(losses[step].isnan().all()):
-            what = f"all losses are nan in epoch {self.epoch}, step {self.first + step + 1}"
-            raise not_finite_error("tasks", f"{what}: the step before left weights that are not finite, or too large")
-        name, at = list(self.step.tasks)[task], f"in epoch {self.epoch}, step {self.first + step + 1}"
-        if too_small[step, task]:
-            least = float((losses * task_weights)[too_small].min())
-            raise UserError(
-                f"tasks.{name}", f"the loss is {least:.4g} {at}; this balancer needs {balancer.needs_losses} losses",
-                f"add to every loss what keeps it positive, such as balancer.shift={1 - math.floor(min(least, 0.0))}",
-            )  # fmt: skip
-        what = f"the loss is {float(losses[step, task])}" if not_finite[step, task] else "the gradient is not finite"
-        raise not_finite_error(f"tasks.{name}", f"{what} {at}")
-
     def _row(self, number: int, result: StepResult) -> dict[str, Any]:
-        names = list(self.step.tasks)
         row: dict[str, Any] = {"epoch": self.epoch, "step": number}
         if self.step.balancer.update_every > 1:
             row["seen_step"] = result.seen_step
-        columns = {"weight": result.weights, **result.seen}
-        for column, values in columns.items():
-            row |= {f"{column}_{name}": value for name, value in zip(names, values.tolist(), strict=True)}
-        return row if result.gramian is None else row | gramian_columns(names, result.gramian) | row
+        return row | result.row(list(self.step.tasks))
 
     def _sizes(self, results: list[StepResult]) -> torch.Tensor:
         """Return numbers, shape (steps, T), that are finite where the gradients are known to be, or are not known."""
-        tasks, by_task = len(self.step.tasks), self.step.tellers.by_task
+        tasks, by_task = len(self.step.tasks), self.step.probe.by_task
         sizes = [torch.zeros_like(result.losses) if result.sizes is None else result.sizes for result in results]
         if len({len(each) for each in sizes}) > 1:  # the balancer saw gradients in some of the steps
             sizes = [each if len(each) == tasks else by_task(each) for each in sizes]
@@ -164,8 +129,3 @@ def check_parameters(model: torch.nn.Module, step: TrainingStep, epoch: int) -> 
     bad = [name for name, own in heads.items() if not all(bool(p.isfinite().all()) for p in own)]
     where = f"tasks.{bad[0]}" if 0 < len(bad) < len(heads) or len(heads) == 1 else "tasks"
     raise not_finite_error(where, f"the gradient is not finite in epoch {epoch}, step {step.steps}")
-
-
-def not_finite_error(where: str, what: str) -> UserError:
-    """Return the error of a run that has gone astray."""
-    return UserError(where, what, "a lower optimizer.lr, or trainer.clip_norm=1, may help")

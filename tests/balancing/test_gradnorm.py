@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mtl_cli.balancing.base import StepStatistics
 from mtl_cli.balancing.methods.gradnorm import GradNorm
 from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.schema import Head, Model
@@ -21,6 +20,7 @@ from mtl_cli.models.network import Network, Shape, build_network
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.binary import BinaryTask
 from mtl_cli.tasks.kinds.regression import RegressionTask
+from tests.balancing.weightings import seen
 
 CPU = torch.device("cpu")
 STEPS = 60
@@ -111,7 +111,7 @@ def ours(alpha: float = ALPHA, heads: str = "weighted") -> tuple[np.ndarray, Net
 
 def double_precision(step: TrainingStep) -> None:
     step.state = {name: tensor.double() for name, tensor in step.state.items()}
-    step._rows.task_weights = step.task_weights.double()
+    step.task_weights = step.task_weights.double()
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.12, 1.5])
@@ -147,7 +147,7 @@ def test_gradient_of_the_weights_equals_finite_differences_with_the_target_held(
     initial = torch.tensor([2.0, 0.6, 3.0], dtype=torch.float64)
     state = {name: tensor.double() for name, tensor in balancer.init_state(list("abc"), CPU).items()}
     state |= {"weights": weights, "initial_losses": initial}
-    after = balancer.decide(state, StepStatistics(losses, None, norms)).state
+    after = balancer.decide(state, seen(losses, None, norms)).state
     gradient = after["mean"] / 0.1  # the first moment after one step is (1 - beta1) times the gradient
 
     ratio = losses / initial
@@ -205,20 +205,20 @@ def test_logged_norms_are_those_of_the_weighted_losses() -> None:
     weights = torch.tensor([0.5, 2.0, 0.5], dtype=torch.float64)
     step.state = {**step.state, "weights": weights}
     reference = copy.deepcopy(model)
-    seen = step(batch).seen
+    norm = step(batch).columns["norm"]
     layer = reference.last_shared_layer.weight
     expected = [
         torch.autograd.grad(w * loss, layer, retain_graph=True)[0].norm()
         for w, loss in zip(weights, losses_of(reference, batch), strict=True)
     ]
-    torch.testing.assert_close(seen["norm"], torch.stack(expected), rtol=1e-9, atol=0)
+    torch.testing.assert_close(norm, torch.stack(expected), rtol=1e-9, atol=0)
 
 
 def test_a_slow_task_gets_a_higher_target() -> None:
     """Equal norms and weights: only the rates differ, so the slow task's weight must rise."""
     balancer = GradNorm()
     state = {**balancer.init_state(["slow", "fast"], CPU), "initial_losses": torch.ones(2)}
-    after = balancer.decide(state, StepStatistics(torch.tensor([0.9, 0.1]), None, torch.ones(2))).state["weights"]
+    after = balancer.decide(state, seen(torch.tensor([0.9, 0.1]), None, torch.ones(2))).state["weights"]
     assert after[0] > 1 > after[1]
 
 
@@ -228,7 +228,7 @@ def test_alpha_zero_balances_constant_norms() -> None:
     norms = torch.tensor([4.0, 1.0])
     state = balancer.init_state(["a", "b"], CPU)
     for _ in range(2000):
-        state = balancer.decide(state, StepStatistics(torch.ones(2), None, norms)).state
+        state = balancer.decide(state, seen(torch.ones(2), None, norms)).state
     torch.testing.assert_close(state["weights"].float(), torch.tensor([0.4, 1.6]), atol=0.02, rtol=0)
 
 
@@ -240,8 +240,8 @@ def test_permuting_tasks_permutes_weights(order: list[int], seed: int) -> None:
     state = permuted = balancer.init_state(list("abcd"), CPU)
     for _ in range(5):
         losses, norms = torch.rand(2, 4, generator=random) + 0.1
-        state = balancer.decide(state, StepStatistics(losses, None, norms)).state
-        permuted = balancer.decide(permuted, StepStatistics(losses[index], None, norms[index])).state
+        state = balancer.decide(state, seen(losses, None, norms)).state
+        permuted = balancer.decide(permuted, seen(losses[index], None, norms[index])).state
     torch.testing.assert_close(permuted["weights"], state["weights"][index])
 
 
@@ -249,10 +249,8 @@ def test_a_task_without_labels_in_a_batch_sits_out() -> None:
     balancer = GradNorm()
     state = balancer.init_state(["a", "b", "c"], CPU)
     losses, norms = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([1.0, 3.0, 0.2])
-    state = balancer.decide(state, StepStatistics(losses, None, norms)).state
-    absent = StepStatistics(
-        torch.tensor([0.9, 0.0, 0.5]), torch.tensor([True, False, True]), torch.tensor([1.0, 0.0, 0.2])
-    )
+    state = balancer.decide(state, seen(losses, None, norms)).state
+    absent = seen(torch.tensor([0.9, 0.0, 0.5]), torch.tensor([True, False, True]), torch.tensor([1.0, 0.0, 0.2]))
     after = balancer.decide(state, absent).state
     for name in ("weights", "initial_losses", "mean", "mean_square", "steps"):
         assert after[name][1] == state[name][1], name
@@ -263,9 +261,9 @@ def test_a_task_without_labels_in_a_batch_sits_out() -> None:
 def test_a_task_that_appears_late_takes_its_first_loss_as_its_initial_loss() -> None:
     balancer = GradNorm()
     state = balancer.init_state(["a", "b"], CPU)
-    first = StepStatistics(torch.tensor([1.0, 0.0]), torch.tensor([True, False]), torch.tensor([1.0, 0.0]))
+    first = seen(torch.tensor([1.0, 0.0]), torch.tensor([True, False]), torch.tensor([1.0, 0.0]))
     state = balancer.decide(state, first).state
-    state = balancer.decide(state, StepStatistics(torch.tensor([1.0, 7.0]), None, torch.ones(2))).state
+    state = balancer.decide(state, seen(torch.tensor([1.0, 7.0]), None, torch.ones(2))).state
     assert state["initial_losses"].tolist() == [1.0, 7.0]
 
 
@@ -273,5 +271,14 @@ def test_one_task_keeps_weight_one() -> None:
     balancer = GradNorm()
     state = balancer.init_state(["a"], CPU)
     for loss in (3.0, 2.0, 1.0):
-        state = balancer.decide(state, StepStatistics(torch.tensor([loss]), None, torch.tensor([2.0]))).state
+        state = balancer.decide(state, seen(torch.tensor([loss]), None, torch.tensor([2.0]))).state
     assert state["weights"].tolist() == [1.0]
+
+
+def test_rates_are_unknown_where_all_losses_are_zero() -> None:
+    """None then trains faster than the others: the rates are NaN, and the weights stay finite."""
+    balancer = GradNorm()
+    state = {**balancer.init_state(["a", "b"], CPU), "initial_losses": torch.ones(2)}
+    decision = balancer.decide(state, seen(torch.zeros(2), None, torch.ones(2)))
+    assert decision.columns["rate"].isnan().all()
+    assert decision.state["weights"].isfinite().all()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mtl_cli.balancing.base import StepStatistics
 from mtl_cli.balancing.methods.db_mtl import DualBalancing
 from mtl_cli.balancing.methods.excess_mtl import ExcessMTL
 from mtl_cli.balancing.methods.graddrop import GradDrop, graddrop_direction
@@ -13,7 +12,14 @@ from mtl_cli.balancing.methods.pcd import PriorityConstrained
 from mtl_cli.balancing.methods.torchjd import CLASSES, TorchJD
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.parse import parse
-from tests.balancing.weightings import aligned_mtl_weights, conflict_free_weights, imtl_g_weights, mgda_weights
+from tests.balancing.weightings import (
+    aligned_mtl_weights,
+    conflict_free_weights,
+    drawn,
+    imtl_g_weights,
+    mgda_weights,
+    seen,
+)
 
 CPU = torch.device("cpu")
 NAMES = ["a", "b", "c"]
@@ -40,7 +46,7 @@ def test_graddrop_agrees_with_torchjd() -> None:
     torch.manual_seed(5)
     expected = Reference(leak=torch.full((3,), 0.3))(jacobian)
     generator = torch.Generator().manual_seed(5)
-    statistics = StepStatistics(torch.ones(3), jacobian=jacobian, generator=generator)
+    statistics = drawn(method, generator, seen(torch.ones(3), jacobian=jacobian))
     torch.testing.assert_close(method.decide(method.init_state(NAMES, CPU), statistics).direction, expected)
 
 
@@ -51,7 +57,7 @@ def test_excess_mtl_agrees_with_torchjd_after_warm_up() -> None:
     state = method.init_state(NAMES, CPU)
     for step in range(12):
         jacobian = gradients(step)
-        statistics = StepStatistics(torch.ones(3), jacobian=jacobian, epoch=1 + step // 4, step=step)
+        statistics = seen(torch.ones(3), jacobian=jacobian, epoch=1 + step // 4, step=step)
         decision = method.decide(state, statistics)
         torch.testing.assert_close(decision.weights, reference(jacobian), rtol=1e-4, atol=1e-6)
         state = decision.state
@@ -59,15 +65,15 @@ def test_excess_mtl_agrees_with_torchjd_after_warm_up() -> None:
 
 def test_excess_mtl_without_warm_up_takes_the_first_excess_as_its_level() -> None:
     method = ExcessMTL(step_size=0.5, warmup_epochs=0)
-    decision = method.decide(method.init_state(NAMES, CPU), StepStatistics(torch.ones(3), jacobian=gradients(0)))
+    decision = method.decide(method.init_state(NAMES, CPU), seen(torch.ones(3), jacobian=gradients(0)))
     torch.testing.assert_close(decision.weights, torch.full((3,), 1 / 3))
 
 
 def test_excess_mtl_leaves_absent_tasks_alone() -> None:
     method = ExcessMTL(step_size=0.5, warmup_epochs=0)
-    state = method.decide(method.init_state(NAMES, CPU), StepStatistics(torch.ones(3), jacobian=gradients(0))).state
+    state = method.decide(method.init_state(NAMES, CPU), seen(torch.ones(3), jacobian=gradients(0))).state
     present = torch.tensor([True, False, True])
-    decision = method.decide(state, StepStatistics(torch.ones(3), present, jacobian=gradients(1) * present[:, None]))
+    decision = method.decide(state, seen(torch.ones(3), present, jacobian=gradients(1) * present[:, None]))
     torch.testing.assert_close(decision.weights.sum(), torch.tensor(1.0))
     for key in ("weights", "squares", "initial", "count"):
         torch.testing.assert_close(decision.state[key][1], state[key][1])
@@ -79,7 +85,7 @@ def test_db_mtl_follows_its_algorithm() -> None:
     losses = torch.tensor([0.5, 2.0, 40.0])
     for step in range(5):
         jacobian = gradients(step)
-        decision = method.decide(state, StepStatistics(losses, jacobian=jacobian, step=step))
+        decision = method.decide(state, seen(losses, jacobian=jacobian, step=step))
         beta = 0.8 / (step + 1) ** 0.5
         mean = beta * mean + (1 - beta) * jacobian / losses[:, None]
         lengths = mean.norm(dim=1)
@@ -87,9 +93,7 @@ def test_db_mtl_follows_its_algorithm() -> None:
         torch.testing.assert_close(decision.weights, 1 / losses)
         state = decision.state
     present = torch.tensor([True, False, True])
-    partly = method.decide(
-        state, StepStatistics(losses * present, present, jacobian=gradients(9) * present[:, None], step=5)
-    )
+    partly = method.decide(state, seen(losses * present, present, jacobian=gradients(9) * present[:, None], step=5))
     torch.testing.assert_close(partly.state["mean"][1], state["mean"][1])
     assert partly.direction is not None
     assert partly.direction.isfinite().all()
@@ -120,7 +124,7 @@ def test_pcd_agrees_with_torchjd_over_steps_and_with_contradicting_constraints()
         jacobian = gradients(step, tasks=4).double()
         if step % 5 == 4:
             jacobian[2] = -2 * jacobian[1]
-        decision = method.decide(state, StepStatistics(torch.ones(4), gramian=jacobian @ jacobian.T))
+        decision = method.decide(state, seen(torch.ones(4), gramian=jacobian @ jacobian.T))
         expected = reference(jacobian @ jacobian.T)
         torch.testing.assert_close(decision.weights.double(), expected, rtol=1e-5, atol=1e-6)
         state = decision.state
@@ -131,12 +135,8 @@ def test_the_primary_task_can_be_any() -> None:
     order = [2, 0, 1]
     first, last = PriorityConstrained(), PriorityConstrained(primary="c")
     moved = jacobian[order]
-    expected = first.decide(
-        first.init_state(NAMES, CPU), StepStatistics(torch.ones(3), gramian=moved @ moved.T)
-    ).weights
-    found = last.decide(
-        last.init_state(NAMES, CPU), StepStatistics(torch.ones(3), gramian=jacobian @ jacobian.T)
-    ).weights
+    expected = first.decide(first.init_state(NAMES, CPU), seen(torch.ones(3), gramian=moved @ moved.T)).weights
+    found = last.decide(last.init_state(NAMES, CPU), seen(torch.ones(3), gramian=jacobian @ jacobian.T)).weights
     torch.testing.assert_close(found[order], expected)
 
 
@@ -148,7 +148,7 @@ def test_weightings_of_torchjd_pass_through(name: str) -> None:
     gramian = jacobian @ jacobian.T
     method = TorchJD(weighting=name)  # type: ignore[arg-type]
     expected = getattr(torchjd.aggregation, CLASSES[name][0])()(gramian)
-    found = method.decide(method.init_state(NAMES, CPU), StepStatistics(torch.ones(3), gramian=gramian)).weights
+    found = method.decide(method.init_state(NAMES, CPU), seen(torch.ones(3), gramian=gramian)).weights
     torch.testing.assert_close(found, expected.float())
 
 

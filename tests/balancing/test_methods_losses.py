@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from mtl_cli.balancing.base import Balancer, Decision, StepStatistics
+from mtl_cli.balancing.base import Balancer, Decision
 from mtl_cli.balancing.methods.dwa import DynamicWeightAverage
 from mtl_cli.balancing.methods.famo import FastAdaptive
 from mtl_cli.balancing.methods.gls import GeometricMean
@@ -19,7 +19,7 @@ from mtl_cli.balancing.methods.si import ScaleInvariant
 from mtl_cli.balancing.methods.stch import SmoothTchebycheff
 from mtl_cli.balancing.methods.uw import UncertaintyWeighting
 from mtl_cli.config.registry import components
-from tests.balancing.weightings import imtl_g_weights
+from tests.balancing.weightings import drawn, imtl_g_weights, seen
 
 CPU = torch.device("cpu")
 LOSSES = torch.tensor([0.5, 2.0, 4.0])
@@ -30,7 +30,7 @@ def start(method: Balancer, tasks: int = 3) -> Mapping[str, torch.Tensor]:
 
 
 def decide(method: Balancer, losses: torch.Tensor = LOSSES) -> Decision:
-    return method.decide(start(method, len(losses)), StepStatistics(losses))
+    return method.decide(start(method, len(losses)), seen(losses))
 
 
 def test_si_and_gls_are_gradients_of_log_and_geometric_mean() -> None:
@@ -42,7 +42,7 @@ def test_si_and_gls_are_gradients_of_log_and_geometric_mean() -> None:
 
 def test_gls_of_the_tasks_present() -> None:
     method, present = GeometricMean(), torch.tensor([True, False, True])
-    weights = method.decide(start(method), StepStatistics(torch.tensor([0.5, 0.0, 4.0]), present)).weights
+    weights = method.decide(start(method), seen(torch.tensor([0.5, 0.0, 4.0]), present)).weights
     small = decide(method, torch.tensor([0.5, 4.0])).weights
     torch.testing.assert_close(weights, torch.tensor([small[0], 1.0, small[1]]))
 
@@ -50,15 +50,13 @@ def test_gls_of_the_tasks_present() -> None:
 def test_rlw_draws_from_its_generator_and_sums_to_one() -> None:
     method = RandomWeighting()
     generator = torch.Generator().manual_seed(3)
-    statistics = StepStatistics(LOSSES, generator=generator)
-    first, second = (method.decide(start(method), statistics).weights for _ in range(2))
+    first, second = (method.decide(start(method), drawn(method, generator, seen(LOSSES))).weights for _ in range(2))
     generator.manual_seed(3)
     expected = torch.randn(3, generator=generator).softmax(0)
     torch.testing.assert_close(first, expected)
     assert not torch.equal(first, second)
-    partly = method.decide(
-        start(method), StepStatistics(LOSSES, torch.tensor([True, False, True]), generator=generator)
-    )
+    present = torch.tensor([True, False, True])
+    partly = method.decide(start(method), drawn(method, generator, seen(LOSSES, present)))
     torch.testing.assert_close(partly.weights[[0, 2]].sum(), torch.tensor(1.0))
 
 
@@ -75,7 +73,7 @@ def test_learnt_scales_follow_adam_on_their_objective(method: Balancer, name: st
     optimizer = torch.optim.Adam([learnt], lr=0.1)
     for step in range(30):
         losses = LOSSES * (1 + 0.1 * math.sin(step))
-        decision = method.decide(state, StepStatistics(losses))
+        decision = method.decide(state, seen(losses))
         variable = losses.clone().requires_grad_()
         total = objective(learnt, variable)
         (expected,) = torch.autograd.grad(total, variable, retain_graph=True)
@@ -91,7 +89,7 @@ def test_learnt_scales_follow_adam_on_their_objective(method: Balancer, name: st
 def test_learnt_scales_reach_their_optimum(method: Balancer) -> None:
     state = start(method)
     for _ in range(3000):
-        decision = method.decide(state, StepStatistics(LOSSES))
+        decision = method.decide(state, seen(LOSSES))
         state = decision.state
     expected = LOSSES.reciprocal() * (0.5 if isinstance(method, UncertaintyWeighting) else 1.0)
     torch.testing.assert_close(decision.weights, expected, rtol=1e-3, atol=0)
@@ -100,17 +98,17 @@ def test_learnt_scales_reach_their_optimum(method: Balancer) -> None:
 def test_dwa_weighs_by_the_ratio_of_the_last_two_epochs() -> None:
     method = DynamicWeightAverage()
     state = start(method, 2)
-    seen = []
+    weights = []
     epochs = [[(4.0, 1.0), (2.0, 3.0)], [(1.0, 1.0), (2.0, 1.0)], [(9.0, 9.0), (8.0, 8.0)], [(1.0, 1.0)]]
     for epoch, batches in enumerate(epochs, 1):
         for losses in batches:
-            decision = method.decide(state, StepStatistics(torch.tensor(losses), epoch=epoch))
+            decision = method.decide(state, seen(torch.tensor(losses), epoch=epoch))
             state = decision.state
-            seen.append(decision.weights)
-    torch.testing.assert_close(torch.stack(seen[:4]), torch.ones(4, 2))
+            weights.append(decision.weights)
+    torch.testing.assert_close(torch.stack(weights[:4]), torch.ones(4, 2))
     third = 2 * (torch.tensor([1.5 / 3.0, 1.0 / 2.0]) / 2).softmax(0)
     fourth = 2 * (torch.tensor([8.5 / 1.5, 8.5 / 1.0]) / 2).softmax(0)
-    torch.testing.assert_close(torch.stack(seen[4:]), torch.stack([third, third, fourth]))
+    torch.testing.assert_close(torch.stack(weights[4:]), torch.stack([third, third, fourth]))
 
 
 def test_dwa_leaves_absent_tasks_out_of_their_mean() -> None:
@@ -122,8 +120,8 @@ def test_dwa_leaves_absent_tasks_out_of_their_mean() -> None:
         (2, (1.0, 2.0), None),
     ]:
         mask = None if present is None else torch.tensor(present)
-        state = method.decide(state, StepStatistics(torch.tensor(losses), mask, epoch=epoch)).state
-    weights = method.decide(state, StepStatistics(torch.ones(2), epoch=3)).weights
+        state = method.decide(state, seen(torch.tensor(losses), mask, epoch=epoch)).state
+    weights = method.decide(state, seen(torch.ones(2), epoch=3)).weights
     torch.testing.assert_close(weights, 2 * (torch.tensor([1.0 / 3.0, 2.0 / 1.0]) / 2).softmax(0))
 
 
@@ -131,13 +129,13 @@ def test_stch_is_the_gradient_of_its_smooth_maximum() -> None:
     method = SmoothTchebycheff(mu=0.7, warmup_epochs=2)
     state = start(method)
     for epoch, factor in ((1, 5.0), (2, 1.0), (2, 3.0)):
-        decision = method.decide(state, StepStatistics(LOSSES * factor, epoch=epoch))
+        decision = method.decide(state, seen(LOSSES * factor, epoch=epoch))
         torch.testing.assert_close(decision.weights, (LOSSES * factor).reciprocal())
         state = decision.state
     losses = torch.tensor([1.0, 2.0, 9.0], requires_grad=True)
     total = 3 * 0.7 * ((losses / (2 * LOSSES)).log() / 0.7).logsumexp(0)
     (expected,) = torch.autograd.grad(total, losses)
-    torch.testing.assert_close(method.decide(state, StepStatistics(losses.detach(), epoch=3)).weights, expected)
+    torch.testing.assert_close(method.decide(state, seen(losses.detach(), epoch=3)).weights, expected)
 
 
 def test_famo_follows_its_algorithm() -> None:
@@ -151,7 +149,7 @@ def test_famo_follows_its_algorithm() -> None:
         shares = logits.softmax(0).detach()
         total = (shares * (variable + 1e-8).log()).sum() / (shares / (losses + 1e-8)).sum()
         (expected,) = torch.autograd.grad(total, variable)
-        decision = method.decide(state, StepStatistics(losses))
+        decision = method.decide(state, seen(losses))
         torch.testing.assert_close(decision.weights, expected)
         later = losses * torch.tensor([0.5, 0.9, 1.0])
         optimizer.zero_grad()
@@ -166,7 +164,7 @@ def test_imtl_is_imtl_g_on_scaled_gradients() -> None:
     method = Impartial()
     jacobian = torch.randn(3, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     state = {**start(method), "log_scale": torch.tensor([0.5, -1.0, 2.0])}
-    decision = method.decide(state, StepStatistics(LOSSES, gramian=jacobian @ jacobian.T))
+    decision = method.decide(state, seen(LOSSES, gramian=jacobian @ jacobian.T))
     scaled = state["log_scale"].double().exp()[:, None] * jacobian
     direction = imtl_g_weights(scaled @ scaled.T) @ scaled
     torch.testing.assert_close(decision.weights.double() @ jacobian, direction, rtol=1e-5, atol=1e-6)
@@ -183,11 +181,11 @@ def test_absent_tasks_keep_weight_and_state(name: str) -> None:
     state = start(method)
     generator = torch.Generator().manual_seed(0)
     for step in range(3):
-        decision = method.decide(state, StepStatistics(LOSSES, epoch=1 + step, step=step, generator=generator))
+        decision = method.decide(state, drawn(method, generator, seen(LOSSES, epoch=1 + step, step=step)))
         state = method.after(decision.state, LOSSES * 0.9) if method.looks_ahead else decision.state
     present = torch.tensor([True, False, True])
     losses = LOSSES * present
-    after = method.decide(state, StepStatistics(losses, present, epoch=3, step=3, generator=generator))
+    after = method.decide(state, drawn(method, generator, seen(losses, present, epoch=3, step=3)))
     following = method.after(after.state, losses * 0.9) if method.looks_ahead else after.state
     assert after.weights.isfinite().all()
     for key in set(following) - {"losses", "present", "shares"}:  # of the step itself
@@ -202,7 +200,7 @@ def test_famo_does_not_mind_how_often_a_task_has_labels() -> None:
     for step in range(1000):
         present = torch.tensor([True, step % 10 == 0])
         fallen = torch.where(present, 0.99 * losses, losses)
-        state = method.decide(state, StepStatistics(losses * present, present)).state
+        state = method.decide(state, seen(losses * present, present)).state
         state, losses = method.after(state, fallen * present), fallen
     assert state["logits"].softmax(0).tolist() == pytest.approx([0.5, 0.5], abs=0.02)
 
@@ -211,7 +209,7 @@ def test_dwa_of_a_loss_that_was_zero() -> None:
     method = DynamicWeightAverage()
     state = start(method, 2)
     for epoch, losses in enumerate([[0.0, 1.0], [0.5, 1.0], [0.5, 1.0]], 1):
-        decision = method.decide(state, StepStatistics(torch.tensor(losses), epoch=epoch))
+        decision = method.decide(state, seen(torch.tensor(losses), epoch=epoch))
         state = decision.state
     torch.testing.assert_close(decision.weights, torch.ones(2))
 
@@ -220,7 +218,7 @@ def test_gradnorm_begins_with_the_first_loss_above_zero() -> None:
     method = components("balancer")["gradnorm"]()
     state = start(method, 2)
     for losses in ([0.0, 1.0], [0.5, 0.5], [0.25, 0.5]):
-        decision = method.decide(state, StepStatistics(torch.tensor(losses), norms=torch.ones(2)))
+        decision = method.decide(state, seen(torch.tensor(losses), norms=torch.ones(2)))
         state = decision.state
-    torch.testing.assert_close(decision.seen["rate"], torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(decision.columns["rate"], torch.ones(2))
     assert state["initial_losses"].tolist() == [0.5, 1.0]

@@ -41,6 +41,9 @@ class Shared(nn.Module):
     def head_parameters(self, task):
         return list(self.heads[task].parameters())
 
+    def stack(self):
+        return None
+
     def forward(self, inputs):
         return {name: self.heads[name](z) for name, z in self.representations(inputs).items()}
 
@@ -128,9 +131,6 @@ class Images(Shared):
 
     def shared_parameters(self):
         return list(self.trunk.parameters())
-
-    def stack(self):
-        return None
 
     def representations(self, inputs):
         return dict.fromkeys(NAMES, self.trunk(inputs.float() / 255))

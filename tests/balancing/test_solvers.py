@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from mtl_cli.balancing.methods.fairgrad import FairGrad
-from mtl_cli.balancing.solvers.conflict_averse import conflict_averse_weights
-from mtl_cli.balancing.solvers.cosines import clean, cosines, pseudo_inverse_times
+from mtl_cli.balancing.solvers.cagrad import cagrad_weights
+from mtl_cli.balancing.solvers.dual_cone import _least_squares, nonnegative_qp, onto_dual_cone
 from mtl_cli.balancing.solvers.fairness import Unsolved, fair_weights
-from mtl_cli.balancing.solvers.quadratic import _least_squares, least_norm, nonnegative_qp, onto_dual_cone
+from mtl_cli.balancing.solvers.linalg import clean, cosines, pseudo_inverse_times
+from mtl_cli.balancing.solvers.min_norm import least_norm
 from mtl_cli.config.errors import UserError
 from tests.balancing.gramians import hard
 
@@ -77,7 +78,7 @@ def test_fair_weights_that_float64_cannot_hold_are_no_silent_guess() -> None:
         assert residual <= 1e-3 or size @ matrix @ size < (1e-4 * size.sum()) ** 2
     assert 0 < len(unsolved) < 40
     with pytest.raises(UserError, match=r"balancer\.alpha"):
-        FairGrad(alpha=50.0).rule(unsolved[0])
+        FairGrad(alpha=50.0).solve(unsolved[0])
 
 
 def test_two_nearly_opposite_gradients_have_a_solution() -> None:
@@ -96,7 +97,7 @@ def test_two_tasks_have_a_closed_form() -> None:
 @pytest.mark.parametrize("gramian", HARD)
 @pytest.mark.parametrize("c", [0.1, 0.5, 1.0, 2.0])
 def test_conflict_averse_weights_are_feasible_and_as_good_as_their_dual_bound(gramian: np.ndarray, c: float) -> None:
-    weights = conflict_averse_weights(gramian, c)
+    weights = cagrad_weights(gramian, c)
     size = len(gramian)
     mean = np.full(size, 1 / size)
     radius = c * np.sqrt(max(mean @ gramian @ mean, 0.0))
@@ -126,7 +127,7 @@ def test_conflict_averse_weights_agree_with_a_grid_over_the_simplex() -> None:
         lengths = np.sqrt(np.einsum("it,ij,jt->t", grid, gramian, grid))
         best = grid[:, (grid.T @ gramian.mean(1) + c * mean_norm * lengths).argmin()]
         expected = 0.5 + c * mean_norm / np.sqrt(best @ gramian @ best) * best
-        np.testing.assert_allclose(conflict_averse_weights(gramian, c), expected, atol=1e-4)
+        np.testing.assert_allclose(cagrad_weights(gramian, c), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("gramian", HARD)

@@ -168,6 +168,7 @@ class Told(GramianBalancer):
     """Uses the weights it is told, and remembers what it saw."""
 
     weights: tuple[float, ...] = (2.0, 0.5, 1.5)
+    heads: str = "weighted"
     asked: list = None
 
     def init_state(self, tasks, device):
@@ -349,6 +350,9 @@ class TwoTrunks(torch.nn.Module):
         shared = self.below(inputs).relu()
         return {"size": shared, "good": self.own(shared), "kind": shared}
 
+    def stack(self):
+        return None
+
     def forward(self, inputs):
         return {name: self.heads[name](z) for name, z in self.representations(inputs).items()}
 
@@ -426,8 +430,8 @@ def test_weights_of_sum_t_scale_all_that_has_them(name):
     below = [key for key in found if "head" not in key]
     assert all(torch.allclose(scaled[key], factor[0] * found[key], rtol=1e-4, atol=1e-7) for key in below)
     if name == "gradnorm":
-        assert torch.allclose(results[1].seen["norm"][:2], factor * results[0].seen["norm"][:2])
-        assert results[1].seen["norm"][2].isnan() and results[1].seen["rate"][2].isnan(), "it has no label here"
+        assert torch.allclose(results[1].columns["norm"][:2], factor * results[0].columns["norm"][:2])
+        assert results[1].columns["norm"][2].isnan() and results[1].columns["rate"][2].isnan(), "it has no label here"
 
 
 def test_heads_with_a_parameter_in_common():

@@ -50,8 +50,17 @@ def ours(name: str, settings: dict[str, float], tasks: int) -> Callable[[torch.T
     """Return the whole call that a step makes, from the float32 Gramian to the float32 weights."""
     balancer = components("balancer")[name](**settings)
     state = balancer.init_state([str(task) for task in range(tasks)], torch.device("cpu"))
-    losses, generator = torch.ones(tasks), torch.Generator().manual_seed(0)
-    return lambda gramian: balancer.decide(state, StepStatistics(losses, gramian=gramian, generator=generator))
+    losses, present, generator = (
+        torch.ones(tasks),
+        torch.ones(tasks, dtype=torch.bool),
+        torch.Generator().manual_seed(0),
+    )
+
+    def decide(gramian: torch.Tensor) -> object:
+        draws = balancer.draw(tasks, 0, gramian.device, generator)
+        return balancer.decide(state, StepStatistics(losses, present, gramian=gramian, draws=draws))
+
+    return decide
 
 
 def theirs(name: str, settings: dict[str, float], tasks: int) -> Callable[[torch.Tensor], object] | None:

@@ -1,8 +1,8 @@
 """The two-task toy problem of Liu et al. (NeurIPS 2021, arXiv 2110.14048, appendix), for every balancing method.
 
-`python -m tests.bench.toy` draws the way of each method from three starts in one PNG and prints where it ended. The
-objectives are those of the paper; as in the code of Navon et al. (2022) the first one is multiplied by 0.1, so that
-only a method that balances gets from (9, 9) to the Pareto front.
+`python -m tests.bench.toy` draws the way of each method from five starts in one PNG and prints where it ended. The
+objectives are those of the paper; starts, number of steps and the factor 0.1 of the first objective are those of the
+code of Navon et al. (2022): so that only a method that balances gets from (9, 9) to the Pareto front.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from mtl_cli.balancing.base import Balancer, StepStatistics
 from mtl_cli.config.registry import components
 
 LOWER = 5e-6  # of the argument of a logarithm
-STARTS = ((9.0, 9.0), (-8.5, 7.5), (-8.5, -5.0))
+STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
+STEPS = 35_000
 FRONT_HEIGHT = -8.3552  # the Pareto set is x₂ = this, −7 ≤ x₁ ≤ 7
 OFFSET = 21.0  # makes both objectives positive, for methods that need that
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
@@ -48,7 +49,7 @@ def evaluate(x1: float, x2: float, scale: float) -> Values:
     low = 0.1 * (x2 + 8) ** 2
     q1, q2 = ((x1 - 7) ** 2 + low) / 10 - 20, ((x1 + 7) ** 2 + low) / 10 - 20
     c1, c2 = max(half, 0.0), max(-half, 0.0)
-    d1, d2 = (half_slope if half > 0 else 0.0), (-half_slope if half < 0 else 0.0)
+    d1, d2 = (half_slope if half >= 0 else 0.0), (-half_slope if half <= 0 else 0.0)  # as torch.clamp at its bound
     first = (
         c1 * -0.5 * da + c2 * 0.2 * (x1 - 7),
         c1 * slope * da + f1 * d1 + c2 * 0.02 * (x2 + 8) + q1 * d2,
@@ -72,7 +73,7 @@ def descend(balancer: Balancer, start: Point, steps: int, scale: float = 0.1, ke
     cpu = torch.device("cpu")
     generator = torch.Generator().manual_seed(0)
     state = balancer.init_state(["first", "second"], cpu)
-    offset = torch.tensor([OFFSET * scale, OFFSET])
+    offset, present = torch.tensor([OFFSET * scale, OFFSET]), torch.ones(2, dtype=torch.bool)
     x, mean, square = list(start), [0.0, 0.0], [0.0, 0.0]
     way: list[Point] = []
     for step in range(steps):
@@ -82,12 +83,13 @@ def descend(balancer: Balancer, start: Point, steps: int, scale: float = 0.1, ke
         jacobian = torch.tensor([first, second])
         statistics = StepStatistics(
             torch.tensor(losses) + offset,
+            present,
             norms=jacobian.norm(dim=1) if balancer.needs == "norms" else None,
             gramian=jacobian @ jacobian.T if balancer.needs == "gramian" else None,
             jacobian=jacobian if balancer.needs == "jacobian" else None,
             epoch=1 + step // STEPS_PER_EPOCH,
             step=step,
-            generator=generator,
+            draws=balancer.draw(2, 2, cpu, generator),
         )
         decision = balancer.decide(state, statistics)
         state = decision.state
@@ -156,7 +158,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """Run every method, print where it ended, draw its way."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.toy", description=__doc__.split("\n")[0])
     parser.add_argument("methods", nargs="*", help="by default all")
-    parser.add_argument("--steps", type=int, default=25_000)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--scale", type=float, default=0.1, help="of the first objective")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--output", type=Path, default=Path("outputs/toy.png"))

@@ -152,4 +152,4 @@ def test_balancers_weigh_tasks_of_rows_and_of_residues(name: str) -> None:
     if name == "gradnorm":
         position = [i for i, p in enumerate(shared) if p is plain.last_shared_layer.weight]  # type: ignore[union-attr]
         norms = torch.stack([torch.linalg.vector_norm(g_t[position[0]]) for g_t in each])  # type: ignore[arg-type]
-        torch.testing.assert_close(result.seen["norm"], norms, atol=1e-6, rtol=1e-4, check_dtype=False)
+        torch.testing.assert_close(result.columns["norm"], norms, atol=1e-6, rtol=1e-4, check_dtype=False)

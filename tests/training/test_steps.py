@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from mtl_cli.balancing.report import gramian_columns
+from mtl_cli.balancing.result import gramian_columns
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Trainer

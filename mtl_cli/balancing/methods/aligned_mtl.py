@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 
 @component("balancer", "aligned_mtl")
 @dataclass(frozen=True, kw_only=True)
-class AlignedMTL(GramianRule):
+class AlignedMTL(GramianBalancer):
     """w = B (1/T), B = √σ V Σ^(−1/2) Vᵀ, G = V Σ Vᵀ.
 
     Senushkin, Patakin, Kuznetsov & Konushin (CVPR 2023, arXiv 2305.19000, algorithm 1): the gradients B g are
@@ -34,20 +34,15 @@ class AlignedMTL(GramianRule):
 
     paper: ClassVar[str] = "Senushkin et al. 2023, arXiv 2305.19000"
 
-    def rule(self, gramian: Array) -> Array:
-        return aligned_mtl_weights(gramian, self.size)
+    def solve(self, gramian: Array) -> Array:
+        import numpy as np
 
-
-def aligned_mtl_weights(gramian: Array, size: Literal["min", "median", "mean"] = "min") -> Array:
-    """Return B (1/K), for G of shape (K, K)."""
-    import numpy as np
-
-    values, vectors = np.linalg.eigh(gramian)
-    kept = values > values[-1] * len(values) * 1e-14
-    if not kept.any():
-        return np.full(len(values), 1 / len(values))
-    values, vectors = values[kept], vectors[:, kept]
-    middle = values[(len(values) - 1) // 2]  # the lower of two
-    chosen = {"min": values[0], "median": middle, "mean": values.mean()}[size]
-    weights: Array = vectors @ (np.sqrt(chosen / values) * vectors.mean(0))
-    return weights
+        values, vectors = np.linalg.eigh(gramian)
+        kept = values > values[-1] * len(values) * 1e-14
+        if not kept.any():
+            return np.full(len(values), 1 / len(values))
+        values, vectors = values[kept], vectors[:, kept]
+        middle = values[(len(values) - 1) // 2]  # the lower of two
+        chosen = {"min": values[0], "median": middle, "mean": values.mean()}[self.size]
+        weights: Array = vectors @ (np.sqrt(chosen / values) * vectors.mean(0))
+        return weights

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 
 @component("balancer", "cagrad")
 @dataclass(frozen=True, kw_only=True)
-class CAGrad(GramianRule):
+class CAGrad(GramianBalancer):
     """max_d min_t g_t·d over ‖d − g_0‖ ≤ c ‖g_0‖, with g_0 the mean of the g_t.
 
     Liu, Liu, Jin, Stone & Liu (NeurIPS 2021, arXiv 2110.14048, algorithm 1): d = g_0 + (c ‖g_0‖ / ‖g_v‖) g_v, g_v
@@ -39,7 +39,7 @@ class CAGrad(GramianRule):
 
     paper: ClassVar[str] = "Liu et al. 2021, arXiv 2110.14048"
 
-    def rule(self, gramian: Array) -> Array:
-        from mtl_cli.balancing.solvers.conflict_averse import conflict_averse_weights
+    def solve(self, gramian: Array) -> Array:
+        from mtl_cli.balancing.solvers.cagrad import cagrad_weights
 
-        return conflict_averse_weights(gramian, self.c) / (1 + self.c**2 if self.rescale else 1)
+        return cagrad_weights(gramian, self.c) / (1 + self.c**2 if self.rescale else 1)

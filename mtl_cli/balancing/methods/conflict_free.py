@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 
 @component("balancer", "conflict_free")
 @dataclass(frozen=True, kw_only=True)
-class ConflictFree(GramianRule):
+class ConflictFree(GramianBalancer):
     """d = (Σ_t g_t·û) û, û = U⁺1 / ‖U⁺1‖, U the unit gradients g_t / ‖g_t‖ as rows.
 
     Liu, Chu & Thuerey (ICLR 2025, arXiv 2408.11104, equation 2), in the Gramian alone: with the cosines C and the
@@ -27,26 +27,18 @@ class ConflictFree(GramianRule):
 
     paper: ClassVar[str] = "Liu et al. 2024, arXiv 2408.11104"
 
-    def rule(self, gramian: Array) -> Array:
-        return conflict_free_weights(gramian)
+    def solve(self, gramian: Array) -> Array:
+        import numpy as np
 
+        from mtl_cli.balancing.solvers.linalg import cosines, pseudo_inverse_times, spread
 
-def conflict_free_weights(gramian: Array) -> Array:
-    """Return w with d = Σ_t w_t g_t, for G of shape (K, K)."""
-    import numpy as np
-
-    from mtl_cli.balancing.solvers.cosines import cosines, pseudo_inverse_times, spread
-
-    matrix, norms = cosines(gramian)
-    positive = norms > 0
-    weights = np.zeros(len(norms))
-    if positive.any():
-        matrix, own = matrix[positive][:, positive], norms[positive]
-        found = pseudo_inverse_times(matrix, np.ones(len(own)))
-        product = matrix @ found
-        square = found @ product
-        if product @ product > 1e-8 * len(
-            own
-        ):  # the projection of 1 on the range of C, which is all of it if C is regular
-            weights[positive] = (own @ product) / square * found / own
-    return spread(weights, norms)
+        matrix, norms = cosines(gramian)
+        positive = norms > 0
+        weights = np.zeros(len(norms))
+        if positive.any():
+            matrix, own = matrix[positive][:, positive], norms[positive]
+            found = pseudo_inverse_times(matrix, np.ones(len(own)))
+            product = matrix @ found  # the projection of 1 on the range of C, which is all of it if C is regular
+            if product @ product > 1e-8 * len(own):
+                weights[positive] = (own @ product) / (found @ product) * found / own
+        return spread(weights, norms)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
 
@@ -22,8 +21,8 @@ class DualBalancing(Balancer):
     """d = a Σ_t m_t / ‖m_t‖, a = max_t ‖m_t‖, m_t ← β_k m_t + (1 − β_k) g_t / L_t in step k, β_k = β / k^σ.
 
     Lin et al. (arXiv 2308.12029, algorithm 1, where β is constant; its experiments also try β/√k). g_t / L_t is the
-    gradient of log L_t; the heads follow that gradient, so that w_t = 1 / L_t are the weights, of the heads, and d is
-    not made with them.
+    gradient of log L_t, and the heads are trained with it: w_t = 1 / L_t are the weights of the heads, while d is not
+    Σ_t w_t g_t.
 
     Parameters
     ----------
@@ -34,7 +33,7 @@ class DualBalancing(Balancer):
 
     Notes
     -----
-    m starts at 0. A task that is absent keeps its m_t and has no part in d. The running means of all shared parameters'
+    m starts at 0. A task that is absent keeps its m_t and is left out of d. The running means of all shared parameters'
     gradients are part of the state: T times the memory of the shared parameters.
     """
 
@@ -53,20 +52,14 @@ class DualBalancing(Balancer):
         return {"weights": ones, "mean": width_unknown}
 
     def decide(self, state: State, statistics: StepStatistics) -> Decision:
-        import torch
-
         assert statistics.jacobian is not None
         present = statistics.present
         weights = (statistics.losses + EPSILON).reciprocal()
         beta = self.beta / (statistics.step + 1) ** self.sigma
-        mean = beta * state["mean"] + (1 - beta) * weights[:, None] * statistics.jacobian
-        if present is not None:
-            mean = mean.where(present[:, None], state["mean"])
-        lengths = mean.norm(dim=1)
-        if present is not None:
-            lengths = lengths.where(present, 0.0)
-        factors = lengths.max() / (lengths + EPSILON)
-        if present is not None:
-            factors = factors.where(present, 0.0)
-        weights = keep_absent(torch, weights, state["weights"], present)
-        return Decision(weights, {"weights": weights, "mean": mean}, {"length": lengths}, direction=factors @ mean)
+        mean = beta * state["mean"] + (1 - beta) * weights[..., None] * statistics.jacobian
+        mean = mean.where(present[..., None], state["mean"])
+        lengths = mean.norm(dim=-1).where(present, 0.0)
+        factors = (lengths.amax(-1, keepdim=True) / (lengths + EPSILON)).where(present, 0.0)
+        weights = weights.where(present, state["weights"])
+        direction = (factors[..., None, :] @ mean).squeeze(-2)
+        return Decision(weights, {"weights": weights, "mean": mean}, {"length": lengths}, direction)

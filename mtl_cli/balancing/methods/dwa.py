@@ -42,31 +42,30 @@ class DynamicWeightAverage(Balancer):
         import torch
 
         zeros = torch.zeros(len(tasks), device=device)
-        unknown = torch.full_like(zeros, torch.nan)
-        means = {"last": unknown, "before": unknown, "rate": torch.ones_like(zeros)}
-        epoch = torch.zeros((), dtype=torch.int64)  # on the CPU, where reading it waits for nothing
-        return {"weights": torch.ones_like(zeros), "sum": zeros, "count": zeros, **means, "epoch": epoch}
+        unknown, ones = torch.full_like(zeros, torch.nan), torch.ones_like(zeros)
+        epoch = torch.zeros((), dtype=torch.int64, device=device)
+        means = {"sum": zeros, "count": zeros, "last": unknown, "before": unknown}
+        return {"weights": ones, "rate": ones, **means, "epoch": epoch}
 
     def decide(self, state: State, statistics: StepStatistics) -> Decision:
-        if int(state["epoch"]) != statistics.epoch:
-            state = self._turn(state, statistics.epoch)
-        here = 1.0 if statistics.present is None else statistics.present
-        following = {**state, "sum": state["sum"] + statistics.losses * here, "count": state["count"] + here}
+        new = (state["epoch"] != statistics.epoch)[..., None]
+        turned = self._turn(state)
+        state = {name: values.where(new, state[name]) for name, values in turned.items()} | {
+            "epoch": state["epoch"].new_full(state["epoch"].shape, statistics.epoch)
+        }
+        following = {
+            **state,
+            "sum": state["sum"] + statistics.losses * statistics.present,
+            "count": state["count"] + statistics.present,
+        }
         return Decision(state["weights"], following, {"rate": state["rate"]})
 
-    def _turn(self, state: State, epoch: int) -> State:
+    def _turn(self, state: State) -> State:
         """Close an epoch: its mean becomes the last one, and the weights follow."""
         known = state["count"] > 0
         last = (state["sum"] / state["count"]).where(known, state["last"])
         before = state["last"].where(known, state["before"])
         rate = (last / before).nan_to_num(1.0, posinf=1.0)
+        weights = rate.shape[-1] * (rate / self.temperature).softmax(-1)
         zeros = state["sum"].new_zeros(state["sum"].shape)
-        return {
-            "weights": len(rate) * (rate / self.temperature).softmax(0),
-            "sum": zeros,
-            "count": zeros,
-            "last": last,
-            "before": before,
-            "rate": rate,
-            "epoch": state["epoch"].new_tensor(epoch),
-        }
+        return {"weights": weights, "rate": rate, "sum": zeros, "count": zeros, "last": last, "before": before}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -64,19 +63,15 @@ class ExcessMTL(Balancer):
         present, before = statistics.present, state["weights"]
         squared = statistics.jacobian.square()
         squares = state["squares"] + squared
-        excess = (squared / (squares + EPSILON).sqrt()).sum(1)
+        excess = (squared / (squares + EPSILON).sqrt()).sum(-1)
         initial, count = state["initial"], state["count"]
-        here = torch.ones_like(count) if present is None else present.to(count)
-        averaging = here if statistics.epoch <= self.warmup_epochs else here * (count == 0)
+        averaging = present if statistics.epoch <= self.warmup_epochs else present & (count == 0)
         count = count + averaging
         initial = initial + averaging * (excess - initial) / count.clamp(min=1)
         weights = before
         if statistics.epoch > self.warmup_epochs:
             logits = before.log() + self.step_size * excess / (initial + EPSILON)
-            if present is None:
-                weights = logits.softmax(0)
-            else:
-                shared = before.where(present, 0.0).sum()
-                weights = keep_absent(torch, shared * logits.where(present, -torch.inf).softmax(0), before, present)
+            shared = before.where(present, 0.0).sum(-1, keepdim=True)
+            weights = (shared * logits.where(present, -torch.inf).softmax(-1)).where(present, before)
         following = {"weights": weights, "squares": squares, "initial": initial, "count": count}
         return Decision(weights, following, {"excess": excess})

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 
 @component("balancer", "fairgrad")
 @dataclass(frozen=True, kw_only=True)
-class FairGrad(GramianRule):
+class FairGrad(GramianBalancer):
     """(Gw)_t = w_t^(−1/α), w > 0: max_d Σ_t (g_t·d)^(1−α) / (1−α) over a ball.
 
     Ban & Ji (ICML 2024, arXiv 2402.15638, equation 4 and algorithm 1). α = 1 is proportional fairness (Nash-MTL);
@@ -41,7 +41,7 @@ class FairGrad(GramianRule):
 
     paper: ClassVar[str] = "Ban & Ji 2024, arXiv 2402.15638"
 
-    def rule(self, gramian: Array) -> Array:
+    def solve(self, gramian: Array) -> Array:
         from mtl_cli.balancing.solvers.fairness import Unsolved, fair_weights
 
         try:

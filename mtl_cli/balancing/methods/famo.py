@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import Numbers, elementwise, few, keep_absent, total
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -38,7 +36,7 @@ class FastAdaptive(Balancer):
     Notes
     -----
     ξ descends by Adam as in appendix C, the decay being part of the gradient. The lower bound b_t of a loss is 0 here;
-    ``shift`` moves it. Tasks that are absent keep ξ_t, and neither c nor the mean of the δ's has a part of them. With
+    ``shift`` moves it. Tasks that are absent keep ξ_t and are left out of c and of the mean of the δ's. With
     ``trainer.accumulate``, ξ moves once per step of the optimiser, by the losses of its last batch. The second forward
     pass is one of training, as in the authors' code: dropout draws anew, and batch norm's running statistics see the
     batch twice. ``logit_<task>`` in the weights file is ξ_t as used, ``fall_<task>`` the δ_t of the step before.
@@ -56,39 +54,27 @@ class FastAdaptive(Balancer):
     def init_state(self, tasks: list[str], device: torch.device) -> State:
         import torch
 
-        logits = torch.zeros(len(tasks), device=device)
-        weights = torch.full_like(logits, 1 / len(tasks))
-        return {**adam.init_state("logits", logits), "weights": weights, "fall": logits}
+        zeros = torch.zeros(len(tasks), device=device)
+        weights = torch.full_like(zeros, 1 / len(tasks))
+        seen = {
+            "losses": torch.ones_like(zeros),
+            "shares": weights,
+            "present": torch.ones_like(zeros, dtype=torch.bool),
+        }
+        return {**adam.init_state("logits", zeros), "weights": weights, "fall": zeros, **seen}
 
-    @few
-    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        import torch
+
         losses, present = statistics.losses + EPSILON, statistics.present
-        shares = _softmax(xp, state["logits"], present)
+        shares = state["logits"].where(present, -torch.inf).softmax(-1).where(present, 0.0)
         parts = shares / losses
-        weights = keep_absent(xp, parts / total(xp, parts, present), state["weights"], present)
-        following = {**state, "weights": weights, "losses": losses, "shares": shares}
-        following.pop("present", None)
-        if present is not None:
-            following["present"] = present
+        weights = (parts / parts.sum(-1, keepdim=True)).where(present, state["weights"])
+        following = {**state, "weights": weights, "losses": losses, "shares": shares, "present": present}
         return Decision(weights, following, {"logit": state["logits"], "fall": state["fall"]})
 
-    @few
-    def after(self, xp: Any, state: Mapping[str, Numbers], losses: Numbers) -> State:
-        shares, present = state["shares"], state.get("present")
-        fall = keep_absent(xp, xp.log(state["losses"] / (losses + EPSILON)), state["fall"], present)
-        mean = (shares * fall).sum()
-
-        def each(logit: Any, first: Any, second: Any, steps: Any, share: Any, fell: Any) -> tuple[Any, ...]:
-            slope = share * (fell - mean) + self.gamma * logit
-            return adam.move(logit, first, second, steps, slope, lr=self.lr)
-
-        after = elementwise(each, *adam.learnt(state, "logits"), shares, fall)
-        return {**state, "fall": fall, **adam.following(xp, state, "logits", after, present)}
-
-
-def _softmax(xp: Any, logits: Numbers, present: Numbers | None) -> Numbers:
-    """Return z over the tasks present, 0 for the others."""
-    powers = xp.exp(logits - logits.max())
-    if present is not None:
-        powers = xp.where(present, powers, 0.0)
-    return powers / xp.clip(powers.sum(), EPSILON)
+    def after(self, state: State, losses: torch.Tensor) -> State:
+        shares, present = state["shares"], state["present"]
+        fall = (state["losses"] / (losses + EPSILON)).log().where(present, state["fall"])
+        slope = shares * (fall - (shares * fall).sum(-1, keepdim=True)) + self.gamma * state["logits"]
+        return {**state, "fall": fall, **adam.step(state, "logits", slope, self.lr, present)}

@@ -23,11 +23,7 @@ class GeometricMean(Balancer):
 
     def decide(self, state: State, statistics: StepStatistics) -> Decision:
         losses, present = statistics.losses, statistics.present
-        logs = losses.log()
-        if present is None:
-            weights = logs.mean().exp() / (len(losses) * losses)
-        else:
-            count = present.sum().clamp(min=1)
-            mean = (logs.where(present, 0.0).sum() / count).exp()
-            weights = (mean / (count * losses)).where(present, state["weights"])
+        count = present.sum(-1, keepdim=True).clamp(min=1)
+        mean = (losses.log().where(present, 0.0).sum(-1, keepdim=True) / count).exp()
+        weights = (mean / (count * losses)).where(present, state["weights"])
         return Decision(weights, {"weights": weights})

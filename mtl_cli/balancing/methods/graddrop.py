@@ -31,7 +31,7 @@ class GradDrop(Balancer):
     -----
     The paper places the layer at an activation and sums over the batch, with the input's sign taken into account.
     Here the signs are those of the gradients on the shared parameters. The layer released in lingvo also rescales d to
-    the length of Σ_t g_t, which is not done here. The weights are 1: this is no weighting.
+    the length of Σ_t g_t, which is not done here. The weights are 1: d is not a weighted sum of the g_t.
     """
 
     leak: Annotated[float, Bound(at_least=0, at_most=1)] = 0.0
@@ -40,23 +40,25 @@ class GradDrop(Balancer):
     needs: ClassVar[Needs] = "jacobian"
     paper: ClassVar[str] = "Chen et al. 2020, arXiv 2010.06808"
 
-    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+    def draw(self, tasks: int, parameters: int, device: torch.device, generator: torch.Generator) -> torch.Tensor:
         import torch
 
-        assert statistics.jacobian is not None
-        generator, device = statistics.generator, statistics.jacobian.device
-        if generator is not None and generator.device != device:  # P numbers had better be drawn where they are used
+        if device.type != "cpu":  # so many numbers had better be drawn where they are used
             seed = int(torch.randint(2**62, (), generator=generator))
             generator = torch.Generator(device).manual_seed(seed)
-        drawn = torch.rand(statistics.jacobian.shape[1], generator=generator, device=device)
-        direction = graddrop_direction(statistics.jacobian, drawn.to(statistics.jacobian), self.leak)
+        return torch.rand(parameters, generator=generator, device=device)
+
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        assert statistics.jacobian is not None
+        assert statistics.draws is not None
+        direction = graddrop_direction(statistics.jacobian, statistics.draws.to(statistics.jacobian), self.leak)
         return Decision(state["weights"], state, direction=direction)
 
 
 def graddrop_direction(jacobian: torch.Tensor, drawn: torch.Tensor, leak: float) -> torch.Tensor:
-    """Return d, shape (P,), for the gradients as rows of ``jacobian``, shape (T, P), and U as ``drawn``, shape (P,)."""
-    total = jacobian.sum(0)
-    purity = 0.5 * (1 + total / jacobian.abs().sum(0))  # NaN where all are 0; nothing is kept there
-    positive = (jacobian * (jacobian > 0)).sum(0)
+    """Return d, shape (…, P), for the gradients as rows of ``jacobian``, (…, T, P), and U as ``drawn``, (…, P)."""
+    total = jacobian.sum(-2)
+    purity = 0.5 * (1 + total / jacobian.abs().sum(-2))  # NaN where all are 0; nothing is kept there
+    positive = (jacobian * (jacobian > 0)).sum(-2)
     kept = positive.where(purity > drawn, 0.0) + (total - positive).where(purity < drawn, 0.0)
     return leak * total + (1 - leak) * kept

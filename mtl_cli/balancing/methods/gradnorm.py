@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import Numbers, few, keep_absent, mean, told, total
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -65,20 +63,28 @@ class GradNorm(Balancer):
         ones = torch.ones(len(tasks), device=device)
         return {**adam.init_state("weights", ones), "initial_losses": torch.full_like(ones, torch.nan)}
 
-    @few
-    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
-        weights, losses, present = state["weights"], statistics.losses, statistics.present
-        initial = xp.where(xp.isnan(state["initial_losses"]) & (losses > 0), losses, state["initial_losses"])
-        if present is not None:
-            initial = xp.where(present, initial, state["initial_losses"])
-        ratios = xp.where(xp.isnan(initial), 1.0, losses / initial)
-        rates = ratios / mean(xp, ratios, present)
-        norms = weights * statistics.norms
-        target = mean(xp, norms, present) * rates**self.alpha
-        gradient = xp.sign(norms - target) * statistics.norms
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        import torch
 
-        after = adam.step(xp, state, "weights", gradient, self.lr, present)
-        updated = xp.clip(after["weights"], self.min_weight)
-        share = total(xp, weights, present) / xp.clip(total(xp, updated, present), self.min_weight)
-        following = {**after, "weights": keep_absent(xp, updated * share, weights, present), "initial_losses": initial}
-        return Decision(weights, following, {"norm": told(xp, norms, present), "rate": told(xp, rates, present)})
+        assert statistics.norms is not None
+        weights, losses, present = state["weights"], statistics.losses, statistics.present
+        here = present.to(losses.dtype)
+        shares = here / here.sum(-1, keepdim=True)
+
+        def mean(values: torch.Tensor) -> torch.Tensor:
+            return (values * shares).sum(-1, keepdim=True)
+
+        first = state["initial_losses"].isnan() & (losses > 0) & present
+        initial = losses.where(first, state["initial_losses"])
+        ratios = (losses / initial).where(~initial.isnan(), 1.0)
+        rates = ratios / mean(ratios)
+        norms = weights * statistics.norms
+        target = mean(norms) * rates**self.alpha
+        gradient = (norms - target).sign() * statistics.norms
+
+        after = adam.step(state, "weights", gradient, self.lr, present)
+        updated = after["weights"].clamp(min=self.min_weight)
+        factor = mean(weights) / mean(updated)
+        following = {**after, "weights": (updated * factor).where(present, weights), "initial_losses": initial}
+        written = {"norm": norms.where(present, torch.nan), "rate": rates.where(present, torch.nan)}
+        return Decision(weights, following, written)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from mtl_cli.balancing.base import State, StepStatistics
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer, State
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
     import torch
 
-    from mtl_cli.balancing.solvers.cosines import Array, Indices
+    from mtl_cli.balancing.solvers.linalg import Array, Indices
 
 
 @component("balancer", "gradvac")
 @dataclass(frozen=True, kw_only=True)
-class GradVac(GramianRule):
+class GradVac(GramianBalancer):
     """Σ_t g'_t, where g'_t is turned towards g_s if the cosine φ of the two is below its running mean φ̂_ts:
 
         g'_t ← g'_t + ‖g'_t‖ (φ̂ √(1 − φ²) − φ √(1 − φ̂²)) / (‖g_s‖ √(1 − φ̂²)) g_s,
@@ -37,6 +36,7 @@ class GradVac(GramianRule):
 
     beta: Annotated[float, Bound(at_least=0, below=1)] = 0.01
 
+    solver_state: ClassVar = ("similarity",)
     paper: ClassVar[str] = "Wang et al. 2021, arXiv 2010.05874"
 
     def init_state(self, tasks: list[str], device: torch.device) -> State:
@@ -47,18 +47,20 @@ class GradVac(GramianRule):
             "similarity": torch.zeros(len(tasks), len(tasks), dtype=torch.float64),
         }
 
-    def weigh_present(
-        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
-    ) -> tuple[Array, State]:
-        import numpy as np
+    def draw(self, tasks: int, parameters: int, device: torch.device, generator: torch.Generator) -> torch.Tensor:
         import torch
 
-        from mtl_cli.balancing.solvers.cosines import as_array
+        return torch.rand(tasks, tasks, generator=generator)
 
-        order = torch.rand(gramian.shape, generator=statistics.generator).argsort(1).numpy()
-        pairs, similarity = np.ix_(chosen, chosen), as_array(state["similarity"]).copy()
-        weights, similarity[pairs] = gradvac_weights(gramian, order, similarity[pairs], self.beta)
-        return weights, {"similarity": torch.from_numpy(similarity)}
+    def solve_with_state(
+        self, gramian: Array, chosen: Indices, state: dict[str, Array], draws: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        import numpy as np
+
+        assert draws is not None
+        pairs, similarity = np.ix_(chosen, chosen), state["similarity"].copy()
+        weights, similarity[pairs] = gradvac_weights(gramian, draws.argsort(1), similarity[pairs], self.beta)
+        return weights, {"similarity": similarity}
 
 
 def gradvac_weights(gramian: Array, order: Indices, similarity: Array, beta: float) -> tuple[Array, Array]:

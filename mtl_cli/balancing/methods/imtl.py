@@ -6,21 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing import adam
-from mtl_cli.balancing.base import Decision, State, StepStatistics
+from mtl_cli.balancing.base import Decision, GramianBalancer, State, StepStatistics
 from mtl_cli.balancing.methods.imtl_g import imtl_g_weights
-from mtl_cli.balancing.rule import GramianRule
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
     import torch
 
-    from mtl_cli.balancing.solvers.cosines import Array, Indices
+    from mtl_cli.balancing.solvers.linalg import Array, Indices
 
 
 @component("balancer", "imtl")
 @dataclass(frozen=True, kw_only=True)
-class Impartial(GramianRule):
+class Impartial(GramianBalancer):
     """w_t = α_t exp(s_t): s as in ``imtl_l``, α as in ``imtl_g`` for the gradients exp(s_t) g_t.
 
     Liu et al. (ICLR 2021, "Towards Impartial Multi-task Learning", the hybrid balance).
@@ -40,6 +39,7 @@ class Impartial(GramianRule):
     lr: PositiveFloat = 0.025
 
     needs_losses: ClassVar = "nonnegative"
+    solver_state: ClassVar = ("log_scale",)
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
     def init_state(self, tasks: list[str], device: torch.device) -> State:
@@ -49,19 +49,14 @@ class Impartial(GramianRule):
         return {**super().init_state(tasks, device), **adam.init_state("log_scale", zeros)}
 
     def decide(self, state: State, statistics: StepStatistics) -> Decision:
-        scales = state["log_scale"].exp()
-        return super().decide(state, statistics)._replace(head_weights=scales, seen={"scale": scales})
+        decision, scales = super().decide(state, statistics), state["log_scale"].exp()
+        moved = adam.step(state, "log_scale", scales * statistics.losses - 1, self.lr, statistics.present)
+        return decision._replace(state={**decision.state, **moved}, head_weights=scales, columns={"scale": scales})
 
-    def weigh_present(
-        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
-    ) -> tuple[Array, State]:
-        import torch
+    def solve_with_state(
+        self, gramian: Array, chosen: Indices, state: dict[str, Array], draws: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        import numpy as np
 
-        from mtl_cli.balancing.solvers.cosines import as_array
-
-        scales = state["log_scale"].exp()
-        own = as_array(scales)[chosen]
-        weights = own * imtl_g_weights(gramian * own * own[:, None])
-        return weights, adam.step(
-            torch, state, "log_scale", scales * statistics.losses - 1, self.lr, statistics.present
-        )
+        scales = np.exp(state["log_scale"][chosen])
+        return scales * imtl_g_weights(gramian * scales * scales[:, None]), {}

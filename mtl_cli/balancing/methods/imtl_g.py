@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 
 @component("balancer", "imtl_g")
 @dataclass(frozen=True, kw_only=True)
-class ImpartialGradients(GramianRule):
+class ImpartialGradients(GramianBalancer):
     """d·g_t / ‖g_t‖ is the same for every t, d = Σ_t w_t g_t, Σ_t w_t = 1.
 
     Liu et al. (ICLR 2021, "Towards Impartial Multi-task Learning", the gradient balance). With the cosines C and
@@ -31,7 +31,7 @@ class ImpartialGradients(GramianRule):
 
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
-    def rule(self, gramian: Array) -> Array:
+    def solve(self, gramian: Array) -> Array:
         return imtl_g_weights(gramian)
 
 
@@ -39,7 +39,7 @@ def imtl_g_weights(gramian: Array) -> Array:
     """Return w with equal projections and Σ_t w_t = 1, for G of shape (K, K)."""
     import numpy as np
 
-    from mtl_cli.balancing.solvers.cosines import cosines, pseudo_inverse_times, spread
+    from mtl_cli.balancing.solvers.linalg import cosines, pseudo_inverse_times, spread
 
     matrix, norms = cosines(gramian)
     positive = norms > 0

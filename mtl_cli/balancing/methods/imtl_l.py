@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import Numbers, elementwise, exponential, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -42,11 +40,7 @@ class ImpartialLosses(Balancer):
 
         return adam.init_state("log_scale", torch.zeros(len(tasks), device=device))
 
-    @few
-    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
-        def each(log_scale: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
-            weight = exponential(log_scale)
-            return weight, *adam.move(log_scale, mean, mean_square, steps, weight * loss - 1, lr=self.lr)
-
-        weights, *after = elementwise(each, *adam.learnt(state, "log_scale"), statistics.losses)
-        return Decision(weights, adam.following(xp, state, "log_scale", after, statistics.present))
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        weights = state["log_scale"].exp()
+        slope = weights * statistics.losses - 1
+        return Decision(weights, adam.step(state, "log_scale", slope, self.lr, statistics.present))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.rule import GramianRule
-from mtl_cli.balancing.solvers.small import least_norm
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 
 @component("balancer", "mgda")
 @dataclass(frozen=True, kw_only=True)
-class MGDA(GramianRule):
+class MGDA(GramianBalancer):
     """w = argmin ‖Σ_t w_t g_t‖² over w ≥ 0, Σ_t w_t = 1.
 
     Désidéri (2012) and Sener & Koltun (NeurIPS 2018, arXiv 1810.04650, equation 3). The quadratic program is solved
@@ -26,10 +24,7 @@ class MGDA(GramianRule):
 
     paper: ClassVar[str] = "Sener & Koltun 2018, arXiv 1810.04650"
 
-    def rule(self, gramian: Array) -> Array:
-        from mtl_cli.balancing.solvers import quadratic
+    def solve(self, gramian: Array) -> Array:
+        from mtl_cli.balancing.solvers.min_norm import least_norm
 
-        return quadratic.least_norm(gramian)
-
-    def few(self, gramian: Sequence[Sequence[float]]) -> Sequence[float] | None:
         return least_norm(gramian)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 
 @component("balancer", "nash_mtl")
 @dataclass(frozen=True, kw_only=True)
-class NashMTL(GramianRule):
+class NashMTL(GramianBalancer):
     """(Gw)_t = 1 / w_t, w > 0: max_d Σ_t log g_t·d over a ball.
 
     Navon et al. (ICML 2022, arXiv 2202.01017, algorithm 1). A constant factor on a task's loss does not change its
@@ -42,24 +41,11 @@ class NashMTL(GramianRule):
 
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
 
-    def rule(self, gramian: Array) -> Array:
+    def solve(self, gramian: Array) -> Array:
         from mtl_cli.balancing.solvers.fairness import fair_weights
 
         weights = fair_weights(gramian, 1.0)
-        shortened: Array = weights * self._factor(float(weights @ gramian @ weights))
-        return shortened
-
-    def few(self, gramian: Sequence[Sequence[float]]) -> Sequence[float] | None:
-        """Of two, w_t = 1 / (‖g_t‖ √(1 + cos θ)), θ between them."""
-        if len(gramian) != 2:
-            return None
-        (first, mixed), (_, second) = gramian
-        norm, other = math.sqrt(first), math.sqrt(second)
-        size = self._factor(2.0) / math.sqrt(1 + mixed / (norm * other))
-        return size / norm, size / other
-
-    def _factor(self, square: float) -> float:
-        """Return what shortens a vector with this square to ``max_norm``."""
-        if self.max_norm is None or square <= self.max_norm**2:
-            return 1.0
-        return self.max_norm / math.sqrt(square)
+        norm = math.sqrt(max(float(weights @ gramian @ weights), 0.0))
+        if self.max_norm is not None and norm > self.max_norm:
+            weights *= self.max_norm / norm
+        return weights

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from mtl_cli.balancing.base import State, StepStatistics
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer, State
 from mtl_cli.config.convert import Bound, NonNegativeFloat, Probability
 from mtl_cli.config.errors import Problem, unknown_tasks
 from mtl_cli.config.registry import component
@@ -15,12 +14,12 @@ from mtl_cli.config.registry import component
 if TYPE_CHECKING:
     import torch
 
-    from mtl_cli.balancing.solvers.cosines import Array, Indices
+    from mtl_cli.balancing.solvers.linalg import Array, Indices
 
 
 @component("balancer", "pcd")
 @dataclass(frozen=True, kw_only=True)
-class PriorityConstrained(GramianRule):
+class PriorityConstrained(GramianBalancer):
     """argmin_d ‖d − g̃_p‖² over g̃_t·d ≥ τ ‖g̃_t‖² for t ≠ p, brought to the length ‖g_p‖; p is the primary task.
 
     g̃_t = g_t / √(v_t + ε), with v_t the running mean of ‖g_t‖² (decay β, corrected for its start at 0).
@@ -48,6 +47,7 @@ class PriorityConstrained(GramianRule):
     beta: Probability = 0.999
     epsilon: NonNegativeFloat = 1e-8
 
+    solver_state: ClassVar = ("primary", "mean_square", "steps")
     paper: ClassVar[str] = "Varam & AlHajri 2026, arXiv 2606.29521"
 
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
@@ -67,22 +67,18 @@ class PriorityConstrained(GramianRule):
             "steps": zeros,
         }
 
-    def weigh_present(
-        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
-    ) -> tuple[Array, State]:
+    def solve_with_state(
+        self, gramian: Array, chosen: Indices, state: dict[str, Array], draws: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
         import numpy as np
-        import torch
 
-        from mtl_cli.balancing.solvers.cosines import as_array
-
-        squares, steps = as_array(state["mean_square"]).copy(), as_array(state["steps"]).copy()
+        squares, steps = state["mean_square"].copy(), state["steps"].copy()
         steps[chosen] += 1
         squares[chosen] = self.beta * squares[chosen] + (1 - self.beta) * gramian.diagonal()
         denominators = np.sqrt(squares[chosen] / (1 - self.beta ** steps[chosen]) + self.epsilon)
         factors = np.divide(1.0, denominators, out=np.zeros_like(denominators), where=denominators > 0)
-        first = int(np.argmax(chosen == int(state["primary"])))  # or the first task present
-        weights = pcd_weights(gramian, factors, first, self.tau)
-        return weights, {"mean_square": torch.from_numpy(squares), "steps": torch.from_numpy(steps)}
+        first = int(np.argmax(chosen == state["primary"]))  # or the first task present
+        return pcd_weights(gramian, factors, first, self.tau), {"mean_square": squares, "steps": steps}
 
 
 def pcd_weights(gramian: Array, factors: Array, primary: int, tau: float) -> Array:
@@ -98,8 +94,8 @@ def pcd_weights(gramian: Array, factors: Array, primary: int, tau: float) -> Arr
     """
     import numpy as np
 
-    from mtl_cli.balancing.solvers.cosines import cosines, lift
-    from mtl_cli.balancing.solvers.quadratic import FLOOR, nonnegative_qp
+    from mtl_cli.balancing.solvers.dual_cone import FLOOR, nonnegative_qp
+    from mtl_cli.balancing.solvers.linalg import cosines, lift
 
     scaled = gramian * np.outer(factors, factors)
     matrix, norms = cosines(scaled)

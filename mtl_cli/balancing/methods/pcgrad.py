@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mtl_cli.balancing.base import State, StepStatistics
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    from mtl_cli.balancing.solvers.cosines import Array, Indices
+    import torch
+
+    from mtl_cli.balancing.solvers.linalg import Array, Indices
 
 
 @component("balancer", "pcgrad")
 @dataclass(frozen=True, kw_only=True)
-class PCGrad(GramianRule):
+class PCGrad(GramianBalancer):
     """Σ_t g'_t, g'_t starting as g_t; for the other s in random order, g'_t ← g'_t − min(0, g'_t·g_s) / ‖g_s‖² g_s.
 
     Yu et al. (NeurIPS 2020, arXiv 2001.06782, algorithm 1). Every g'_t is a combination of the g_s, so the Gramian
@@ -24,13 +25,16 @@ class PCGrad(GramianRule):
 
     paper: ClassVar[str] = "Yu et al. 2020, arXiv 2001.06782"
 
-    def weigh_present(
-        self, gramian: Array, chosen: Indices, state: State, statistics: StepStatistics
-    ) -> tuple[Array, State]:
+    def draw(self, tasks: int, parameters: int, device: torch.device, generator: torch.Generator) -> torch.Tensor:
         import torch
 
-        order = torch.rand(gramian.shape, generator=statistics.generator).argsort(1).numpy()
-        return pcgrad_weights(gramian, order), {}
+        return torch.rand(tasks, tasks, generator=generator)
+
+    def solve_with_state(
+        self, gramian: Array, chosen: Indices, state: dict[str, Array], draws: Array | None
+    ) -> tuple[Array, dict[str, Array]]:
+        assert draws is not None
+        return pcgrad_weights(gramian, draws.argsort(1)), {}
 
 
 def pcgrad_weights(gramian: Array, order: Indices) -> Array:

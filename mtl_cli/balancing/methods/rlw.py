@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
@@ -31,12 +30,15 @@ class RandomWeighting(Balancer):
 
         return {"weights": torch.full((len(tasks),), 1 / len(tasks), device=device)}
 
+    def draw(self, tasks: int, parameters: int, device: torch.device, generator: torch.Generator) -> torch.Tensor:
+        import torch
+
+        return torch.randn(tasks, generator=generator).to(device, non_blocking=True)
+
     def decide(self, state: State, statistics: StepStatistics) -> Decision:
         import torch
 
-        drawn = torch.randn(len(statistics.losses), generator=statistics.generator)
-        drawn = drawn.to(statistics.losses.device, non_blocking=True)
-        if statistics.present is not None:
-            drawn = drawn.where(statistics.present, -torch.inf)
-        weights = keep_absent(torch, drawn.softmax(0), state["weights"], statistics.present)
+        assert statistics.draws is not None
+        present = statistics.present
+        weights = statistics.draws.where(present, -torch.inf).softmax(-1).where(present, state["weights"])
         return Decision(weights, {"weights": weights})

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.registry import component
 
 
@@ -23,7 +22,5 @@ class ScaleInvariant(Balancer):
     paper: ClassVar[str] = "Navon et al. 2022, arXiv 2202.01017"
 
     def decide(self, state: State, statistics: StepStatistics) -> Decision:
-        import torch
-
-        weights = keep_absent(torch, statistics.losses.reciprocal(), state["weights"], statistics.present)
+        weights = statistics.losses.reciprocal().where(statistics.present, state["weights"])
         return Decision(weights, {"weights": weights})

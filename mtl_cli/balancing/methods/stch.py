@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import keep_absent
 from mtl_cli.config.convert import NonNegativeInt, PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -25,19 +24,18 @@ class SmoothTchebycheff(Balancer):
     Parameters
     ----------
     mu : float
-        Smoothness: near 0 only the worst task counts, at infinity all alike.
+        Smoothness: near 0 only the worst task counts, at infinity all count the same.
     warmup_epochs : int
-        4 is the authors' setting, in a loop that counts epochs from 0 and so warms up for five, z_t being of the fifth;
-        here they are counted from 1. With 0, z_t = 1.
+        5 as in the authors' code, whose ``STCH_warmup_epoch=4`` names the last, counted from 0. With 0, z_t = 1.
 
     Notes
     -----
     The factor T makes the change from warm-up smooth: p_t = 1/T gives w_t = 1 / L_t. The preferences λ of the paper
-    are all alike. A task that had no label in the last warm-up epoch gets z_t = L_t.
+    are equal. A task that had no label in the last warm-up epoch gets z_t = L_t.
     """
 
     mu: PositiveFloat = 1.0
-    warmup_epochs: NonNegativeInt = 4
+    warmup_epochs: NonNegativeInt = 5
 
     needs: ClassVar[Needs] = "losses"
     needs_losses: ClassVar = "positive"
@@ -57,14 +55,10 @@ class SmoothTchebycheff(Balancer):
         if statistics.epoch <= self.warmup_epochs:
             weights = losses.reciprocal()
             if statistics.epoch == self.warmup_epochs:
-                here = 1.0 if present is None else present
-                total, count = total + losses * here, count + here
+                total, count = total + losses * present, count + present
         else:
             nadir = (total / count).where(count > 0, losses) if self.warmup_epochs else torch.ones_like(losses)
-            excess = (losses / nadir).log() / self.mu
-            if present is not None:
-                excess = excess.where(present, -torch.inf)
-            tasks = len(losses) if present is None else present.sum()
-            weights = tasks * excess.softmax(0) / losses
-        weights = keep_absent(torch, weights, state["weights"], present)
+            excess = ((losses / nadir).log() / self.mu).where(present, -torch.inf)
+            weights = present.sum(-1, keepdim=True) * excess.softmax(-1) / losses
+        weights = weights.where(present, state["weights"])
         return Decision(weights, {"weights": weights, "sum": total, "count": count})

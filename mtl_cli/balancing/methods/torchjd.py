@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mtl_cli.balancing.rule import GramianRule
+from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
     import torch
 
-    from mtl_cli.balancing.solvers.cosines import Array
+    from mtl_cli.balancing.solvers.linalg import Array
 
 Name = Literal["aligned_mtl", "cagrad", "dualproj", "fairgrad", "imtl_g", "krum", "mean", "mgda", "sum", "upgrad"]
 
@@ -39,18 +39,25 @@ Gramian, such as TrimmedMean, and scalarisers that trace a front by a preference
 
 @component("balancer", "torchjd")
 @dataclass(frozen=True, kw_only=True)
-class TorchJD(GramianRule):
-    """w as a weighting of TorchJD 0.18 gives it for the Gramian (Quinton & Rey, arXiv 2406.16232).
+class TorchJD(GramianBalancer):
+    """w as a weighting of the library TorchJD 0.18 computes it from the Gramian (Quinton & Rey, arXiv 2406.16232).
 
     Parameters
     ----------
     weighting : str
-        Which, from ``CLASSES``.
+        Which, from ``CLASSES``. The default, ``aligned_mtl``, is computed exactly, by an eigendecomposition, and needs
+        no extra package; of the others without extras, ``mgda`` stops Frank–Wolfe's iterations before they have
+        converged, ``imtl_g`` may give negative weights, ``mean`` and ``sum`` do not look at the gradients.
     options : dict of str to number or str
         Its settings, by TorchJD's names, such as ``c`` of cagrad.
+
+    Notes
+    -----
+    ``upgrad`` and ``dualproj`` are regularised there: 1e-4 is added to the diagonal of the Gramian once it is brought
+    to a trace of 1 (``reg_eps``). ``balancer=upgrad`` and ``balancer=dualproj`` solve the problem itself.
     """
 
-    weighting: Name = "mgda"
+    weighting: Name = "aligned_mtl"
     options: dict[str, float | int | str] = field(default_factory=dict)
 
     paper: ClassVar[str] = "Quinton & Rey 2024, arXiv 2406.16232"
@@ -82,10 +89,10 @@ class TorchJD(GramianRule):
         except (TypeError, ValueError) as error:
             yield Problem("balancer.options", str(error))
 
-    def rule(self, gramian: Array) -> Array:
+    def solve(self, gramian: Array) -> Array:
         import torch
 
-        from mtl_cli.balancing.solvers.cosines import as_array
+        from mtl_cli.balancing.solvers.linalg import as_array
 
         weigh = _build(self.weighting, tuple(sorted(self.options.items())))
         try:

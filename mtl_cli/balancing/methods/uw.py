@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.balancing import adam
 from mtl_cli.balancing.base import Balancer, Decision, Needs, State, StepStatistics
-from mtl_cli.balancing.few import Numbers, elementwise, exponential, few
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.registry import component
 
@@ -49,12 +47,9 @@ class UncertaintyWeighting(Balancer):
 
         return adam.init_state("log_variance", torch.full((len(tasks),), self.initial, device=device))
 
-    @few
-    def decide(self, xp: Any, state: Mapping[str, Numbers], statistics: StepStatistics) -> Decision:
-        def each(log_variance: Any, mean: Any, mean_square: Any, steps: Any, loss: Any) -> tuple[Any, ...]:
-            weight = 0.5 * exponential(-log_variance)
-            return weight, *adam.move(log_variance, mean, mean_square, steps, 0.5 - weight * loss, lr=self.lr)
-
-        weights, *after = elementwise(each, *adam.learnt(state, "log_variance"), statistics.losses)
-        following = adam.following(xp, state, "log_variance", after, statistics.present)
-        return Decision(weights, following, {"log_variance": state["log_variance"]})
+    def decide(self, state: State, statistics: StepStatistics) -> Decision:
+        log_variance = state["log_variance"]
+        weights = 0.5 * (-log_variance).exp()
+        slope = 0.5 - weights * statistics.losses
+        following = adam.step(state, "log_variance", slope, self.lr, statistics.present)
+        return Decision(weights, following, {"log_variance": log_variance})

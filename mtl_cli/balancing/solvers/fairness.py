@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mtl_cli.balancing.solvers.cosines import Array, cosines, lift, solve, spread
+from mtl_cli.balancing.solvers.linalg import Array, cosines, lift, solve, spread
 
 TOLERANCE = 1e-8  # of the residual w_i^(1/α) (Gw)_i − 1
 STATIONARY = 1e-7  # of ‖Σ_i w_i g_i‖ / Σ_i ‖w_i g_i‖: nearer to 0, rounding hides whether the equations have a solution

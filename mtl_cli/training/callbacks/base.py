@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch.optim import Optimizer
 
+    from mtl_cli.balancing.result import StepResult
     from mtl_cli.balancing.step import TrainingStep
-    from mtl_cli.balancing.step_result import StepResult
     from mtl_cli.models.network import Network
 
 Row = dict[str, Any]

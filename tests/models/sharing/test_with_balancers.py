@@ -99,7 +99,7 @@ def test_gradnorm_goes_by_the_last_layers_that_all_tasks_share(scheme: str) -> N
         found = torch.autograd.grad(loss, layers, retain_graph=True)
         expected.append(torch.cat([g.flatten() for g in found]).norm())
     result = step(batch)
-    found = torch.as_tensor(result.seen["norm"]) / torch.as_tensor(result.weights)
+    found = torch.as_tensor(result.columns["norm"]) / torch.as_tensor(result.weights)
     assert torch.allclose(found.double(), torch.stack(expected).double(), rtol=1e-4)
     assert len(layers) == {"hard": 1, "mmoe": 4, "dselect_k": 4, "cgc": 1, "ple": 1, "cross_stitch": 3}[scheme]
 

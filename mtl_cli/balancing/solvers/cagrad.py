@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_cli.balancing.solvers.cosines import Array, Indices, cosines, lift, solve
-from mtl_cli.balancing.solvers.quadratic import nonnegative_qp
+from mtl_cli.balancing.solvers.dual_cone import nonnegative_qp
+from mtl_cli.balancing.solvers.linalg import Array, Indices, cosines, lift, solve
 
 TOLERANCE = 1e-11
 FLOOR = 1e-15  # the smallest eigenvalue that the slow way sees
@@ -14,7 +14,7 @@ HIDDEN = 3e-8  # of ‖g_0‖ / max_i ‖g_i‖: below, rounding hides in which 
 STATIONARY = 1e14  # of 1/‖Σ_i λ_i g_i/n_i‖²: above this, a convex combination of the gradients vanishes
 
 
-def conflict_averse_weights(gramian: Array, c: float) -> Array:
+def cagrad_weights(gramian: Array, c: float) -> Array:
     """Solve max_d min_i g_i·d over ‖d − g_0‖ ≤ c‖g_0‖, g_0 the mean gradient, for d = Σ_i w_i g_i.
 
     The solution is d = g_0 + Σ_i x_i g_i with x ≥ 0 and, for μ = min_i g_i·d, with x_i = 0 where g_i·d > μ. The

@@ -13,7 +13,7 @@ FIRST, HIGHEST, PATIENCE = 2.0**16, 2.0**24, 2000
 """The factor of the losses to begin with, the most, and the steps after which it is doubled."""
 
 
-class Precision:
+class MixedPrecision:
     """How the forward pass is computed, and by how much the losses are scaled up.
 
     Layers run in the type that torch's autocast chooses for them; parameters, losses, the balancer, the tasks'

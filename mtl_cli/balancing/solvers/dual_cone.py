@@ -1,10 +1,10 @@
-"""Quadratic programs over x ≥ 0, the core of the methods that project onto a cone of gradients."""
+"""Projection onto the dual cone of the gradients, by quadratic programs over x ≥ 0."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mtl_cli.balancing.solvers.cosines import Array, cosines, lift
+from mtl_cli.balancing.solvers.linalg import Array, cosines, lift
 
 FLOOR = 1e-13  # the smallest eigenvalue of a matrix of cosines: so that every system has one solution
 TOLERANCE = 1e-12  # of a sign, relative to the numbers it comes from
@@ -113,24 +113,3 @@ def onto_dual_cone(gramian: Array, chosen: Array) -> Array:
     added = nonnegative_qp(matrix, (chosen * norms) @ matrix)
     result: Array = chosen + added / np.where(norms > 0, norms, np.inf)
     return result
-
-
-def least_norm(gramian: Array) -> Array:
-    """Return the w on the simplex with the least ‖Σ_i w_i g_i‖² = wᵀGw; where gradients are zero, those share it.
-
-    Parameters
-    ----------
-    gramian : array of shape (K, K)
-
-    Returns
-    -------
-    array of shape (K,)
-    """
-    matrix, norms = cosines(gramian)
-    if (norms == 0).any():
-        zero: Array = (norms == 0) / (norms == 0).sum()
-        return zero
-    inverse = norms.min() / norms
-    found = nonnegative_qp(lift(matrix, FLOOR), -inverse[None])[0] * inverse
-    weights: Array = found / found.sum()
-    return weights

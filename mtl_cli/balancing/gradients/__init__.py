@@ -1,0 +1,73 @@
+"""What a balancer needs to know of the tasks' gradients, by the quickest way that is right for the model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from mtl_cli.balancing.base import Balancer
+from mtl_cli.balancing.boundary import HeadBoundary
+from mtl_cli.balancing.gradients.factored import Factored, wide_layers
+from mtl_cli.balancing.gradients.mlp import Stack, is_plain_stack
+from mtl_cli.balancing.gradients.reference import Reference, products
+from mtl_cli.balancing.model import SharedModel
+from mtl_cli.config.errors import UserError
+
+
+class TaskGradients(NamedTuple):
+    """What is known of the tasks' gradients, as ``StepStatistics`` has it; None for what nobody needs."""
+
+    norms: torch.Tensor | None = None
+    gramian: torch.Tensor | None = None
+    jacobian: torch.Tensor | None = None
+
+    @property
+    def sizes(self) -> torch.Tensor | None:
+        """Numbers that are finite where the tasks' gradients are, shape (T,)."""
+        return self.norms if self.gramian is None else self.gramian.diagonal()
+
+    def divided(self, scale: float) -> TaskGradients:
+        """Return the same of losses smaller by this factor."""
+        if scale == 1:
+            return self
+        return TaskGradients(
+            None if self.norms is None else self.norms / scale,
+            None if self.gramian is None else self.gramian / scale / scale,
+            None if self.jacobian is None else self.jacobian / scale,
+        )
+
+
+def task_gradients(backend: Reference, boundary: HeadBoundary, balancer: Balancer) -> TaskGradients:
+    """Return what the balancer needs, of the gradients at the boundary or below it. The graph is kept."""
+    if balancer.needs == "norms":
+        return TaskGradients(norms=backend.norms(boundary))
+    if balancer.needs == "gramian" and not balancer.at_representation:
+        return TaskGradients(gramian=backend.gramian(boundary))
+    jacobian = boundary.flat() if balancer.at_representation else backend.jacobian(boundary)
+    return TaskGradients(gramian=products(jacobian), jacobian=jacobian if balancer.needs == "jacobian" else None)
+
+
+def choose_backend(model: SharedModel, balancer: Balancer, tasks: int) -> Reference:
+    """Return the way that takes least time for such a model and balancer.
+
+    Raises
+    ------
+    UserError
+        If the balancer looks at gradients on shared layers, and the model has none.
+    """
+    if balancer.needs == "norms" and not model.last_shared_layers:
+        raise _nothing_shared("the last shared layer")
+    if balancer.needs != "losses" and not model.shared_parameters():
+        raise _nothing_shared("shared parameters")
+    if balancer.backend == "auto" and balancer.needs != "losses" and not balancer.at_representation:
+        if is_plain_stack(model):
+            return Stack(model)
+        if balancer.needs == "gramian" and wide_layers(model, tasks):
+            return Factored(model, tasks)
+    return Reference(model)
+
+
+def _nothing_shared(where: str) -> UserError:
+    what = f"this method looks at the tasks' gradients at {where}, and the model has none"
+    return UserError("balancer", what, "share layers, or choose a method that needs losses only, such as balancer=famo")

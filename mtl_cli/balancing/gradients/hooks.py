@@ -1,0 +1,13 @@
+"""Whether anyone else's hook may see, or change, what a module reads, returns or sends back."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+
+def is_hooked(*modules: nn.Module) -> bool:
+    """Whether a hook is on one of the modules, or on all modules that there are."""
+    return bool(torch_module._has_any_global_hook()) or any(
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks for m in modules
+    )

@@ -1,0 +1,175 @@
+"""The tasks' gradients through a plain stack of layers, all in one pass.
+
+In a stack, where each layer reads what the one before it returned, the T gradients travel as one tensor of shape
+(T, n, width): a linear layer sends them all back in one product, where T passes of autograd would take T of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from mtl_cli.balancing.boundary import HeadBoundary, Roots
+from mtl_cli.balancing.gradients.factored import factored_gramian, is_worth_it
+from mtl_cli.balancing.gradients.hooks import is_hooked
+from mtl_cli.balancing.gradients.reference import Reference, products
+from mtl_cli.balancing.mixed_precision import full
+from mtl_cli.balancing.model import SharedModel
+from mtl_cli.data.inputs import Inputs
+
+ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.Dropout)
+"""Modules whose derivative is a number per input."""
+
+NORMS = (nn.LayerNorm, nn.BatchNorm1d)
+
+SMALL = 65_536
+"""Numbers of gradients up to which their products are taken together."""
+
+
+class Call(NamedTuple):
+    """A module of the stack, and what it read and returned."""
+
+    module: nn.Module
+    inputs: torch.Tensor
+    output: torch.Tensor
+
+
+class Part(NamedTuple):
+    """The tasks' gradients on a parameter: rows of ``gradients``, (T, p); or δ_tᵀ A, of δ, (T, n, outputs), and A."""
+
+    parameter: nn.Parameter
+    gradients: torch.Tensor
+    inputs: torch.Tensor | None = None
+
+    def rows(self) -> torch.Tensor:
+        """Return the gradients, shape (T, p)."""
+        if self.inputs is None:
+            return self.gradients
+        inputs = self.inputs.expand(len(self.gradients), -1, -1)
+        return torch.bmm(self.gradients.transpose(1, 2), inputs).flatten(1)
+
+    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return Σ_t w_t g_t, of the parameter's shape."""
+        total = weights.to(self.gradients.dtype) @ self.gradients.flatten(1)
+        if self.inputs is None:
+            return total.view(self.parameter.shape)
+        return total.view(self.gradients.shape[1:]).T @ self.inputs
+
+
+class Stack(Reference):
+    """Reference, but with one pass for all tasks where the model runs as a plain stack that nobody looks into.
+
+    Parameters
+    ----------
+    model : SharedModel
+        For which ``is_plain_stack`` holds.
+    """
+
+    name = "mlp"
+
+    def __init__(self, model: SharedModel) -> None:
+        super().__init__(model)
+        self._modules = list(model.modules())
+        self._calls: list[Call] = []
+        self._kept: list[Part] = []  # of the last Gramian, for the weighted sum
+
+    def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
+        self._calls, self._kept = [], []
+        stack = self.model.stack()
+        if stack is None or not _are_rows(inputs) or is_hooked(*self._modules):
+            return super().forward(inputs)
+        for module in stack:
+            output = module(inputs)
+            self._calls.append(Call(module, inputs, output))
+            inputs = output
+        return dict.fromkeys(self.model.heads, inputs)
+
+    def norms(self, boundary: HeadBoundary) -> torch.Tensor:
+        (layer,) = self.model.last_shared_layers
+        if not self._calls:
+            return super().norms(boundary)
+        part = next(part for part in self._parts(boundary) if part.parameter is layer.weight)
+        found: torch.Tensor = torch.linalg.vector_norm(part.rows(), dim=1)
+        return found
+
+    def gramian(self, boundary: HeadBoundary) -> torch.Tensor:
+        if not self._calls:
+            return super().gramian(boundary)
+        tasks = len(boundary.outputs)
+        total, small = boundary.representations[0].gradients.new_zeros(tasks, tasks), []
+        for part in self._parts(boundary):
+            if part.inputs is not None and is_worth_it(len(part.inputs), *part.parameter.shape, tasks):
+                total += factored_gramian(part.inputs, part.gradients)
+            else:
+                part = Part(part.parameter, part.rows())
+                if part.gradients.numel() > SMALL:
+                    total += products(part.gradients)
+                else:
+                    small.append(part.gradients)
+            self._kept.append(part)
+        return total + products(torch.cat(small, 1)) if small else total
+
+    def weighted(self, boundary: HeadBoundary, weights: torch.Tensor) -> Roots:
+        if not self._kept:
+            return super().weighted(boundary, weights)
+        kept, self._kept = self._kept, []
+        return [(part.parameter, part.weighted(weights)) for part in kept]
+
+    def jacobian(self, boundary: HeadBoundary) -> torch.Tensor:
+        if not self._calls:
+            return super().jacobian(boundary)
+        rows = {id(part.parameter): part.rows() for part in self._parts(boundary)}
+        return torch.cat([rows[id(parameter)] for parameter in self.parameters], 1)
+
+    def _parts(self, boundary: HeadBoundary) -> Iterator[Part]:
+        """Yield the gradients on each parameter, the last layer's first."""
+        calls, self._calls = self._calls, []
+        trained = [any(p.requires_grad for p in call.module.parameters()) for call in calls]
+        first = trained.index(True) if any(trained) else len(calls)
+        deltas = boundary.representations[0].gradients
+        for position in range(len(calls) - 1, first - 1, -1):
+            module, inputs, output = calls[position]
+            if isinstance(module, nn.Linear):
+                yield from _of_linear(module, full(inputs), deltas)
+                if position > first:
+                    deltas = deltas @ module.weight
+            elif isinstance(module, NORMS):
+                parameters = [p for p in module.parameters() if p.requires_grad]
+                wanted = [*parameters, inputs] if position > first else parameters
+                found = torch.autograd.grad(output, wanted, deltas.to(output.dtype), True, is_grads_batched=True)
+                yield from (Part(p, full(rows.flatten(1))) for p, rows in zip(parameters, found, strict=False))
+                deltas = full(found[-1])
+            else:
+                (slope,) = torch.autograd.grad(output, inputs, torch.ones_like(output), retain_graph=True)
+                deltas = deltas * full(slope)
+
+
+def _of_linear(layer: nn.Linear, inputs: torch.Tensor, deltas: torch.Tensor) -> Iterator[Part]:
+    if layer.weight.requires_grad:
+        yield Part(layer.weight, deltas, inputs)
+    if layer.bias is not None and layer.bias.requires_grad:
+        yield Part(layer.bias, deltas.sum(1))
+
+
+def _are_rows(inputs: Inputs) -> bool:
+    return isinstance(inputs, torch.Tensor) and inputs.dim() == 2 and inputs.layout == torch.strided
+
+
+def is_plain_stack(model: SharedModel) -> bool:
+    """Whether the model's shared layers are a stack of known modules, each there once and with parameters of its own."""
+    stack = model.stack()
+    if not stack or not all(map(_is_known, stack)) or len({id(module) for module in stack}) < len(stack):
+        return False
+    parameters = [id(p) for module in stack for p in module.parameters()]
+    heads = {id(p) for head in model.heads.values() for p in head.parameters()}
+    return len(set(parameters)) == len(parameters) and heads.isdisjoint(parameters)
+
+
+def _is_known(module: nn.Module) -> bool:
+    kind = type(module)  # exactly: a subclass may do anything
+    if kind in (nn.ReLU, nn.SiLU, nn.LeakyReLU, nn.Dropout):
+        return not module.inplace
+    return kind is nn.Linear or kind in ELEMENTWISE or kind in NORMS

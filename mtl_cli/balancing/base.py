@@ -130,11 +130,6 @@ class Balancer:
         if "cost" not in cls.__dict__ and "needs" in cls.__dict__:
             cls.cost = COSTS.get(cls.needs, cls.needs)
 
-    @property
-    def at_representation(self) -> bool:
-        """Whether it reads gradients at one representation that all tasks share, not on the shared parameters."""
-        return False
-
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong with these keys for tasks of these names."""
         if self.shift and self.needs_losses == "any":

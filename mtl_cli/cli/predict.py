@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtl_cli.cli.arguments import Parser, notice
 from mtl_cli.config.errors import UserError
-from mtl_cli.inference.formats import FORMATS, format_of
+from mtl_cli.inference.formats.base import format_of, formats
 
 
 def parser() -> Parser:
@@ -35,7 +35,7 @@ examples:
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
     result.add_argument("data", metavar="DATA", nargs="?", default="-", help="a table, or - for CSV on stdin (default)")
     result.add_argument("-o", "--output", metavar="FILE", help="write here, whole or not at all, instead of to stdout")
-    result.add_argument("--format", choices=list(FORMATS), help="csv, or what FILE's name tells, by default")
+    result.add_argument("--format", choices=list(formats()), help="csv, or what FILE's name tells, by default")
     result.add_argument(
         "--hierarchy",
         choices=["report", "enforce", "none"],
@@ -48,7 +48,7 @@ examples:
 def run(argv: list[str]) -> int:
     """Run ``mtl predict`` with these arguments."""
     arguments = parser().parse_args(argv)
-    form = arguments.format or format_of(arguments.output)
+    form = formats()[arguments.format or format_of(arguments.output)]
     from mtl_cli.runs.model_file import find_model
 
     find_model(arguments.run)
@@ -56,13 +56,7 @@ def run(argv: list[str]) -> int:
         raise UserError(arguments.output, "its folder does not exist")
     if arguments.data == "-" and sys.stdin.isatty():
         raise UserError("DATA", "needs a value", "give a table, or pipe CSV to stdin")
-
-    if form == "h5ad" and (arguments.output is None or not arguments.data.lower().endswith(".h5ad")):
-        raise UserError(
-            arguments.output or "--format",
-            "h5ad is for a copy of an .h5ad file",
-            "mtl predict RUN cells.h5ad -o labelled.h5ad",
-        )
+    form.check(arguments.output, arguments.data)
 
     from mtl_cli.inference.trained import TrainedModel
     from mtl_cli.io import atomic
@@ -75,13 +69,13 @@ def run(argv: list[str]) -> int:
         output = Path(arguments.output).expanduser()
         try:
             if output.exists() and not output.is_file():  # such as /dev/stdout, which no file may replace
-                FORMATS[form].write(predicted, output, examples.where)
+                form.write(predicted, output, examples.where)
             else:
-                atomic(output, lambda file: FORMATS[form].write(predicted, file, examples.where))
+                atomic(output, lambda file: form.write(predicted, file, examples.where))
         except OSError as error:
             raise UserError(arguments.output, f"cannot be written: {error.strerror}") from error
-    elif (text := FORMATS[form].text) is not None:
-        print(text(predicted), end="")
+    elif isinstance(content := form.encode(predicted, examples.where), str):
+        print(content, end="")
     else:
-        sys.stdout.buffer.write(predicted.to_parquet(index=False))
+        sys.stdout.buffer.write(content)
     return 0

@@ -8,9 +8,8 @@ so that a wrong config is found without loading torch. In the other groups it ma
 ==========  ============================================================================================
 metric      ``(task, output, values) -> float | None``, a number more in a task's metrics; see ``tasks/task.py``
 command     ``(argv) -> int``, run by ``mtl NAME``; the first line of its docstring is its help
-figure      see ``reports``
-format      see ``inference/formats.py``
-callback    a class; see ``training``
+figure      a class without arguments; see ``reports/figures/base.py``
+format      a class without arguments; see ``inference/formats/base.py``
 ==========  ============================================================================================
 
 Other packages add theirs by an entry point in the group ``mtl_cli.plugins`` that names a module; importing that module
@@ -38,7 +37,10 @@ from mtl_cli.config.errors import did_you_mean
 
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
+    "callback": "mtl_cli.training.callbacks",
     "dataset": "mtl_cli.data.*.config",
+    "figure": "mtl_cli.reports.figures",
+    "format": "mtl_cli.inference.formats",
     "optimizer": "mtl_cli.training.optimizers",
     "regularizer": "mtl_cli.models.regularizers",
     "scheduler": "mtl_cli.training.schedulers",
@@ -51,7 +53,10 @@ that name in a package's folders."""
 
 BASES = {
     "balancer": "mtl_cli.balancing.base:Balancer",
+    "callback": "mtl_cli.training.callbacks.base:CallbackConfig",
     "dataset": "mtl_cli.data.base:DataSource",
+    "figure": "mtl_cli.reports.figures.base:Figure",
+    "format": "mtl_cli.inference.formats.base:Format",
     "optimizer": "mtl_cli.training.optimizers:OptimizerConfig",
     "regularizer": "mtl_cli.models.regularizer:RegularizerConfig",
     "scheduler": "mtl_cli.training.schedulers:SchedulerConfig",
@@ -62,14 +67,14 @@ BASES = {
 """What every class of a group inherits from."""
 
 SELECTORS = {
-    group: "name" if group in ("balancer", "optimizer", "regularizer", "scheduler") else "kind"
+    group: "name" if group in ("balancer", "callback", "optimizer", "regularizer", "scheduler") else "kind"
     for group in (
-        "balancer", "dataset", "optimizer", "regularizer", "scheduler", "sharing", "task", "trunk",
+        "balancer", "callback", "dataset", "optimizer", "regularizer", "scheduler", "sharing", "task", "trunk",
     )
 }  # fmt: skip
 """The groups that YAML chooses from, and the key that names the component there."""
 
-GROUPS = (*SELECTORS, "callback", "command", "figure", "format", "metric")
+GROUPS = (*SELECTORS, "command", "figure", "format", "metric")
 ENTRY_POINTS = "mtl_cli.plugins"
 OURS = "mtl_cli"
 

@@ -70,6 +70,7 @@ class Trainer:
     clip_norm: PositiveFloat | None = None
     log_balance: Literal["epoch"] | PositiveInt = "epoch"
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+    callbacks: dict[str, Annotated[Any, Component("callback")]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from mtl_cli.config.registry import kind_of_file
 
 
 def write_out(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Write out ``price: regression``, ``sharing: mmoe`` and ``homes: houses.csv``.
+    """Write out ``price: regression``, ``sharing: mmoe``, ``homes: houses.csv`` and callbacks by their names.
 
     One of joined data sets, ``homes: houses.csv``, is a file by its ending, else a kind.
     """
@@ -26,6 +26,13 @@ def write_out(raw: Mapping[str, Any]) -> dict[str, Any]:
     model = plain.get("model")
     if isinstance(model, Mapping) and isinstance(model.get("sharing"), str):
         plain["model"] = {**model, "sharing": {"kind": model["sharing"]}}
+    trainer = plain.get("trainer")
+    if isinstance(trainer, Mapping) and isinstance(trainer.get("callbacks"), Mapping):
+        named = {
+            name: {"name": name, **(keys or {})} if isinstance(keys, Mapping | None) else keys
+            for name, keys in trainer["callbacks"].items()
+        }
+        plain["trainer"] = {**trainer, "callbacks": named}
     return plain
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Column
 
-from mtl_cli.training.loop import Epoch
+from mtl_cli.training.callbacks.base import Epoch
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -34,11 +34,11 @@ class TrainingProgress:
         self._started = self._last_line = 0.0
 
     def notice(self, line: str) -> None:
-        """Print a line that the user should see."""
+        """Show a line that the user should see."""
         self.console.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
 
     def start(self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int) -> None:
-        """Begin training."""
+        """Show that training begins: of how many epochs at most, parameters and training rows."""
         self._epochs, self._tasks = epochs, tasks
         self._started = self._last_line = time.monotonic()
         size = f"{len(tasks)} tasks, {parameters:,} parameters, {rows:,} rows"
@@ -57,7 +57,7 @@ class TrainingProgress:
             self._bar.start()
 
     def part(self, epoch: int, share: float) -> None:
-        """Show how much of an epoch's batches are done."""
+        """Show what share of an epoch's batches is done."""
         if self._bar is not None and self._bar_task is not None:
             self._bar.update(self._bar_task, completed=epoch - 1 + share)
             return
@@ -69,7 +69,7 @@ class TrainingProgress:
             print(line, file=sys.stderr, flush=True)
 
     def epoch(self, epoch: Epoch) -> None:
-        """Show an epoch."""
+        """Show an epoch that has ended."""
         row = epoch.history
         if self._bar is not None and self._bar_task is not None:
             self._bar.update(self._bar_task, completed=row["epoch"], description=self._describe(row))
@@ -85,7 +85,7 @@ class TrainingProgress:
             print(line, file=sys.stderr, flush=True)
 
     def stop(self) -> None:
-        """End training."""
+        """Stop showing."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def train_job(job: Job) -> dict[str, Any]:
         directory.check_free(config.run_dir)
 
     from mtl_cli.reports.console import print_summary, stderr_console
+    from mtl_cli.reports.plots import write_plots
     from mtl_cli.reports.progress import TrainingProgress
     from mtl_cli.training.run import train
 
@@ -84,11 +86,9 @@ def train_job(job: Job) -> dict[str, Any]:
         return directory.fresh(job.name) if config.run_dir is None else directory.claim(config.run_dir)
 
     console = stderr_console() if job.in_place else _plain_console()
-    finished = train(config, rerunnable(job.plain), job.command, make_directory, TrainingProgress(console))
-    if config.plots:
-        from mtl_cli.reports.plots import write_plots
-
-        write_plots(finished, directory.weights_name(job.plain["balancer"]["name"]))
+    progress = TrainingProgress(console)
+    draw = partial(write_plots, notice=progress.notice) if config.plots else None
+    finished = train(config, rerunnable(job.plain), job.command, make_directory, progress, draw)
     print_summary(console, finished)
     splits = finished.metrics["splits"]
     return {

@@ -19,7 +19,7 @@ def parameter_groups(network: Network, optimizer: Any) -> Groups:
     The first group learns at ``lr``: the heads, and what else is no part of a trunk.
     """
     lr: float = optimizer.lr
-    scale: LearningRates = getattr(optimizer, "lr_scale", LearningRates())
+    scale: LearningRates = optimizer.lr_scale
     if scale.trunk == scale.decay == 1:
         return network.parameters()
     rates: dict[int, float] = {}

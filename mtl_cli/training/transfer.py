@@ -37,26 +37,25 @@ def read_source(config: Config) -> TrainedModel:
 
 def _differences(model: Model, other: Model, run: str) -> Iterator[Problem]:
     """Yield each key that changes what a trunk computes and is not the same; those of training alone may differ."""
-    yield from _between("trunk", "model", _settled(model.trunk), _settled(other.trunk), run)
-    yield from _between("sharing", "model/sharing", model.sharing, other.sharing, run)
+    mine, theirs = model.trunk.settled(), other.trunk.settled()  # without files, as a model file keeps it
+    if type(mine) is type(theirs):
+        free = (*mine.training_only, *mine.free_keys(theirs))
+        yield from _changed("model.trunk", mine, theirs, run, free)
+    else:
+        yield _other_kind("trunk", "model", mine, theirs, run)
+    if type(model.sharing) is type(other.sharing):
+        yield from _changed("model.sharing", model.sharing, other.sharing, run)
+    else:
+        yield _other_kind("sharing", "model/sharing", model.sharing, other.sharing, run)
 
 
-def _settled(trunk: Any) -> Any:
-    """Return a trunk's config without the files that it reads: as a model file keeps it."""
-    return trunk.settled() if hasattr(trunk, "settled") else trunk
-
-
-def _between(group: str, choice: str, mine: Any, theirs: Any, run: str) -> Iterator[Problem]:
+def _other_kind(group: str, choice: str, mine: Any, theirs: Any, run: str) -> Problem:
     names = {cls: name for name, cls in components(group).items()}
-    if type(mine) is not type(theirs):
-        what = f"is {names[type(mine)]}, and {run} has {names[type(theirs)]}"
-        yield Problem(f"model.{group}.kind", what, f"{choice}={names[type(theirs)]}")
-        return
-    free = [*getattr(mine, "training_only", ()), *(mine.free_keys(theirs) if hasattr(mine, "free_keys") else ())]
-    yield from _changed(f"model.{group}", mine, theirs, run, free)
+    what = f"is {names[type(mine)]}, and {run} has {names[type(theirs)]}"
+    return Problem(f"model.{group}.kind", what, f"{choice}={names[type(theirs)]}")
 
 
-def _changed(where: str, mine: Any, theirs: Any, run: str, free: Collection[str]) -> Iterator[Problem]:
+def _changed(where: str, mine: Any, theirs: Any, run: str, free: Collection[str] = ()) -> Iterator[Problem]:
     """Yield each key that is not the same, but for those in ``free``."""
     for field in fields(mine):
         key, own, other = f"{where}.{field.name}", getattr(mine, field.name), getattr(theirs, field.name)
@@ -82,7 +81,7 @@ def prepare_like(config: Config, source: TrainedModel, notice: Notice) -> Prepar
         With each feature that only one of the two has, or as ``prepare`` of the data set.
     """
     assert config.init_from is not None
-    if getattr(config.dataset, "keeps_encoder", False) or getattr(config.dataset, "keeps_features", False):
+    if config.dataset.keeps_encoder or config.dataset.keeps_features:
         data: Prepared = config.dataset.prepare(config.tasks, notice, like=source.reader)
     else:
         data = config.dataset.prepare(config.tasks, notice)
@@ -157,8 +156,7 @@ def take_trunk(network: Network, source: TrainedModel, config: Config, notice: N
         tensors, numbers = tensors + len(parameters), numbers + sum(p.numel() for p in parameters)
         taken |= {id(p) for p in parameters}
     fresh = sum(p.numel() for p in network.parameters() if id(p) not in taken)
-    kept = getattr(config.dataset, "keeps_encoder", False)
-    inputs = "inputs are encoded and scaled as there" if kept else "inputs are encoded anew"
+    inputs = "inputs are encoded and scaled as there" if config.dataset.keeps_encoder else "inputs are encoded anew"
     adapters = f", with the adapters of {', '.join(entered)}" if entered else ""
     notice(
         f"init_from: the trunk is that of {run}, {numbers:,} parameters in {tensors} tensors{adapters}; {inputs};"

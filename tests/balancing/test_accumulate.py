@@ -12,7 +12,7 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.batches import Batch
-from mtl_cli.training.loop import groups
+from mtl_cli.training.trainer import groups
 from tests.balancing.test_step import (
     CPU,
     METHODS,

@@ -11,9 +11,9 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Head, Model, Trainer
-from mtl_cli.training.loop import fit
 from tests.balancing.test_step import CPU, TRUNKS, Told, TwoTrunks, gradients, make_batch, make_tasks, network
 from tests.conftest import InProcess
+from tests.training.fitting import fit
 
 METHODS = {
     "uniform": {},

@@ -31,7 +31,7 @@ def write(path: Path, rows: int, compression: str | None = None) -> int:
     import pandas as pd
     from anndata.io import write_elem
 
-    from mtl_cli.data.cells.file import plain_text
+    from mtl_cli.data.cells.copies import plain_text
     from tests.cells import make_cells
 
     random = np.random.default_rng(0)
@@ -77,12 +77,12 @@ def speed(folder: Path) -> None:
     """Print how fast batches come, from memory and from disk."""
     import torch
 
-    from mtl_cli.data.cells.config import H5AD
+    from mtl_cli.data.sources.h5ad import H5AD
 
     torch.set_num_threads(1)
     for backed in (False, True):
         source = H5AD(path=str(folder / "large.h5ad"), backed=backed)
-        from mtl_cli.data.cells.reader import CellReader
+        from mtl_cli.data.cells.dataset import CellReader
 
         reader = CellReader(source, [f"G{i}" for i in range(GENES)], True, [], "")
         rows = reader.read(source.path, lambda line: None).inputs

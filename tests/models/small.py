@@ -19,12 +19,13 @@ from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.models.regularizer import Regularizer, Training
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.regression import Regression
-from mtl_cli.training.freeze import Freeze
-from mtl_cli.training.loop import Epoch, fit
+from mtl_cli.training.callbacks.base import Epoch
+from mtl_cli.training.callbacks.freeze import Freeze
+from mtl_cli.training.callbacks.penalties import Penalties
 from mtl_cli.training.optimizers import SGD
 from mtl_cli.training.parameter_groups import parameter_groups
-from mtl_cli.training.penalties import Penalties
 from mtl_cli.training.schedulers import Constant
+from tests.training.fitting import fit
 
 CPU = torch.device("cpu")
 PLAIN = Regression(standardize=False)

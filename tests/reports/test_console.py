@@ -10,7 +10,7 @@ from rich.console import Console
 from mtl_cli.reports.console import print_metrics
 from mtl_cli.reports.progress import TrainingProgress
 from mtl_cli.tasks.kinds.binary import BinaryTask
-from mtl_cli.training.loop import Epoch
+from mtl_cli.training.callbacks.base import Epoch
 
 VALUES = {"rows": 3, "loss": 0.5, "skill": 0.25, "accuracy": 0.7, "constant": {"loss": 0.7, "accuracy": 0.5}}
 ROW = {"epoch": 3, "loss_total": 1.0, "loss_a": 0.4, "loss_b": 0.6, "val_score": 0.25}

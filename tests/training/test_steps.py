@@ -15,8 +15,8 @@ from mtl_cli.balancing.result import gramian_columns
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Trainer
-from mtl_cli.training.loop import fit
 from tests.balancing.test_step import Ahead, Told, make, make_batch
+from tests.training.fitting import fit
 
 
 def run(balancer, batches, epochs=1, log_balance="epoch", lr=0.01):

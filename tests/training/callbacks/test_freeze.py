@@ -19,7 +19,7 @@ from mtl_cli.data.inputs import InputSpec
 from mtl_cli.models.network import Shape, build_network
 from mtl_cli.models.sharing.cross_stitch import CrossStitchNetwork
 from mtl_cli.models.trunks.mlp import MLP
-from mtl_cli.training.freeze import Freeze
+from mtl_cli.training.callbacks.freeze import Freeze
 from mtl_cli.training.optimizers import SGD, Adam, AdamW
 from tests.models.small import Trained, part_of, train
 

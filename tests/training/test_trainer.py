@@ -23,9 +23,10 @@ from mtl_cli.models.network import Network, Shape, build_network
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.binary import Binary
 from mtl_cli.tasks.kinds.regression import Regression
-from mtl_cli.training.loop import Best, Epoch, fit
+from mtl_cli.training.callbacks.base import Best, Epoch
 from mtl_cli.training.optimizers import SGD, Adam
 from mtl_cli.training.schedulers import Constant
+from tests.training.fitting import fit
 
 CPU = torch.device("cpu")
 

@@ -107,7 +107,7 @@ def test_nothing_is_added_without_a_term() -> None:
 
 def test_the_loop_waits_for_nothing_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """No term reads a tensor's number between the first step of an epoch and its last."""
-    from mtl_cli.training.penalties import Penalties
+    from mtl_cli.training.callbacks.penalties import Penalties
 
     waiting: list[str] = []
     inside: list[bool] = []

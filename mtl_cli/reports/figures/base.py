@@ -1,0 +1,127 @@
+"""The contract of figures: what one is drawn from, and when."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mtl_cli.data.base import Part
+    from mtl_cli.tasks.task import Task
+
+Axes = Any
+"""A matplotlib Axes; text on it is drawn as written, not as mathematics."""
+Columns = Mapping[str, list[float]]
+"""The columns of a CSV file of numbers, by name."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training went.
+
+    Parameters
+    ----------
+    tasks : list of str
+    history : mapping of str to list of float
+        The columns of ``mtl_history.csv``.
+    weights : mapping of str to list of float
+        Those of ``<balancer>_weights.csv``; none if no step was logged.
+    best : int
+        The epoch whose weights were kept.
+    """
+
+    tasks: list[str]
+    history: Columns
+    weights: Columns
+    best: int
+
+
+class Figure(ABC):
+    """A picture of a finished run: a ``RunFigure`` or a ``TaskFigure``."""
+
+    @abstractmethod
+    def draw(self, axes: Axes, shown: Any, /) -> None:
+        """Draw on axes that are empty."""
+
+
+class RunFigure(Figure):
+    """A figure of how a training went, one a run, in a file of its own name."""
+
+    def suits(self, course: Course) -> bool:
+        """Whether there is something to draw."""
+        return True
+
+    @abstractmethod
+    def draw(self, axes: Axes, course: Course) -> None:
+        """Draw."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answers in one task, on test rows; n of them have a label.
+
+    Parameters
+    ----------
+    task : Task
+    part : Part
+        All test rows.
+    all_outputs : ndarray
+        The model's outputs on all of them.
+    """
+
+    task: Task
+    part: Part
+    all_outputs: np.ndarray
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """Which rows have a label, bool."""
+        return self.part.targets[self.task.name].mask
+
+    @cached_property
+    def outputs(self) -> np.ndarray:
+        """The outputs on rows with a label, shape (n, outputs)."""
+        outputs: np.ndarray = self.all_outputs[self.mask]
+        return outputs
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The encoded labels."""
+        values: np.ndarray = self.part.targets[self.task.name].values[self.mask]
+        return values
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The labels in user units, shape (n,)."""
+        return self.part.labels[self.task.name][self.mask].to_numpy()
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The predictions in user units, shape (n,)."""
+        return self.task.decode(self.outputs)[f"predicted_{self.task.name}"]
+
+
+class TaskFigure(Figure):
+    """A figure of a task's predictions on the test rows, for the kinds of task that name it in ``pictures``."""
+
+    stem: ClassVar[str]
+    """What its files' names begin with; the task's name follows."""
+
+    def suits(self, answers: Answers) -> bool:
+        """Whether it is drawn for a task that does not name it."""
+        return False
+
+    @abstractmethod
+    def draw(self, axes: Axes, answers: Answers) -> None:
+        """Draw."""
+
+
+def legend(axes: Axes, entries: int) -> None:
+    """Draw the legend, unless it has too many entries to be read."""
+    if entries <= 24:
+        axes.legend(frameon=False, fontsize=8, ncols=1 if entries <= 8 else 2)

@@ -1,0 +1,1 @@
+"""What happens around the steps of the training: one callback, one file."""

@@ -1,0 +1,182 @@
+"""The contract of a callback: when it is called, what it sees of the training, and what it may change there."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from mtl_cli.config import schema
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim import Optimizer
+
+    from mtl_cli.balancing.result import StepResult
+    from mtl_cli.balancing.step import TrainingStep
+    from mtl_cli.models.network import Network
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known at the end of an epoch.
+
+    Parameters
+    ----------
+    history : dict
+        A row of ``mtl_history.csv``.
+    balance : list of dict
+        Rows of ``<balancer>_weights.csv``: a step's weights, as used, and what the balancer saw.
+    """
+
+    history: Row
+    balance: list[Row]
+
+    @property
+    def score(self) -> float | None:
+        """The score on the validation rows; None if there are none."""
+        return self.history.get("val_score")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch whose weights the model is left with.
+
+    Parameters
+    ----------
+    score : float
+        On the validation rows; NaN without them.
+    epoch : int
+        From 1; 0 as long as no epoch has ended well.
+    weights : dict of str to Tensor, optional
+        A copy of the model's state dict, where it is not simply that of the last epoch.
+    """
+
+    score: float = -math.inf
+    epoch: int = 0
+    weights: dict[str, torch.Tensor] | None = None
+
+
+@dataclass
+class TrainerState:
+    """A training under way, as callbacks see it.
+
+    Parameters
+    ----------
+    step : TrainingStep
+        With the network, the tasks, and the balancer's state.
+    optimizer : Optimizer
+        Of the network's parameters only.
+    settings : schema.Trainer
+        The ``trainer`` keys of the config.
+    callbacks : sequence of Callback
+        Called in this order, and in the reverse order when the training stops.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch under way, from 1; between two epochs the one that has ended.
+    steps : int
+        Steps of the optimiser in all epochs so far.
+    batch, batches : int
+        Batches of this epoch that are done, and batches in an epoch.
+    results : list of StepResult
+        What the batches of the latest step left; its tensors may not be ready yet.
+    best : Best
+        The epoch that ended last; once the training has stopped, the one whose weights were kept.
+    stopped : str, optional
+        Why the training stops, if not because all its epochs are done.
+    """
+
+    step: TrainingStep
+    optimizer: Optimizer
+    settings: schema.Trainer
+    callbacks: Sequence[Callback] = ()
+    epoch: int = field(default=0, init=False)
+    steps: int = field(default=0, init=False)
+    batch: int = field(default=0, init=False)
+    batches: int = field(default=0, init=False)
+    results: list[StepResult] = field(default_factory=list, init=False)
+    best: Best = field(default_factory=Best, init=False)
+    stopped: str | None = field(default=None, init=False)
+
+    @property
+    def model(self) -> Network:
+        """The network that is trained."""
+        return cast("Network", self.step.model)
+
+    def stop(self, reason: str) -> None:
+        """End the training after the step under way, or else the next one; the epoch is closed as a whole one is."""
+        self.stopped = self.stopped or reason
+
+
+class Callback:
+    """Something that is done at fixed points of the training. Hooks that a subclass does not define do nothing.
+
+    Hooks within an epoch should not read numbers from the device: the loop does not wait for it before the epoch ends.
+    """
+
+    def on_start(self, trainer: TrainerState) -> None:
+        """Called before the first epoch, after the states of an earlier training were restored."""
+
+    def on_epoch_start(self, trainer: TrainerState) -> None:
+        """Called before an epoch's first batch, with the model in training mode."""
+
+    def on_gradients(self, trainer: TrainerState) -> None:
+        """Called when a step's gradients are in ``.grad``, before they are clipped."""
+
+    def on_update(self, trainer: TrainerState) -> None:
+        """Called when the optimiser has changed the weights, before the balancer looks at the new losses."""
+
+    def on_step(self, trainer: TrainerState) -> None:
+        """Called when a step is done. A step whose gradients overflowed float16 is none."""
+
+    def measure(self, trainer: TrainerState) -> Mapping[str, float]:
+        """Return further columns of the history; called at the end of an epoch, before ``on_epoch_end`` of any."""
+        return {}
+
+    def on_epoch_end(self, trainer: TrainerState, epoch: Epoch) -> None:
+        """Called at the end of an epoch with its row of the history."""
+
+    def on_stop(self, trainer: TrainerState) -> None:
+        """Called once ``on_start`` was, however the training ended: also after an error or Ctrl-C."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the callback needs to go on as if it had not been interrupted: tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a callback may be told of the run that it is made for.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    config : dict
+        The run's config as plain values.
+    notice : callable
+        Takes a line that the user should see.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    notice: Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackConfig(ABC):
+    """The keys of a callback that a config may name under ``trainer.callbacks``: ``{NAME: {KEY: VALUE}}``."""
+
+    @abstractmethod
+    def build(self, run: RunInfo) -> Callback:
+        """Return the callback. Raises UserError if it cannot do its work here."""

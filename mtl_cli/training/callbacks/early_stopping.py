@@ -1,0 +1,50 @@
+"""Early stopping: the weights of the best epoch are kept, and the training ends when no better one comes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from mtl_cli.config import schema
+from mtl_cli.training.callbacks.base import Best, Callback, Epoch, TrainerState
+
+
+class EarlyStopping(Callback):
+    """Stops the training when the validation score has not risen for some epochs, and restores the best weights.
+
+    Of epochs with equal scores the earliest is kept. The weights are restored however the training ends, so that after
+    Ctrl-C or a loss that is not finite the best model so far is left.
+
+    Parameters
+    ----------
+    settings : schema.EarlyStopping
+    after : int
+        The epoch up to which the training is not stopped, such as the last one in which the trunk is frozen.
+    """
+
+    def __init__(self, settings: schema.EarlyStopping, after: int = 0) -> None:
+        self._settings, self._after = settings, after
+        self.best = Best()
+
+    def on_epoch_end(self, trainer: TrainerState, epoch: Epoch) -> None:
+        """Keep the weights if they are the best so far, or stop if those have been the best for long enough."""
+        score, min_delta = epoch.score, self._settings.min_delta if self.best.weights else 0.0
+        if score is not None and score > self.best.score + min_delta:
+            self.best = Best(score, trainer.epoch, copy.deepcopy(trainer.model.state_dict()))
+        elif trainer.epoch - max(self.best.epoch, self._after) >= self._settings.patience:
+            trainer.stop(f"no better score in {self._settings.patience} epochs")
+
+    def on_stop(self, trainer: TrainerState) -> None:
+        """Restore the best weights."""
+        if self.best.weights is not None:
+            trainer.model.load_state_dict(self.best.weights)
+            trainer.best = self.best
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best epoch and its weights."""
+        return {"score": self.best.score, "epoch": self.best.epoch, "weights": self.best.weights}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.best = Best(**saved)

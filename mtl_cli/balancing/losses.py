@@ -23,25 +23,21 @@ class Losses(NamedTuple):
         Over the rows with a label, without a graph; 0 where there is none.
     counts : Tensor of shape (T,), or int
         Rows with a label.
-    shares : Tensor of shape (T, n)
-        A row's share in the mean: mask / count, or 1 / n.
+    shares : Tensor of shape (T, n), optional
+        A row's share in the mean, mask / count; None says 1 / n for all.
     """
 
     rows: torch.Tensor
     means: torch.Tensor
     counts: torch.Tensor | int
-    shares: torch.Tensor
-
-    @property
-    def present(self) -> torch.Tensor:
-        """Which tasks have a label in the batch, shape (T,)."""
-        if isinstance(self.counts, int):
-            return torch.ones_like(self.means, dtype=torch.bool)
-        return self.counts > 0
+    shares: torch.Tensor | None = None
 
     def upstream(self, factors: torch.Tensor) -> torch.Tensor:
         """Return the gradient of Σ_t f_t L_t at ``rows``, shape (T, n), for factors f of shape (T,)."""
-        return self.shares * factors.to(self.shares.dtype).unsqueeze(1)
+        if self.shares is None:
+            n = self.rows.shape[1]
+            return (factors / n).to(self.rows.dtype).unsqueeze(1).expand(-1, n)
+        return self.shares * factors.to(self.rows.dtype).unsqueeze(1)
 
 
 def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
@@ -50,7 +46,7 @@ def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, t
     values = rows.detach()
     n = values.shape[1]
     if not any(mask is not None for mask in batch.masks.values()):
-        return Losses(rows, values.mean(1), n, torch.full_like(values, 1 / n))
+        return Losses(rows, values.mean(1), n)
     masks = [batch.masks[name] for name in tasks]
     every = values.new_ones(n)
     labelled = torch.stack([every if mask is None else mask.to(values.dtype) for mask in masks])

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
+from mtl_cli.balancing.backward import Roots, send_back
 from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
-from mtl_cli.balancing.boundary import HeadBoundary, Roots
+from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.gradients import TaskGradients, choose_backend, task_gradients
 from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.balancing.mixed_precision import MixedPrecision
@@ -82,7 +82,8 @@ class TrainingStep:
         self._rested = (0, 0)  # epochs and steps in which it was held
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
         self._gradients = choose_backend(model, balancer, len(tasks))
-        self._heads = [model.head_parameters(name) for name in tasks]
+        every = [id(p) for module in model.modules() for p in module.parameters(recurse=False)]
+        self._tied = len(set(every)) < len(every)
         self.probe = HeadProbe(model, tasks)
 
     @property
@@ -131,7 +132,8 @@ class TrainingStep:
         A task of weight 0 is absent for the balancer, as one without a label is.
         """
         self.task_weights = torch.tensor(weights, device=self.device, dtype=torch.float32)
-        self._all_count = all(weights)
+        self._equal, self._awake = all(weight == 1 for weight in weights), self.task_weights > 0
+        self._all_awake = all(weights)
 
     def settle(self, batches: int) -> bool:
         """Make of ``.grad``, which so many batches were added to, their mean, in the losses' own scale.
@@ -200,49 +202,54 @@ class TrainingStep:
 
     def _through_boundary(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         with self.precision.forward():
-            boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads, self._heads)
+            boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads)
         losses = task_losses(self.tasks, batch, boundary.outputs)
-        upstream = losses.upstream(self._factors(None))
-        boundary.receive(losses.rows, upstream)
+        balancer = self.balancer
+        early = balancer.heads == "unit" and not balancer.weighs_heads and not self._tied
+        boundary.receive(losses.rows, losses.upstream(self._factors(None)), land=early)
         with torch.no_grad():
             direction = None
             if weighs:
                 gradients = TaskGradients()
-                if self.balancer.needs != "losses":
-                    gradients = task_gradients(self._gradients, boundary, self.balancer).divided(self.precision.scale)
+                if balancer.needs != "losses":
+                    gradients = task_gradients(self._gradients, boundary, balancer).divided(self.precision.scale)
                 direction = self._decide(losses, gradients, epoch).direction
-            heads = boundary.heads(self.weights if self.balancer.heads == "weighted" else self.head_weights, upstream)
+            own = self.weights if balancer.heads == "weighted" else self.head_weights
+            heads = [] if early else [(losses.rows, losses.upstream(self._factors(own)))]
+            below = boundary.weighted(self.weights)
         if direction is None:
-            send_back([*heads, *self._gradients.weighted(boundary, self.weights)])
-        elif self.balancer.at_representation:
+            send_back([*heads, *below])
+        elif balancer.at_representation:
             send_back([*heads, *boundary.directed(direction * self.precision.scale)])
         else:
-            self._send_direction(heads, boundary, direction * self.precision.scale)
+            self._send_direction(heads, below, direction * self.precision.scale)
         return losses
 
     def _factors(self, weights: torch.Tensor | None) -> torch.Tensor:
         """Return what the losses' gradients are multiplied by, shape (T,): w_t, or 1, by the tasks' own weights."""
-        factors = self.task_weights if weights is None else self.task_weights * weights
+        factors = self.task_weights
+        if weights is not None:
+            factors = weights if self._equal else factors * weights
         return factors if self.precision.scale == 1 else factors * self.precision.scale
 
-    def _send_direction(self, heads: Roots, boundary: HeadBoundary, direction: torch.Tensor) -> None:
-        """Send ``direction`` to the shared parameters, and Σ_t w_t c_t to the tasks' own below their heads."""
+    def _send_direction(self, heads: Roots, below: Roots, direction: torch.Tensor) -> None:
+        """Send ``direction`` to the shared parameters, and what is ``below`` to the tasks' own below their heads."""
         shared = self._gradients.parameters
         pieces = torch.split_with_sizes(direction, [p.numel() for p in shared])
-        known, theirs = {id(p) for p in shared}, {id(p) for own in self._heads for p in own}
-        own = [p for p in self.model.parameters() if p.requires_grad and not {id(p)} <= known | theirs]
+        known = {id(p) for p in shared} | {id(p) for head in self.model.heads.values() for p in head.parameters()}
+        own = [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]
         if own:
-            send_back(boundary.weighted(self.weights), own)
+            send_back(below, own)
         send_back([*heads, *((p, piece.view(p.shape)) for p, piece in zip(shared, pieces, strict=True))])
 
     def _as_seen(self, losses: Losses) -> torch.Tensor:
         """Return the losses as the balancer is to see them, shape (T,)."""
-        seen = losses.means * self.task_weights
+        seen = losses.means if self._equal else losses.means * self.task_weights
         return seen + self.balancer.shift if self.balancer.shift else seen
 
     def _statistics(self, losses: Losses, gradients: TaskGradients, epoch: int) -> StepStatistics:
         """Return what the balancer sees of a step: all of it, so that several processes can average it here."""
-        present = losses.present if self._all_count else losses.present & (self.task_weights > 0)
+        present = self._awake if isinstance(losses.counts, int) else self._awake & (losses.counts > 0)
         width = 0 if gradients.jacobian is None else gradients.jacobian.shape[-1]
         return StepStatistics(
             self._as_seen(losses),
@@ -262,16 +269,9 @@ class TrainingStep:
         decision = self.balancer.decide(self.state, statistics)
         if self.balancer.scale == "sum":
             decision = to_sum(decision, statistics.present)
-        self.weights = decision.weights.where(statistics.present, self.weights)
+        everyone = self._all_awake and isinstance(losses.counts, int)
+        self.weights = decision.weights if everyone else decision.weights.where(statistics.present, self.weights)
         self.state, self.directed = decision.state, decision.direction is not None
         self.head_weights, self.columns = decision.head_weights, decision.columns
         self.gramian, self.sizes = gradients.gramian, gradients.sizes
         return decision
-
-
-def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> None:
-    """Send gradients back, each from its tensor, into ``.grad``, by one backward pass; only of ``inputs`` if given."""
-    needing = [(tensor, gradient.to(tensor.dtype)) for tensor, gradient in roots if tensor.requires_grad]
-    if needing:
-        tensors, gradients = zip(*needing, strict=True)
-        torch.autograd.backward(tensors, gradients, inputs=inputs)

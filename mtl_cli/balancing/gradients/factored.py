@@ -113,7 +113,7 @@ def factored_gramian(rows: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
     """Return the products of all pairs of δ_tᵀ A, for A of shape (n, inputs) and δ of shape (T, n, outputs)."""
     spread = torch.matmul(row_products(rows), deltas)
     total = spread.flatten(1) @ deltas.flatten(1).T
-    return torch.lerp(total, total.T, 0.5)
+    return (total + total.T) / 2
 
 
 def row_products(rows: torch.Tensor) -> torch.Tensor:

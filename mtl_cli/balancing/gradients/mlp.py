@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from mtl_cli.balancing.boundary import HeadBoundary, Roots
+from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.gradients.factored import factored_gramian, is_worth_it
 from mtl_cli.balancing.gradients.hooks import is_hooked
 from mtl_cli.balancing.gradients.reference import Reference, products
@@ -51,13 +51,6 @@ class Part(NamedTuple):
         inputs = self.inputs.expand(len(self.gradients), -1, -1)
         return torch.bmm(self.gradients.transpose(1, 2), inputs).flatten(1)
 
-    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return Σ_t w_t g_t, of the parameter's shape."""
-        total = weights.to(self.gradients.dtype) @ self.gradients.flatten(1)
-        if self.inputs is None:
-            return total.view(self.parameter.shape)
-        return total.view(self.gradients.shape[1:]).T @ self.inputs
-
 
 class Stack(Reference):
     """Reference, but with one pass for all tasks where the model runs as a plain stack that nobody looks into.
@@ -74,10 +67,9 @@ class Stack(Reference):
         super().__init__(model)
         self._modules = list(model.modules())
         self._calls: list[Call] = []
-        self._kept: list[Part] = []  # of the last Gramian, for the weighted sum
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
-        self._calls, self._kept = [], []
+        self._calls = []
         stack = self.model.stack()
         if stack is None or not _are_rows(inputs) or is_hooked(*self._modules):
             return super().forward(inputs)
@@ -103,20 +95,11 @@ class Stack(Reference):
         for part in self._parts(boundary):
             if part.inputs is not None and is_worth_it(len(part.inputs), *part.parameter.shape, tasks):
                 total += factored_gramian(part.inputs, part.gradients)
+            elif part.parameter.numel() * tasks > SMALL:
+                total += products(part.rows())
             else:
-                part = Part(part.parameter, part.rows())
-                if part.gradients.numel() > SMALL:
-                    total += products(part.gradients)
-                else:
-                    small.append(part.gradients)
-            self._kept.append(part)
+                small.append(part.rows())
         return total + products(torch.cat(small, 1)) if small else total
-
-    def weighted(self, boundary: HeadBoundary, weights: torch.Tensor) -> Roots:
-        if not self._kept:
-            return super().weighted(boundary, weights)
-        kept, self._kept = self._kept, []
-        return [(part.parameter, part.weighted(weights)) for part in kept]
 
     def jacobian(self, boundary: HeadBoundary) -> torch.Tensor:
         if not self._calls:
@@ -142,6 +125,8 @@ class Stack(Reference):
                 found = torch.autograd.grad(output, wanted, deltas.to(output.dtype), True, is_grads_batched=True)
                 yield from (Part(p, full(rows.flatten(1))) for p, rows in zip(parameters, found, strict=False))
                 deltas = full(found[-1])
+            elif isinstance(module, nn.ReLU):
+                deltas = deltas * full(output).sign()
             else:
                 (slope,) = torch.autograd.grad(output, inputs, torch.ones_like(output), retain_graph=True)
                 deltas = deltas * full(slope)

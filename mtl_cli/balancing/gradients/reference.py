@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mtl_cli.balancing.boundary import HeadBoundary, Roots
+from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.model import SharedModel
 from mtl_cli.data.inputs import Inputs
 
@@ -49,10 +49,6 @@ class Reference:
         """Return the gradients g_t on ``parameters`` side by side, shape (T, P)."""
         return passes(boundary, self.parameters)
 
-    def weighted(self, boundary: HeadBoundary, weights: torch.Tensor) -> Roots:
-        """Return from where, and what, is to be sent back to train all below the heads on Σ_t w_t L_t."""
-        return boundary.weighted(weights)
-
 
 def passes(boundary: HeadBoundary, wanted: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return each task's gradients at ``wanted`` side by side, a row per task; the graph is kept."""
@@ -79,9 +75,11 @@ def products(rows: torch.Tensor) -> torch.Tensor:
     less time.
     """
     tasks, width = rows.shape
-    whole = width - width % PIECE if width >= LONG else 0
-    total = rows[:, whole:] @ rows[:, whole:].T
-    if whole:
+    if width < LONG:
+        total = rows @ rows.T
+    else:
+        whole = width - width % PIECE
         pieces = rows[:, :whole].view(tasks, -1, PIECE)
-        total += torch.bmm(pieces.transpose(0, 1), pieces.permute(1, 2, 0)).sum(0)
-    return torch.lerp(total, total.T, 0.5)  # rounding may differ on both sides of the diagonal
+        total = torch.bmm(pieces.transpose(0, 1), pieces.permute(1, 2, 0)).sum(0)
+        total += rows[:, whole:] @ rows[:, whole:].T
+    return (total + total.T) / 2  # rounding may differ on both sides of the diagonal

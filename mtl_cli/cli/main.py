@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "measure a trained model on its test rows or on a table",
     "data": "download data sets that do not come along: mtl data fetch mnist_fashion",
     "list": "show what there is to choose from: balancers, data sets, tasks, …",
+    "help": "the manual: mtl help lists its topics, mtl help balancers shows one",
 }
 
 HELP = """\
@@ -91,7 +92,7 @@ def _dispatch(argv: list[str]) -> int:
         from mtl_cli.cli.completion import complete
 
         return complete(rest, list(COMMANDS))
-    if command in ("-h", "--help", "help"):
+    if command in ("-h", "--help"):
         print(_help(), end="")
         return 0
     if command in ("--version", "-V"):

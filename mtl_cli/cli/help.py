@@ -6,9 +6,13 @@ import difflib
 import importlib.resources
 import sys
 from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
 
 from mtl_cli.cli.arguments import Parser
 from mtl_cli.config.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.markdown import Markdown
 
 WIDEST = 100
 """Columns of running text that are still easy to read."""
@@ -62,15 +66,17 @@ def heading(page: Traversable) -> str:
 def show(text: str) -> None:
     """Print Markdown fitted to the terminal."""
     from rich.console import Console
-    from rich.markdown import Markdown
 
     console = Console()
-    console.print(Markdown(_without_comments(text), code_theme="ansi_dark"), width=min(console.width, WIDEST))
+    console.print(rendered(text), width=min(console.width, WIDEST))
 
 
-def _without_comments(text: str) -> str:
-    """Leave out HTML comments on lines of their own, which are for the tests."""
-    return "\n".join(line for line in text.splitlines() if not line.startswith("<!--"))
+def rendered(text: str) -> Markdown:
+    """Return Markdown for Rich, without the HTML comments on lines of their own, which are for the tests."""
+    from rich.markdown import Markdown
+
+    kept = [line for line in text.splitlines() if not line.startswith("<!--")]
+    return Markdown("\n".join(kept), code_theme="ansi_dark")
 
 
 def _hint(topic: str, pages: list[str]) -> str:

@@ -1,6 +1,7 @@
 """The README and the pages of `mtl help`: their blocks, for the tests, and what `make readme` writes into them.
 
-`make readme` writes the first result and its picture in the README, and the results over seeds in `help/balancers.md`.
+`make readme` writes the first result and its picture in the README, the results over seeds in `help/balancers.md`, and
+the files of the template in `help/plugins.md`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mtl_cli.cli.main import run
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+TEMPLATE = ROOT / "tests" / "plugin_template"
 HELP = ROOT / "mtl_cli" / "help"
 PICTURE = ROOT / ".github" / "images" / "wine_gradnorm.png"
 SEEDS = 5
@@ -116,6 +118,15 @@ def seeds_lists() -> str:
     return "\n".join(["MSE of `quality`:", "", *mse, "", "Accuracy of `is_good`:", "", *accuracy])
 
 
+def quoted(text: str) -> str:
+    """Return the page on plugins with the files of the template as they are now."""
+
+    def file(match: re.Match[str]) -> str:
+        return f"`{match[1]}`:\n\n```{match[2]}\n{(TEMPLATE / match[1]).read_text()}```\n"
+
+    return re.sub(r"^`([\w./]+)`:\n\n```(\w+)\n.*?^```\n", file, text, flags=re.DOTALL | re.MULTILINE)
+
+
 def shown(told: str) -> str:
     """Return what a run told, without notes, epochs and folders."""
     return "\n".join(row.rstrip() for row in told.splitlines() if not row.startswith(("note:", "epoch", "results")))
@@ -127,6 +138,8 @@ def main() -> None:
         readme = replace(README.read_text(), "result", f"```text\n{shown(told)}\n```")
         draw(Path(line["run_dir"]))
         balancers = replace((HELP / "balancers.md").read_text(), "seeds", seeds_lists())
+    plugins = HELP / "plugins.md"
+    plugins.write_text(quoted(plugins.read_text()))
     README.write_text(readme)
     (HELP / "balancers.md").write_text(balancers)
 

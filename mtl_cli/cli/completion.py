@@ -1,49 +1,140 @@
-"""Tab completion, through Hydra's: `eval "$(mtl -sc install=bash)"`."""
+"""Tab completion: `eval "$(mtl -sc install=bash)"` makes the shell ask `mtl -sc query=bash` at each TAB."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-import hydra
+from mtl_cli.cli.list import GROUPS
+from mtl_cli.cli.words import FLAGS, read_words
+from mtl_cli.config.assemble import Assembler
+from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.keys import known_keys
+from mtl_cli.config.overrides import read_settings
+from mtl_cli.config.paths import group_names, options
+from mtl_cli.config.primary import NESTED
+from mtl_cli.config.registry import kind_of_file
+from mtl_cli.studies.executors import LAUNCHERS
 
-from mtl_cli.config.compose import VERSION_BASE
-from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
+BASH = """\
+_mtl_completion() {
+    local line=${COMP_LINE:0:$COMP_POINT} answer
+    local typed=${line##* }
+    COMPREPLY=()
+    while IFS= read -r answer; do
+        if [[ $COMP_WORDBREAKS == *=* && $typed == *=* ]]; then
+            answer=${answer#"${typed%%=*}="}
+        fi
+        COMPREPLY+=("$answer")
+    done < <(COMP_LINE=$line COMP_POINT=$COMP_POINT ${line%% *} -sc query=bash 2>/dev/null)
+}
+complete -o nospace -o default -F _mtl_completion mtl
+"""
+FISH = """\
+function _mtl_completion
+    set -lx COMP_LINE (commandline -cp)
+    mtl -sc query=fish 2>/dev/null
+end
+complete -c mtl -a '(_mtl_completion)'
+"""
+INSTALL = {"bash": BASH, "zsh": BASH, "fish": FISH}
+UNINSTALL = {
+    **dict.fromkeys(("bash", "zsh"), "complete -r mtl\nunset -f _mtl_completion\n"),
+    "fish": "complete -e -c mtl\nfunctions -e _mtl_completion\n",
+}
 
 
 def complete(argv: list[str], commands: list[str]) -> int:
-    """Answer the shell's ``mtl -sc query=bash``, or print the script that makes it ask (``install=bash``)."""
-    line = os.environ.get("COMP_LINE", "")
-    query = next((word.removeprefix("query=") for word in argv if word.startswith("query=")), None)
-    words = line.split()
-    typed = "" if line.endswith(" ") else (words[-1] if words else "")
-    at_command = len(words) - (typed != "") <= 1
-    if query and at_command:
-        names = [name for name in commands if name.startswith(typed)]
-        print(("\n" if query == "fish" else " ").join(names))
+    """Answer the shell's ``query=bash``, or print the script that makes it ask (``install=bash``)."""
+    what, _, shell = (argv[0] if argv else "").partition("=")
+    if what not in ("query", "install", "uninstall") or shell not in INSTALL:
+        hint = f"{what}={did_you_mean(shell, INSTALL)}" if what == "install" else "mtl -sc install=bash, zsh or fish"
+        raise UserError(" ".join(argv) or "-sc", "cannot be completed", hint)
+    if what != "query":
+        print((INSTALL if what == "install" else UNINSTALL)[shell], end="")
         return 0
-    if query and words[1] == "data":
+    line = os.environ.get("COMP_LINE", "")
+    before, typed = line.split(), ""
+    if before and not line.endswith(" "):
+        typed = before.pop()
+    print("\n".join(_answers(before, typed, commands)))
+    return 0
+
+
+def _answers(before: list[str], typed: str, commands: list[str]) -> list[str]:
+    """Return how the word that is typed may go on, ``before`` being the words in front of it, from ``mtl`` on."""
+    command, rest = (before[1], before[2:]) if len(before) > 1 else (None, [])
+    if command is None:
+        return _that_start(commands, typed)
+    if command == "data":
         from mtl_cli.data.images.downloads import DATASETS
 
-        choices = ["fetch"] if len(words) - (typed != "") == 2 else list(DATASETS)
-        print(("\n" if query == "fish" else " ").join(name for name in choices if name.startswith(typed)))
-        return 0
-    if query and words[1] != "train":
-        return 0  # the shell completes file names by itself
+        return _that_start(list(DATASETS) if rest else ["fetch"], typed)
+    if command == "list":
+        return _that_start(GROUPS, typed)
+    if command == "config" and not rest:
+        return _that_start(["show"], typed)
+    if command == "config":
+        return _key_values(rest[1:], typed)
+    return _key_values(rest, typed) if command == "train" else []  # the shell completes file names by itself
+
+
+def _that_start(names: Iterable[str], typed: str) -> list[str]:
+    return [name for name in names if name.startswith(typed)]
+
+
+def _key_values(before: list[str], typed: str) -> list[str]:
+    try:
+        words = read_words(before)
+    except UserError:
+        words = read_words([])
+    assembler = words.assembler()
+    if typed.startswith("-"):
+        return _that_start(FLAGS, typed)
     key, equals, value = typed.partition("=")
-    if query and equals and "." in key and (found := options(key.replace(".", "/"), [conf_dir(), *plugin_conf_dirs()])):
-        answers = [f"{key}={name}" for name in found if name.startswith(value)]  # Hydra knows model/sharing= only
-        print(("\n" if query == "fish" else " ").join(answers))
-        return 0
-    if query:
-        os.environ["COMP_LINE"] = line.replace(f"{words[1]} ", "", 1)
-        point = int(os.environ.get("COMP_POINT", len(line))) - len(words[1]) - 1
-        os.environ["COMP_POINT"] = str(max(point, 0))
-    else:
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # a closed pipe is then ours to answer
-    sys.argv = [sys.argv[0], "-sc", *argv]
-    with contextlib.redirect_stderr(io.StringIO() if query else sys.stderr), contextlib.suppress(SystemExit):
-        hydra.main(config_path=str(conf_dir()), config_name="train", **VERSION_BASE)(lambda config: None)()
-    return 0
+    if equals and (names := options(key.replace(".", "/"), assembler.folders)):
+        done, comma, last = value.rpartition(",") if words.multirun else ("", "", value)
+        files = _data_files(last) if key == "dataset" else []
+        return [f"{key}={done}{comma}{name}" for name in [*_that_start(names, last), *files]]
+    known = known_keys(_config(words.overrides, assembler))
+    groups = [group.replace("/", ".") for group in (*group_names(assembler.folders), *NESTED)]
+    if words.multirun:
+        known |= {"launcher": list(LAUNCHERS), "n_jobs": []}
+    if equals:
+        return [f"{key}={word}" for word in _that_start(known.get(key, []), value)]
+    return _next_steps([*known, *groups], groups, typed)
+
+
+def _next_steps(keys: Iterable[str], groups: list[str], typed: str) -> list[str]:
+    """Return the keys one level below what is typed: after ``optimizer.`` ``optimizer.lr=``, ``optimizer.lr_scale.``, …"""
+    found: dict[str, None] = {}
+    for key in keys:
+        if key.startswith(typed):
+            level, dot, _ = key[len(typed) :].partition(".")
+            found[f"{typed}{level}{dot or '='}"] = None
+    inner = {step.removesuffix(".") for step in found if step.endswith(".")}
+    return sorted(step for step in found if step.removesuffix("=") not in inner or step.removesuffix("=") in groups)
+
+
+def _config(overrides: list[str], assembler: Assembler) -> dict[str, Any]:
+    """Return the config of what is typed so far, or of a table if that is wrong or without a data set."""
+    for words in (overrides, [*overrides, "dataset=csv"], ["dataset=csv"]):
+        settings = read_settings(words, assembler.folders)
+        if settings.problems or (assembler.primary is None and "dataset" not in settings.choices):
+            continue
+        try:
+            return assembler(settings).plain
+        except UserError:
+            continue
+    return {}
+
+
+def _data_files(typed: str) -> list[str]:
+    folder = Path(typed).parent if not typed.endswith("/") else Path(typed)
+    head = typed[: typed.rfind("/") + 1]
+    if not folder.is_dir():
+        return []
+    names = [f"{head}{path.name}{'/' if path.is_dir() else ''}" for path in sorted(folder.iterdir())]
+    return [name for name in _that_start(names, typed) if name.endswith("/") or kind_of_file(name)]

@@ -24,6 +24,7 @@ GROUPS = {
     "regularizers": ("regularizer", "what ties the tasks' heads to each other, regularizer=NAME"),
     "optimizers": ("optimizer", "optimizer=NAME"),
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
+    "experiments": ("experiment", "whole recipes, experiment=NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),
 }
 """What can be listed: the config group or registry group, and what it is."""
@@ -51,10 +52,18 @@ def run(argv: list[str]) -> int:
     """Run ``mtl list`` with these arguments."""
     arguments = parser().parse_args(argv)
     if arguments.what is not None and arguments.what not in GROUPS:
-        raise UserError(arguments.what, "cannot be listed", did_you_mean(arguments.what, GROUPS))
+        raise UserError(arguments.what, "cannot be listed", _list_of(arguments.what))
     rows = overview() if arguments.what is None else table(arguments.what)
     print(json.dumps(rows, indent=2, ensure_ascii=False) if arguments.json else aligned(rows))
     return 0
+
+
+def _list_of(name: str) -> str | None:
+    """Say which list a name is in, or which list's name is near."""
+    for what in GROUPS:
+        if any(row["name"] == name for row in table(what)):
+            return f"mtl list {what} shows it"
+    return did_you_mean(name, GROUPS)
 
 
 def overview() -> list[Row]:

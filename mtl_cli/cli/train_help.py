@@ -39,7 +39,7 @@ tasks: NAME: KIND, or NAME: {{kind: KIND, target: COLUMN, …}}; tasks={{…}} r
 groups and their files; each file's keys are set as GROUP.KEY=VALUE:
 {groups}
 
-every key and its default: mtl train dataset=csv --cfg job; with explanations: the files in
+every key and its default: mtl config show dataset=csv; with explanations: the files in
 {conf}
 
 other keys: seed=0 device=auto|cpu|cuda|mps plots=true run_dir=FOLDER
@@ -47,12 +47,14 @@ other keys: seed=0 device=auto|cpu|cuda|mps plots=true run_dir=FOLDER
   model.trunk.freeze=none|all|EPOCHS     do not train the trunk, or not in the first epochs
   optimizer.lr_scale.trunk=0.1           the trunk's learning rate, as a multiple of optimizer.lr
 
+a sweep, with -m: values are 1,2,3, range(1,4), choice(a,b), and glob(*) for the files of a group
+  launcher=processes n_jobs=2            two runs at once, each in a process of its own; launcher=here: one by one
+  run_dir=FOLDER                         the folder of the whole sweep
+
 flags:
   -m, --multirun            run every combination of values given as a,b,c
-  --cfg job                 print the composed config and train nothing
   --config-dir DIR          a folder with config groups of your own
   --config-name NAME        another config than train.yaml, from the folder given by --config-dir
-  --info, --hydra-help      what Hydra says of itself
   -h, --help                this text
 """
 

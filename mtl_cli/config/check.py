@@ -2,35 +2,105 @@
 
 from __future__ import annotations
 
-from mtl_cli.config.compose import compose
-from mtl_cli.config.errors import UserError
-from mtl_cli.config.overrides import Arguments
-from mtl_cli.config.schema import parse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mtl_cli.config.assemble import Assembled, Assembler
+from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.hints import improve
+from mtl_cli.config.keys import known_keys
+from mtl_cli.config.overrides import Settings, read_settings, split_word
+from mtl_cli.config.paths import options
+from mtl_cli.config.schema import Config, parse
 
 
-def check_arguments(arguments: Arguments) -> None:
-    """Raise every problem that can be known before a run starts.
+@dataclass(frozen=True)
+class Checked:
+    """A run's config, found to be right.
 
-    A single run whose arguments read well is left to the job itself, which composes its config anyhow. For a sweep,
-    each value is tried once, so that the last job's typing error shows before the first job starts.
+    Parameters
+    ----------
+    overrides : list of str
+        The words that it was made of.
+    assembled : Assembled
+    config : Config
     """
-    problems = list(arguments.problems)
-    first = [arguments.sweeps.get(i, [override])[0] for i, override in enumerate(arguments.overrides)]
-    variants = [first]
-    if arguments.multirun:
-        for i, values in arguments.sweeps.items():
-            variants += [[*first[:i], value, *first[i + 1 :]] for value in values[1:]]
-    elif not problems:
-        return
-    if not arguments.own_config and not arguments.inspect:
-        wrong = tuple(f"{problem.where}." for problem in problems)
-        if "dataset." in wrong:  # the rest is checked with another data set in its place
-            variants = [["dataset=wine", *variant] for variant in variants]
-            wrong += ("dataset", "tasks", "model.heads.", "balancer.weights.")
-        for variant in variants:
-            try:
-                parse(compose([o for o in variant if not o.startswith("hydra")], arguments.config_dirs))
-            except UserError as error:
-                problems += [problem for problem in error.problems if not problem.where.startswith(wrong)]
-    if problems:
-        raise UserError.of(problems)
+
+    overrides: list[str]
+    assembled: Assembled
+    config: Config
+
+
+def check_words(words: list[str], assembler: Assembler, problems: Iterable[Problem] = ()) -> Assembled:
+    """Return the config that the words make, whether or not a run could have it.
+
+    Raises
+    ------
+    UserError
+        With every word that cannot be read, and with ``problems``, what was found already.
+    """
+    settings = _read(words, assembler)
+    if found := [*problems, *settings.problems]:
+        raise UserError.of(found)
+    return assembler(settings)
+
+
+def check_runs(runs: Sequence[list[str]], assembler: Assembler, problems: Iterable[Problem] = ()) -> list[Checked]:
+    """Return the checked config of each run.
+
+    Parameters
+    ----------
+    runs : sequence of list of str
+        The words of each.
+    assembler : Assembler
+    problems : iterable of Problem, optional
+        What was found already.
+
+    Raises
+    ------
+    UserError
+        With every problem of any of the runs, each once.
+    """
+    found, checked = dict.fromkeys(problems), []
+    for words in runs:
+        settings = _read(words, assembler)
+        found |= dict.fromkeys(settings.problems)
+        known, said = {}, _said(words)
+        try:
+            assembled = assembler(_with_some_dataset(settings))
+            known = known_keys(assembled.plain)
+            checked.append(Checked(words, assembled, parse(assembled.plain)))
+        except UserError as error:
+            own = [improve(problem, known, said) for problem in error.problems]
+            found |= dict.fromkeys(_of_their_own(own, settings))
+    if found:
+        raise UserError.of(found)
+    return checked
+
+
+def _read(words: list[str], assembler: Assembler) -> Settings:
+    settings = read_settings(words, assembler.folders)
+    if assembler.primary is None and not {"dataset", "experiment"} & {*settings.choices, *settings.wrong}:
+        names = ", ".join(options("dataset", assembler.folders))
+        settings.problems.append(Problem("dataset", "needs a value", f"give dataset=FILE.csv or one of {names}"))
+    return settings
+
+
+def _with_some_dataset(settings: Settings) -> Settings:
+    """Put another data set in the place of one that is wrong, so that the rest can be checked."""
+    if "dataset" in settings.wrong:
+        settings.choices["dataset"] = "wine"
+    return settings
+
+
+def _of_their_own(problems: Iterable[Problem], settings: Settings) -> list[Problem]:
+    """Leave out what only follows from other problems, such as keys of a component that was misspelt."""
+    wrong = tuple(f"{where}." for where in settings.wrong)
+    if "dataset." in wrong:
+        wrong += ("dataset", "tasks", "model.heads.", "balancer.weights.")
+    return [problem for problem in problems if not problem.where.startswith(wrong)]
+
+
+def _said(words: Iterable[str]) -> dict[str, str]:
+    parts = [word for word in map(split_word, words) if word is not None]
+    return {word.name: word.text for word in parts if word.text is not None}

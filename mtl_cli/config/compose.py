@@ -1,97 +1,143 @@
-"""Compose a config without running anything, and say in one line what Hydra finds wrong."""
+"""What mtl takes from Hydra, all in this file: groups of YAML files that are composed, and a grammar of values.
+
+Hydra starts nothing here: it neither reads ``sys.argv`` nor makes folders, logs or jobs.
+"""
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.config.overrides import quote
-from mtl_cli.config.paths import conf_dir
+from mtl_cli.config.user_files import cannot_be_read
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
 """Hydra 1.3 warns where this is missing, 1.4 where it is given."""
 
-PRIMARY = "mtl_primary"
-"""What a config that takes the place of ``train.yaml`` is called."""
+
+class Unreadable(ValueError):
+    """Text that Hydra's grammar has no reading for."""
 
 
-def compose(overrides: list[str], folders: list[Path]) -> dict[str, Any]:
-    """Return the composed config as plain values."""
-    extra = [quote(f"file://{folder.resolve()}") for folder in folders if folder != conf_dir()]
-    if extra:
-        overrides = [f"hydra.searchpath=[{','.join(extra)}]", *overrides]
+def read_element(text: str) -> Any:
+    """Return the value that ``text`` is in Hydra's grammar: ``0.1``, ``[64,32]``, ``{price: regression}``, ``'a b'``.
+
+    Raises
+    ------
+    Unreadable
+        If it is none, or several.
+    """
+    override = _parse(text)
+    if override.is_sweep_override():
+        raise Unreadable(text)
+    return override.value()
+
+
+def read_sweep(text: str, names: Sequence[str] = ()) -> list[str] | None:
+    """Return the values of ``0,1``, ``choice(a,b)``, ``range(5)`` or ``glob(*)``, as text; None for a single value.
+
+    Parameters
+    ----------
+    text : str
+    names : sequence of str
+        What ``glob`` chooses from.
+
+    Raises
+    ------
+    Unreadable
+        If Hydra's grammar has no reading for it.
+    """
+    override = _parse(text)
+    if not override.is_sweep_override():
+        return None
+    if override.is_interval_sweep():
+        raise UserError(text, "is an interval, not a list of values", "for example range(1,10) or 0.1,0.5")
+    value: Any = override.value()
+    chosen: Any = getattr(value, "list", None)
+    if isinstance(value, Glob) or isinstance(chosen, Glob):
+        found = (value if isinstance(value, Glob) else chosen).filter(list(names))
+        if not found:
+            raise UserError(text, "chooses nothing", f"choose from {', '.join(names)}" if names else None)
+        return list(found)
+    return list(override.sweep_string_iterator())
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(f"x={text}")
+    except HydraException as error:
+        raise Unreadable(text) from error
+
+
+def compose_groups(
+    primary: Path, folders: Sequence[Path], choices: Mapping[str, str], added: frozenset[str] = frozenset()
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Compose a primary config with one file of each group.
+
+    Parameters
+    ----------
+    primary : Path
+        A YAML file with a ``defaults`` list.
+    folders : sequence of Path
+        Where else the groups' files are, the first one first.
+    choices : mapping of str to str
+        The file to take, by group, such as ``{"model/sharing": "mmoe"}``.
+    added : frozenset of str
+        Those groups that ``primary`` does not list.
+
+    Returns
+    -------
+    tuple of (dict, dict)
+        The config as plain values, its interpolations as they are written; and the file chosen in each group.
+    """
+    extra = [_quote(f"file://{folder.resolve()}") for folder in folders if folder.resolve() != primary.parent.resolve()]
+    overrides = [f"hydra.searchpath=[{','.join(extra)}]"]
+    overrides += [f"{'+' if group in added else ''}{group}={option}" for group, option in choices.items()]
     GlobalHydra.instance().clear()
     try:
-        with hydra.initialize_config_dir(str(conf_dir()), **VERSION_BASE):
-            return to_plain(hydra.compose("train", overrides=overrides))
+        with hydra.initialize_config_dir(str(primary.parent.resolve()), **VERSION_BASE):
+            config = hydra.compose(primary.stem, overrides=overrides, return_hydra_config=True)
+            chosen = {str(group): str(name) for group, name in config.hydra.runtime.choices.items()}
+            plain = OmegaConf.to_container(config, resolve=False)
+    except yaml.YAMLError as error:
+        raise cannot_be_read(error) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error) from error
-
-
-def to_plain(config: Any) -> dict[str, Any]:
-    """Resolve interpolations and return plain values, without Hydra's own part."""
-    try:
-        plain = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        raise explain(error) from error
+        raise _explain(error) from error
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "hydra"}
+    return {str(key): value for key, value in plain.items() if key != "hydra"}, chosen
 
 
-def as_primary(file: Path, folder: Path, chosen: set[str]) -> None:
-    """Copy a complete config into ``folder`` as one that Hydra can start from, with our settings of Hydra itself.
-
-    Groups that it lacks, and those in ``chosen`` on the command line, come from the files of ``train.yaml``'s defaults.
-    """
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(file))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise UserError(str(file), f"cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(str(file), "is no mapping of keys", "give a config such as a run's config.yaml")
-    train = OmegaConf.to_container(OmegaConf.load(conf_dir() / "train.yaml"))
-    assert isinstance(train, dict)
-    if "dataset" in chosen:  # a data set brings its tasks
-        content.pop("tasks", None)
-    content = _without(content, chosen)
-    usual = [entry for entry in train["defaults"] if not (isinstance(entry, dict) and _has(content, *entry))]
-    if "defaults" in content:
-        usual = [*content["defaults"], *(entry for entry in usual if "hydra/" in str(entry))]
-    missing = {key: train[key] for key in train if key not in content and key != "defaults"}
-    primary = {**missing, **content, "defaults": usual}
-    (folder / f"{PRIMARY}.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(primary)), encoding="utf-8")
+def _quote(value: str) -> str:
+    """Quote text for Hydra's grammar."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"') if '"' in value else value
+    return f'"{escaped}"'
 
 
-def _without(content: dict[Any, Any], groups: set[str]) -> dict[Any, Any]:
-    """Leave out the parts that groups fill, such as ``model``, or only ``sharing`` in it for ``model/sharing``."""
-    inner = {key: {g.partition("/")[2] for g in groups if g.startswith(f"{key}/")} for key in content}
-    return {
-        key: _without(value, inner[key]) if isinstance(value, dict) else value
-        for key, value in content.items()
-        if key not in groups
-    }
-
-
-def _has(content: Any, group: str) -> bool:
-    """Whether the content says what a group would fill."""
-    key, _, rest = group.partition("/")
-    return isinstance(content, dict) and key in content and (not rest or _has(content[key], rest))
-
-
-def explain(error: Exception) -> UserError:
+def _explain(error: Exception) -> UserError:
     """Turn an error of Hydra's or OmegaConf's into one line."""
-    if isinstance(error, MissingConfigException) and error.options:
-        name = str(error.missing_cfg_file or "").rpartition("/")[2]
-        return UserError(str(error.missing_cfg_file), "there is no such config", did_you_mean(name, error.options))
+    if isinstance(error, MissingConfigException):
+        name = str(error.missing_cfg_file or "")
+        hint = did_you_mean(name.rpartition("/")[2], error.options) if error.options else None
+        return UserError(name or "defaults", "there is no such config", hint)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    where = str(getattr(cause, "full_key", None) or "config")
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return UserError(where, lines[0] if lines else type(cause).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    missing = re.match(r"You must specify '([^']+)'", lines[0])
+    if missing:
+        return UserError(missing[1].replace("/", "."), "needs a value", f"give {missing[1].replace('/', '.')}=…")
+    inside = re.match(r"In '([^']+)': (.*)", lines[0])
+    named = re.search(r"'([^']+)'", lines[0])
+    where = inside[1] if inside else getattr(cause, "full_key", None) or (named[1] if named else "defaults")
+    return UserError(str(where), inside[2] if inside else lines[0])

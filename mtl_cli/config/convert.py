@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mtl_cli.config.errors import Problem, did_you_mean
+from mtl_cli.config.hints import UNKNOWN_KEY, value_meant
 from mtl_cli.config.registry import SELECTORS, components
 
 
@@ -52,6 +53,8 @@ Seed = Annotated[int, Bound(at_least=0, at_most=2**32 - 1)]
 Probability = Annotated[float, Bound(at_least=0, below=1)]
 
 MISSING = "???"
+YES_OR_NO = {"yes": True, "on": True, "no": False, "off": False}
+"""Text elsewhere, true and false where that is asked for."""
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 
 
@@ -101,14 +104,14 @@ class Converter:
         if not isinstance(value, Mapping):
             self._note(where, f"must be a mapping, not {_show(value)}")
             return {}
-        annotations = _annotations(cls)
+        known = field_types(cls)
         dot = f"{where}." if where else ""
-        names = annotations if where else [*annotations, "experiment"]  # which is there before the others are composed
+        names = known if where else [*known, "experiment"]  # which is there before the others are composed
         for key in value:
-            if str(key) not in annotations:
-                self._note(f"{dot}{key}", "unknown key", did_you_mean(str(key), names, dot))
+            if str(key) not in known:
+                self._note(f"{dot}{key}", UNKNOWN_KEY, did_you_mean(str(key), names, dot))
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        found = {name: self.convert(value[name], annotations[name], f"{dot}{name}") for name in fields if name in value}
+        found = {name: self.convert(value[name], known[name], f"{dot}{name}") for name in fields if name in value}
         for name, field in fields.items():
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             if required and name not in value:
@@ -126,7 +129,9 @@ class Converter:
             return self._note(f"{where}.{selector}", "needs a value", f"choose from {', '.join(known)}")
         if str(name) not in known:
             return self._note(
-                f"{where}.{selector}", f"'{name}' is no {group} {selector}", did_you_mean(str(name), known)
+                f"{where}.{selector}",
+                f"'{name}' is no {group} {selector}",
+                value_meant(str(name), known) or did_you_mean(str(name), known),
             )
         rest = {key: item for key, item in value.items() if key != selector}
         return self.build(known[str(name)], rest, where)
@@ -169,7 +174,9 @@ class Converter:
             return "none"
         if value in options:
             return value
-        return self._note(where, f"cannot be {_show(value)}", did_you_mean(str(value), map(str, options)))
+        words = [str(option) for option in options]
+        hint = value_meant(str(value), words) or did_you_mean(str(value), words)
+        return self._note(where, f"cannot be {_show(value)}", hint)
 
     def _scalar(self, value: Any, annotation: Any, where: str) -> Any:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -181,11 +188,15 @@ class Converter:
             return str(value)
         if type(value) is annotation:
             return value
-        return self._note(where, f"must be {_name(annotation)}, not {_show(value)}")
+        if annotation is bool and isinstance(value, str) and value.lower() in YES_OR_NO:
+            return YES_OR_NO[value.lower()]
+        hint = f'''quote it: "'{str(value).lower()}'"''' if annotation is str and isinstance(value, bool) else None
+        return self._note(where, f"must be {_name(annotation)}, not {_show(value)}", hint)
 
 
 @functools.cache
-def _annotations(cls: type) -> dict[str, Any]:
+def field_types(cls: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 

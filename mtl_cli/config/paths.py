@@ -34,3 +34,8 @@ def plugin_conf_dirs() -> tuple[Path, ...]:
 def options(group: str, folders: list[Path]) -> list[str]:
     """Return the names of a config group's YAML files."""
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
+
+
+def group_names(folders: list[Path]) -> list[str]:
+    """Return the config groups that are folders at the top: ``balancer``, ``dataset``, …"""
+    return sorted({folder.name for base in folders for folder in base.iterdir() if any(folder.glob("*.yaml"))})

@@ -16,7 +16,8 @@ from mtl_cli.config.convert import (
     Seed,
 )
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.registry import components, kind_of_file
+from mtl_cli.config.registry import components
+from mtl_cli.config.short_forms import write_out
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
@@ -147,23 +148,9 @@ def _without_misspelt_tasks(raw: dict[str, Any]) -> tuple[dict[str, Any], list[P
 
 
 def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the short forms out: ``price: regression``, ``sharing: mmoe``, heads that inherit from ``model.head``.
-
-    One of joined data sets, ``homes: houses.csv``, is a file by its ending, else a kind.
-    """
-    plain = dict(raw)
-    dataset = plain.get("dataset")
-    if isinstance(dataset, Mapping) and isinstance(dataset.get("datasets"), Mapping):
-        members = {
-            name: _member(member) if isinstance(member, str) else member for name, member in dataset["datasets"].items()
-        }
-        plain["dataset"] = {**dataset, "datasets": members}
-    tasks = plain.get("tasks")
-    if isinstance(tasks, Mapping):
-        plain["tasks"] = {str(name): {"kind": task} if isinstance(task, str) else task for name, task in tasks.items()}
+    """Write the short forms out, and let heads inherit from ``model.head``."""
+    plain = write_out(raw)
     model = plain.get("model")
-    if isinstance(model, Mapping) and isinstance(model.get("sharing"), str):
-        model = plain["model"] = {**model, "sharing": {"kind": model["sharing"]}}
     if isinstance(model, Mapping) and isinstance(model.get("heads"), Mapping):
         shared = model.get("head") or {}
         heads = {
@@ -171,11 +158,6 @@ def normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
         }
         plain["model"] = {**model, "heads": heads}
     return plain
-
-
-def _member(text: str) -> dict[str, str]:
-    kind = kind_of_file(text)
-    return {"kind": text} if kind is None else {"kind": kind, "path": text}
 
 
 def _check(config: Config) -> Iterator[Problem]:

@@ -1,0 +1,181 @@
+"""The user's own YAML files, read before Hydra sees them.
+
+They are checked (a mistake is told with its file and line), and ``yes``, ``no``, ``on`` and ``off`` in them are text,
+as in YAML 1.2: a label may be called NO. Where true or false is asked for, those words are taken as that too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mtl_cli.config.errors import UserError
+
+OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and with -m launcher=processes n_jobs=2 says how"
+"""What to say of Hydra's own keys."""
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as OmegaConf reads it (1e-3 is a number, dates are text), but for yes, no, on and off."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    what = f"'{key.value}' stands there twice"
+                    raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+                seen.add(key.value)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+_BOOL, _FLOAT, _DATE = (f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "timestamp"))
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _FLOAT, _DATE)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(
+        r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+        r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(text: str) -> Any:
+    """Return what YAML text says."""
+    return yaml.load(text, Loader=_Loader)
+
+
+def read_file(file: Path) -> dict[Any, Any]:
+    """Return what a config file says.
+
+    Raises
+    ------
+    UserError
+        With the file and the line at fault.
+    """
+    try:
+        content = read_yaml(file.read_text(encoding="utf-8-sig"))
+    except yaml.YAMLError as error:
+        raise cannot_be_read(error, file) from error
+    except UnicodeDecodeError as error:
+        raise UserError(str(file), f"is not UTF-8 text (byte {error.start + 1})") from error
+    except OSError as error:
+        raise UserError(str(file), f"cannot be read: {error.strerror}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(str(file), "is no mapping of keys", "give a config such as a run's config.yaml")
+    return content
+
+
+def cannot_be_read(error: yaml.YAMLError, file: Path | None = None) -> UserError:
+    """Return the line that says where YAML is wrong, and how."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    name = str(file) if file is not None else getattr(mark, "name", "YAML")
+    where = f"{name}:{mark.line + 1}" if mark is not None else name
+    return UserError(where, f"is not YAML: {what}")
+
+
+def refuse_hydra(file: Path, content: dict[Any, Any], header: str = "") -> None:
+    """Raise UserError if a file has keys of Hydra's own, which could run code or make folders."""
+    found = next((str(key) for key in content if str(key).split(".")[0] == "hydra"), None)
+    if found is None and re.search(r"@package\s+hydra\b", header):
+        found = "@package hydra"
+    entries = content.get("defaults")
+    for entry in entries if isinstance(entries, list) else ():
+        for text in [*entry, *map(str, entry.values())] if isinstance(entry, dict) else [str(entry)]:
+            if re.match(r"(override\s+|optional\s+)*/?hydra(/|$)", str(text)) or "@hydra" in str(text):
+                found = str(text).split()[-1]
+    if found is not None:
+        raise UserError(str(file), f"{found}: Hydra's own keys are not taken", OURS)
+
+
+@dataclass(frozen=True)
+class GroupFile:
+    """A file of a config group.
+
+    Parameters
+    ----------
+    name : str
+        Its path in the folder of groups, such as ``balancer/mine.yaml``.
+    header : str
+        Its line ``# @package …``, if it has one.
+    content : dict
+    """
+
+    name: str
+    header: str
+    content: dict[Any, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write the file as Hydra is to read it."""
+        path = folder / self.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.write_text(self.header + OmegaConf.to_yaml(OmegaConf.create(self.content)), encoding="utf-8")
+        except OmegaConfBaseException as error:
+            raise UserError(self.name, str(error).splitlines()[0]) from error
+
+
+def group_file(folder: Path, name: str) -> GroupFile:
+    """Read and check a file of a group."""
+    file = folder / name
+    content = read_file(file)
+    header = next((line for line in file.read_text(encoding="utf-8-sig").splitlines() if "@package" in line), "")
+    header = f"{header}\n" if header.startswith("#") else ""
+    refuse_hydra(file, content, header)
+    return GroupFile(name, header, content)
+
+
+def follow(names: Sequence[str], folders: Sequence[Path], shipped: Sequence[Path]) -> Iterator[GroupFile]:
+    """Yield the user's files among ``names`` and among those that their ``defaults`` name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Such as ``balancer/mine.yaml``.
+    folders, shipped : sequence of Path
+        The user's folders of groups, and ours.
+    """
+    waiting, seen = list(names), set()
+    while waiting:
+        name = waiting.pop(0)
+        folder = next((folder for folder in folders if (folder / name).is_file()), None)
+        if name in seen or folder is None:
+            continue
+        seen.add(name)
+        if any((other / name).is_file() for other in shipped):
+            raise UserError(str(folder / name), "has the name of a config that comes along", "give it another name")
+        found = group_file(folder, name)
+        waiting += entries(found.content, name.rpartition("/")[0])
+        yield found
+
+
+def entries(content: dict[Any, Any], group: str) -> list[str]:
+    """Return the files that a config's ``defaults`` name, such as ``model/sharing/mmoe.yaml``."""
+    found = []
+    listed = content.get("defaults")
+    for entry in listed if isinstance(listed, list) else ():
+        pairs = entry.items() if isinstance(entry, dict) else [("", entry)]
+        for key, options in pairs:
+            path = str(key).removeprefix("optional ").removeprefix("override ").strip().partition("@")[0]
+            for option in options if isinstance(options, list) else [options]:
+                whole = f"{path}/{str(option).partition('@')[0]}".strip("/") if path else str(option).partition("@")[0]
+                absolute = path.startswith("/") or str(option).startswith("/")
+                whole = whole.strip("/")
+                found.append(f"{whole if absolute or not group else f'{group}/{whole}'}.yaml")
+    return found

@@ -1,0 +1,74 @@
+"""What the text behind a key's ``=`` means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from mtl_cli.config.compose import Unreadable, read_element, read_sweep
+from mtl_cli.config.user_files import read_yaml
+
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+def read_value(text: str) -> Any:
+    """Return the value that the text stands for.
+
+    Hydra's grammar is asked first. It knows letters from a to z only, so a list, a mapping or quoted text that it
+    refuses (``[größe,価格]``) is read as YAML; anything else that it refuses (``data(1).csv``) is text as it stands.
+    """
+    try:
+        return read_element(text)
+    except Unreadable:
+        pass
+    if text.strip()[:1] in ("[", "{", "'", '"'):
+        try:
+            return read_yaml(text)
+        except yaml.YAMLError:
+            pass
+    return text
+
+
+def as_text(text: str) -> str:
+    """Return text as it stands, without the quotes around it."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return str(read_value(text)) if quoted else text
+
+
+def values_of(text: str, names: list[str]) -> list[str]:
+    """Return the values of a sweep, each as text: ``0,1``, ``choice(a,b)``, ``range(5)``, ``glob(*)``; or the only one.
+
+    ``names`` are what ``glob`` chooses from. Text that Hydra's grammar refuses is cut at its commas.
+    """
+    try:
+        return read_sweep(text, names) or [text]
+    except Unreadable:
+        return _at_commas(text)
+
+
+def is_sweep(text: str) -> bool:
+    """Whether the text is several values in Hydra's grammar."""
+    try:
+        return read_sweep(text, ["*"]) is not None
+    except Unreadable:
+        return False
+
+
+def _at_commas(text: str) -> list[str]:
+    """Cut text at the commas outside quotes and brackets."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in _OPENING:
+            depth += 1
+        elif letter in _CLOSING:
+            depth -= 1
+        elif letter == "," and depth <= 0:
+            parts.append("")
+            continue
+        parts[-1] += letter
+    return [text] if quote or depth else [part.strip() for part in parts]

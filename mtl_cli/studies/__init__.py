@@ -1,0 +1,1 @@
+"""Many runs: what a sweep means, and where its jobs run."""

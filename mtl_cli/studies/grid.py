@@ -1,0 +1,45 @@
+"""What -m means: every combination of the values that keys are given."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.overrides import split_word
+from mtl_cli.config.paths import options
+from mtl_cli.config.values import values_of
+
+
+def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[str]], list[Problem]]:
+    """Return the overrides of each job, the values of the last key changing fastest, and what is wrong with them.
+
+    ``seed=0,1 balancer=uniform,uw`` is four jobs. Values are in Hydra's grammar: lists such as ``0,1``,
+    ``choice(a,b)``, ``range(1,5)``, and ``glob(*)`` for the files of a config group.
+
+    Parameters
+    ----------
+    overrides : list of str
+    folders : list of Path
+        Where the files of config groups are.
+    """
+    choices, problems = [], []
+    for override in overrides:
+        word = split_word(override)
+        if word is None or word.text is None:
+            choices.append([override])
+            continue
+        names = options(word.group, folders)
+        if word.text in names:
+            choices.append([override])
+            continue
+        try:
+            values = values_of(word.text, names)
+        except UserError as error:
+            problems += [
+                Problem(word.name, f"{problem.where} {problem.what}", problem.hint) for problem in error.problems
+            ]
+            continue
+        head = override.removesuffix(word.text)
+        choices.append([f"{head}{value}" for value in values])
+    return [list(job) for job in itertools.product(*choices)], problems

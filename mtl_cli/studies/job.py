@@ -1,0 +1,151 @@
+"""One run of a study, or a run alone: from its checked config to its JSON line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_cli.config.check import Checked
+from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.schema import parse
+from mtl_cli.data.files import SHIPPED
+from mtl_cli.runs import directory
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run needs, in a form that another process can be sent.
+
+    Parameters
+    ----------
+    plain : dict
+        The whole config as plain values.
+    name : str
+        What to call the run: its data set and its balancer.
+    overrides : list of str
+        The words that made the config.
+    command : list of str
+        The command that would run this job alone.
+    folder : str, optional
+        The run's folder in a study; by default that of the config's ``run_dir``, or a fresh one.
+    in_place : bool
+        Whether progress may be shown in place on a terminal: not if other jobs run beside this one.
+    """
+
+    plain: dict[str, Any]
+    name: str
+    overrides: list[str]
+    command: list[str]
+    folder: str | None = None
+    in_place: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Parameters
+    ----------
+    line : dict
+        Its JSON line.
+    status : int
+        0 done, 2 the user's input, 1 a bug.
+    """
+
+    line: dict[str, Any]
+    status: int
+
+
+def make_job(checked: Checked, start: list[str]) -> Job:
+    """Return the job of a checked config; ``start`` are further words that made it, such as a config file."""
+    plain, choices = checked.assembled.plain, checked.assembled.choices
+    stem = _stem(plain["dataset"].get("path"), choices.get("dataset") or plain["dataset"]["kind"])
+    command = ["mtl", "train", *start, *checked.overrides]
+    return Job(plain, f"{stem}_{plain['balancer']['name']}", checked.overrides, command)
+
+
+def train_job(job: Job) -> dict[str, Any]:
+    """Train, tell what came out on stderr, and return the run's JSON line."""
+    config = parse(job.plain)
+    if config.run_dir is not None:
+        directory.check_free(config.run_dir)
+
+    from mtl_cli.reports.console import print_summary, stderr_console
+    from mtl_cli.reports.progress import TrainingProgress
+    from mtl_cli.training.run import train
+
+    def make_directory() -> Path:
+        if job.folder is not None:
+            Path(job.folder).mkdir(parents=True)
+            return Path(job.folder)
+        return directory.fresh(job.name) if config.run_dir is None else directory.claim(config.run_dir)
+
+    console = stderr_console() if job.in_place else _plain_console()
+    finished = train(config, rerunnable(job.plain), job.command, make_directory, TrainingProgress(console))
+    if config.plots:
+        from mtl_cli.reports.plots import write_plots
+
+        write_plots(finished, directory.weights_name(job.plain["balancer"]["name"]))
+    print_summary(console, finished)
+    splits = finished.metrics["splits"]
+    return {
+        "run_dir": str(finished.run.path),
+        "status": "done",
+        "score": finished.metrics["score"],
+        "metrics": splits["test"]["tasks"] if "test" in splits else {},
+    }
+
+
+def run_job(job: Job) -> Outcome:
+    """Train, and turn a failure into an outcome, told on stderr: the other jobs go on."""
+    try:
+        return Outcome(train_job(job), 0)
+    except UserError as error:
+        problems, status = [str(problem) for problem in error.problems], 2
+        for problem in problems:
+            print(f"mtl train: error: {problem}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - told below; the other jobs go on
+        problems, status = [str(Problem(type(error).__name__, str(error)))], 1
+        traceback.print_exception(error, file=sys.stderr)
+    folder = job.folder if job.folder is not None and Path(job.folder).is_dir() else None
+    return Outcome({"run_dir": folder, "status": "failed", "error": problems, "overrides": job.overrides}, status)
+
+
+def _plain_console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, width=120, force_terminal=False)
+
+
+def _stem(path: str | None, choice: str) -> str:
+    """Return what to call the data set in a run's name: its file, or what was chosen if it has none of its own."""
+    if path is None or path.startswith(SHIPPED):
+        return choice
+    return Path(path).name.split(".")[0] or "table"
+
+
+def rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
+    trunk = dict(plain["model"]["trunk"])
+    for key in ("pretrained", "cache"):  # a folder's name may be a hub's too: it is a folder only if it is there
+        if isinstance(trunk.get(key), str) and (folder := Path(trunk[key]).expanduser()).is_dir():
+            trunk[key] = str(folder.absolute())
+    model = {**plain["model"], "trunk": trunk}
+    found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None}
+    if plain.get("init_from") is not None:
+        found["init_from"] = str(Path(plain["init_from"]).expanduser().absolute())
+    return found
+
+
+def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
+    """Make the paths in a data set's config absolute, those of data sets inside it too."""
+    found = dict(dataset)
+    for key, value in dataset.items():
+        if isinstance(value, dict):
+            found[key] = _from_anywhere(value)
+        elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith(SHIPPED):
+            found[key] = str(Path(value).expanduser().absolute())
+    return found

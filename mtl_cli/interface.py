@@ -204,34 +204,31 @@ def _note(line: str) -> None:
 
 def _train(words: list[str], verbose: bool) -> Path:
     """Train as the command line does; the one place that calls the rooms below."""
-    from mtl_cli.cli.train import _rerunnable, _stem
-    from mtl_cli.config.compose import compose
-    from mtl_cli.config.overrides import read_arguments
-    from mtl_cli.config.schema import parse
+    from mtl_cli.cli.words import read_words
+    from mtl_cli.config.check import check_runs
+    from mtl_cli.studies.job import make_job, rerunnable
 
-    arguments = read_arguments(words)
-    if arguments.problems:
-        raise UserError.of(arguments.problems)
-    plain = compose(arguments.overrides, arguments.config_dirs)
-    config = parse(plain)
+    read = read_words(words)
+    if read.multirun:
+        raise UserError("-m", "is for mtl train", "call train once for each combination")
+    checked = check_runs([read.overrides], read.assembler(), read.problems)[0]
+    progress = _progress() if verbose else _Quiet()
+    for note in checked.assembled.notes:
+        progress.notice(note)
+    config, job = checked.config, make_job(checked, read.start)
     if config.run_dir is not None:
         directory.check_free(config.run_dir)
 
     from mtl_cli.training.run import train as train_run
 
-    balancer = plain["balancer"][SELECTORS["balancer"]]
-    stem = _stem(getattr(config.dataset, "path", None), plain["dataset"]["kind"])
-
     def make_directory() -> Path:
-        return directory.fresh(f"{stem}_{balancer}") if config.run_dir is None else directory.claim(config.run_dir)
+        return directory.fresh(job.name) if config.run_dir is None else directory.claim(config.run_dir)
 
-    finished = train_run(
-        config, _rerunnable(plain), ["mtl", "train", *words], make_directory, _progress() if verbose else _Quiet()
-    )
+    finished = train_run(config, rerunnable(job.plain), job.command, make_directory, progress)
     if config.plots:
         from mtl_cli.reports.plots import write_plots
 
-        write_plots(finished, directory.weights_name(balancer))
+        write_plots(finished, directory.weights_name(job.plain["balancer"][SELECTORS["balancer"]]))
     return finished.run.path
 
 

@@ -24,10 +24,13 @@ from tests.manual import HELP, README, ROOT, TEMPLATE, Block, blocks, pages, quo
 from tests.proteins import proteins, write
 
 SHORT = ["trainer.epochs=6", "plots=false"]
-"""Behind every training, so that the pages run in minutes; the slow tests run what is printed in full."""
+"""In every training, so that the pages run in minutes; the slow tests run what is printed in full."""
 SHELL = f"""\
 mtl() {{
-    if [ "$1" = train ]; then command mtl "$@" {" ".join(SHORT)}; else command mtl "$@"; fi
+    local words=() word
+    if [ "$1" != train ]; then command mtl "$@"; return; fi
+    for word; do case "$word" in trainer.epochs=* | plots=*) ;; *) words+=("$word") ;; esac; done
+    command mtl "${{words[@]}}" {" ".join(SHORT)}
 }}
 """
 MEASURED = [
@@ -71,11 +74,16 @@ def commands_of(block: Block) -> list[str]:
 def run_block(block: Block, mtl: InProcess) -> None:
     """Run the commands of a block: here if it is nothing but `mtl` commands, else in a shell."""
     commands = commands_of(block)
-    if all(line.startswith("mtl ") and not re.search(r"[|>$<;]", line) for line in commands):
+    if all(line.startswith("mtl ") and not re.search(r"[|$<;]", line) for line in commands):
         for line in commands:
-            words = shlex.split(line)[1:]
-            status, _, err = mtl(*words, *(SHORT if words[0] == "train" else []))
+            command, _, file = line.partition(" > ")
+            words = shlex.split(command)[1:]
+            if words[0] == "train":
+                words = [word for word in words if not word.startswith(("trainer.epochs=", "plots="))] + SHORT
+            status, out, err = mtl(*words)
             assert status == 0, f"{line}\n{err}"
+            if file:
+                Path(file.strip()).write_text(out)
         return
     done = subprocess.run(["bash", "-c", f"set -e\n{SHELL}{block.text}"], capture_output=True, text=True)
     assert done.returncode == 0, f"{block.text}\n{done.stderr[-3000:]}"

@@ -53,7 +53,7 @@ def normalised_dispersion(mean: np.ndarray, variance: np.ndarray) -> pd.Series:
     ratio = variance / np.where(mean == 0, 1e-12, mean)
     dispersion = pd.Series(np.log(np.where(ratio == 0, np.nan, ratio)))
     bins = pd.cut(pd.Series(np.log1p(np.where(mean == 0, 1e-12, mean))), bins=BINS)
-    grouped = dispersion.groupby(bins, statistics=True)
+    grouped = dispersion.groupby(bins, observed=True)
     center, spread = grouped.transform("mean"), grouped.transform("std")
     alone = spread.isna() & dispersion.notna()
     return ((dispersion - center) / spread).mask(alone, 1.0)

@@ -53,7 +53,7 @@ def contents() -> str:
     """Return the list of topics, with the heading of each page."""
     pages = topics()
     width = max(len(topic) for topic in pages)
-    lines = [f"  {topic:<{width}}  {heading(page)}" for topic, page in pages.items()]
+    lines = [f"  {topic:<{width}}  {_without(topic, heading(page))}" for topic, page in pages.items()]
     first = "  mtl help start\n"
     return f"The manual. Begin with\n\n{first}\ntopics, each shown by `mtl help TOPIC`:\n\n" + "\n".join(lines) + "\n"
 
@@ -61,6 +61,11 @@ def contents() -> str:
 def heading(page: Traversable) -> str:
     """Return a page's first heading."""
     return page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+def _without(topic: str, text: str) -> str:
+    """Leave out the topic's own name in front of what a heading says of it."""
+    return text[len(topic) + 2 :] if text.lower().startswith(f"{topic}: ") else text
 
 
 def show(text: str) -> None:

@@ -35,7 +35,7 @@ format: .venv/developing
 	$(BIN)/ruff check --fix .
 
 readme: .venv/developing
-	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.manual
 
 clean:
 	rm -rf .venv build dist .*_cache

@@ -37,6 +37,9 @@ def test_a_wheel_holds_configs_data_and_licences(wheel: Path) -> None:
     for file in (ROOT / "conf").rglob("*.yaml"):
         assert f"mtl_cli/conf/{file.relative_to(ROOT / 'conf')}" in names
     assert {"mtl_cli/data/builtin/winequality-red.csv", "mtl_cli/data/builtin/winequality-red.LICENSE"} <= names
+    for file in (ROOT / "mtl_cli" / "help").glob("*.md"):
+        assert f"mtl_cli/help/{file.name}" in names
+    assert {"mtl_cli/py.typed", "mtl_cli/__init__.pyi"} <= names
     assert not any(name.startswith(("tests/", "outputs/")) for name in names)
 
 

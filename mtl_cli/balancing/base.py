@@ -138,6 +138,11 @@ class Balancer:
             what = f"has no effect: balancer={name_of('balancer', self)} takes losses as they are"
             yield Problem("balancer.shift", what, "leave it out")
 
+    @property
+    def at_representation(self) -> bool:
+        """Whether it reads gradients at one representation that all tasks share, not on the shared parameters."""
+        return False
+
     def init_state(self, tasks: list[str], device: torch.device) -> State:
         """Return the state of one model before the first step; by default weights of 1."""
         import torch

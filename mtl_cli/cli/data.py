@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.data.images.files import data_home
 
     if arguments.what != "fetch":
-        raise UserError(arguments.what, "is nothing that can be done with data", "mtl data fetch NAME")
+        raise UserError(arguments.what, "there is no such action", "mtl data fetch NAME")
     if arguments.name in COME_ALONG:
         raise UserError(arguments.name, "comes along and need not be fetched", f"mtl train dataset={arguments.name}")
     if arguments.name not in DATASETS:

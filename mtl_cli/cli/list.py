@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,6 @@ GROUPS = {
     "plugins": ("", "what other packages add, and what is left out of it"),
 }
 """What can be listed: the config group or registry group, and what it is."""
-
-ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 
 Row = dict[str, Any]
 
@@ -108,16 +105,6 @@ def _plugins() -> list[Row]:
         }
         for plugin in plugins()
     ]
-
-
-def balancers_markdown() -> str:
-    """Return the table of balancers as Markdown, with links to the papers."""
-    lines = ["| balancer | what it does | needs | cost | paper |", "|---|---|---|---|---|"]
-    for row in table("balancers"):
-        paper = ARXIV.sub(r"[arXiv \1](https://arxiv.org/abs/\1)", row["paper"])
-        paper = re.sub(r"openreview (\w+)", r"[OpenReview](https://openreview.net/forum?id=\1)", paper)
-        lines.append(f"| `{row['name']}` | {row['what']} | {row['needs']} | {row['cost']} | {paper} |")
-    return "\n".join(lines) + "\n"
 
 
 def aligned(rows: list[Row]) -> str:

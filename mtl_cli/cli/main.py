@@ -19,6 +19,7 @@ COMMANDS = {
     "config": "show the whole config that a command would use: mtl config show dataset=wine",
     "data": "download data sets that do not come along: mtl data fetch mnist_fashion",
     "list": "show what there is to choose from: balancers, data sets, tasks, …",
+    "help": "the manual: mtl help lists its topics, mtl help balancers shows one",
 }
 
 HELP = """\
@@ -92,7 +93,7 @@ def _dispatch(argv: list[str]) -> int:
         from mtl_cli.cli.completion import complete
 
         return complete(rest, list(COMMANDS))
-    if command in ("-h", "--help", "help"):
+    if command in ("-h", "--help"):
         print(_help(), end="")
         return 0
     if command in ("--version", "-V"):

@@ -7,13 +7,17 @@ import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.check import Checked
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
 from mtl_cli.runs import directory
+
+if TYPE_CHECKING:
+    from mtl_cli.training.callbacks.progress import Progress
+    from mtl_cli.training.run import Finished
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,13 @@ def make_job(checked: Checked, start: list[str]) -> Job:
     return Job(plain, f"{stem}_{plain['balancer']['name']}", checked.overrides, command)
 
 
-def train_job(job: Job) -> dict[str, Any]:
-    """Train, tell what came out on stderr, and return the run's JSON line."""
+def run_training(job: Job, progress: Progress) -> Finished:
+    """Train and draw, telling ``progress``, and return what came out; its folder is whole then."""
     config = parse(job.plain)
     if job.folder is None and config.run_dir is not None:
         directory.check_free(config.run_dir)
 
-    from mtl_cli.reports.console import print_summary, stderr_console
     from mtl_cli.reports.plots import write_plots
-    from mtl_cli.reports.progress import TrainingProgress
     from mtl_cli.training.run import train
 
     def make_directory() -> Path:
@@ -85,10 +87,17 @@ def train_job(job: Job) -> dict[str, Any]:
             return Path(job.folder)
         return directory.fresh(job.name) if config.run_dir is None else directory.claim(config.run_dir)
 
-    console = stderr_console() if job.in_place else _plain_console()
-    progress = TrainingProgress(console)
     draw = partial(write_plots, notice=progress.notice) if config.plots else None
-    finished = train(config, rerunnable(job.plain), job.command, make_directory, progress, draw)
+    return train(config, rerunnable(job.plain), job.command, make_directory, progress, draw)
+
+
+def train_job(job: Job) -> dict[str, Any]:
+    """Train, tell what came out on stderr, and return the run's JSON line."""
+    from mtl_cli.reports.console import print_summary, stderr_console
+    from mtl_cli.reports.progress import TrainingProgress
+
+    console = stderr_console() if job.in_place else _plain_console()
+    finished = run_training(job, TrainingProgress(console))
     print_summary(console, finished)
     splits = finished.metrics["splits"]
     return {

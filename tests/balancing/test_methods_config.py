@@ -12,7 +12,7 @@ import sys
 import pytest
 import yaml
 
-from mtl_cli.cli.list import GROUPS, balancers_markdown, table
+from mtl_cli.cli.list import GROUPS, table
 from mtl_cli.cli.main import run
 from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import components
@@ -75,13 +75,6 @@ def test_the_list_of_balancers_names_needs_cost_and_paper(capsys: pytest.Capture
         "Liu et al. 2023, arXiv 2306.03792",
     ]
     assert {row["name"] for row in table("balancers")} == set(BALANCERS)
-
-
-def test_the_same_table_as_markdown() -> None:
-    lines = balancers_markdown().splitlines()
-    assert len(lines) == 2 + len(BALANCERS)
-    assert len({line.count("|") for line in lines}) == 1
-    assert "[arXiv 1711.02257](https://arxiv.org/abs/1711.02257)" in balancers_markdown()
 
 
 def test_without_a_name_the_lists_are_listed_and_a_wrong_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,8 +30,8 @@ def write(path: Path, rows: int, compression: str | None = None) -> int:
     import numpy as np
     import pandas as pd
     from anndata.io import write_elem
-
     from mtl_cli.data.cells.copies import plain_text
+
     from tests.cells import make_cells
 
     random = np.random.default_rng(0)
@@ -76,7 +76,6 @@ def train(folder: Path, *arguments: str) -> tuple[int, float, float]:
 def speed(folder: Path) -> None:
     """Print how fast batches come, from memory and from disk."""
     import torch
-
     from mtl_cli.data.sources.h5ad import H5AD
 
     torch.set_num_threads(1)

@@ -1,6 +1,7 @@
-"""`make readme`: writes the parts of the README that come from code and from runs.
+"""The README and the pages of `mtl help`: their blocks, for the tests, and what `make readme` writes into them.
 
-The table of groups comes from `conf/`; the first result, its picture and the table over seeds come from commands.
+`make readme` writes the first result and its picture in the README, the results over seeds in `help/balancers.md`, and
+the files of the template in `help/plugins.md`.
 """
 
 from __future__ import annotations
@@ -9,19 +10,18 @@ import contextlib
 import csv
 import io
 import json
-import os
 import re
 import statistics
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from mtl_cli.cli.list import balancers_markdown
 from mtl_cli.cli.main import run
-from mtl_cli.cli.train_help import GROUPS, describe
-from mtl_cli.config.paths import conf_dir
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+TEMPLATE = ROOT / "tests" / "plugin_template"
+HELP = ROOT / "mtl_cli" / "help"
 PICTURE = ROOT / ".github" / "images" / "wine_gradnorm.png"
 SEEDS = 5
 RECIPES = {
@@ -31,13 +31,33 @@ RECIPES = {
 }
 
 
-def groups_table() -> str:
-    """Return the table of config groups, as Markdown."""
-    lines = ["| setting | |", "|---|---|"]
-    for group in (group for group in GROUPS if group != "balancer"):  # those have a table of their own
-        for file in sorted((conf_dir() / group.replace(".", "/")).glob("*.yaml")):
-            lines.append(f"| `{group}={file.stem}` | {describe(file)} |")
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    language: str
+    text: str
+    note: str | None
+    """The HTML comment on the line above it, such as ``not run: needs the network``."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether the commands are run by the tests of the manual themselves."""
+        return self.language == "sh" and not (self.note or "").startswith("not run:")
+
+
+def pages() -> list[Path]:
+    """Return the README and every page of `mtl help`."""
+    return [README, *sorted(HELP.glob("*.md"))]
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page in their order."""
+    found = re.findall(
+        r"(?:^<!-- ([^\n]*) -->\n)?^```(\w+)\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE
+    )
+    return [Block(page, language, text, note or None) for note, language, text in found]
 
 
 def replace(text: str, name: str, content: str) -> str:
@@ -81,12 +101,9 @@ def draw(folder: Path) -> None:
     figure.savefig(PICTURE)
 
 
-def seeds_table() -> str:
-    """Return test metrics over seeds, as Markdown."""
-    lines = [
-        f"Test rows, mean over seeds 0 to {SEEDS - 1} (lowest to highest), from `make readme`:", "",
-        "| | MSE of `quality` | on unseen rows | accuracy of `is_good` |", "|---|---|---|---|",
-    ]  # fmt: skip
+def seeds_lists() -> str:
+    """Return test metrics over seeds, as lists in Markdown."""
+    mse, accuracy = [], []
     for name, arguments in RECIPES.items():
         columns: list[list[float]] = [[], [], []]
         for seed in range(SEEDS):
@@ -96,24 +113,35 @@ def seeds_table() -> str:
             columns[1].append(splits["test_unseen"]["tasks"]["quality"]["mse"])
             columns[2].append(splits["test"]["tasks"]["is_good"]["accuracy"])
         cells = [f"{statistics.mean(c):.3f} ({min(c):.3f} to {max(c):.3f})" for c in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        mse.append(f"- {name}: {cells[0]}; unseen rows {cells[1]}")
+        accuracy.append(f"- {name}: {cells[2]}")
+    return "\n".join(["MSE of `quality`:", "", *mse, "", "Accuracy of `is_good`:", "", *accuracy])
+
+
+def quoted(text: str) -> str:
+    """Return the page on plugins with the files of the template as they are now."""
+
+    def file(match: re.Match[str]) -> str:
+        return f"`{match[1]}`:\n\n```{match[2]}\n{(TEMPLATE / match[1]).read_text()}```\n"
+
+    return re.sub(r"^`([\w./]+)`:\n\n```(\w+)\n.*?^```\n", file, text, flags=re.DOTALL | re.MULTILINE)
+
+
+def shown(told: str) -> str:
+    """Return what a run told, without notes, epochs and folders."""
+    return "\n".join(row.rstrip() for row in told.splitlines() if not row.startswith(("note:", "epoch", "results")))
 
 
 def main() -> None:
-    text = replace(README.read_text(), "groups", groups_table())
-    text = replace(text, "balancers", balancers_markdown().strip())
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         line, told = mtl("dataset=wine", "balancer=gradnorm", "plots=false")
-        shown = "\n".join(
-            row.rstrip() for row in told.splitlines() if not row.startswith(("note:", "epoch", "results"))
-        )
-        text = replace(text, "result", f"```text\n{shown}\n```")
+        readme = replace(README.read_text(), "result", f"```text\n{shown(told)}\n```")
         draw(Path(line["run_dir"]))
-        text = replace(text, "seeds", seeds_table())
-        os.chdir(ROOT)
-    README.write_text(text)
+        balancers = replace((HELP / "balancers.md").read_text(), "seeds", seeds_lists())
+    plugins = HELP / "plugins.md"
+    plugins.write_text(quoted(plugins.read_text()))
+    README.write_text(readme)
+    (HELP / "balancers.md").write_text(balancers)
 
 
 if __name__ == "__main__":

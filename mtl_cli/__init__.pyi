@@ -1,0 +1,9 @@
+from mtl_cli.balancing.step import TrainingStep as TrainingStep
+from mtl_cli.config.errors import UserError as UserError
+from mtl_cli.interface import Run as Run
+from mtl_cli.interface import TrainedModel as TrainedModel
+from mtl_cli.interface import balancers as balancers
+from mtl_cli.interface import load as load
+from mtl_cli.interface import train as train
+
+__version__: str

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from mtl_cli.balancing.base import Balancer
 from mtl_cli.config.errors import Problem, UserError
-from mtl_cli.config.registry import components
+from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.runs import directory
 
 if TYPE_CHECKING:

@@ -96,7 +96,7 @@ class Assembler:
         plain, problems = merge(deepcopy(composed), settings)
         if problems:
             raise UserError.of(problems)
-        return Assembled(resolve(plain), choices, notes)
+        return Assembled(resolve(plain), choices, (*settings.notes, *notes))
 
     def _compose(self, choices: dict[str, str]) -> tuple[dict[str, Any], dict[str, str], tuple[str, ...]]:
         experiment, notes = self._experiment(choices)

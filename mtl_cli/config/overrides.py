@@ -6,7 +6,8 @@
 - ``trainer.epochs=3`` sets a key, ``tasks.größe.weight=2`` one with any name, ``"tasks.'a.b'.weight=2"`` one with a dot
   in it; ``~tasks.quality`` takes a key out. ``+`` and ``++`` in front, as Hydra has them, change nothing: the schema
   knows which keys there are.
-- Their order never matters: what cannot hold together is refused.
+- Their order never matters, and what cannot hold together is refused; but of one key that is given twice, as by a
+  script that adds to another's words, the last holds, and a note says so.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Settings:
     values: dict[Key, Any] = field(default_factory=dict)
     deleted: list[Key] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> set[str]:
@@ -120,9 +122,7 @@ def _set(word: Word, settings: Settings, said: dict[Key, str]) -> None:
 
 def _put(key: Key, value: Any, text: str, settings: Settings, said: dict[Key, str]) -> None:
     if key in settings.values and settings.values[key] != value:
-        what = f"is set twice, to {said[key]} and to {text}"
-        settings.problems.append(Problem(".".join(key), what, "leave one of them out"))
-        return
+        settings.notes.append(f"{'.'.join(key)} is given twice: {text} holds, not {said[key]}")
     settings.values[key], said[key] = value, text
 
 
@@ -134,9 +134,10 @@ def _choose(group: str, word: Word, folders: list[Path], settings: Settings, sai
         name = kind
     if name not in known and not (name == "null" and group == "experiment"):
         settings.problems.append(_no_option(group, name, known))
-    elif (before := settings.choices.setdefault(group, name)) != name:
-        what = f"is set twice, to {before} and to {name}"
-        settings.problems.append(Problem(word.name, what, "leave one of them out"))
+        return
+    if (before := settings.choices.get(group, name)) != name:
+        settings.notes.append(f"{word.name} is given twice: {name} holds, not {before}")
+    settings.choices[group] = name
 
 
 def _no_option(group: str, name: str, known: list[str]) -> Problem:

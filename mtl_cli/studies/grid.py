@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 from mtl_cli.config.errors import Problem, UserError
-from mtl_cli.config.overrides import split_word
+from mtl_cli.config.overrides import Key, split_word
 from mtl_cli.config.paths import options
 from mtl_cli.config.values import values_of
 
@@ -24,22 +24,25 @@ def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[s
         Where the files of config groups are.
     """
     choices, problems = [], []
+    said: set[Key] = set()
+    swept: dict[Key, int] = {}
     for override in overrides:
         word = split_word(override)
         if word is None or word.text is None:
             choices.append([override])
             continue
         names = options(word.group, folders)
-        if word.text in names:
-            choices.append([override])
-            continue
         try:
-            values = values_of(word.text, names)
+            values = [word.text] if word.text in names else values_of(word.text, names)
         except UserError as error:
             problems += [
                 Problem(word.name, f"{problem.where} {problem.what}", problem.hint) for problem in error.problems
             ]
             continue
+        swept[word.key] = max(swept.get(word.key, 0), len(values))
+        if word.key in said and swept[word.key] > 1:
+            problems.append(Problem(word.name, "is given twice, and several values", "leave one of them out"))
+        said.add(word.key)
         head = override.removesuffix(word.text)
         choices.append([f"{head}{value}" for value in values])
     return [list(job) for job in itertools.product(*choices)], problems

@@ -169,7 +169,7 @@ def test_help_and_completion(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) ->
     for line, names in {
         "mtl da": "data",
         "mtl data ": "fetch",
-        "mtl data fetch m": "mnist mnist_fashion multi_mnist",
+        "mtl data fetch m": "mnist\nmnist_fashion\nmulti_mnist",
     }.items():
         monkeypatch.setenv("COMP_LINE", line)
         monkeypatch.setenv("COMP_POINT", str(len(line)))

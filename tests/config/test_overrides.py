@@ -136,10 +136,6 @@ def test_a_file_of_a_group_inside_a_group(word: str) -> None:
         (["seed"], "seed: is neither a flag nor key=value"),
         (["a..b=1"], "a..b=1: cannot be read as key=value"),
         (["my.csv"], "my.csv: is neither a flag nor key=value; did you mean dataset=my.csv?"),
-        (["seed=1", "seed=2"], "seed: is set twice, to 1 and to 2; leave one of them out"),
-        (["balancer=uw", "balancer=uniform"], "balancer: is set twice, to uw and to uniform"),
-        (["dataset=a.csv", "dataset=b.csv"], "dataset.path: is set twice, to a.csv and to b.csv"),
-        (["dataset.path=a.csv", "dataset=b.csv"], "dataset.path: is set twice, to a.csv and to b.csv"),
         (["tasks.a.weight=1", "~tasks.a"], "tasks.a: is set and taken out at once"),
         (["~seed=1"], "~seed=1: takes a key out, and no value; write ~seed"),
         (["hydra.run.dir=x"], "hydra.run.dir: Hydra's own keys are not taken; mtl runs jobs itself: run_dir=FOLDER"),
@@ -153,5 +149,28 @@ def test_what_is_wrong_with_the_words(words: list[str], line: str) -> None:
     assert str(problem).startswith(line)
 
 
-def test_the_same_twice_is_no_contradiction() -> None:
-    assert assemble(["dataset=wine", "seed=1", "seed=1", "dataset=wine"])["seed"] == 1
+@pytest.mark.parametrize(
+    ("words", "key", "value", "note"),
+    [
+        (["seed=1", "seed=2"], "seed", 2, "seed is given twice: 2 holds, not 1"),
+        (
+            ["balancer=uw", "balancer=uniform"],
+            "balancer",
+            {"name": "uniform"},
+            "balancer is given twice: uniform holds, not uw",
+        ),
+        (
+            ["dataset=a.csv", "dataset=b.csv"],
+            "dataset",
+            {"path": "b.csv"},
+            "dataset.path is given twice: b.csv holds, not a.csv",
+        ),
+        (["seed=1", "seed=1"], "seed", 1, None),
+    ],
+)
+def test_of_a_key_given_twice_the_last_holds(words: list[str], key: str, value: Any, note: str | None) -> None:
+    assembler = Assembler()
+    found = assembler(read_settings(["dataset=wine", *words] if key != "dataset" else words, assembler.folders))
+    plain = found.plain[key]
+    assert ({name: plain[name] for name in value} if isinstance(value, dict) else plain) == value
+    assert found.notes == (() if note is None else (note,))

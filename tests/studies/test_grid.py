@@ -62,6 +62,7 @@ def test_glob_is_every_file_of_a_group() -> None:
         ("seed=interval(0,1)", "seed: interval(0,1) is an interval, not a list of values"),
         ("balancer=glob(x*)", "balancer: glob(x*) chooses nothing; choose from aligned_mtl, "),
         ("seed=glob(*)", "seed: glob(*) chooses nothing"),
+        ("dataset=digits,wine", "dataset: is given twice, and several values; leave one of them out"),
     ],
 )
 def test_what_is_no_list(word: str, line: str) -> None:

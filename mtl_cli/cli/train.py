@@ -84,7 +84,7 @@ def _call_hydra(argv: list[str]) -> None:
     saved_argv, saved_mode = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = argv
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a dozen lines and exits by itself
-    store_components([conf_dir(), *plugin_conf_dirs()])
+    store_components([])
     try:
         hydra.main(config_path=str(conf_dir()), config_name="train", **VERSION_BASE)(job)()
     except (HydraException, OmegaConfBaseException) as error:

@@ -50,7 +50,13 @@ def without_file(folders: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what the YAML file of each component would say that has none, by config group and name.
 
     It names the component: the defaults of its fields do the rest.
+
+    Parameters
+    ----------
+    folders : list of Path
+        Where there may be files beside ours and the plugins' own.
     """
+    folders = [conf_dir(), *plugin_conf_dirs(), *folders]
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for group, registered in COMPONENTS.items():
         for name in names(registered):

@@ -88,7 +88,7 @@ class TrainingStep:
 
     @property
     def backend(self) -> str:
-        """How the tasks' gradients are computed, "losses" if nobody asks for them."""
+        """How the tasks' gradients were computed last: mlp, factored, reference; "losses" if nobody asks for them."""
         return "losses" if self.balancer.needs == "losses" else self._gradients.name
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:

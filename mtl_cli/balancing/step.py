@@ -214,8 +214,7 @@ class TrainingStep:
                 if balancer.needs != "losses":
                     gradients = task_gradients(self._gradients, boundary, balancer).divided(self.precision.scale)
                 direction = self._decide(losses, gradients, epoch).direction
-            own = self.weights if balancer.heads == "weighted" else self.head_weights
-            heads = [] if early else [(losses.rows, losses.upstream(self._factors(own)))]
+            heads = boundary.heads(self.weights if balancer.heads == "weighted" else self.head_weights)
             below = boundary.weighted(self.weights)
         if direction is None:
             send_back([*heads, *below])

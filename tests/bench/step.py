@@ -2,8 +2,8 @@
 
 The variants take turns in one process, a dozen steps on the same batch each, so that noise meets all of them alike and
 each finds its own code and data in the caches, as in training (`--block 1` changes over at every step; the first steps
-of a turn are not counted). A ratio is the median over the turns of the ratio of two variants' quickest steps in the
-same turn; with one thread, times are of the processor, so that other programs count little, and a machine that is busy
+of a turn are not counted). A ratio is the median over the turns of the ratio of two variants' medians in the same
+turn; with one thread, times are of the processor, so that other programs count little, and a machine that is busy
 with others still makes the ratios larger: they take the caches. All variants use the same fused Adam.
 
 `hand` is a loop as one writes it in PyTorch. `torchjd` is TorchJD's `mtl_backward` with its UPGrad, which wants
@@ -160,7 +160,7 @@ def _passes(workload: Workload) -> Variant:
 
 
 Times = dict[str, list[float]]
-"""By variant, the least seconds of a step in each turn."""
+"""By variant, the median seconds of a step in each turn."""
 
 
 def measure(found: dict[str, Variant], rounds: int, block: int, clock: Callable[[], float]) -> Times:
@@ -176,7 +176,7 @@ def measure(found: dict[str, Variant], rounds: int, block: int, clock: Callable[
                 take()
                 own.append(clock() - started)
             if number > 0:
-                times[name].append(min(own))
+                times[name].append(statistics.median(own))
     return times
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 Roots = list[tuple[torch.Tensor, torch.Tensor]]
-"""Tensors that gradients are to be sent back from, and the gradients; a parameter's own gradient is sent from itself."""
+"""Tensors that gradients are to be sent back from, and the gradients; a known one of a parameter from itself."""
 
 
 def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> None:

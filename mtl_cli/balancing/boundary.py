@@ -59,28 +59,43 @@ class HeadBoundary:
             readers.setdefault(id(z), []).append(number)
         self._readers = [(tensors[numbers[0]], numbers) for numbers in readers.values()]
         self.representations: list[Representation] = []
+        self._errors: list[tuple[int, torch.Tensor, torch.Tensor]] = []
 
     def receive(self, rows: torch.Tensor, upstream: torch.Tensor, land: bool) -> None:
-        """Send the gradient at the losses' rows, (T, n), back through the heads to c_t.
+        """Send the gradient at the losses' rows back through the heads to c_t.
 
         Parameters
         ----------
-        rows, upstream : Tensor of shape (T, n)
+        rows : Tensor of shape (T, n)
+            The losses of ``outputs``, with their graph.
+        upstream : Tensor of shape (T, n)
         land : bool
-            Whether what arrives at the heads' parameters is to be added to their ``.grad``. If not, the heads' graph is
-            kept for a pass of their own.
+            Whether what arrives at the heads' parameters is to be added to their ``.grad``. If not, ``heads`` says what
+            is to be sent back in the end.
         """
         found: Sequence[torch.Tensor | None]
         if land:
             torch.autograd.backward(rows, upstream)
             found = [copy.grad for copy in self._copies]
         else:
-            found = torch.autograd.grad(rows, self._copies, upstream, retain_graph=True, allow_unused=True)
+            outputs = {i: output for i, output in enumerate(self.outputs.values()) if output.requires_grad}
+            wanted = [*self._copies, *outputs.values()]
+            found = torch.autograd.grad(rows, wanted, upstream, retain_graph=True, allow_unused=True)
+            errors = zip(outputs.items(), found[len(self._copies) :], strict=True)
+            self._errors = [(task, output, error) for (task, output), error in errors if error is not None]
+            found = found[: len(self._copies)]
         each = [torch.zeros_like(z) if c is None else c for z, c in zip(self._copies, found, strict=True)]
         self._copies = []
         self.representations = [
             Representation(z, tasks, torch.stack([each[task] for task in tasks])) for z, tasks in self._readers
         ]
+
+    def heads(self, weights: torch.Tensor | None) -> Roots:
+        """Return where, and what, is to be sent back to train each head on w_t L_t; None says that w_t is 1."""
+        if weights is None:
+            return [(output, error) for _, output, error in self._errors]
+        each = weights.unbind()
+        return [(output, error * each[task]) for task, output, error in self._errors]
 
     def flat(self) -> torch.Tensor:
         """Return c_t, shape (T, numbers of z), where all tasks read one z."""

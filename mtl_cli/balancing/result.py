@@ -47,7 +47,7 @@ class StepResult(NamedTuple):
     seen_step: int = 0
 
     def row(self, tasks: Sequence[str]) -> dict[str, float]:
-        """Return the columns of the weights file: ``weight_<task>``, the balancer's, and those of ``gramian_columns``."""
+        """Return the columns of the weights file: the weights, the balancer's, and those of ``gramian_columns``."""
         found: dict[str, float] = {}
         for column, values in {"weight": self.weights, **self.columns}.items():
             found |= {f"{column}_{name}": value for name, value in zip(tasks, values.tolist(), strict=True)}

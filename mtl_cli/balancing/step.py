@@ -88,7 +88,7 @@ class TrainingStep:
 
     @property
     def backend(self) -> str:
-        """How the tasks' gradients are computed, "losses" if nobody asks for them."""
+        """How the tasks' gradients were computed last: mlp, factored, reference; "losses" if nobody asks for them."""
         return "losses" if self.balancer.needs == "losses" else self._gradients.name
 
     def __call__(self, batch: Batch, epoch: int = 1) -> StepResult:
@@ -214,8 +214,7 @@ class TrainingStep:
                 if balancer.needs != "losses":
                     gradients = task_gradients(self._gradients, boundary, balancer).divided(self.precision.scale)
                 direction = self._decide(losses, gradients, epoch).direction
-            own = self.weights if balancer.heads == "weighted" else self.head_weights
-            heads = [] if early else [(losses.rows, losses.upstream(self._factors(own)))]
+            heads = boundary.heads(self.weights if balancer.heads == "weighted" else self.head_weights)
             below = boundary.weighted(self.weights)
         if direction is None:
             send_back([*heads, *below])

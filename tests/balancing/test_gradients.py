@@ -43,7 +43,7 @@ def ask(backend, question, batch, tasks, seed=0):
     torch.manual_seed(seed)  # of dropout
     boundary = HeadBoundary(backend.forward(batch.inputs), backend.model.heads)
     losses = task_losses(tasks, batch, boundary.outputs)
-    boundary.receive(losses.rows, losses.upstream(torch.ones(len(tasks))), land=False)
+    boundary.receive(losses.rows, losses.upstream(torch.ones_like(losses.means)), land=False)
     with torch.no_grad():
         return getattr(backend, question)(boundary)
 
@@ -229,7 +229,7 @@ TRUNKS = {
     "frozen": lambda: linears(nn.ReLU()),
     "forward hook": lambda: linears(nn.ReLU()),
     "hook of the whole": lambda: linears(nn.ReLU()),
-    "backward hook": lambda: nn.Sequential(nn.Linear(90, 90), nn.ReLU(), nn.Linear(90, 90), nn.ReLU(), nn.Linear(90, 8)),
+    "backward hook": lambda: linears(nn.ReLU(), nn.Linear(90, 90)),
     "hook of a parameter": lambda: linears(nn.ReLU()),
     "residual": Residual, "twice": CalledTwice, "direct": ReadDirectly, "changed": ChangedInPlace, "unused": Unused,
     "without gradient": WithoutGradient, "tied": None,
@@ -311,6 +311,21 @@ def test_the_way_is_chosen_by_model_and_balancer(build, needs, expected):
     forced = components("balancer")[needs](backend="reference")
     assert TrainingStep(model, tasks, forced, CPU).backend == ("losses" if needs == "uniform" else "reference")
     assert type(choose_backend(model, forced, 2)) is Reference
+
+
+def test_a_way_that_was_not_taken_is_not_named():
+    tasks = {key: task for key, task in make_tasks().items() if key != "kind"}
+    model, batch = (
+        Plain(nn.Sequential(nn.Linear(5, 8), nn.ReLU()), 8),
+        draw_batch(["size", "good"], 7, 5, torch.float32, []),
+    )
+    step = TrainingStep(model, tasks, components("balancer")["upgrad"](), CPU)
+    hook = model.register_forward_hook(lambda *_: None)
+    step(batch)
+    assert step.backend == "reference"
+    hook.remove()
+    step(batch)
+    assert step.backend == "mlp"
 
 
 def test_products_of_layers_and_of_long_rows():
@@ -418,8 +433,10 @@ def test_tied_parameters(name, where, heads):
     trunk = [layer for layer in model.shared.trunk if isinstance(layer, nn.Linear)]
     first, second = (model.heads[task][0] for task in ("size", "good"))
     one, other = {
-        "within the trunk": (trunk[1], trunk[2]), "of two heads": (first, second), "of a head and the trunk": (first, trunk[2])
-    }[where]  # fmt: skip
+        "within the trunk": (trunk[1], trunk[2]),
+        "of two heads": (first, second),
+        "of a head and the trunk": (first, trunk[2]),
+    }[where]
     one.weight = other.weight
     step = TrainingStep(model, tasks, replace(positive(components("balancer")[name]()), heads=heads), CPU)
     seen, before = watch(model), copy.deepcopy(model)
@@ -440,11 +457,10 @@ def test_a_direction_at_a_parameter_of_trunk_and_head():
         Model(trunk=MLP(hidden=[6, 6], dropout=0.0), head=Head(hidden=[6])), InputSpec("features", (5,)), shapes(tasks)
     )
     model.heads["size"][0].weight = model.shared.trunk[2].weight
-    for leak in (1.0,):  # all is kept: the direction is the sum of the gradients
-        step = TrainingStep(model, tasks, components("balancer")["graddrop"](leak=leak), CPU)
-        before = copy.deepcopy(model)
-        step(batch)
-        assert close(gradients(model), by_hand(before, tasks, batch, torch.ones(3), torch.ones(3)))
+    balancer = components("balancer")["graddrop"](leak=1.0)  # all is kept: the direction is the sum of the gradients
+    step, before = TrainingStep(model, tasks, balancer, CPU), copy.deepcopy(model)
+    step(batch)
+    assert close(gradients(model), by_hand(before, tasks, batch, torch.ones(3), torch.ones(3)))
 
 
 @pytest.mark.parametrize("name", ["uniform", "gradnorm", "upgrad"])

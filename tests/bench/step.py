@@ -2,8 +2,9 @@
 
 The variants take turns in one process, a dozen steps on the same batch each, so that noise meets all of them alike and
 each finds its own code and data in the caches, as in training (`--block 1` changes over at every step; the first steps
-of a turn are not counted). A ratio is the median over the turns of the ratio of two variants' quickest steps in the same
-turn; with one thread, times are of the processor, so that other programs count little. All variants use the same fused Adam.
+of a turn are not counted). A ratio is the median over the turns of the ratio of two variants' medians in the same
+turn; with one thread, times are of the processor, so that other programs count little, and a machine that is busy
+with others still makes the ratios larger: they take the caches. All variants use the same fused Adam.
 
 `hand` is a loop as one writes it in PyTorch. `torchjd` is TorchJD's `mtl_backward` with its UPGrad, which wants
 `pip install quadprog qpsolvers`. `passes` is a backward pass per task with `retain_graph` in 25 lines, the Jacobian in
@@ -159,7 +160,7 @@ def _passes(workload: Workload) -> Variant:
 
 
 Times = dict[str, list[float]]
-"""By variant, the least seconds of a step in each turn."""
+"""By variant, the median seconds of a step in each turn."""
 
 
 def measure(found: dict[str, Variant], rounds: int, block: int, clock: Callable[[], float]) -> Times:
@@ -175,7 +176,7 @@ def measure(found: dict[str, Variant], rounds: int, block: int, clock: Callable[
                 take()
                 own.append(clock() - started)
             if number > 0:
-                times[name].append(min(own))
+                times[name].append(statistics.median(own))
     return times
 
 
@@ -189,9 +190,8 @@ def compare(name: str, threads: int, arguments: argparse.Namespace) -> list[dict
     times = measure(variants(name, extra), arguments.rounds, arguments.block, clock)
     print(f"\n{name}, {threads} thread(s)")
     for variant, seconds in times.items():
-        print(
-            f"  {variant:16} {statistics.median(seconds) * 1e6:9.0f} µs {ratio(times, variant, 'uniform'):6.2f} of uniform"
-        )
+        median, of_uniform = statistics.median(seconds) * 1e6, ratio(times, variant, "uniform")
+        print(f"  {variant:16} {median:9.0f} µs {of_uniform:6.2f} of uniform")
     rows: list[dict[str, object]] = []
     for (variant, other), most in BOUNDS.items():
         if name in most and variant in times:

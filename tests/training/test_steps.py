@@ -85,6 +85,22 @@ def test_what_a_gramian_says():
     assert not any(name.startswith("cosine") for name in gramian_columns([f"t{i}" for i in range(9)], torch.eye(9)))
 
 
+def test_a_norm_whose_square_is_too_small_a_number_says_nothing():
+    """Its cosines are those of a task without a label: NaN, and no conflict."""
+    gramian = torch.tensor([[4.0, -1e-25, 2.0], [-1e-25, 0.0, -1e-25], [2.0, -1e-25, 4.0]])
+    columns = gramian_columns(list("abc"), gramian)
+    assert columns["norm_b"] == 0
+    assert math.isnan(columns["cosine_a_b"]) and math.isnan(columns["cosine_b_c"])
+    assert columns["cosine_a_c"] == pytest.approx(0.5)
+    assert columns["conflicts"] == 0
+    assert columns["condition"] == pytest.approx(3)
+    of_two = gramian_columns(list("ab"), gramian[:2, :2])
+    assert all(math.isnan(of_two[name]) for name in ("cosine_a_b", "conflicts", "condition"))
+    below_normal = torch.tensor([[1e-40, -1e-30], [-1e-30, 1.0]])
+    assert math.isnan(gramian_columns(list("ab"), below_normal)["cosine_a_b"])
+    assert gramian_columns(["a"], torch.tensor([[2.0]]))["condition"] == 1
+
+
 def broken(at, value=math.nan):
     """Return four batches, of which one has a label for `good` that is not finite."""
     batches = [make_batch() for _ in range(4)]

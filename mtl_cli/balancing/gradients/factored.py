@@ -32,7 +32,7 @@ PANEL = 32
 
 
 class Call(NamedTuple):
-    """What a linear layer read and returned, and their versions, which tell whether they were changed in place since."""
+    """What a linear layer read and returned, and these tensors' versions: they tell of changes in place."""
 
     layer: nn.Linear
     inputs: torch.Tensor
@@ -72,11 +72,12 @@ class Factored(Reference):
 
     def gramian(self, boundary: HeadBoundary) -> torch.Tensor:
         calls, self._calls = explained(self._calls, [each.z for each in boundary.representations]), []
+        self.name = Factored.name if calls else Reference.name
         factored = {id(call.layer.weight) for call in calls}
         others = [p for p in self.parameters if id(p) not in factored]
         wanted = [*(call.output for call in calls), *others]
         found = passes(boundary, wanted)
-        pieces = found.split([tensor.numel() for tensor in wanted], 1)
+        pieces = torch.split_with_sizes(found, [tensor.numel() for tensor in wanted], 1)
         total = products(found[:, sum(call.output.numel() for call in calls) :])
         for call, deltas in zip(calls, pieces, strict=False):
             rows = full(call.inputs).flatten(0, -2)
@@ -86,7 +87,7 @@ class Factored(Reference):
     def _keep(self, layer: nn.Module, arguments: tuple[Any, ...], output: torch.Tensor) -> None:
         (inputs,) = arguments
         assert isinstance(layer, nn.Linear)
-        if output.requires_grad and is_worth_it(inputs.numel() // inputs.shape[-1], *layer.weight.shape, self._tasks):
+        if output.requires_grad and is_worth_it(inputs.numel() // inputs.shape[-1], layer.weight, self._tasks):
             self._calls.append(Call(layer, inputs, output, (inputs._version, output._version)))
 
 
@@ -98,13 +99,14 @@ def wide_layers(model: SharedModel, tasks: int) -> list[nn.Linear]:
     for layer in layers:
         outputs, inputs = layer.weight.shape
         best = max(1, (tasks - 1) * outputs * inputs // (2 * (inputs + tasks * outputs)))
-        if is_worth_it(best, outputs, inputs, tasks):
+        if is_worth_it(best, layer.weight, tasks):
             found.append(layer)
     return found
 
 
-def is_worth_it(rows: int, outputs: int, inputs: int, tasks: int) -> bool:
+def is_worth_it(rows: int, weight: torch.Tensor, tasks: int) -> bool:
     """Whether the factored form of so many rows takes fewer multiplications than T gradients and their products."""
+    outputs, inputs = weight.shape
     dense = tasks * rows * outputs * inputs + tasks * (tasks + 1) * outputs * inputs
     return rows * rows * (inputs + tasks * outputs) + rows * outputs * inputs + OVERHEAD < dense
 

@@ -8,7 +8,8 @@ from torch.nn.modules import module as torch_module
 
 def is_hooked(*modules: nn.Module) -> bool:
     """Whether a hook is on one of the modules, on a parameter of theirs, or on all modules that there are."""
-    return bool(torch_module._has_any_global_hook()) or any(
+    everywhere: bool = torch_module._has_any_global_hook()  # type: ignore[no-untyped-call]
+    return everywhere or any(
         m._forward_hooks
         or m._forward_pre_hooks
         or m._backward_hooks

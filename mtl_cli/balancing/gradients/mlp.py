@@ -40,7 +40,7 @@ class Call(NamedTuple):
 class Part(NamedTuple):
     """The tasks' gradients on a parameter: rows of ``gradients``, (T, p); or δ_tᵀ A, of δ, (T, n, outputs), and A."""
 
-    parameter: nn.Parameter
+    parameter: torch.Tensor
     gradients: torch.Tensor
     inputs: torch.Tensor | None = None
 
@@ -71,13 +71,17 @@ class Stack(Reference):
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         self._calls = []
         stack = self.model.stack()
-        if stack is None or not _are_rows(inputs) or is_hooked(*self._modules):
+        plain = isinstance(inputs, torch.Tensor) and inputs.dim() == 2 and inputs.layout == torch.strided
+        if stack is None or not plain or is_hooked(*self._modules):
+            self.name = Reference.name
             return super().forward(inputs)
+        self.name, value = Stack.name, inputs
+        assert isinstance(value, torch.Tensor)
         for module in stack:
-            output = module(inputs)
-            self._calls.append(Call(module, inputs, output))
-            inputs = output
-        return dict.fromkeys(self.model.heads, inputs)
+            output = module(value)
+            self._calls.append(Call(module, value, output))
+            value = output
+        return dict.fromkeys(self.model.heads, value)
 
     def norms(self, boundary: HeadBoundary) -> torch.Tensor:
         (layer,) = self.model.last_shared_layers
@@ -93,7 +97,7 @@ class Stack(Reference):
         tasks = len(boundary.outputs)
         total, small = boundary.representations[0].gradients.new_zeros(tasks, tasks), []
         for part in self._parts(boundary):
-            if part.inputs is not None and is_worth_it(len(part.inputs), *part.parameter.shape, tasks):
+            if part.inputs is not None and is_worth_it(len(part.inputs), part.parameter, tasks):
                 total += factored_gramian(part.inputs, part.gradients)
             elif part.parameter.numel() * tasks > SMALL:
                 total += products(part.rows())
@@ -139,12 +143,8 @@ def _of_linear(layer: nn.Linear, inputs: torch.Tensor, deltas: torch.Tensor) -> 
         yield Part(layer.bias, deltas.sum(1))
 
 
-def _are_rows(inputs: Inputs) -> bool:
-    return isinstance(inputs, torch.Tensor) and inputs.dim() == 2 and inputs.layout == torch.strided
-
-
 def is_plain_stack(model: SharedModel) -> bool:
-    """Whether the model's shared layers are a stack of known modules, each there once and with parameters of its own."""
+    """Whether the model's shared layers are a stack of known modules, each there once, with parameters of its own."""
     stack = model.stack()
     if not stack or not all(map(_is_known, stack)) or len({id(module) for module in stack}) < len(stack):
         return False

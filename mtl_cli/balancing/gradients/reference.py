@@ -1,4 +1,4 @@
-"""The tasks' gradients by a backward pass for each: right for every model, and what all other ways are tested against."""
+"""The tasks' gradients by a backward pass for each: right for every model, and what other ways are tested against."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ class Reference:
     Parameters
     ----------
     model : SharedModel
+
+    Attributes
+    ----------
+    name : str
+        Of the way that was taken last.
     """
 
     name = "reference"

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from mtl_cli.config.assemble import assemble
 from mtl_cli.config.compatibility import problems_between
-from mtl_cli.config.compose import compose
 from mtl_cli.config.parse import parse
 from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import BASES, GROUPS, SELECTORS, RegistrationError, _fault, component, components, names
@@ -238,7 +238,7 @@ class Reads(TrunkConfig):
 
 
 def test_kinds_of_inputs_are_matched_by_name() -> None:
-    config = replace(parse(compose(["dataset=wine"], [conf_dir()])), dataset=Spectra())
+    config = replace(parse(assemble(["dataset=wine"])), dataset=Spectra())
     (problem,) = problems_between(config)
     assert str(problem) == "model.trunk: reads features or image inputs, and this data set gives spectrum inputs"
     assert not list(problems_between(replace(config, model=replace(config.model, trunk=Reads()))))

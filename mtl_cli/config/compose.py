@@ -41,7 +41,7 @@ def compose(overrides: list[str], folders: list[Path]) -> dict[str, Any]:
 def store_components(folders: list[Path]) -> None:
     """Tell Hydra of the components that have no YAML file."""
     store = ConfigStore.instance()
-    for (group, name), content in without_file(folders).items():
+    for (group, name), content in without_file([conf_dir(), *folders]).items():
         store.store(group=group, name=name, node=content)
 
 

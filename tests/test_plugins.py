@@ -183,7 +183,7 @@ def test_of_two_plugins_with_one_name_the_first_is_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("group", SELECTORS)
 def test_all_of_ours_are_what_a_plugins_must_be(group: str) -> None:
-    assert components(group)
+    assert components(group) or group == "callback", "no callback of ours is chosen in YAML"
     for name, cls in components(group).items():
         assert _fault(group, name, cls) is None
 

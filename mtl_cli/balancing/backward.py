@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mtl_cli.balancing.model import SharedModel
+
 Roots = list[tuple[torch.Tensor, torch.Tensor]]
 """Tensors that gradients are to be sent back from, and the gradients; a known one of a parameter from itself."""
 
@@ -24,3 +26,18 @@ def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> Non
     pairs = [(tensor, gradient.to(tensor.dtype)) for tensor, gradient in roots if tensor.requires_grad]
     if pairs:
         torch.autograd.backward([tensor for tensor, _ in pairs], [gradient for _, gradient in pairs], inputs=inputs)
+
+
+def send_direction(
+    model: SharedModel, shared: Sequence[nn.Parameter], direction: torch.Tensor, heads: Roots, below: Roots
+) -> None:
+    """Send a direction, shape (P,), to the shared parameters in place of what would arrive there from ``below``.
+
+    What is ``below`` the heads goes to the parameters that are neither shared nor a head's, such as a task's own gate.
+    """
+    known = {id(p) for p in shared} | {id(p) for head in model.heads.values() for p in head.parameters()}
+    own = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+    if own:
+        send_back(below, own)
+    pieces = torch.split_with_sizes(direction, [p.numel() for p in shared])
+    send_back([*heads, *((p, piece.view(p.shape)) for p, piece in zip(shared, pieces, strict=True))])

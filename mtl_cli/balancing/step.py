@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from mtl_cli.balancing.backward import Roots, send_back
+from mtl_cli.balancing.backward import send_back, send_direction
 from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
 from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.gradients import TaskGradients, choose_backend, task_gradients
@@ -221,7 +221,8 @@ class TrainingStep:
         elif balancer.at_representation:
             send_back([*heads, *boundary.directed(direction * self.precision.scale)])
         else:
-            self._send_direction(heads, below, direction * self.precision.scale)
+            shared = self._gradients.parameters
+            send_direction(self.model, shared, direction * self.precision.scale, heads, below)
         return losses
 
     def _factors(self, weights: torch.Tensor | None) -> torch.Tensor:
@@ -230,16 +231,6 @@ class TrainingStep:
         if weights is not None:
             factors = weights if self._equal else factors * weights
         return factors if self.precision.scale == 1 else factors * self.precision.scale
-
-    def _send_direction(self, heads: Roots, below: Roots, direction: torch.Tensor) -> None:
-        """Send ``direction`` to the shared parameters, and what is ``below`` to the tasks' own below their heads."""
-        shared = self._gradients.parameters
-        pieces = torch.split_with_sizes(direction, [p.numel() for p in shared])
-        known = {id(p) for p in shared} | {id(p) for head in self.model.heads.values() for p in head.parameters()}
-        own = [p for p in self.model.parameters() if p.requires_grad and id(p) not in known]
-        if own:
-            send_back(below, own)
-        send_back([*heads, *((p, piece.view(p.shape)) for p, piece in zip(shared, pieces, strict=True))])
 
     def _as_seen(self, losses: Losses) -> torch.Tensor:
         """Return the losses as the balancer is to see them, shape (T,)."""

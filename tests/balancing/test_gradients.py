@@ -236,6 +236,7 @@ TRUNKS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 @pytest.mark.parametrize("needs", ["upgrad", "gradnorm", "graddrop"])
 @pytest.mark.parametrize("name", TRUNKS)
 def test_whatever_the_trunk_does(name, needs, factored_always):

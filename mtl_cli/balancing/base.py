@@ -38,7 +38,7 @@ class StepStatistics(NamedTuple):
     Parameters
     ----------
     losses : Tensor of shape (…, T)
-        Detached, with the tasks' own weights applied. 0 for a task that is absent.
+        Detached, with the tasks' own weights and ``shift`` applied. Without meaning for a task that is absent.
     present : Tensor of bool, shape (…, T)
         Which tasks have a label in this batch.
     norms : Tensor of shape (…, T), optional

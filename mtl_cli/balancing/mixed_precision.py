@@ -37,7 +37,7 @@ class MixedPrecision:
             raise UserError("trainer.precision", "float16 is not for the CPU", "trainer.precision=bfloat16")
         self.dtype = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
         self.scale = FIRST if name == "float16" else 1.0
-        self._device, self._good = device.type, 0
+        self._device, self.good = device.type, 0
 
     @property
     def scales(self) -> bool:
@@ -62,11 +62,11 @@ class MixedPrecision:
             if self.scale <= 1:
                 what = "losses or gradients overflow float16 at every scale"
                 raise UserError("trainer.precision", what, "trainer.precision=bfloat16, or a lower optimizer.lr")
-            self.scale, self._good = self.scale / 2, 0
-        elif self._good + 1 == PATIENCE:
-            self.scale, self._good = min(2 * self.scale, HIGHEST), 0
+            self.scale, self.good = self.scale / 2, 0
+        elif self.good + 1 == PATIENCE:
+            self.scale, self.good = min(2 * self.scale, HIGHEST), 0
         else:
-            self._good += 1
+            self.good += 1
 
 
 def full(tensor: torch.Tensor) -> torch.Tensor:

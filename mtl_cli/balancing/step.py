@@ -181,7 +181,9 @@ class TrainingStep:
             "rested": self._rested,
             "head_weights": self.head_weights,
             "generator": self.generator.get_state(),
+            "held": self.held,
             "scale": self.precision.scale,
+            "good": self.precision.good,
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -192,7 +194,8 @@ class TrainingStep:
         self.directed, self.head_weights = saved["directed"], saved["head_weights"]
         self._rested = saved["rested"]
         self.generator.set_state(saved["generator"])
-        self.precision.scale = saved["scale"]
+        self.held = saved["held"]
+        self.precision.scale, self.precision.good = saved["scale"], saved["good"]
 
     def _losses(self, batch: Batch) -> Losses:
         with self.precision.forward():

@@ -95,6 +95,7 @@ class Run:
     optimizer : Optimizer
     callbacks : list of Callback
         Those that need no folder.
+    stopping : EarlyStopping, optional
     kept : dict
         The config as the model file keeps it.
     """
@@ -105,6 +106,7 @@ class Run:
     step: TrainingStep
     optimizer: Optimizer
     callbacks: list[Callback]
+    stopping: EarlyStopping | None
     kept: dict[str, Any]
 
 
@@ -231,9 +233,10 @@ def build(ready: Ready) -> Run:
     if any(config.tasks[name].weight_schedule is not None for name in data.tasks):
         callbacks.append(TaskWeights(lambda epoch: {name: config.tasks[name].weight_at(epoch) for name in data.tasks}))
     callbacks.append(LearningRate(advance))
+    stopping = None
     if validation is not None and config.trainer.early_stopping is not None:
-        callbacks.append(EarlyStopping(config.trainer.early_stopping, 0 if freeze is None else freeze.until))
-    return Run(ready, network, batches, step, optimizer, callbacks, kept)
+        stopping = EarlyStopping(config.trainer.early_stopping, 0 if freeze is None else freeze.until)
+    return Run(ready, network, batches, step, optimizer, callbacks, stopping, kept)
 
 
 def fit(run: Run, folder: RunDirectory) -> Best:
@@ -249,6 +252,8 @@ def fit(run: Run, folder: RunDirectory) -> Best:
     info = RunInfo(folder.path, plain, progress.notice)
     chosen = [callback.build(info) for callback in config.trainer.callbacks.values()]
     callbacks = [*run.callbacks, history, ShowProgress(progress, len(data.parts["train"])), *chosen]
+    if run.stopping is not None:  # last, so that it restores the best weights before the others are told of the end
+        callbacks.append(run.stopping)
     trainer = Trainer(run.step, run.optimizer, config.trainer, callbacks)
     try:
         trainer.fit(run.batches)
@@ -309,6 +314,7 @@ def _recorded(folder: RunDirectory, record: dict[str, Any], started: float, run:
     finally:
         record |= {
             "status": status,
+            "gradients": run.step.backend,  # as used in the last step: the way may change with the size of a batch
             "seconds": time.perf_counter() - started,
             "peak_memory_bytes": _peak_memory(run.ready.device),
         }
@@ -380,7 +386,6 @@ def _record(run: Run) -> dict[str, Any]:
         "rows": {name: len(part) for name, part in data.parts.items()},
         "inputs": data.reader.spec.names or list(data.reader.spec.shape),
         "parameters": sum(p.numel() for p in run.network.parameters()),
-        "gradients": run.step.backend,
     }
 
 

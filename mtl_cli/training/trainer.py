@@ -47,8 +47,8 @@ class Trainer(TrainerState):
         Raises
         ------
         UserError
-            If a loss or gradient is not finite, or not as the balancer needs it. The model then has the weights of the
-            last epoch that ended well, unless a callback restored better ones.
+            If a loss or gradient is not finite, or not as the balancer needs it. Then, as after Ctrl-C, the model has
+            the weights of the last epoch that ended well, unless a callback restored better ones.
         """
         self.batches = len(batches)
         parameters = list(self.model.parameters())
@@ -64,7 +64,7 @@ class Trainer(TrainerState):
                     summary = self._train_epoch(batches, parameters)
                     torch._foreach_copy_(last_good, current)
                     self._end_epoch(summary, began)
-            except UserError:
+            except (UserError, KeyboardInterrupt, SystemExit):
                 torch._foreach_copy_(current, last_good)
                 raise
         return self.best
@@ -129,6 +129,8 @@ class Trainer(TrainerState):
         return {
             "epoch": self.epoch,
             "steps": self.steps,
+            "score": self.best.score,
+            "stopped": self.stopped,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step.state_dict(),
@@ -137,7 +139,8 @@ class Trainer(TrainerState):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; to be called before ``fit``, with the same callbacks."""
-        self.epoch, self.steps = saved["epoch"], saved["steps"]
+        self.epoch, self.steps, self.stopped = saved["epoch"], saved["steps"], saved["stopped"]
+        self.best = Best(saved["score"], self.epoch)
         self.model.load_state_dict(saved["model"])
         self.step.load_state_dict(saved["step"])
         for callback, state in zip(self.callbacks, saved["callbacks"], strict=True):

@@ -28,8 +28,8 @@ class DynamicWeightAverage(Balancer):
     Notes
     -----
     The mean of an epoch is over its batches, each as its loss is then; a task without a label in a batch is left out of
-    its mean, and one without any label in an epoch keeps its r. Where r is not known yet, or a mean is 0, it is taken
-    as 1.
+    its mean, and one without any label in an epoch keeps its r. Where r is not known yet, or L_t(e−2) is 0, it is
+    taken as 1.
     """
 
     temperature: PositiveFloat = 2.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from mtl_cli.training.callbacks.base import Callback, TrainerState
 
@@ -50,10 +51,21 @@ class Freeze(Callback):
         """Freeze the trunk in this epoch, from 1, or train it. To be called once the network is in training mode."""
         held = self._epochs is None or epoch <= self._epochs
         if held != self._held:
-            self._held = held
-            for parameter in self._parameters:
-                parameter.requires_grad_(not held)
+            self._set(held)
             self._step.hold(held, epoch)
         if held:
             for trunk in self._network.trunks():
                 trunk.eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return whether the trunk is frozen."""
+        return {"held": self._held}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned; the step has been restored by itself."""
+        self._set(saved["held"])
+
+    def _set(self, held: bool) -> None:
+        self._held = held
+        for parameter in self._parameters:
+            parameter.requires_grad_(not held)

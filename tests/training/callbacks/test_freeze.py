@@ -110,3 +110,30 @@ def test_what_was_built_frozen_stays_so() -> None:
     assert not any(p.requires_grad for p in base.network.shared.parameters())
     freeze.begin(2)
     assert [p.requires_grad for p in base.network.shared.parameters()] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_state_saved_before_at_and_after_the_last_frozen_epoch(epochs: int) -> None:
+    """A balancer counts its epochs and steps from the first in which the trunk is trained, also after a resume."""
+
+    def begin() -> tuple[Freeze, TrainingStep]:
+        tasks = {"a": Shape(1), "b": Shape(1)}
+        network = build_network(Model(trunk=MLP(hidden=[3])), InputSpec("features", (4,)), tasks)
+        step = TrainingStep(network, part_of(*problem())[1], ExcessMTL(), torch.device("cpu"))
+        return Freeze(network, step, 2), step
+
+    def go(freeze: Freeze, step: TrainingStep, first: int, last: int) -> None:
+        for epoch in range(first, last + 1):
+            freeze.begin(epoch)
+            step.steps += 18
+
+    freeze, step = begin()
+    go(freeze, step, 1, 4)
+    before, whole = begin()
+    go(before, whole, 1, epochs)
+    after, resumed = begin()
+    resumed.load_state_dict(whole.state_dict())
+    after.load_state_dict(before.state_dict())
+    go(after, resumed, epochs + 1, 4)
+    assert resumed.state_dict()["rested"] == step.state_dict()["rested"] == (2, 36)
+    assert resumed.held is step.held is False

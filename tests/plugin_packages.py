@@ -29,10 +29,12 @@ class Site:
         (metadata / "entry_points.txt").write_text(f"[mtl_cli.plugins]\n{name.removeprefix('mtl_')} = {name}\n")
         return package
 
-    def mtl(self, where: Path, *arguments: str, plugins: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``mtl`` of this checkout in a folder, with the packages of the site or without."""
+    def mtl(
+        self, where: Path, *arguments: str, plugins: bool = True, line: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``mtl`` of this checkout in a folder, with the packages of the site or without; ``line`` is completed."""
         paths = [str(ROOT), *([str(self.folder)] if plugins else [])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COMP_LINE": line}
         command = [sys.executable, "-m", "mtl_cli", *arguments]
         return subprocess.run(command, cwd=where, capture_output=True, text=True, env=environment, timeout=120)
 
@@ -80,3 +82,19 @@ class Plain(TrunkConfig):
         layer = nn.Linear(spec.width, self.width)
         return Trunk(layer, self.width, layer)
 """
+
+COMMAND = '''\
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.registry import component
+
+@component("command", "count")
+def count(argv):
+    """count the words: mtl count a b
+
+    Not more than that.
+    """
+    if not argv:
+        raise UserError("WORD", "none is given", "mtl count a b")
+    print(len(argv))
+    return 0
+'''

@@ -18,7 +18,7 @@ from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import BASES, GROUPS, SELECTORS, RegistrationError, _fault, component, components, names
 from mtl_cli.data.base import DataSource
 from mtl_cli.models.trunk import TrunkConfig
-from tests.plugin_packages import DOUBLING, PLAIN, Site
+from tests.plugin_packages import COMMAND, DOUBLING, PLAIN, Site
 
 WINE = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
 BROKEN = {
@@ -30,6 +30,8 @@ BROKEN = {
     "undeclared": DOUBLING.replace('    needs: ClassVar[Needs] = "losses"\n', ""),
     "untyped": DOUBLING.replace("by: float = 2.0", "by = 2.0"),
     "unfinished": PLAIN.replace("def build", "def construct"),
+    "helpless": COMMAND.replace('"""count', 'f"""count'),
+    "retraining": COMMAND.replace('"count"', '"train"'),
 }
 REASONS = {
     "absent": "ModuleNotFoundError: No module named 'no_such_module'",
@@ -40,6 +42,8 @@ REASONS = {
     "undeclared": "balancer 'doubling': Doubling must say what its needs is",
     "untyped": "balancer 'doubling': by has no type: by: float = … makes it a key",
     "unfinished": "trunk 'plain': Plain lacks build",
+    "helpless": "command 'count': has no docstring, whose first line is its help",
+    "retraining": "command 'train' is there already, in mtl_cli.cli.commands",
 }
 
 
@@ -181,6 +185,29 @@ def test_of_two_plugins_with_one_name_the_first_is_used(tmp_path: Path) -> None:
     assert "doubling" not in site.mtl(tmp_path, "list", "balancers").stdout
 
 
+def test_a_command_is_run_and_listed(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_count", COMMAND)
+    site.install("mtl_absent", BROKEN["absent"])
+    done = site.mtl(tmp_path, "count", "a", "b", "--c")
+    assert (done.returncode, done.stdout) == (0, "3\n") and len(left_out(done.stderr)) == 1
+    done = site.mtl(tmp_path, "count")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("\nmtl count: error: WORD: none is given; mtl count a b\n")
+    text = site.mtl(tmp_path, "--help").stdout
+    assert "\n  count      count the words: mtl count a b\n" in text and "Not more" not in text
+    assert "did you mean count?" in site.mtl(tmp_path, "cuont").stderr
+    assert "`mtl count --help`" in site.mtl(tmp_path, "help", "count").stderr
+    assert site.mtl(tmp_path, "-sc", "query=bash", line="mtl co").stdout.split() == ["config", "count"]
+    assert "unknown command" in site.mtl(tmp_path, "count", plugins=False).stderr
+
+
+def test_no_plugin_is_imported_for_a_command_of_ours(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_absent", BROKEN["absent"])
+    assert site.mtl(tmp_path, "help").stderr == site.mtl(tmp_path, "--version").stderr == ""
+
+
 @pytest.mark.parametrize("group", SELECTORS)
 def test_all_of_ours_are_what_a_plugins_must_be(group: str) -> None:
     assert components(group) or group == "callback", "no callback of ours is chosen in YAML"
@@ -189,7 +216,7 @@ def test_all_of_ours_are_what_a_plugins_must_be(group: str) -> None:
 
 
 def test_a_name_is_one_that_the_command_line_can_hold() -> None:
-    with pytest.raises(RegistrationError, match="a name is of letters, digits, _ and -"):
+    with pytest.raises(RegistrationError, match="a name is of letters, digits, _ and -, and begins with no -"):
         component("metric", "a b")(lambda task, output, values: None)
     assert "a b" not in names("metric")
 

@@ -38,6 +38,7 @@ from mtl_cli.config.errors import did_you_mean
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
     "callback": "mtl_cli.training.callbacks",
+    "command": "mtl_cli.cli.commands",
     "dataset": "mtl_cli.data.*.config",
     "figure": "mtl_cli.reports.figures",
     "format": "mtl_cli.inference.formats",
@@ -232,8 +233,10 @@ def _is_inside(thing: Any, module: str) -> bool:
 
 def _fault(group: str, name: Any, thing: Any) -> str | None:
     """Say why a plugin's component cannot work, or return None."""
-    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
-        return "a name is of letters, digits, _ and -"
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name):
+        return "a name is of letters, digits, _ and -, and begins with no -"
+    if group == "command" and not (thing.__doc__ or "").strip():
+        return "has no docstring, whose first line is its help"
     if group not in SELECTORS and group not in BASES:
         return None
     if not isinstance(thing, type):

@@ -98,3 +98,81 @@ def count(argv):
     print(len(argv))
     return 0
 '''
+
+SPECTRA = f"""{HEADER}
+from dataclasses import field
+
+from mtl_cli.data.base import DataSource, Examples, Prepared, Reader, encode_parts, fit_tasks
+from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.models.trunk import Trunk, TrunkConfig
+
+@component("dataset", "spectra")
+@dataclass(frozen=True, kw_only=True)
+class Spectra(DataSource):
+    \"\"\"Spectra of several channels in a file of NumPy arrays, and labels beside them.\"\"\"
+
+    path: str
+    split: SplitConfig = field(default_factory=SplitConfig)
+    suffixes: ClassVar[tuple[str, ...]] = (".spectra",)
+
+    @property
+    def input_kind(self):
+        return "spectrum"
+
+    def prepare(self, tasks, notice, like=None):
+        import numpy as np
+
+        examples = read(self.path)
+        labels = lambda name: tasks[name].labels(name, examples.table)
+        split = split_rows(self.split, examples.table, np.arange(len(examples.ids)), labels, notice)
+        fitted = fit_tasks(tasks, examples.table, split.train, notice)
+        reader = SpectraReader(self.path, examples.inputs.values.shape[1:])
+        return Prepared(fitted, reader, encode_parts(split, fitted, examples.select), split.table(examples.ids))
+
+    def restore(self, state):
+        return SpectraReader(self.path, tuple(state["shape"]))
+
+@dataclass(frozen=True)
+class SpectraReader(Reader):
+    path: str
+    shape: tuple[int, ...]
+
+    @property
+    def spec(self):
+        from mtl_cli.data.inputs import InputSpec
+
+        return InputSpec("spectrum", self.shape)
+
+    def read(self, path, notice):
+        return read(path)
+
+    def read_own(self, notice):
+        return read(self.path)
+
+    def state(self):
+        return {{"shape": list(self.shape)}}
+
+def read(path):
+    import numpy as np
+    import pandas as pd
+    from mtl_cli.data.inputs import DenseRows
+
+    arrays = dict(np.load(path))
+    inputs = DenseRows(arrays.pop("spectra"))
+    rows = pd.RangeIndex(len(inputs))
+    return Examples(inputs, pd.DataFrame(arrays, index=rows), rows.to_series(name="row"), path)
+
+@component("trunk", "peaks")
+@dataclass(frozen=True, kw_only=True)
+class Peaks(TrunkConfig):
+    \"\"\"A convolution along the spectrum, and the mean over it.\"\"\"
+
+    width: int = 8
+    accepts: ClassVar[tuple[str, ...]] = ("spectrum",)
+
+    def build(self, spec):
+        from torch import nn
+
+        layer = nn.Conv1d(spec.shape[0], self.width, 3)
+        return Trunk(nn.Sequential(layer, nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()), self.width, layer)
+"""

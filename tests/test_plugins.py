@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import BASES, GROUPS, SELECTORS, RegistrationError, _fault, component, components, names
 from mtl_cli.data.base import DataSource
 from mtl_cli.models.trunk import TrunkConfig
-from tests.plugin_packages import COMMAND, DOUBLING, PLAIN, Site
+from tests.plugin_packages import COMMAND, DOUBLING, PLAIN, SPECTRA, Site
 
 WINE = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
 BROKEN = {
@@ -239,6 +240,33 @@ def test_an_undecorated_class_is_named() -> None:
         component("trunk", "bare")(Bare)
 
 
+@pytest.mark.parametrize("choices", [[], ["model.sharing=mmoe", "balancer=gradnorm"]])
+def test_inputs_of_a_plugins_own_kind_are_trained_on_and_predicted_from(tmp_path: Path, choices: list[str]) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_spectra", SPECTRA)
+    rng = np.random.default_rng(0)
+    spectra = rng.normal(size=(60, 2, 20)).astype("float32")
+    dose = spectra.mean((1, 2))
+    for name, labels in (("s.spectra", {"dose": dose, "toxic": (dose > 0).astype(int)}), ("new.spectra", {})):
+        with (tmp_path / name).open("wb") as file:
+            np.savez(file, spectra=spectra, **labels)
+    words = ["dataset=s.spectra", "model=peaks", "tasks={dose: regression, toxic: binary}", "trainer.epochs=1"]
+    done = site.mtl(tmp_path, "train", *words, *choices, "plots=false", "run_dir=run")
+    assert done.returncode == 0, done.stderr
+    done = site.mtl(tmp_path, "predict", "run", "new.spectra")
+    assert done.returncode == 0, done.stderr
+    predicted = {row["row"]: row for row in csv.DictReader(done.stdout.splitlines())}
+    assert len(predicted) == 60
+    with (tmp_path / "run" / "predictions.csv").open() as lines:
+        for row in csv.DictReader(lines):
+            assert float(row["predicted_dose"]) == pytest.approx(
+                float(predicted[row["row"]]["predicted_dose"]), abs=1e-5
+            )
+    done = site.mtl(tmp_path, "train", "dataset=s.spectra", "tasks={dose: regression}", "plots=false", "run_dir=other")
+    assert done.returncode == 2
+    assert "reads features or image inputs, and this data set gives spectrum inputs; choose model=peaks" in done.stderr
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spectra(DataSource):
     """A data set whose inputs are of a kind of its own."""
@@ -264,8 +292,33 @@ class Reads(TrunkConfig):
         raise AssertionError
 
 
+@dataclass(frozen=True, kw_only=True)
+class Traces(Spectra):
+    """The same, of any length."""
+
+    @property
+    def fixed_shape(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsShort(Reads):
+    """A trunk that reads it up to a length."""
+
+    @property
+    def longest(self) -> int:
+        return 100
+
+
 def test_kinds_of_inputs_are_matched_by_name() -> None:
-    config = replace(parse(assemble(["dataset=wine"])), dataset=Spectra())
+    config = replace(parse(assemble(["dataset=wine", "model.sharing=mmoe"])), dataset=Spectra())
     (problem,) = problems_between(config)
     assert str(problem) == "model.trunk: reads features or image inputs, and this data set gives spectrum inputs"
     assert not list(problems_between(replace(config, model=replace(config.model, trunk=Reads()))))
+    assert not list(problems_between(replace(config, model=replace(config.model, trunk=ReadsShort()))))
+    traces = replace(config, dataset=Traces(), model=replace(config.model, trunk=ReadsShort()))
+    assert [str(problem) for problem in problems_between(traces)] == [
+        "model.trunk: reads at most 100 tokens of a sequence, and this data set allows any number",
+        "model.sharing: mmoe mixes trunks that read rows of one shape, and those of this data set differ in length; "
+        "choose from hard, none, soft",
+    ]

@@ -176,3 +176,28 @@ class Peaks(TrunkConfig):
         layer = nn.Conv1d(spec.shape[0], self.width, 3)
         return Trunk(nn.Sequential(layer, nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()), self.width, layer)
 """
+
+FIRST_LAYER = f"""{HEADER}
+from mtl_cli.balancing.base import Balancer, Decision, Needs
+from mtl_cli.balancing.statistic import Statistic
+
+@component("statistic", "first_layer")
+class FirstLayer(Statistic):
+    \"\"\"The norms of the tasks' gradients on the first shared parameter.\"\"\"
+
+    def compute(self, gradients, boundary):
+        from mtl_cli.balancing.gradients.reference import passes
+
+        return passes(boundary, gradients.parameters[:1]).norm(dim=1)
+
+@component("balancer", "first_layer")
+@dataclass(frozen=True, kw_only=True)
+class Levelled(Balancer):
+    \"\"\"Tasks whose gradients on the first layer are equally long.\"\"\"
+
+    needs: ClassVar[Needs] = "first_layer"
+
+    def decide(self, state, statistics):
+        norms = statistics.other
+        return Decision(1 / norms, state, columns={{"norm": norms}})
+"""

@@ -19,7 +19,7 @@ from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import BASES, GROUPS, SELECTORS, RegistrationError, _fault, component, components, names
 from mtl_cli.data.base import DataSource
 from mtl_cli.models.trunk import TrunkConfig
-from tests.plugin_packages import COMMAND, DOUBLING, PLAIN, SPECTRA, Site
+from tests.plugin_packages import COMMAND, DOUBLING, FIRST_LAYER, PLAIN, SPECTRA, Site
 
 WINE = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
 BROKEN = {
@@ -207,6 +207,29 @@ def test_no_plugin_is_imported_for_a_command_of_ours(tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     site.install("mtl_absent", BROKEN["absent"])
     assert site.mtl(tmp_path, "help").stderr == site.mtl(tmp_path, "--version").stderr == ""
+
+
+def test_a_balancer_needs_a_statistic_of_its_own(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_first", FIRST_LAYER)
+    done = site.mtl(tmp_path, "train", *WINE, "balancer=first_layer", "trainer.batch_size=null")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "run" / "first_layer_weights.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    for task in ("quality", "is_good"):
+        assert float(row[f"weight_{task}"]) == pytest.approx(1 / float(row[f"norm_{task}"]), rel=1e-5)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["gradients"] == "reference"
+    rows = json.loads(site.mtl(tmp_path, "list", "balancers", "--json").stdout)
+    (listed,) = (one for one in rows if one["name"] == "first_layer")
+    assert (listed["needs"], listed["cost"]) == ("first_layer", "+ T gradients, for first_layer")
+    other = Site(tmp_path / "other")
+    other.install("mtl_first", FIRST_LAYER.replace('"statistic", "first_layer"', '"statistic", "first_layers"'))
+    done = other.mtl(tmp_path, "train", *WINE, "balancer=first_layer", "run_dir=again")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mtl train: error: balancer: first_layer needs 'first_layer', and no statistic has that name; "
+        "did you mean first_layers?\n",
+    )
 
 
 @pytest.mark.parametrize("group", SELECTORS)

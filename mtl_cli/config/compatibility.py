@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mtl_cli.config.errors import Problem, unknown_tasks
+from mtl_cli.config.errors import Problem, did_you_mean, unknown_tasks
 from mtl_cli.config.registry import components, name_of
 from mtl_cli.config.schema import Config, Trainer
 
@@ -106,6 +106,11 @@ def _balancer(config: Config) -> Iterator[Problem]:
     if balancer.needs == "losses" or config.model is None:
         return
     name = name_of("balancer", balancer)
+    if balancer.needs not in ("norms", "gramian", "jacobian", *(known := components("statistic"))):
+        what = f"{name} needs '{balancer.needs}', and no statistic has that name"
+        yield Problem(
+            "balancer", what, did_you_mean(balancer.needs, ["losses", "norms", "gramian", "jacobian", *known])
+        )
     trunk, sharing = config.model.trunk, config.model.sharing
     levels = {task.level for task in _known_tasks(config).values()}
     if trunk is not None and trunk.freeze == "all":

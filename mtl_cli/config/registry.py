@@ -10,6 +10,7 @@ metric      ``(task, output, values) -> float | None``, a number more in a task'
 command     ``(argv) -> int``, run by ``mtl NAME``; the first line of its docstring is its help
 figure      a class without arguments; see ``reports/figures/base.py``
 format      a class without arguments; see ``inference/formats/base.py``
+statistic   a class without arguments, which balancers name in ``needs``; see ``balancing/statistic.py``
 ==========  ============================================================================================
 
 Other packages add theirs by an entry point in the group ``mtl_cli.plugins`` that names a module; importing that module
@@ -62,6 +63,7 @@ BASES = {
     "regularizer": "mtl_cli.models.regularizer:RegularizerConfig",
     "scheduler": "mtl_cli.training.schedulers:SchedulerConfig",
     "sharing": "mtl_cli.models.sharing.scheme:Scheme",
+    "statistic": "mtl_cli.balancing.statistic:Statistic",
     "task": "mtl_cli.tasks.task:TaskConfig",
     "trunk": "mtl_cli.models.trunk:TrunkConfig",
 }
@@ -75,7 +77,7 @@ SELECTORS = {
 }  # fmt: skip
 """The groups that YAML chooses from, and the key that names the component there."""
 
-GROUPS = (*SELECTORS, "command", "figure", "format", "metric")
+GROUPS = (*SELECTORS, "command", "figure", "format", "metric", "statistic")
 ENTRY_POINTS = "mtl_cli.plugins"
 OURS = "mtl_cli"
 

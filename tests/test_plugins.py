@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ from mtl_cli.config.paths import conf_dir
 from mtl_cli.config.registry import BASES, GROUPS, SELECTORS, RegistrationError, _fault, component, components, names
 from mtl_cli.data.base import DataSource
 from mtl_cli.models.trunk import TrunkConfig
-from tests.plugin_packages import DOUBLING, PLAIN, Site
+from tests.plugin_packages import COMMAND, DOUBLING, FIRST_LAYER, PLAIN, SPECTRA, Site
 
 WINE = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
 BROKEN = {
@@ -30,6 +31,8 @@ BROKEN = {
     "undeclared": DOUBLING.replace('    needs: ClassVar[Needs] = "losses"\n', ""),
     "untyped": DOUBLING.replace("by: float = 2.0", "by = 2.0"),
     "unfinished": PLAIN.replace("def build", "def construct"),
+    "helpless": COMMAND.replace('"""count', 'f"""count'),
+    "retraining": COMMAND.replace('"count"', '"train"'),
 }
 REASONS = {
     "absent": "ModuleNotFoundError: No module named 'no_such_module'",
@@ -40,6 +43,8 @@ REASONS = {
     "undeclared": "balancer 'doubling': Doubling must say what its needs is",
     "untyped": "balancer 'doubling': by has no type: by: float = … makes it a key",
     "unfinished": "trunk 'plain': Plain lacks build",
+    "helpless": "command 'count': has no docstring, whose first line is its help",
+    "retraining": "command 'train' is there already, in mtl_cli.cli.commands",
 }
 
 
@@ -181,6 +186,52 @@ def test_of_two_plugins_with_one_name_the_first_is_used(tmp_path: Path) -> None:
     assert "doubling" not in site.mtl(tmp_path, "list", "balancers").stdout
 
 
+def test_a_command_is_run_and_listed(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_count", COMMAND)
+    site.install("mtl_absent", BROKEN["absent"])
+    done = site.mtl(tmp_path, "count", "a", "b", "--c")
+    assert (done.returncode, done.stdout) == (0, "3\n") and len(left_out(done.stderr)) == 1
+    done = site.mtl(tmp_path, "count")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("\nmtl count: error: WORD: none is given; mtl count a b\n")
+    text = site.mtl(tmp_path, "--help").stdout
+    assert "\n  count      count the words: mtl count a b\n" in text and "Not more" not in text
+    assert "did you mean count?" in site.mtl(tmp_path, "cuont").stderr
+    assert "`mtl count --help`" in site.mtl(tmp_path, "help", "count").stderr
+    assert site.mtl(tmp_path, "-sc", "query=bash", line="mtl co").stdout.split() == ["config", "count"]
+    assert "unknown command" in site.mtl(tmp_path, "count", plugins=False).stderr
+
+
+def test_no_plugin_is_imported_for_a_command_of_ours(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_absent", BROKEN["absent"])
+    assert site.mtl(tmp_path, "help").stderr == site.mtl(tmp_path, "--version").stderr == ""
+
+
+def test_a_balancer_needs_a_statistic_of_its_own(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_first", FIRST_LAYER)
+    done = site.mtl(tmp_path, "train", *WINE, "balancer=first_layer", "trainer.batch_size=null")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "run" / "first_layer_weights.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    for task in ("quality", "is_good"):
+        assert float(row[f"weight_{task}"]) == pytest.approx(1 / float(row[f"norm_{task}"]), rel=1e-5)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["gradients"] == "reference"
+    rows = json.loads(site.mtl(tmp_path, "list", "balancers", "--json").stdout)
+    (listed,) = (one for one in rows if one["name"] == "first_layer")
+    assert (listed["needs"], listed["cost"]) == ("first_layer", "+ T gradients, for first_layer")
+    other = Site(tmp_path / "other")
+    other.install("mtl_first", FIRST_LAYER.replace('"statistic", "first_layer"', '"statistic", "first_layers"'))
+    done = other.mtl(tmp_path, "train", *WINE, "balancer=first_layer", "run_dir=again")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "mtl train: error: balancer: first_layer needs 'first_layer', and no statistic has that name; "
+        "did you mean first_layers?\n",
+    )
+
+
 @pytest.mark.parametrize("group", SELECTORS)
 def test_all_of_ours_are_what_a_plugins_must_be(group: str) -> None:
     assert components(group) or group == "callback", "no callback of ours is chosen in YAML"
@@ -189,7 +240,7 @@ def test_all_of_ours_are_what_a_plugins_must_be(group: str) -> None:
 
 
 def test_a_name_is_one_that_the_command_line_can_hold() -> None:
-    with pytest.raises(RegistrationError, match="a name is of letters, digits, _ and -"):
+    with pytest.raises(RegistrationError, match="a name is of letters, digits, _ and -, and begins with no -"):
         component("metric", "a b")(lambda task, output, values: None)
     assert "a b" not in names("metric")
 
@@ -210,6 +261,33 @@ def test_an_undecorated_class_is_named() -> None:
 
     with pytest.raises(RegistrationError, match="Bare is no dataclass"):
         component("trunk", "bare")(Bare)
+
+
+@pytest.mark.parametrize("choices", [[], ["model.sharing=mmoe", "balancer=gradnorm"]])
+def test_inputs_of_a_plugins_own_kind_are_trained_on_and_predicted_from(tmp_path: Path, choices: list[str]) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_spectra", SPECTRA)
+    rng = np.random.default_rng(0)
+    spectra = rng.normal(size=(60, 2, 20)).astype("float32")
+    dose = spectra.mean((1, 2))
+    for name, labels in (("s.spectra", {"dose": dose, "toxic": (dose > 0).astype(int)}), ("new.spectra", {})):
+        with (tmp_path / name).open("wb") as file:
+            np.savez(file, spectra=spectra, **labels)
+    words = ["dataset=s.spectra", "model=peaks", "tasks={dose: regression, toxic: binary}", "trainer.epochs=1"]
+    done = site.mtl(tmp_path, "train", *words, *choices, "plots=false", "run_dir=run")
+    assert done.returncode == 0, done.stderr
+    done = site.mtl(tmp_path, "predict", "run", "new.spectra")
+    assert done.returncode == 0, done.stderr
+    predicted = {row["row"]: row for row in csv.DictReader(done.stdout.splitlines())}
+    assert len(predicted) == 60
+    with (tmp_path / "run" / "predictions.csv").open() as lines:
+        for row in csv.DictReader(lines):
+            assert float(row["predicted_dose"]) == pytest.approx(
+                float(predicted[row["row"]]["predicted_dose"]), abs=1e-5
+            )
+    done = site.mtl(tmp_path, "train", "dataset=s.spectra", "tasks={dose: regression}", "plots=false", "run_dir=other")
+    assert done.returncode == 2
+    assert "reads features or image inputs, and this data set gives spectrum inputs; choose model=peaks" in done.stderr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,8 +315,33 @@ class Reads(TrunkConfig):
         raise AssertionError
 
 
+@dataclass(frozen=True, kw_only=True)
+class Traces(Spectra):
+    """The same, of any length."""
+
+    @property
+    def fixed_shape(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsShort(Reads):
+    """A trunk that reads it up to a length."""
+
+    @property
+    def longest(self) -> int:
+        return 100
+
+
 def test_kinds_of_inputs_are_matched_by_name() -> None:
-    config = replace(parse(assemble(["dataset=wine"])), dataset=Spectra())
+    config = replace(parse(assemble(["dataset=wine", "model.sharing=mmoe"])), dataset=Spectra())
     (problem,) = problems_between(config)
     assert str(problem) == "model.trunk: reads features or image inputs, and this data set gives spectrum inputs"
     assert not list(problems_between(replace(config, model=replace(config.model, trunk=Reads()))))
+    assert not list(problems_between(replace(config, model=replace(config.model, trunk=ReadsShort()))))
+    traces = replace(config, dataset=Traces(), model=replace(config.model, trunk=ReadsShort()))
+    assert [str(problem) for problem in problems_between(traces)] == [
+        "model.trunk: reads at most 100 tokens of a sequence, and this data set allows any number",
+        "model.sharing: mmoe mixes trunks that read rows of one shape, and those of this data set differ in length; "
+        "choose from hard, none, soft",
+    ]

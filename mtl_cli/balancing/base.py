@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from mtl_cli.balancing.solvers.linalg import Array, Indices
 
-Needs = Literal["losses", "norms", "gramian", "jacobian"]
+Needs = str
+"""What a method needs of a step beside the losses: "losses" (nothing), "norms", "gramian", "jacobian", or the name of a
+registered ``Statistic``."""
 State = Mapping[str, "torch.Tensor"]
 """What a method remembers between steps: tensors only, so that it can be saved and moved."""
 
@@ -54,6 +56,8 @@ class StepStatistics(NamedTuple):
         From 1.
     step : int
         From 0, over the whole run.
+    other : Tensor of shape (…, T, …), optional
+        The ``Statistic`` of the unweighted losses' gradients that the method names in ``needs``.
     """
 
     losses: torch.Tensor
@@ -64,6 +68,7 @@ class StepStatistics(NamedTuple):
     draws: torch.Tensor | None = None
     epoch: int = 1
     step: int = 0
+    other: torch.Tensor | None = None
 
 
 class Decision(NamedTuple):
@@ -130,7 +135,7 @@ class Balancer:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "cost" not in cls.__dict__ and "needs" in cls.__dict__:
-            cls.cost = COSTS.get(cls.needs, cls.needs)
+            cls.cost = COSTS.get(cls.needs, f"and T gradients, for {cls.needs}")
 
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong with these keys for tasks of these names."""

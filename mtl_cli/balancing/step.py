@@ -253,6 +253,7 @@ class TrainingStep:
             self.balancer.draw(len(self.tasks), width, self.device, self.generator),
             epoch - self._rested[0],
             self.steps - self._rested[1],
+            gradients.other,
         )
 
     @torch.no_grad()

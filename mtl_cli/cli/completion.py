@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mtl_cli.cli.commands import commands
 from mtl_cli.cli.list import GROUPS
 from mtl_cli.cli.words import FLAGS, read_words
 from mtl_cli.config.assemble import Assembler
@@ -46,7 +47,7 @@ UNINSTALL = {
 }
 
 
-def complete(argv: list[str], commands: list[str]) -> int:
+def complete(argv: list[str]) -> int:
     """Answer the shell's ``query=bash``, or print the script that makes it ask (``install=bash``)."""
     what, _, shell = (argv[0] if argv else "").partition("=")
     if what not in ("query", "install", "uninstall") or shell not in INSTALL:
@@ -59,16 +60,16 @@ def complete(argv: list[str], commands: list[str]) -> int:
     before, typed = line.split(), ""
     if before and not line.endswith(" "):
         typed = before.pop()
-    for answer in _answers(before, typed, commands):
+    for answer in _answers(before, typed):
         print(answer)
     return 0
 
 
-def _answers(before: list[str], typed: str, commands: list[str]) -> list[str]:
+def _answers(before: list[str], typed: str) -> list[str]:
     """Return how the word that is typed may go on, ``before`` being the words in front of it, from ``mtl`` on."""
     command, rest = (before[1], before[2:]) if len(before) > 1 else (None, [])
     if command is None:
-        return _that_start(commands, typed)
+        return _that_start(commands(), typed)
     if command == "data":
         from mtl_cli.data.images.downloads import DATASETS
 

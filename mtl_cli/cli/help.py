@@ -85,9 +85,9 @@ def rendered(text: str) -> Markdown:
 
 
 def _hint(topic: str, pages: list[str]) -> str:
-    from mtl_cli.cli.main import COMMANDS
+    from mtl_cli.cli.commands import find
 
-    if topic in COMMANDS:
+    if find(topic) is not None:
         return f"`mtl {topic} --help` says what the command takes"
     near = difflib.get_close_matches(topic.lower(), pages, n=1, cutoff=0.6)
     starts = [page for page in pages if page.startswith(topic.lower()) or topic.lower().startswith(page)]

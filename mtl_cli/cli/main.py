@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -11,16 +10,6 @@ from typing import NoReturn
 
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError, did_you_mean
-
-COMMANDS = {
-    "train": "train a model, or with -m a sweep of models",
-    "predict": "predict new rows with a trained model",
-    "evaluate": "measure a trained model on its test rows or on a table",
-    "config": "show the whole config that a command would use: mtl config show dataset=wine",
-    "data": "download data sets that do not come along: mtl data fetch mnist_fashion",
-    "list": "show what there is to choose from: balancers, data sets, tasks, …",
-    "help": "the manual: mtl help lists its topics, mtl help balancers shows one",
-}
 
 HELP = """\
 usage: mtl COMMAND …
@@ -60,10 +49,17 @@ def run(argv: list[str]) -> int:
         0 done, 2 the user's input, 130 Ctrl-C, 141 a closed pipe. SIGTERM raises SystemExit(143); a bug of ours passes
         through as it is.
     """
-    name = f"mtl {argv[0]}" if argv and argv[0] in COMMANDS else "mtl"
+    name = "mtl"
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = _dispatch(argv)
+        command = None
+        if argv and not argv[0].startswith("-"):
+            from mtl_cli.cli.commands import find  # here, so that signals are seen to from the first instant
+
+            command = find(argv[0])
+        if command is not None:
+            name = f"mtl {argv[0]}"
+        status = _without_command(argv) if command is None else command(argv[1:])
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -80,32 +76,32 @@ def run(argv: list[str]) -> int:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _dispatch(argv: list[str]) -> int:
+def _without_command(argv: list[str]) -> int:
     if not argv:
         print(_help(), end="", file=sys.stderr)
         return 2
-    command, rest = argv[0], argv[1:]
-    if command in COMMANDS:
-        module = importlib.import_module(f"mtl_cli.cli.{command}")
-        status: int = module.run(rest)
-        return status
-    if command in ("-sc", "--shell-completion"):
+    word = argv[0]
+    if word in ("-sc", "--shell-completion"):
         from mtl_cli.cli.completion import complete
 
-        return complete(rest, list(COMMANDS))
-    if command in ("-h", "--help"):
+        return complete(argv[1:])
+    if word in ("-h", "--help"):
         print(_help(), end="")
         return 0
-    if command in ("--version", "-V"):
+    if word in ("--version", "-V"):
         print(f"mtl {__version__}")
         return 0
-    what = "unknown option" if command.startswith("-") else "unknown command"
-    raise UserError(command, what, did_you_mean(command, [*COMMANDS, "--help", "--version"]))
+    from mtl_cli.cli.commands import commands
+
+    what = "unknown option" if word.startswith("-") else "unknown command"
+    raise UserError(word, what, did_you_mean(word, [*commands(), "--help", "--version"]))
 
 
 def _help() -> str:
-    commands = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
-    return HELP.format(commands=commands, version=f"print the version ({__version__})")
+    from mtl_cli.cli.commands import commands, help_of
+
+    lines = "\n".join(f"  {name:<10} {help_of(command)}" for name, command in commands().items())
+    return HELP.format(commands=lines, version=f"print the version ({__version__})")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mtl_cli.config.errors import Problem, unknown_tasks
+from mtl_cli.config.errors import Problem, did_you_mean, unknown_tasks
 from mtl_cli.config.registry import components, name_of
 from mtl_cli.config.schema import Config, Trainer
 
@@ -34,18 +34,18 @@ def problems_between(config: Config) -> Iterator[Problem]:
             yield from task.check(name)
 
 
-def misfit(scheme: Any, trunk: Any, gives: str | None) -> str | None:
+def misfit(scheme: Any, trunk: Any, fixed_shape: bool) -> str | None:
     """Say why a sharing scheme cannot share a trunk, or return None.
 
     Parameters
     ----------
     scheme : Scheme, or a class of it
     trunk : TrunkConfig
-    gives : str, optional
-        The kind of inputs.
+    fixed_shape : bool
+        Whether all rows are tensors of one shape.
     """
-    if scheme.mixes and gives not in ("features", "image", "joint", None):
-        return f"mixes trunks that read features or an image, and this data set gives {gives} inputs"
+    if scheme.mixes and not fixed_shape:
+        return "mixes trunks that read rows of one shape, and those of this data set differ in length"
     if scheme.stages and trunk.staged not in scheme.stages:
         return f"joins trunks stage by stage, and this one has no stages that return {' or '.join(scheme.stages)}"
     return None
@@ -90,7 +90,7 @@ def _inputs(config: Config) -> Iterator[Problem]:
             hint = f"give {sequence_hint}, the column of the sequences"
         yield Problem("model.trunk", what, hint)
     for name, task in _known_tasks(config).items():
-        if task.level == "token" and gives not in (None, "sequence"):
+        if task.level == "token" and gives is not None and config.dataset.fixed_shape:
             hint = None if sequence_hint is None else f"give {sequence_hint}, or another kind"
             what = f"residue tasks are for sequences, and this data set gives {gives} inputs"
             yield Problem(f"tasks.{name}", what, hint)
@@ -106,6 +106,11 @@ def _balancer(config: Config) -> Iterator[Problem]:
     if balancer.needs == "losses" or config.model is None:
         return
     name = name_of("balancer", balancer)
+    if balancer.needs not in ("norms", "gramian", "jacobian", *(known := components("statistic"))):
+        what = f"{name} needs '{balancer.needs}', and no statistic has that name"
+        yield Problem(
+            "balancer", what, did_you_mean(balancer.needs, ["losses", "norms", "gramian", "jacobian", *known])
+        )
     trunk, sharing = config.model.trunk, config.model.sharing
     levels = {task.level for task in _known_tasks(config).values()}
     if trunk is not None and trunk.freeze == "all":
@@ -137,23 +142,24 @@ def _trunk(config: Config) -> Iterator[Problem]:
     if trunk.embeds_numbers and gives not in (None, "features"):
         what = f"embeds features, and this data set gives {gives} inputs"
         yield Problem("model.trunk.embeddings.kind", what, "model.trunk.embeddings=null")
-    if gives == "sequence" and most is not None:
+    if gives is not None and gives in trunk.accepts and most is not None and not config.dataset.fixed_shape:
         longest = config.dataset.longest
         if longest is None or longest > most:
-            what = f"is {'null' if longest is None else longest}, and this ESM-2 reads at most {most} residues"
-            hint = f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"
-            yield Problem("dataset.max_length", what, hint)
+            allowed = "any number" if longest is None else longest
+            what = f"reads at most {most} tokens of a sequence, and this data set allows {allowed}"
+            yield Problem("model.trunk", what, config.dataset.shorten_hint(most))
 
 
 def _sharing(config: Config) -> Iterator[Problem]:
     trunk, sharing = (config.model.trunk, config.model.sharing) if config.model else (None, None)
     if trunk is None or sharing is None:
         return
-    name, gives = name_of("sharing", sharing), _given(config)
+    name = name_of("sharing", sharing)
+    fixed = config.dataset is None or config.dataset.fixed_shape
     if not sharing.layerless and not trunk.shares_layers:
         yield Problem("model.trunk.hidden", f"is empty: model.sharing={name} needs a layer", "give it one, [64]")
-    elif why := misfit(sharing, trunk, gives):
-        able = [other for other, cls in components("sharing").items() if misfit(cls, trunk, gives) is None]
+    elif why := misfit(sharing, trunk, fixed):
+        able = [other for other, cls in components("sharing").items() if misfit(cls, trunk, fixed) is None]
         yield Problem("model.sharing", f"{name} {why}", f"choose from {', '.join(able)}")
     width, mixed = trunk.output_width, sharing.mixed()
     if mixed is not None and width is not None and mixed[1] > width:

@@ -10,6 +10,7 @@ metric      ``(task, output, values) -> float | None``, a number more in a task'
 command     ``(argv) -> int``, run by ``mtl NAME``; the first line of its docstring is its help
 figure      a class without arguments; see ``reports/figures/base.py``
 format      a class without arguments; see ``inference/formats/base.py``
+statistic   a class without arguments, which balancers name in ``needs``; see ``balancing/statistic.py``
 ==========  ============================================================================================
 
 Other packages add theirs by an entry point in the group ``mtl_cli.plugins`` that names a module; importing that module
@@ -38,6 +39,7 @@ from mtl_cli.config.errors import did_you_mean
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
     "callback": "mtl_cli.training.callbacks",
+    "command": "mtl_cli.cli.commands",
     "dataset": "mtl_cli.data.*.config",
     "figure": "mtl_cli.reports.figures",
     "format": "mtl_cli.inference.formats",
@@ -61,6 +63,7 @@ BASES = {
     "regularizer": "mtl_cli.models.regularizer:RegularizerConfig",
     "scheduler": "mtl_cli.training.schedulers:SchedulerConfig",
     "sharing": "mtl_cli.models.sharing.scheme:Scheme",
+    "statistic": "mtl_cli.balancing.statistic:Statistic",
     "task": "mtl_cli.tasks.task:TaskConfig",
     "trunk": "mtl_cli.models.trunk:TrunkConfig",
 }
@@ -74,7 +77,7 @@ SELECTORS = {
 }  # fmt: skip
 """The groups that YAML chooses from, and the key that names the component there."""
 
-GROUPS = (*SELECTORS, "command", "figure", "format", "metric")
+GROUPS = (*SELECTORS, "command", "figure", "format", "metric", "statistic")
 ENTRY_POINTS = "mtl_cli.plugins"
 OURS = "mtl_cli"
 
@@ -232,8 +235,10 @@ def _is_inside(thing: Any, module: str) -> bool:
 
 def _fault(group: str, name: Any, thing: Any) -> str | None:
     """Say why a plugin's component cannot work, or return None."""
-    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
-        return "a name is of letters, digits, _ and -"
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name):
+        return "a name is of letters, digits, _ and -, and begins with no -"
+    if group == "command" and not (thing.__doc__ or "").strip():
+        return "has no docstring, whose first line is its help"
     if group not in SELECTORS and group not in BASES:
         return None
     if not isinstance(thing, type):

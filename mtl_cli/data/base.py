@@ -46,6 +46,11 @@ class DataSource(ABC):
         """
 
     @property
+    def fixed_shape(self) -> bool:
+        """Whether all rows are tensors of one shape, which gates can read too; sequences differ in length."""
+        return True
+
+    @property
     def keeps_encoder(self) -> bool:
         """Whether ``prepare`` takes another run's reader, to encode features as that run does."""
         return False
@@ -68,6 +73,10 @@ class DataSource(ABC):
     @property
     def sequence_hint(self) -> str | None:
         """What key to give so that the inputs are sequences, such as "dataset.sequence=COLUMN"; None if they cannot."""
+        return None
+
+    def shorten_hint(self, most: int) -> str | None:
+        """What to give so that no sequence has more than ``most`` tokens; None if there is no key for it."""
         return None
 
     @property

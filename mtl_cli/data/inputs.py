@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ import torch
 
 from mtl_cli.config.errors import Problem, did_you_mean
 
-InputKind = Literal["features", "image", "sequence", "joint"]
+InputKind = str
+"""What a row's inputs are: "features", "image", "sequence", "joint", or a kind of a plugin's own. A trunk names those
+that it reads."""
 Inputs = torch.Tensor | tuple[torch.Tensor, ...]
 """The inputs of a batch; a tuple where several data sets of different inputs are joined, a tensor each."""
 
@@ -24,10 +26,11 @@ class InputSpec:
 
     Parameters
     ----------
-    kind : {"features", "image", "sequence", "joint"}
+    kind : str
+        "features", "image", "sequence", "joint", or a plugin's own.
     shape : tuple of int
         (inputs,) of float32; (channels, height, width) of uint8; (tokens,), the size of the vocabulary, for sequences
-        of token numbers of any length; () where data sets are joined.
+        of token numbers of any length; () where data sets are joined; of another kind, that of a row.
     names : list of str
         Of the features, or of the tokens.
     indicators : list of int
@@ -48,7 +51,7 @@ class InputSpec:
 
     @property
     def width(self) -> int:
-        """How many numbers a row of features or an image has."""
+        """How many numbers a row has, where all rows are of one shape."""
         return int(np.prod(self.shape))
 
     def state(self) -> dict[str, Any]:

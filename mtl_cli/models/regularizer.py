@@ -84,7 +84,7 @@ class Regularizer:
         """
         raise NotImplementedError
 
-    def shrink(self, lr: float) -> None:
+    def proximal_step(self, lr: float) -> None:
         """Take the proximal step of size η = ``lr``: W ← argmin_V ½‖V − W‖² + η λ Ω(V). Without gradients."""
 
     def end_epoch(self) -> dict[str, float]:

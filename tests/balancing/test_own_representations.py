@@ -69,7 +69,7 @@ class Mixture(Shared):
         return {name: mixture.squeeze(1) for name, mixture in zip(NAMES, mixtures, strict=True)}
 
 
-class Alone(Shared):
+class SingleTask(Shared):
     """A trunk for each task, and nothing shared."""
 
     last_shared_layers = ()
@@ -189,15 +189,15 @@ def test_gradients_of_every_method(name, kind, heads):
 @pytest.mark.parametrize("heads", ["weighted", "unit"])
 @pytest.mark.parametrize("name", SEES_LOSSES)
 def test_nothing_shared_is_enough_for_methods_that_need_losses(name, heads):
-    model, step = make(Alone, replace(positive(components("balancer")[name]()), heads=heads))
-    batch, before = batch_of(Alone), copy.deepcopy(model)
+    model, step = make(SingleTask, replace(positive(components("balancer")[name]()), heads=heads))
+    batch, before = batch_of(SingleTask), copy.deepcopy(model)
     assert_gradients(model, before, step, batch, step(batch), heads)
 
 
 @pytest.mark.parametrize("name", SEES_GRADIENTS)
 def test_nothing_shared_is_said_before_the_first_step_of_the_others(name):
     with pytest.raises(UserError, match="balancer=famo"):
-        make(Alone, components("balancer")[name]())
+        make(SingleTask, components("balancer")[name]())
 
 
 @pytest.mark.parametrize("kind", [Mixture, Several, Images])

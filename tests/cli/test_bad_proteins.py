@@ -49,7 +49,7 @@ def test_a_gzip_that_ends_too_early(mtl: InProcess, tmp_path: Path) -> None:
 
 CONFIG = {
     "a trunk of rows": (["model=mlp"], "model.trunk: reads features or image inputs, and this data set gives sequence inputs; choose model=esm2 or model=sequence_cnn"),
-    "a scheme that mixes": (["model=sequence_cnn", "model/sharing=mmoe"], "model.sharing: mmoe mixes trunks that read features or an image"),
+    "a scheme that mixes": (["model=sequence_cnn", "model/sharing=mmoe"], "model.sharing: mmoe mixes trunks that read rows of one shape, and those of this data set differ in length"),
     "one representation of two": (["model=sequence_cnn", "balancer=mgda", "balancer.geometry=representation"], "balancer.geometry: representation needs one that all tasks share, and tasks of rows read another"),
     "an even kernel": (["model=sequence_cnn", "model.trunk.kernel=4"], "model.trunk.kernel: is 4, and an even one looks farther to one side; model.trunk.kernel=5"),
     "features beside": (["model=sequence_cnn", "dataset.features.scale=robust"], "dataset.features: is of no use: the sequence is all that the network reads"),
@@ -60,7 +60,7 @@ CONFIG = {
     "a size misspelt": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M"], "model.trunk.pretrained: there is no folder 'esm2_t6_8M'; give a folder, or did you mean esm2_t6_8M_UR50D?"),
     "esm2 of nothing": (["model=esm2"], "model.trunk.pretrained: needs a value"),
     "frozen random weights": (["model=esm2", "model.trunk.pretrained=false"], "model.trunk.tune: frozen leaves ESM-2's own weights as they are"),
-    "longer than esm2 reads": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "dataset.max_length=2000"], "dataset.max_length: is 2000, and this ESM-2 reads at most 1022 residues; dataset.max_length=1022"),
+    "longer than esm2 reads": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "dataset.max_length=2000"], "model.trunk: reads at most 1022 tokens of a sequence, and this data set allows 2000; dataset.max_length=1022"),
     "a cache of what changes": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "model.trunk.tune=last", "model.trunk.cache=true"], "model.trunk.cache: keeps what a frozen ESM-2 gives"),
     "gradnorm on a frozen trunk": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "model.trunk.hidden=[]", "balancer=gradnorm"], "model.trunk.hidden: is empty: balancer=gradnorm needs a shared layer; give it one, [64]"),
 }  # fmt: skip

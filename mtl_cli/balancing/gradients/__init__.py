@@ -6,25 +6,33 @@ from typing import NamedTuple
 
 import torch
 
-from mtl_cli.balancing.base import Balancer
+from mtl_cli.balancing.base import COSTS, Balancer
 from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.gradients.factored import Factored, wide_layers
 from mtl_cli.balancing.gradients.mlp import Stack, is_plain_stack
 from mtl_cli.balancing.gradients.reference import Reference, products
 from mtl_cli.balancing.model import SharedModel
 from mtl_cli.config.errors import UserError
+from mtl_cli.config.registry import components
 
 
 class TaskGradients(NamedTuple):
-    """What is known of the tasks' gradients, as ``StepStatistics`` has it; None for what nobody needs."""
+    """What is known of the tasks' gradients, as ``StepStatistics`` has it; None for what nobody needs.
+
+    ``degree`` is that of ``other``, as ``Statistic`` declares it.
+    """
 
     norms: torch.Tensor | None = None
     gramian: torch.Tensor | None = None
     jacobian: torch.Tensor | None = None
+    other: torch.Tensor | None = None
+    degree: int = 1
 
     @property
     def sizes(self) -> torch.Tensor | None:
         """Numbers that are finite where the tasks' gradients are, shape (T,)."""
+        if self.other is not None:
+            return self.other.flatten(1).abs().amax(1) if self.other.dim() > 1 else self.other
         return self.norms if self.gramian is None else self.gramian.diagonal()
 
     def divided(self, scale: float) -> TaskGradients:
@@ -35,11 +43,16 @@ class TaskGradients(NamedTuple):
             None if self.norms is None else self.norms / scale,
             None if self.gramian is None else self.gramian / scale / scale,
             None if self.jacobian is None else self.jacobian / scale,
+            None if self.other is None else self.other / scale**self.degree,
+            self.degree,
         )
 
 
 def task_gradients(backend: Reference, boundary: HeadBoundary, balancer: Balancer) -> TaskGradients:
     """Return what the balancer needs, of the gradients at the boundary or below it. The graph is kept."""
+    if balancer.needs not in COSTS:
+        statistic = components("statistic")[balancer.needs]()
+        return TaskGradients(other=statistic.compute(backend, boundary), degree=statistic.degree)
     if balancer.needs == "norms":
         return TaskGradients(norms=backend.norms(boundary))
     if balancer.needs == "gramian" and not balancer.at_representation:
@@ -60,7 +73,11 @@ def choose_backend(model: SharedModel, balancer: Balancer, tasks: int) -> Refere
         raise _nothing_shared("the last shared layer")
     if balancer.needs != "losses" and not model.shared_parameters():
         raise _nothing_shared("shared parameters")
-    if balancer.backend == "auto" and balancer.needs != "losses" and not balancer.at_representation:
+    if (
+        balancer.backend == "auto"
+        and balancer.needs in ("norms", "gramian", "jacobian")
+        and not balancer.at_representation
+    ):
         if is_plain_stack(model):
             return Stack(model)
         if balancer.needs == "gramian" and wide_layers(model, tasks):

@@ -44,6 +44,13 @@ class Joint(DataSource):
         return kinds.pop() if len(kinds) == 1 else None
 
     @property
+    def fixed_shape(self) -> bool:
+        return all(member.fixed_shape for member in self.datasets.values())
+
+    def shorten_hint(self, most: int) -> str | None:
+        return f"at most {most} tokens in each of the joined data sets"
+
+    @property
     def members(self) -> dict[str, DataSource]:
         """The data sets, with ``root`` where it is theirs too."""
         found = {}

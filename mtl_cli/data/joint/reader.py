@@ -44,6 +44,9 @@ def join_specs(specs: Mapping[str, InputSpec], rows: Sequence[int]) -> InputSpec
             raise UserError(
                 WHERE, f"{names[0]} and {name} give sequences over different tokens: they have no common trunk"
             )
+        if spec.kind not in ("features", "image", "sequence") and spec != first:
+            what = f"{names[0]} and {name} give {spec.kind} inputs that differ in more than their rows"
+            raise UserError(WHERE, f"{what}: they have no common trunk")
     if first.kind == "image":
         weights = np.array(rows, dtype="float64") / sum(rows)
         means, deviations = np.array([spec.center for spec in found]), np.array([spec.scale for spec in found])

@@ -62,6 +62,10 @@ class TableSource(DataSource):
         return "features" if self.sequence is None else "sequence"
 
     @property
+    def fixed_shape(self) -> bool:
+        return self.sequence is None
+
+    @property
     def keeps_encoder(self) -> bool:
         return self.sequence is None
 
@@ -80,6 +84,9 @@ class TableSource(DataSource):
     @property
     def sequence_hint(self) -> str:
         return "dataset.sequence=COLUMN"
+
+    def shorten_hint(self, most: int) -> str:
+        return f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"
 
     @abstractmethod
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:

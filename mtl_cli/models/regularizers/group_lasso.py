@@ -65,7 +65,7 @@ class _Columns(Regularizer):
         norms: torch.Tensor = torch.linalg.vector_norm(stacked(self._weights), dim=0)
         return self._strength * norms.sum()
 
-    def shrink(self, lr: float) -> None:
+    def proximal_step(self, lr: float) -> None:
         from mtl_cli.models.task_weights import stacked
 
         factors = column_factors(stacked(self._weights), lr * self._strength)

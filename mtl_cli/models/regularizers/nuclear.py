@@ -67,7 +67,7 @@ class _Nuclear(Regularizer):
 
         return self._strength * nuclear_norm(stacked(self._weights))
 
-    def shrink(self, lr: float) -> None:
+    def proximal_step(self, lr: float) -> None:
         import torch
 
         from mtl_cli.models.task_weights import stacked

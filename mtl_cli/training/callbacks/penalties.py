@@ -46,7 +46,7 @@ class Penalties(Callback):
 
     def on_update(self, trainer: TrainerState) -> None:
         """Take the proximal step, if there is one."""
-        self.shrink()
+        self.proximal_step()
 
     def measure(self, trainer: TrainerState) -> Mapping[str, float]:
         """Return the penalties by their columns in the history."""
@@ -71,14 +71,14 @@ class Penalties(Callback):
         if needing:
             torch.autograd.backward(needing)
 
-    def shrink(self) -> None:
+    def proximal_step(self) -> None:
         """Take the proximal step, if there is one."""
         import torch
 
         if self._regularizer is not None and self._regularizer.proximal:
             group = self._optimizer.param_groups[self._group]
             with torch.no_grad():
-                self._regularizer.shrink(group["lr"] / (1 - group.get("momentum", 0.0)))
+                self._regularizer.proximal_step(group["lr"] / (1 - group.get("momentum", 0.0)))
 
     def end_epoch(self) -> dict[str, float]:
         """Return the penalties by their columns in the history, at the weights as they are now.

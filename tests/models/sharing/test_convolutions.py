@@ -78,13 +78,13 @@ def test_a_step_on_images(scheme: str, per: str) -> None:
 
 def test_stages_of_maps_suit_all_but_ple() -> None:
     trunk = Convolutions()
-    unfit = [name for name, cls in components("sharing").items() if misfit(cls, trunk, "image")]
+    unfit = [name for name, cls in components("sharing").items() if misfit(cls, trunk, True)]
     assert unfit == ["ple"]
-    assert "no stages that return rows" in misfit(components("sharing")["ple"], trunk, "image")
+    assert "no stages that return rows" in misfit(components("sharing")["ple"], trunk, True)
 
 
 def test_sequences_are_not_mixed() -> None:
-    fit = [name for name, cls in components("sharing").items() if misfit(cls, SequenceCNN(), "sequence") is None]
+    fit = [name for name, cls in components("sharing").items() if misfit(cls, SequenceCNN(), False) is None]
     assert fit == ["hard", "none", "soft"]
 
 

@@ -120,7 +120,7 @@ def test_the_loop_waits_for_nothing_within_an_epoch(monkeypatch: pytest.MonkeyPa
             return real(self, *arguments)
 
         monkeypatch.setattr(torch.Tensor, name, read)
-    for name in ("add", "shrink"):
+    for name in ("add", "proximal_step"):
         real = getattr(Penalties, name)
 
         def watched(self: Penalties, *arguments: Any, real: Any = real) -> None:

@@ -15,7 +15,7 @@ def gate_reader(spec: InputSpec) -> nn.Module:
     """Return what turns a batch of inputs into the rows of numbers that gates read, (n, spec.width)."""
     if spec.kind == "image":
         return nn.Sequential(Normalise(spec.center, spec.scale), nn.Flatten())
-    return nn.Identity()
+    return nn.Flatten() if len(spec.shape) > 1 else nn.Identity()
 
 
 class SoftmaxGate(nn.Linear):

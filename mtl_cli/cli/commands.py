@@ -1,0 +1,54 @@
+"""The commands, `mtl NAME …`: functions ``(argv) -> exit status`` whose docstring's first line is their help.
+
+Ours are modules of this package with a ``run``, imported when they are called. A plugin registers a function as
+``@component("command", NAME)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from mtl_cli.config.registry import component, components
+
+Command = Callable[[list[str]], int]
+
+OURS = {
+    "train": "train a model, or with -m a sweep of models",
+    "predict": "predict new rows with a trained model",
+    "evaluate": "measure a trained model on its test rows or on a table",
+    "config": "show the whole config that a command would use: mtl config show dataset=wine",
+    "data": "download data sets that do not come along: mtl data fetch mnist_fashion",
+    "list": "show what there is to choose from: balancers, data sets, tasks, …",
+    "help": "the manual: mtl help lists its topics, mtl help balancers shows one",
+}
+"""Our commands and their help; each is the module of that name."""
+
+
+def commands() -> dict[str, Command]:
+    """Return all commands by name: ours, and in alphabetical order what plugins add."""
+    found = components("command")
+    return {name: found[name] for name in dict.fromkeys((*OURS, *found))}
+
+
+def find(name: str) -> Command | None:
+    """Return a command, or None. Plugins are not imported for one of ours."""
+    return _ours(name) if name in OURS else components("command").get(name)
+
+
+def help_of(command: Command) -> str:
+    """Return the first line of a command's docstring."""
+    return (command.__doc__ or "").strip().partition("\n")[0]
+
+
+def _ours(name: str) -> Command:
+    def command(argv: list[str]) -> int:
+        status: int = importlib.import_module(f"mtl_cli.cli.{name}").run(argv)
+        return status
+
+    command.__doc__, command.__qualname__ = OURS[name], name
+    return command
+
+
+for _name in OURS:
+    component("command", _name)(_ours(_name))

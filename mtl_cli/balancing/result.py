@@ -172,5 +172,5 @@ class Record(NamedTuple):
 
 
 def not_finite_error(where: str, what: str) -> UserError:
-    """Return the error of a run that has gone astray."""
+    """Return the error of a run that diverged."""
     return UserError(where, what, "a lower optimizer.lr, or trainer.clip_norm=1, may help")

@@ -16,8 +16,8 @@ COMMANDS = {
     "train": "train a model, or with -m a sweep of models",
     "predict": "predict new rows with a trained model",
     "evaluate": "measure a trained model on its test rows or on a table",
-    "config": "show the whole config that a command would use: mtl config show dataset=wine",
-    "data": "download data sets that do not come along: mtl data fetch mnist_fashion",
+    "config": "print the full config of a run: mtl config show dataset=wine",
+    "data": "download a data set: mtl data fetch mnist_fashion",
     "list": "show what there is to choose from: balancers, data sets, tasks, …",
     "help": "the manual: mtl help lists its topics, mtl help balancers shows one",
 }
@@ -31,14 +31,14 @@ commands:
 {commands}
 
 first steps:
-  mtl train dataset=wine balancer=gradnorm           a first model, on data that comes along
-  mtl train --help                                   data sets, models, balancers and their settings
+  mtl train dataset=wine balancer=gradnorm  a first model, on built-in data
+  mtl train --help                          data sets, models, balancers, keys
   mtl train dataset=my.csv tasks='{{price: regression, sold: binary}}'
-  mtl predict RUN new.csv > scored.csv               RUN is the folder that `mtl train` printed
+  mtl predict RUN new.csv > scored.csv      RUN is the folder of a trained model
   mtl evaluate RUN
 
 tab completion:
-  eval "$(mtl -sc install=bash)"                     or zsh (with bashcompinit), or fish
+  eval "$(mtl -sc install=bash)"            or zsh (with bashcompinit), or fish
 
 options:
   -h, --help     this text; `mtl COMMAND --help` says more

@@ -94,9 +94,9 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
         if word is None or (word.text is None and word.sign != "~"):
             settings.problems.append(_no_setting(text, folders))
         elif word.key[0].split("/")[0] == "hydra":
-            settings.problems.append(Problem(".".join(word.key), "Hydra's own keys are not taken", OURS))
+            settings.problems.append(Problem(".".join(word.key), "Hydra's own keys are not accepted", OURS))
         elif word.sign == "~":
-            what = None if word.text is None else "takes a key out, and no value"
+            what = None if word.text is None else "removes a key and takes no value"
             settings.deleted.append(word.key)
             settings.problems += [Problem(text, what, f"write ~{word.name}")] if what else []
         elif (group := group_of(word, folders)) is not None:
@@ -105,9 +105,7 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
             _set(word, settings, said)
     for key in settings.deleted:
         if any(other[: len(key)] == key for other in settings.values):
-            settings.problems.append(
-                Problem(".".join(key), "is set and taken out at once", f"leave out ~{'.'.join(key)}")
-            )
+            settings.problems.append(Problem(".".join(key), "is both set and removed", f"leave out ~{'.'.join(key)}"))
     return settings
 
 

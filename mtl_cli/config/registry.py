@@ -237,7 +237,7 @@ def _fault(group: str, name: Any, thing: Any) -> str | None:
     if group not in SELECTORS and group not in BASES:
         return None
     if not isinstance(thing, type):
-        return "is no class"
+        return "is not a class"
     if group in BASES:
         module, _, base = BASES[group].partition(":")
         if not issubclass(thing, getattr(importlib.import_module(module), base)):
@@ -250,7 +250,9 @@ def _fault(group: str, name: Any, thing: Any) -> str | None:
 def _dataclass_fault(cls: type) -> str | None:
     """Say why the fields of a class cannot be YAML keys, or return None."""
     if "__dataclass_fields__" not in vars(cls):
-        return f"{cls.__name__} is no dataclass: @dataclass(frozen=True, kw_only=True) stands between it and @component"
+        return (
+            f"{cls.__name__} is not a dataclass: @dataclass(frozen=True, kw_only=True) stands between it and @component"
+        )
     own = inspect.get_annotations(cls)
     for key, value in vars(cls).items():
         plain = isinstance(value, bool | int | float | str | list | dict | tuple | None)

@@ -57,7 +57,7 @@ class DataSource(ABC):
 
     @property
     def validates(self) -> bool:
-        """Whether rows are left for validation, as far as the config tells."""
+        """Whether rows are left for validation, as far as the config says."""
         return True
 
     @property

@@ -95,7 +95,7 @@ class TaskConfig(ABC):
     @staticmethod
     @abstractmethod
     def restore(state: dict[str, Any]) -> Task:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ BAD = {
     "frozen for 0 epochs": (["model.trunk.freeze=0"], ["model.trunk.freeze: must be at least 1, not 0"]),
     "nothing to balance": (
         ["model.trunk.freeze=all", "balancer=mgda"],
-        ["model.trunk.freeze: is all: nothing shared is trained, and balancer=mgda weighs by its gradients"],
+        ["model.trunk.freeze: is all: nothing shared is trained, and balancer=mgda needs its gradients"],
     ),
     "a rate of 0": (["optimizer.lr_scale.trunk=0"], ["optimizer.lr_scale.trunk: must be above 0, not 0"]),
     "no part of the network": (

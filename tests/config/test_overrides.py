@@ -136,12 +136,12 @@ def test_a_file_of_a_group_inside_a_group(word: str) -> None:
         (["seed"], "seed: is neither a flag nor key=value"),
         (["a..b=1"], "a..b=1: cannot be read as key=value"),
         (["my.csv"], "my.csv: is neither a flag nor key=value; did you mean dataset=my.csv?"),
-        (["tasks.a.weight=1", "~tasks.a"], "tasks.a: is set and taken out at once"),
-        (["~seed=1"], "~seed=1: takes a key out, and no value; write ~seed"),
-        (["hydra.run.dir=x"], "hydra.run.dir: Hydra's own keys are not taken; mtl runs jobs itself: run_dir=FOLDER"),
-        (["hydra/launcher=joblib"], "hydra/launcher: Hydra's own keys are not taken"),
-        (["+hydra.sweep.dir=x"], "hydra.sweep.dir: Hydra's own keys are not taken"),
-        (["~hydra"], "hydra: Hydra's own keys are not taken"),
+        (["tasks.a.weight=1", "~tasks.a"], "tasks.a: is both set and removed"),
+        (["~seed=1"], "~seed=1: removes a key and takes no value; write ~seed"),
+        (["hydra.run.dir=x"], "hydra.run.dir: Hydra's own keys are not accepted; mtl runs jobs itself: run_dir=FOLDER"),
+        (["hydra/launcher=joblib"], "hydra/launcher: Hydra's own keys are not accepted"),
+        (["+hydra.sweep.dir=x"], "hydra.sweep.dir: Hydra's own keys are not accepted"),
+        (["~hydra"], "hydra: Hydra's own keys are not accepted"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_the_words(words: list[str], line: str) -> None:

@@ -105,7 +105,7 @@ class Binary(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> BinaryTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return BinaryTask(**state)
 
 

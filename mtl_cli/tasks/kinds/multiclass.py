@@ -81,7 +81,7 @@ class Multiclass(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> MulticlassTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return MulticlassTask(**state)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 NO_LABEL = -1
-"""What stands for a residue without a label, and for what lies beyond a row's end."""
+"""What stands for a residue without a label, and for what is beyond a row's end."""
 
 
 @component("task", "residue")
@@ -87,7 +87,7 @@ class Residue(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> ResidueTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return ResidueTask(**state)
 
 

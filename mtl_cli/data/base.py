@@ -99,7 +99,7 @@ class DataSource(ABC):
         Raises
         ------
         UserError
-            With all tasks' problems at once; otherwise the first that stands in the way.
+            With all tasks' problems at once; otherwise the first one found.
         """
 
     @abstractmethod

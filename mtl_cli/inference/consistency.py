@@ -61,7 +61,9 @@ def class_predictions(
         wrong = hierarchy.contradictions([chosen[name] for name in levels], [tasks[name].outputs for name in levels])
         enforce = hierarchy.mode == "enforce"
         if wrong.any():
-            done = "made to fit by the likeliest path" if enforce else "hierarchy: enforce makes them agree"
+            done = (
+                "replaced by the most probable consistent labels" if enforce else "hierarchy: enforce makes them agree"
+            )
             them = " and ".join(levels)
             notice(f"{wrong.sum()} of {len(wrong)} rows: the predicted {them} contradict each other; {done}")
         if enforce:

@@ -129,7 +129,7 @@ class Task(ABC):
     weight : float
     auxiliary : bool
     unseen : list
-        Classes of which there is none in the training rows.
+        Classes that do not occur in the training rows.
     """
 
     name: str

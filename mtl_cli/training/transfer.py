@@ -112,7 +112,7 @@ def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
         problems = [Problem("init_from", what)]
     elif not problems and own.names != theirs.names:
         here, there = next(pair for pair in zip(own.names, theirs.names, strict=True) if pair[0] != pair[1])
-        what = f"the features are those of {run} in another order: first, '{here}' stands where it reads '{there}'"
+        what = f"the features are those of {run} in another order: first, '{here}' is where it reads '{there}'"
         order = ", ".join(theirs.names[:10]) + ", …" * (len(theirs.names) > 10)
         problems = [Problem("init_from", what, f"give the columns in the order {order}")]
     if problems:

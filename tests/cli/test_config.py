@@ -55,6 +55,8 @@ def test_folders_and_names(mtl: InProcess) -> None:
         (["--hydra-help"], "--hydra-help: is not a flag of mtl; mtl config show KEY=VALUE…"),
         (["dataset=wine", "--resolve"], "--resolve: is not a flag of mtl; mtl config show KEY=VALUE…"),
         (["--config-path", "x"], "--config-path: is not a flag of mtl; give the folder as --config-dir DIR"),
+        (["wine"], "wine: is neither a flag nor key=value; did you mean dataset=wine?"),
+        (["my.csv", "tasks={a: binary}"], "my.csv: is neither a flag nor key=value; did you mean dataset=my.csv?"),
         (["a.yaml", "b.yaml"], "a.yaml and b.yaml: only one config can be started from"),
         (["a.yaml", "--config-name", "b"], "a.yaml and --config-name b: only one config can be started from"),
         (["nothing.yaml"], "nothing.yaml: there is no such file"),

@@ -136,6 +136,8 @@ def test_a_file_of_a_group_inside_a_group(word: str) -> None:
         (["seed"], "seed: is neither a flag nor key=value"),
         (["a..b=1"], "a..b=1: cannot be read as key=value"),
         (["my.csv"], "my.csv: is neither a flag nor key=value; did you mean dataset=my.csv?"),
+        (["wine"], "wine: is neither a flag nor key=value; did you mean dataset=wine?"),
+        (["gradnorm"], "gradnorm: is neither a flag nor key=value; did you mean balancer=gradnorm?"),
         (["tasks.a.weight=1", "~tasks.a"], "tasks.a: is both set and removed"),
         (["~seed=1"], "~seed=1: removes a key and takes no value; write ~seed"),
         (["hydra.run.dir=x"], "hydra.run.dir: Hydra's own keys are not accepted; mtl runs jobs itself: run_dir=FOLDER"),

@@ -33,7 +33,7 @@ class FeatureConfig:
     scale : {"standard", "robust", "none"}
         Standard: mean 0, deviation 1. Robust: median 0, quartile range 1. Over the training rows.
     impute : {"median", "mean", "zero", "none"}
-        What stands in for a missing number, which is also told in a column of its own; ``none`` makes it an error.
+        What replaces a missing number, which a column of its own also marks; ``none`` makes it an error.
     min_count : int
         A level seen in fewer training rows shares the level "other".
     """

@@ -38,7 +38,7 @@ class SequenceCNN(TrunkConfig):
         Beyond it the dilation starts again at 1.
     activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
     pooling : {"mean", "max", "attention"}
-        How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` weighs up the whole.
+        How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` averages over the whole.
     dropout : float
         The share of units set to zero in training, at the end of each block.
     """

@@ -26,6 +26,13 @@ def test_help_fits(mtl: InProcess, monkeypatch: pytest.MonkeyPatch, words: list[
     assert [line for line in lines if len(line) > WIDEST] == []
 
 
+def test_topics_are_listed_in_lower_case_but_for_names(mtl: InProcess) -> None:
+    out = mtl("help")[1]
+    assert "  start         a first model, its results, and" in out
+    assert "  cells         single cells: .h5ad files" in out
+    assert "  images        digits, MNIST, files" in out
+
+
 def test_the_choices_of_train_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

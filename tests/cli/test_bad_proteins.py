@@ -61,7 +61,7 @@ CONFIG = {
     "esm2 of nothing": (["model=esm2"], "model.trunk.pretrained: needs a value"),
     "frozen random weights": (["model=esm2", "model.trunk.pretrained=false"], "model.trunk.tune: frozen leaves ESM-2's own weights as they are"),
     "longer than esm2 reads": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "dataset.max_length=2000"], "dataset.max_length: is 2000, and this ESM-2 reads at most 1022 residues; dataset.max_length=1022"),
-    "a cache of what changes": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "model.trunk.tune=last", "model.trunk.cache=true"], "model.trunk.cache: keeps what a frozen ESM-2 gives"),
+    "a cache of what changes": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "model.trunk.tune=last", "model.trunk.cache=true"], "model.trunk.cache: stores the output of a frozen ESM-2"),
     "gradnorm on a frozen trunk": (["model=esm2", "model.trunk.pretrained=esm2_t6_8M_UR50D", "model.trunk.hidden=[]", "balancer=gradnorm"], "model.trunk.hidden: is empty: balancer=gradnorm needs a shared layer; give it one, [64]"),
 }  # fmt: skip
 

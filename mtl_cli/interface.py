@@ -150,7 +150,7 @@ def train(*overrides: str, verbose: bool = False, **settings: Value) -> Run:
     *overrides : str
         Settings as on the command line, such as ``"dataset=wine"`` or ``"trainer.epochs=3"``.
     verbose : bool, default False
-        Show the progress on stderr that the command shows. Otherwise only notices about the data are told, as warnings
+        Show the progress on stderr that the command shows. Otherwise only notices about the data are given, as warnings
         of the logger ``mtl_cli``.
     **settings : str, number, bool, None, list or mapping
         The same with Python's values: ``dataset="wine"``, ``trainer={"epochs": 3}``. A string is read as on the command

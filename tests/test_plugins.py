@@ -246,7 +246,7 @@ def test_a_name_is_one_that_the_command_line_can_hold() -> None:
 
 
 def test_nothing_but_classes_where_classes_must_be() -> None:
-    with pytest.raises(RegistrationError, match="trunk 'made': is no class"):
+    with pytest.raises(RegistrationError, match="trunk 'made': is not a class"):
         component("trunk", "made")(lambda: None)
     assert set(GROUPS) > set(BASES)
 
@@ -259,7 +259,7 @@ def test_an_undecorated_class_is_named() -> None:
         def build(self, spec: Any) -> Any:
             raise AssertionError
 
-    with pytest.raises(RegistrationError, match="Bare is no dataclass"):
+    with pytest.raises(RegistrationError, match="Bare is not a dataclass"):
         component("trunk", "bare")(Bare)
 
 
@@ -336,7 +336,7 @@ class ReadsShort(Reads):
 def test_kinds_of_inputs_are_matched_by_name() -> None:
     config = replace(parse(assemble(["dataset=wine", "model.sharing=mmoe"])), dataset=Spectra())
     (problem,) = problems_between(config)
-    assert str(problem) == "model.trunk: reads features or image inputs, and this data set gives spectrum inputs"
+    assert str(problem) == "model.trunk: reads features or image inputs, but this data set has spectrum inputs"
     assert not list(problems_between(replace(config, model=replace(config.model, trunk=Reads()))))
     assert not list(problems_between(replace(config, model=replace(config.model, trunk=ReadsShort()))))
     traces = replace(config, dataset=Traces(), model=replace(config.model, trunk=ReadsShort()))

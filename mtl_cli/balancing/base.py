@@ -1,4 +1,4 @@
-"""The contract between the training step and the methods that weigh the tasks."""
+"""The contract between the training step and the methods that weight the tasks."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class MixedPrecision:
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         if name == "float16" and device.type == "cpu":
-            raise UserError("trainer.precision", "float16 is not for the CPU", "trainer.precision=bfloat16")
+            raise UserError("trainer.precision", "float16 is not supported on the CPU", "trainer.precision=bfloat16")
         self.dtype = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
         self.scale = FIRST if name == "float16" else 1.0
         self._device, self.good = device.type, 0

@@ -35,7 +35,7 @@ class StepResult(NamedTuple):
         Numbers that are finite where the tasks' gradients are: of shape (T,) from a balancer that needs gradients,
         otherwise what ``HeadProbe`` returned.
     seen_step : int
-        The step, from 1, in which the balancer weighed last, and ``columns`` and ``gramian`` were made.
+        The step, from 1, in which the balancer last decided, and ``columns`` and ``gramian`` were made.
     """
 
     losses: torch.Tensor
@@ -172,5 +172,5 @@ class Record(NamedTuple):
 
 
 def not_finite_error(where: str, what: str) -> UserError:
-    """Return the error of a run that has gone astray."""
+    """Return the error of a run that diverged."""
     return UserError(where, what, "a lower optimizer.lr, or trainer.clip_norm=1, may help")

@@ -33,7 +33,7 @@ from mtl_cli.tasks.task import Task
 
 
 class TrainingStep:
-    """Computes a batch's gradients into ``.grad``, as the balancer weighs them.
+    """Computes a batch's gradients into ``.grad``, with the tasks weighted by the balancer.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class TrainingStep:
         ----------
         batch : Batch
         epoch : int
-            From 1; some methods go by it.
+            From 1; some methods depend on it.
         """
         if self.precision.scales and self._before is None:
             self._before = self.state_dict()

@@ -8,11 +8,12 @@ from mtl_cli.config.errors import UserError, did_you_mean
 HELP = """\
 usage: mtl config show [CONFIG.yaml] GROUP=NAME … KEY=VALUE …
 
-Print the whole config that `mtl train` with the same words would use, as YAML on stdout.
+Print the full config of `mtl train` with the same words, as YAML on stdout.
 
 examples:
   mtl config show dataset=wine balancer=gradnorm
-  mtl config show dataset=my.csv tasks='{price: regression, sold: binary}' > mine.yaml && mtl train mine.yaml
+  mtl config show dataset=my.csv tasks='{price: regression}' > mine.yaml
+  mtl train mine.yaml
 
 flags:
   --config-dir DIR, --config-name NAME      as for mtl train
@@ -27,7 +28,7 @@ def run(argv: list[str]) -> int:
         print(HELP, end="")
         return 0
     if not argv or argv[0] not in COMMANDS:
-        what, hint = ("needs a word", None) if not argv else ("unknown command", did_you_mean(argv[0], COMMANDS))
+        what, hint = ("needs a command", None) if not argv else ("unknown command", did_you_mean(argv[0], COMMANDS))
         raise UserError(argv[0] if argv else "mtl config", what, hint or "mtl config show KEY=VALUE…")
     return show(argv[1:])
 

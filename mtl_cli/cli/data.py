@@ -1,4 +1,4 @@
-"""`mtl data fetch`: data sets that do not come along."""
+"""`mtl data fetch`: data sets that are not shipped with mtl."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ def parser() -> Parser:
     result = Parser(
         "mtl data",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Download a data set, check it, and keep it where `mtl train` looks for it. stdout gets the paths.",
+        description="Download a data set to where `mtl train` looks for it, and print the paths.",
         epilog=f"""\
 data sets: {", ".join(DATASETS)}
 
-Files go to $MTL_DATA_ROOT, or else to mtl in the user's cache folder ($XDG_CACHE_HOME, ~/.cache). Each is checked by
-its SHA-256 once unpacked; one that is there already, and right, is not downloaded again.
+Files go to $MTL_DATA_ROOT, or else to mtl in the user's cache folder
+($XDG_CACHE_HOME, ~/.cache). Each is checked by its SHA-256 once unpacked;
+one that is already there and intact is not downloaded again.
 
 examples:
   mtl data fetch mnist_fashion
-  mtl data fetch mnist --root data && mtl train dataset=mnist dataset.root=data model=cnn""",
+  mtl data fetch mnist --root data
+  mtl train dataset=mnist dataset.root=data model=cnn""",
     )
-    result.add_argument("what", metavar="fetch", help="what to do; there is nothing else")
-    result.add_argument("name", metavar="NAME", help="a data set")
+    result.add_argument("what", metavar="fetch", help="the only action")
+    result.add_argument("name", metavar="NAME", help="one of those below")
     result.add_argument("--root", metavar="FOLDER", help="put the files there")
     result.add_argument(
         "--mirror", metavar="URL", action="append",
@@ -52,7 +54,9 @@ def run(argv: list[str]) -> int:
     if arguments.what != "fetch":
         raise UserError(arguments.what, "there is no such action", "mtl data fetch NAME")
     if arguments.name in COME_ALONG:
-        raise UserError(arguments.name, "comes along and need not be fetched", f"mtl train dataset={arguments.name}")
+        raise UserError(
+            arguments.name, "is shipped with mtl and need not be fetched", f"mtl train dataset={arguments.name}"
+        )
     if arguments.name not in DATASETS:
         raise UserError(arguments.name, "cannot be fetched", did_you_mean(arguments.name, DATASETS))
     mirrors = arguments.mirror or os.environ.get(MIRRORS_VARIABLE, "").split() or None

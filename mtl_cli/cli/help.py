@@ -64,8 +64,9 @@ def heading(page: Traversable) -> str:
 
 
 def _without(topic: str, text: str) -> str:
-    """Leave out the topic's own name in front of what a heading says of it."""
-    return text[len(topic) + 2 :] if text.lower().startswith(f"{topic}: ") else text
+    """Leave out the topic's own name in front of what a heading says of it, and begin in lower case."""
+    text = text[len(topic) + 2 :] if text.lower().startswith(f"{topic}: ") else text
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 def show(text: str) -> None:

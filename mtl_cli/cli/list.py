@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli.cli.arguments import Parser
@@ -19,17 +21,19 @@ if TYPE_CHECKING:
 GROUPS = {
     "datasets": ("dataset", "data sets and kinds of files, dataset=NAME"),
     "models": ("model", "the trunk and the heads, model=NAME"),
-    "sharing": ("model/sharing", "what of the trunk the tasks share, model.sharing=NAME"),
-    "balancers": ("balancer", "how the task losses are weighed, balancer=NAME"),
-    "regularizers": ("regularizer", "what ties the tasks' heads to each other, regularizer=NAME"),
+    "sharing": ("model/sharing", "which layers the tasks share, model.sharing=NAME"),
+    "balancers": ("balancer", "how the task losses are weighted, balancer=NAME"),
+    "regularizers": ("regularizer", "what ties the tasks' heads together, regularizer=NAME"),
     "optimizers": ("optimizer", "optimizer=NAME"),
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
     "experiments": ("experiment", "whole recipes, experiment=NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),
-    "plugins": ("", "what other packages add, and what is left out of it"),
+    "plugins": ("", "installed plugins, what they add, and what failed"),
 }
 """What can be listed: the config group or registry group, and what it is."""
 
+NARROWEST = 16
+"""Characters that the last column keeps in a narrow terminal."""
 Row = dict[str, Any]
 
 
@@ -56,9 +60,10 @@ def run(argv: list[str]) -> int:
         raise UserError(arguments.what, "cannot be listed", _list_of(arguments.what))
     rows = overview() if arguments.what is None else table(arguments.what)
     if not rows and not arguments.json:
-        print("none: `pip install` of a package that adds something is all that it takes", file=sys.stderr)
+        print("none; a plugin appears here once its package is installed (mtl help plugins)", file=sys.stderr)
         return 0
-    print(json.dumps(rows, indent=2, ensure_ascii=False) if arguments.json else aligned(rows))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(json.dumps(rows, indent=2, ensure_ascii=False) if arguments.json else aligned(rows, width))
     return 0
 
 
@@ -107,9 +112,18 @@ def _plugins() -> list[Row]:
     ]
 
 
-def aligned(rows: list[Row]) -> str:
-    """Return rows as plain text in aligned columns, with a heading; the column ``what`` of balancers is left out."""
+def aligned(rows: list[Row], width: int | None = None) -> str:
+    """Return rows as plain text in aligned columns, with a heading; the column ``what`` of balancers is left out.
+
+    With a ``width`` the last column is wrapped to it, as a terminal would break words. Elsewhere a row stays one line.
+    """
     columns = [key for key in rows[0] if not (key == "what" and "paper" in rows[0])]
     cells = [columns, *([str(row[column]) for column in columns] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+    indent = sum(widths[:-1]) + 2 * (len(columns) - 1)
+    lines: list[str] = []
+    for *others, last in cells:
+        start = "".join(f"{cell:<{size}}  " for cell, size in zip(others, widths, strict=False))
+        texts = [last] if width is None else textwrap.wrap(last, max(width - indent, NARROWEST)) or [""]
+        lines += [(" " * indent if i else start) + text for i, text in enumerate(texts)]
+    return "\n".join(line.rstrip() for line in lines)

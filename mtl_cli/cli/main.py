@@ -20,14 +20,14 @@ commands:
 {commands}
 
 first steps:
-  mtl train dataset=wine balancer=gradnorm           a first model, on data that comes along
-  mtl train --help                                   data sets, models, balancers and their settings
+  mtl train dataset=wine balancer=gradnorm  a first model, on built-in data
+  mtl train --help                          data sets, models, balancers, keys
   mtl train dataset=my.csv tasks='{{price: regression, sold: binary}}'
-  mtl predict RUN new.csv > scored.csv               RUN is the folder that `mtl train` printed
+  mtl predict RUN new.csv > scored.csv      RUN is the folder of a trained model
   mtl evaluate RUN
 
 tab completion:
-  eval "$(mtl -sc install=bash)"                     or zsh (with bashcompinit), or fish
+  eval "$(mtl -sc install=bash)"            or zsh (with bashcompinit), or fish
 
 options:
   -h, --help     this text; `mtl COMMAND --help` says more

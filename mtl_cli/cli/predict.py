@@ -16,26 +16,32 @@ def parser() -> Parser:
     result = Parser(
         "mtl predict",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Predict the tasks of new rows. Label columns are not needed; order and ids are kept.",
+        description="Predict the tasks of new rows. No labels are needed; order and ids are kept.",
         epilog="""\
 output columns: the id column (or row, from 0), and for each task
-  predicted_TASK               the number, or the label; residue: a label for each residue
-  predicted_TASK_prob          binary: probability of the positive label; multiclass: of the predicted label;
-                               residue: the mean over residues of that
-  predicted_TASK_prob_LABEL    multilabel: probability of each label
+  predicted_TASK             the number or label; residue: a label per residue
+  predicted_TASK_prob        binary: probability of the positive label;
+                             multiclass: of the predicted label;
+                             residue: the mean of that over the residues
+  predicted_TASK_prob_LABEL  multilabel: probability of each label
 
 examples:
-  mtl predict outputs/2026-01-31_12-00-00_wine_gradnorm new_wines.csv > scored.csv
+  mtl predict outputs/2026-01-31_12-00-00_wine_gradnorm wines.csv > scored.csv
   mtl predict RUN new_wines.parquet -o scored.parquet
-  mtl predict RUN cells.h5ad -o labelled.h5ad --vote leiden        (a copy with the columns in its obs)
-  mtl predict RUN t10k-images-idx3-ubyte.gz                        (images: idx, .npz or .npy files)
-  mtl predict RUN fashion=t10k-images-idx3-ubyte.gz                (joined data sets: which of them it is like)
+  mtl predict RUN cells.h5ad -o labelled.h5ad --vote leiden
+                             a copy with the columns in its obs
+  mtl predict RUN t10k-images-idx3-ubyte.gz
+                             images: idx, .npz or .npy files
+  mtl predict RUN fashion=t10k-images-idx3-ubyte.gz
+                             joined data sets: the one that the file belongs to
   cat new_wines.csv | mtl predict RUN --format jsonl | head""",
     )
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
     result.add_argument("data", metavar="DATA", nargs="?", default="-", help="a table, or - for CSV on stdin (default)")
-    result.add_argument("-o", "--output", metavar="FILE", help="write here, whole or not at all, instead of to stdout")
-    result.add_argument("--format", choices=list(formats()), help="csv, or what FILE's name tells, by default")
+    result.add_argument(
+        "-o", "--output", metavar="FILE", help="write to this file instead of stdout; it is never left half written"
+    )
+    result.add_argument("--format", choices=list(formats()), help="by default as FILE's ending says, else csv")
     result.add_argument(
         "--hierarchy",
         choices=["report", "enforce", "none"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,11 +12,11 @@ from mtl_cli.config.paths import COMPONENTS, conf_dir, options, plugin_conf_dirs
 from mtl_cli.config.registry import components
 
 GROUPS = {
-    "dataset": "what to learn from; dataset=FILE.csv and dataset=FILE.parquet for a table of your own",
+    "dataset": "what to learn from; dataset=FILE.csv for a table of your own",
     "model": "the trunk and the tasks' heads",
-    "model.sharing": "what of the trunk the tasks share",
-    "balancer": "how the task losses are weighed",
-    "regularizer": "what ties the tasks' heads to each other",
+    "model.sharing": "which layers the tasks share",
+    "balancer": "how the task losses are weighted",
+    "regularizer": "what ties the tasks' heads together",
     "optimizer": "",
     "scheduler": "the learning rate over the epochs",
     "trainer": "epochs, batch size, early stopping",
@@ -24,37 +26,41 @@ GROUPS = {
 TEXT = """\
 usage: mtl train [FLAG …] [CONFIG.yaml] GROUP=NAME … KEY=VALUE …
 
-Train a model and write it, its history and its test metrics to a fresh folder under outputs/.
-stdout gets one JSON line per run: run_dir, status, score, metrics. Everything for people goes to stderr.
+Train a model and write it, its history and its test metrics to a new folder
+under outputs/. stdout gets one JSON line per run: run_dir, status, score,
+metrics. Everything for people goes to stderr.
 
   mtl train dataset=wine balancer=gradnorm
-  mtl train dataset=wine balancer=gradnorm model.trunk.hidden=[128,64] trainer.epochs=50 optimizer.lr=3e-3
-  mtl train dataset=my.csv tasks='{{price: regression, sold: binary, kind: multiclass}}'
-  mtl train -m dataset=wine balancer=uniform,static,gradnorm seed=0,1,2        one run for each combination
-  mtl train RUN/config.yaml seed=1                                             a run again, with another seed
+  mtl train dataset=wine model.trunk.hidden=[128,64] optimizer.lr=3e-3
+  mtl train dataset=my.csv tasks='{{price: regression, sold: binary}}'
+  mtl train -m dataset=wine balancer=uniform,gradnorm seed=0,1,2
+                                         one run for each combination
+  mtl train RUN/config.yaml seed=1       a run again, with another seed
 
-tasks: NAME: KIND, or NAME: {{kind: KIND, target: COLUMN, …}}; tasks={{…}} replaces a data set's own tasks
+tasks: NAME: KIND, or NAME: {{kind: KIND, target: COLUMN, …}};
+tasks={{…}} replaces a data set's own tasks. Kinds and their keys:
 {kinds}
 
 groups and their files; each file's keys are set as GROUP.KEY=VALUE:
 {groups}
 
-every key and its default: mtl config show dataset=csv; with explanations: the files in
+every key and its default: mtl config show dataset=csv; explained in the files of
 {conf}
 
 other keys: seed=0 device=auto|cpu|cuda|mps plots=true run_dir=FOLDER
-  init_from=RUN                          start from the trunk of another run, its inputs scaled as there
-  model.trunk.freeze=none|all|EPOCHS     do not train the trunk, or not in the first epochs
-  optimizer.lr_scale.trunk=0.1           the trunk's learning rate, as a multiple of optimizer.lr
+  init_from=RUN                          start from the trunk of another run
+  model.trunk.freeze=none|all|EPOCHS     do not train the trunk, or not at first
+  optimizer.lr_scale.trunk=0.1           the trunk's learning rate, times optimizer.lr
 
-a sweep, with -m: values are 1,2,3, range(1,4), choice(a,b), and glob(*) for the files of a group
-  launcher=processes n_jobs=2            two runs at once, each in a process of its own; launcher=here: one by one
+a sweep, with -m: values are 1,2,3, range(1,4), choice(a,b), or glob(*), which
+stands for all names of a group
+  launcher=processes n_jobs=2            two runs at once; launcher=here: one by one
   run_dir=FOLDER                         the folder of the whole sweep
 
 flags:
   -m, --multirun            run every combination of values given as a,b,c
   --config-dir DIR          a folder with config groups of your own
-  --config-name NAME        another config than train.yaml, from the folder given by --config-dir
+  --config-name NAME        a config of that folder instead of train.yaml
   -h, --help                this text
 """
 
@@ -80,9 +86,11 @@ def _kinds() -> str:
 
 def _describe(group: str, text: str, folders: list[Path]) -> str:
     config_group = group.replace(".", "/")
+    width = min(100, shutil.get_terminal_size().columns - 19) if sys.stdout.isatty() else 100
     lines = [f"  {group}" + (f": {text}" if text else "")]
     lines += [
-        f"    {name:<14} {describe_choice(config_group, name, folders, 100)}" for name in options(config_group, folders)
+        f"    {name:<14} {describe_choice(config_group, name, folders, width)}"
+        for name in options(config_group, folders)
     ]
     return "\n".join(lines)
 

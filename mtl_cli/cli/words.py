@@ -76,7 +76,7 @@ def read_words(argv: list[str]) -> Words:
             else:
                 words.config_dirs.append(_folder(flag, value))
         elif flag in GONE:
-            raise UserError(flag, "is no flag of ours", GONE[flag])
+            raise UserError(flag, "is not a flag of mtl", GONE[flag])
         else:
             words.problems.append(_unknown_flag(flag, value if equals else None, rest))
     files = [word for word in plain if word.endswith((".yaml", ".yml")) and "=" not in word]

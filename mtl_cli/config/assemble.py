@@ -131,7 +131,7 @@ class Assembler:
         if not dropped:
             return experiment, ()
         replaced = " ".join(f"{group.replace('/', '.')}={choices[group]}" for group in groups)
-        return experiment, (f"experiment={name}: left out are {', '.join(dropped)}, which do not belong to {replaced}",)
+        return experiment, (f"experiment={name}: ignored because of {replaced}: {', '.join(dropped)}",)
 
 
 def resolve(plain: dict[str, Any]) -> dict[str, Any]:
@@ -163,5 +163,5 @@ def _unresolved(plain: dict[str, Any], texts: dict[str, str], error: OmegaConfBa
         try:
             OmegaConf.create({"x": text})
         except OmegaConfBaseException:  # it is no interpolation at all
-            return UserError(key, f"cannot be resolved: {text}", "write \\${ for text that is meant as it stands")
+            return UserError(key, f"cannot be resolved: {text}", "write \\${ for literal text")
     return UserError(str(where or next(iter(texts))), what)

@@ -88,7 +88,7 @@ def _read(words: list[str], assembler: Assembler) -> Settings:
 
 
 def _with_some_dataset(settings: Settings) -> Settings:
-    """Put another data set in the place of one that is wrong, so that the rest can be checked."""
+    """Replace a data set that is wrong by another, so that the rest can be checked."""
     if "dataset" in settings.wrong:
         settings.choices["dataset"] = "wine"
     return settings

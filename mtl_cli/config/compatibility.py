@@ -84,7 +84,7 @@ def _inputs(config: Config) -> Iterator[Problem]:
     sequence_hint = None if config.dataset is None else config.dataset.sequence_hint
     if gives is not None and gives not in trunk.accepts:
         readers = [kind for kind, other in components("trunk").items() if gives in other.accepts]
-        what = f"reads {' or '.join(trunk.accepts)} inputs, and this data set gives {gives} inputs"
+        what = f"reads {' or '.join(trunk.accepts)} inputs, but this data set has {gives} inputs"
         hint = f"choose model={' or model='.join(readers)}" if readers else None
         if trunk.accepts == ("sequence",) and sequence_hint is not None:
             hint = f"give {sequence_hint}, the column of the sequences"
@@ -92,7 +92,7 @@ def _inputs(config: Config) -> Iterator[Problem]:
     for name, task in _known_tasks(config).items():
         if task.level == "token" and gives is not None and config.dataset.fixed_shape:
             hint = None if sequence_hint is None else f"give {sequence_hint}, or another kind"
-            what = f"residue tasks are for sequences, and this data set gives {gives} inputs"
+            what = f"residue tasks are for sequences, but this data set has {gives} inputs"
             yield Problem(f"tasks.{name}", what, hint)
         elif task.level not in trunk.levels:
             yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
@@ -114,8 +114,10 @@ def _balancer(config: Config) -> Iterator[Problem]:
     trunk, sharing = config.model.trunk, config.model.sharing
     levels = {task.level for task in _known_tasks(config).values()}
     if trunk is not None and trunk.freeze == "all":
-        what = f"is all: nothing shared is trained, and balancer={name} weighs by its gradients"
-        yield Problem("model.trunk.freeze", what, "a number of epochs, or a balancer that needs losses, as uniform")
+        what = f"is all: nothing shared is trained, and balancer={name} needs its gradients"
+        yield Problem(
+            "model.trunk.freeze", what, "a number of epochs, or a balancer that needs only losses, such as uniform"
+        )
     if trunk is not None and not trunk.shares_layers:
         yield Problem("model.trunk.hidden", f"is empty: balancer={name} needs a shared layer", "give it one, [64]")
     elif sharing is not None and not sharing.shares_layers:
@@ -140,7 +142,7 @@ def _trunk(config: Config) -> Iterator[Problem]:
     yield from trunk.check(list(config.tasks or {}))
     gives, most = _given(config), trunk.longest
     if trunk.embeds_numbers and gives not in (None, "features"):
-        what = f"embeds features, and this data set gives {gives} inputs"
+        what = f"embeds features, but this data set has {gives} inputs"
         yield Problem("model.trunk.embeddings.kind", what, "model.trunk.embeddings=null")
     if gives is not None and gives in trunk.accepts and most is not None and not config.dataset.fixed_shape:
         longest = config.dataset.longest
@@ -166,7 +168,7 @@ def _sharing(config: Config) -> Iterator[Problem]:
         what = f"a gate mixes {mixed[1]} experts, and what they return is {width} wide: more of them span no more"
         yield Problem(f"model.sharing.{mixed[0]}", what, f"at most {width}, or a wider model.trunk.hidden")
     if sharing.within_budget and not trunk.can_scale:
-        what = "total makes trunks narrower, which this kind of trunk does not know how to"
+        what = "total makes trunks narrower, which this kind of trunk does not support"
         yield Problem("model.sharing.budget", what, "model.sharing.budget=each")
     yield from sharing.check(list(config.tasks or {}))
 
@@ -185,7 +187,7 @@ def _regularizer(config: Config) -> Iterator[Problem]:
     known = _known_tasks(config)
     for name in dict.fromkeys(regularizer.acts_on(list(tasks))):
         if name in known and known[name].loss_name not in (None, "mse"):
-            what = f"'{known[name].loss_name}' is no likelihood that the prior knows"
+            what = f"'{known[name].loss_name}' is not a likelihood that the prior supports"
             yield Problem(f"tasks.{name}.loss", what, "loss: mse, or leave the task out of regularizer.tasks")
         if name in known and known[name].level != "row":
             what = f"labels each {known[name].level}, and the shared prior counts rows"
@@ -218,11 +220,11 @@ def _trainer(config: Config) -> Iterator[Problem]:
         what = f"is {trainer.accumulate}, but trainer.batch_size=null makes all rows one batch"
         yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
     if trainer.precision == "float16" and config.device == "cpu":
-        yield Problem("trainer.precision", "float16 is not for the CPU", "trainer.precision=bfloat16")
+        yield Problem("trainer.precision", "float16 is not supported on the CPU", "trainer.precision=bfloat16")
 
 
 def _is_alone(dataset: Any) -> bool:
-    """Whether a data set is one of its own, as far as the config tells: None was meant to be, or may be."""
+    """Whether a data set is one of its own, as far as the config says: None was meant to be, or may be."""
     return dataset is not None and dataset.input_kind is not None and not dataset.members
 
 

@@ -61,11 +61,13 @@ class Settings:
     deleted: list[Key] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    meant: set[str] = field(default_factory=set)
+    """The groups that a problem's hint chooses from: ``dataset`` for the word ``wine``."""
 
     @property
     def wrong(self) -> set[str]:
         """The keys that are at fault."""
-        return {problem.where for problem in self.problems}
+        return {problem.where for problem in self.problems} | self.meant
 
 
 def split_word(word: str) -> Word | None:
@@ -92,11 +94,11 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
     for text in words:
         word = split_word(text)
         if word is None or (word.text is None and word.sign != "~"):
-            settings.problems.append(_no_setting(text, folders))
+            settings.problems.append(_no_setting(text, folders, settings))
         elif word.key[0].split("/")[0] == "hydra":
-            settings.problems.append(Problem(".".join(word.key), "Hydra's own keys are not taken", OURS))
+            settings.problems.append(Problem(".".join(word.key), "Hydra's own keys are not accepted", OURS))
         elif word.sign == "~":
-            what = None if word.text is None else "takes a key out, and no value"
+            what = None if word.text is None else "removes a key and takes no value"
             settings.deleted.append(word.key)
             settings.problems += [Problem(text, what, f"write ~{word.name}")] if what else []
         elif (group := group_of(word, folders)) is not None:
@@ -105,9 +107,7 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
             _set(word, settings, said)
     for key in settings.deleted:
         if any(other[: len(key)] == key for other in settings.values):
-            settings.problems.append(
-                Problem(".".join(key), "is set and taken out at once", f"leave out ~{'.'.join(key)}")
-            )
+            settings.problems.append(Problem(".".join(key), "is both set and removed", f"leave out ~{'.'.join(key)}"))
     return settings
 
 
@@ -150,12 +150,16 @@ def _no_option(group: str, name: str, known: list[str]) -> Problem:
     return Problem(dotted, f"there is no '{name}'", hint)
 
 
-def _no_setting(word: str, folders: list[Path]) -> Problem:
+def _no_setting(word: str, folders: list[Path], settings: Settings) -> Problem:
     if "=" in word:
         return Problem(word, "cannot be read as key=value")
     hint = did_you_mean(f"{word}=", [f"{group}=" for group in group_names(folders)])
+    meant = next((group for group in group_names(folders) if word in options(group, folders)), None)
     if kind_of_file(word):
-        hint = f"did you mean dataset={word}?"
+        meant = "dataset"
+    if meant is not None:
+        settings.meant.add(meant)
+        hint = f"did you mean {meant}={word}?"
     elif (Path(word) / "config.yaml").is_file():
         hint = f"did you mean {Path(word) / 'config.yaml'}?"
     return Problem(word, "is neither a flag nor key=value", hint)

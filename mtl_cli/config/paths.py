@@ -1,4 +1,4 @@
-"""Where the YAML files are, and what stands for one that a component does not have."""
+"""Where the YAML files are, and the default for a component without one."""
 
 from __future__ import annotations
 

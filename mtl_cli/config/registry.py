@@ -1,4 +1,4 @@
-"""The names that YAML and the command line may use, and what stands behind each: ours, and what plugins add.
+"""The names that YAML and the command line may use, and the component behind each: ours, and those of plugins.
 
 A component is found by being there: no list names it. In the groups that YAML chooses from (``SELECTORS``) it is a
 dataclass whose fields are exactly its YAML keys, and inherits from its group's base class (``BASES``), where all that
@@ -120,12 +120,12 @@ class Plugin:
 
 
 def component(group: str, name: str) -> Callable[[Thing], Thing]:
-    """Register what stands below as ``name`` in ``group``.
+    """Register the decorated class or function as ``name`` in ``group``.
 
     Raises
     ------
     RegistrationError
-        If the name is taken, or what stands below is not what the group's components must be.
+        If the name is taken, or the class or function is not what the group's components must be.
     """
 
     def register(thing: Thing) -> Thing:
@@ -242,7 +242,7 @@ def _fault(group: str, name: Any, thing: Any) -> str | None:
     if group not in SELECTORS and group not in BASES:
         return None
     if not isinstance(thing, type):
-        return "is no class"
+        return "is not a class"
     if group in BASES:
         module, _, base = BASES[group].partition(":")
         if not issubclass(thing, getattr(importlib.import_module(module), base)):
@@ -255,7 +255,7 @@ def _fault(group: str, name: Any, thing: Any) -> str | None:
 def _dataclass_fault(cls: type) -> str | None:
     """Say why the fields of a class cannot be YAML keys, or return None."""
     if "__dataclass_fields__" not in vars(cls):
-        return f"{cls.__name__} is no dataclass: @dataclass(frozen=True, kw_only=True) stands between it and @component"
+        return f"{cls.__name__} is not a dataclass: put @dataclass(frozen=True, kw_only=True) below @component"
     own = inspect.get_annotations(cls)
     for key, value in vars(cls).items():
         plain = isinstance(value, bool | int | float | str | list | dict | tuple | None)

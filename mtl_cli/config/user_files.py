@@ -1,7 +1,7 @@
 """The user's own YAML files, read before Hydra sees them.
 
-They are checked (a mistake is told with its file and line), and ``yes``, ``no``, ``on`` and ``off`` in them are text,
-as in YAML 1.2: a label may be called NO. Where true or false is asked for, those words are taken as that too.
+Mistakes are reported with file and line. ``yes``, ``no``, ``on`` and ``off`` are text, as in YAML 1.2, so that a label
+may be called NO; where a key is true or false, those words are accepted for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.config.errors import UserError
 
-OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and with -m launcher=processes n_jobs=2 says how"
+OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and -m launcher=processes n_jobs=2 runs two jobs at once"
 """What to say of Hydra's own keys."""
 
 
@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    what = f"'{key.value}' stands there twice"
+                    what = f"'{key.value}' is given twice"
                     raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
                 seen.add(key.value)
         found: dict[Any, Any] = super().construct_mapping(node, deep)
@@ -77,7 +77,7 @@ def read_file(file: Path) -> dict[Any, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(str(file), "is no mapping of keys", "give a config such as a run's config.yaml")
+        raise UserError(str(file), "is not a mapping of keys", "give a config such as a run's config.yaml")
     return content
 
 
@@ -101,7 +101,7 @@ def refuse_hydra(file: Path, content: dict[Any, Any], header: str = "") -> None:
             if re.match(r"(override\s+|optional\s+)*/?hydra(/|$)", str(text)) or "@hydra" in str(text):
                 found = str(text).split()[-1]
     if found is not None:
-        raise UserError(str(file), f"{found}: Hydra's own keys are not taken", OURS)
+        raise UserError(str(file), f"{found}: Hydra's own keys are not accepted", OURS)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def follow(names: Sequence[str], folders: Sequence[Path], shipped: Sequence[Path
             continue
         seen.add(name)
         if any((other / name).is_file() for other in shipped):
-            raise UserError(str(folder / name), "has the name of a config that comes along", "give it another name")
+            raise UserError(str(folder / name), "has the name of a config that mtl ships", "give it another name")
         found = group_file(folder, name)
         waiting += entries(found.content, name.rpartition("/")[0])
         yield found

@@ -13,10 +13,10 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 
 def read_value(text: str) -> Any:
-    """Return the value that the text stands for.
+    """Return the value that the text means.
 
     Hydra's grammar is asked first. It knows letters from a to z only, so a list, a mapping or quoted text that it
-    refuses (``[größe,価格]``) is read as YAML; anything else that it refuses (``data(1).csv``) is text as it stands.
+    refuses (``[größe,価格]``) is read as YAML; anything else that it refuses (``data(1).csv``) is taken literally.
     """
     try:
         return read_element(text)
@@ -31,7 +31,7 @@ def read_value(text: str) -> Any:
 
 
 def as_text(text: str) -> str:
-    """Return text as it stands, without the quotes around it."""
+    """Return the literal text, without the quotes around it."""
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     return str(read_value(text)) if quoted else text
 

@@ -62,7 +62,7 @@ class DataSource(ABC):
 
     @property
     def validates(self) -> bool:
-        """Whether rows are left for validation, as far as the config tells."""
+        """Whether rows are left for validation, as far as the config says."""
         return True
 
     @property
@@ -108,7 +108,7 @@ class DataSource(ABC):
         Raises
         ------
         UserError
-            With all tasks' problems at once; otherwise the first that stands in the way.
+            With all tasks' problems at once; otherwise the first one found.
         """
 
     @abstractmethod

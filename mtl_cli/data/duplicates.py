@@ -1,8 +1,8 @@
 """Duplicates: rows with equal features. Which they are, and what a split does about them.
 
 The same measurement twice, on two sides of a split, makes a model look better than it is: test rows that it was trained
-on are no test. A form of data says by what its rows are equal (features, sequence, pixels, counts) with a number per
-row, the duplicate groups; the rest is here.
+on test nothing. Each form of data says which of its rows are equal (in features, sequence, pixels or counts) by a
+number per row, the duplicate group; the rest is here.
 """
 
 from __future__ import annotations

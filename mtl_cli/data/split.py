@@ -267,7 +267,7 @@ def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise UserError(
-            "dataset.split.time", f"'{table[column].iloc[row]}' in row {row + 1} of column '{column}' is no time",
+            "dataset.split.time", f"'{table[column].iloc[row]}' in row {row + 1} of column '{column}' is not a time",
             "a split by time needs a date or a number in every row",
         )  # fmt: skip
     order = np.argsort(values.to_numpy(), kind="stable")

@@ -1,4 +1,4 @@
-"""Predictions of several tasks made to fit each other, and cells of one cluster given one label."""
+"""Predictions of several tasks made to agree with each other, and cells of one cluster given one label."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def class_predictions(
         The model's outputs by task.
     tasks : mapping of str to Task
     hierarchy : Hierarchy, optional
-        How many rows contradict it is told; with ``mode: enforce`` their labels become those of the likeliest path
-        (see ``Hierarchy.best_path``), and ``_prob`` the probability that the task's own head gives that label.
+        The number of rows that contradict it is reported; with ``mode: enforce`` their labels become those of the
+        most probable path (see ``Hierarchy.best_path``), and ``_prob`` the probability that the
+        task's own head gives that label.
     clusters : Series of shape (n,), optional
         Rows of one value take the label that most of them have (the first in class order of equally many), and
         ``_prob`` becomes the mean of their probabilities of it. Where there is a hierarchy only its levels are voted on
@@ -60,7 +61,9 @@ def class_predictions(
         wrong = hierarchy.contradictions([chosen[name] for name in levels], [tasks[name].outputs for name in levels])
         enforce = hierarchy.mode == "enforce"
         if wrong.any():
-            done = "made to fit by the likeliest path" if enforce else "hierarchy: enforce makes them fit"
+            done = (
+                "replaced by the most probable consistent labels" if enforce else "hierarchy: enforce makes them agree"
+            )
             them = " and ".join(levels)
             notice(f"{wrong.sum()} of {len(wrong)} rows: the predicted {them} contradict each other; {done}")
         if enforce:

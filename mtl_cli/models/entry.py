@@ -1,4 +1,4 @@
-"""What stands in front of the trunk where data sets of different features are joined."""
+"""The layers in front of the trunk where data sets of different features are joined."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Adapters(nn.Module):
 
 
 def build_entry(config: Model, spec: InputSpec) -> tuple[Adapters | None, InputSpec]:
-    """Return what stands in front of the trunk, if anything, and what the trunk reads.
+    """Return the layers in front of the trunk, if any, and what the trunk reads.
 
     Raises
     ------

@@ -90,7 +90,7 @@ class Network(nn.Module):
 
     @property
     def last_shared_layer(self) -> nn.Module | None:
-        """The last shared layer where there is one and no other beside it."""
+        """The last shared layer, if there is exactly one."""
         layers = self.last_shared_layers
         return layers[0] if len(layers) == 1 else None
 

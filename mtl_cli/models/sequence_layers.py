@@ -11,7 +11,7 @@ from mtl_cli.models.pooling import Pool, Pooling
 
 
 class Block(nn.Module):
-    """x + dropout(linear(activation(convolution(norm(x))))), with zeros in place of what lies beyond a row's end.
+    """x + dropout(linear(activation(convolution(norm(x))))), with zeros in place of what is beyond a row's end.
 
     Parameters
     ----------

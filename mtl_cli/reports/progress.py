@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 5.0
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 class TrainingProgress:
     """Shows a run as it goes on.
 
@@ -41,8 +45,8 @@ class TrainingProgress:
         """Show that training begins: of how many epochs at most, parameters and training rows."""
         self._epochs, self._tasks = epochs, tasks
         self._started = self._last_line = time.monotonic()
-        size = f"{len(tasks)} tasks, {parameters:,} parameters, {rows:,} rows"
-        line = f"training {size}, at most {epochs} epochs on {device}"
+        size = f"{_count(len(tasks), 'task')}, {_count(parameters, 'parameter')}, {_count(rows, 'row')}"
+        line = f"training {size}, at most {_count(epochs, 'epoch')} on {device}"
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if self.console.is_terminal:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -50,7 +50,7 @@ def best_constant(counts: np.ndarray, weights: Sequence[float] | None, smoothing
 
 
 def class_metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Return the metrics that go by the predicted classes alone."""
+    """Return the metrics that depend on the predicted classes alone."""
     from sklearn import metrics
 
     present = np.unique(truth)

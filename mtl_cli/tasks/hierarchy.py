@@ -40,7 +40,7 @@ class Hierarchy:
     def _allowed(self, level: int, coarse: int) -> np.ndarray:
         """Return which class of ``level`` may stand below which of the level before, (coarse, fine) of bool.
 
-        A class goes with its parent. One whose parent no training row tells goes with every class, and every class goes
+        A class fits its parent. One whose parent no training row shows fits every class, and every class fits
         with one that no training row divides: nothing is known that they would contradict.
         """
         parents = np.array(self.parents[level - 1])
@@ -69,7 +69,7 @@ class Hierarchy:
         return wrong
 
     def best_path(self, probabilities: list[np.ndarray]) -> list[np.ndarray]:
-        """Return the classes, one of each level, that fit and are likeliest together.
+        """Return the classes, one of each level, that fit and are the most probable together.
 
         The path c_1, …, c_k is the argmax of Σ_l log p_l(c_l) over all paths in which every class belongs to the one
         before it, found exactly by dynamic programming: s_l(c) = log p_l(c) + max over b that c may stand below of

@@ -125,7 +125,7 @@ def check_classes(classes: Sequence[Label], labels: int, where: str) -> None:
         return
     numbers = pd.to_numeric(pd.Series([str(label) for label in classes]), errors="coerce")
     if bool(numbers.notna().all()) and bool((numbers % 1 != 0).any()):
-        what = f"{labels} labels are {len(classes)} different numbers, such as {classes[0]}, and no classes"
+        what = f"{labels} labels are {len(classes)} different numbers, such as {classes[0]}, not classes"
         raise UserError(where, what, "kind: regression")
 
 

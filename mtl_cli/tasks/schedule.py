@@ -13,7 +13,7 @@ from mtl_cli.config.errors import Problem
 
 @dataclass(frozen=True)
 class WeightSchedule:
-    """How a task's ``weight`` goes over to another one.
+    """How a task's ``weight`` changes into another one.
 
     With u = (epoch − first) / (last − first), cut to [0, 1], the weight is w + (to − w) s(u), where s(u) is u
     (``linear``), (1 − cos πu) / 2 (``cosine``), or 1 from ``last`` on and 0 before (``step``).

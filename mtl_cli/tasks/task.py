@@ -95,7 +95,7 @@ class TaskConfig(ABC):
     @staticmethod
     @abstractmethod
     def restore(state: dict[str, Any]) -> Task:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Task(ABC):
     weight : float
     auxiliary : bool
     unseen : list
-        Classes of which there is none in the training rows.
+        Classes that do not occur in the training rows.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Choosing a device, and making two runs with one seed alike."""
+"""Choosing a device, and making two runs with one seed equal."""
 
 from __future__ import annotations
 

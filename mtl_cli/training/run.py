@@ -373,7 +373,7 @@ def _self_contained(plain: dict[str, Any], config: Config) -> dict[str, Any]:
 
 
 def _record(run: Run) -> dict[str, Any]:
-    """Return what ``run.json`` tells of a run from its beginning."""
+    """Return what ``run.json`` says about a run from its start."""
     data = run.ready.data
     return {
         "mtl": __version__,

@@ -26,7 +26,7 @@ class SchedulerConfig(ABC):
     """A schedule of the learning rate over the epochs: its settings as fields."""
 
     needs_validation: ClassVar[bool] = False
-    """Whether it goes by the validation score."""
+    """Whether it depends on the validation score."""
 
     @property
     def warmup(self) -> int:

@@ -105,14 +105,14 @@ def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
     Of joined data sets with features of their own the trunk reads what adapters make of them: they may be others.
     """
     if own.kind != theirs.kind:
-        raise UserError("init_from", f"{run} reads {theirs.kind} inputs, and this data set gives {own.kind} inputs")
+        raise UserError("init_from", f"{run} reads {theirs.kind} inputs, but this data set has {own.kind} inputs")
     problems = feature_problems(own.names, theirs.names)
     if not problems and own.shape != theirs.shape:
-        what = f"{run} reads inputs of shape {theirs.shape}, and this data set gives {own.shape}"
+        what = f"{run} reads inputs of shape {theirs.shape}, but this data set has {own.shape}"
         problems = [Problem("init_from", what)]
     elif not problems and own.names != theirs.names:
         here, there = next(pair for pair in zip(own.names, theirs.names, strict=True) if pair[0] != pair[1])
-        what = f"the features are those of {run} in another order: first, '{here}' stands where it reads '{there}'"
+        what = f"the features are those of {run} in another order: first, '{here}' is where it reads '{there}'"
         order = ", ".join(theirs.names[:10]) + ", …" * (len(theirs.names) > 10)
         problems = [Problem("init_from", what, f"give the columns in the order {order}")]
     if problems:

@@ -123,7 +123,7 @@ def test_a_table_comes_out_too_and_the_test_rows_are_found_again(mtl: InProcess,
     )
     assert again["predicted_level2"].tolist() == tested["predicted_level2"].tolist()
     write_h5ad(cells, make_counts(make_cells(), seed=9), make_cells())
-    assert "is not as it was when the run was made" in mtl("evaluate", "run")[2]
+    assert "has changed since the run was made" in mtl("evaluate", "run")[2]
 
 
 def test_genes_are_matched_by_name(mtl: InProcess, cells: Path) -> None:
@@ -296,7 +296,7 @@ def test_predictions_of_joined_cells_go_into_a_copy(mtl: InProcess, cells: Path)
     copy, original = anndata.read_h5ad("out.h5ad"), anndata.read_h5ad(cells)
     assert list(copy.obs.columns) == [*original.obs.columns, "predicted_level1", "predicted_level1_prob"]
     status, _, err = mtl("predict", "run", "r=cells.h5ad", "-o", "out.h5ad")
-    assert status == 2 and "does not say which of the joined data sets it is like" in err
+    assert status == 2 and "does not say which of the joined data sets it belongs to" in err
 
 
 def test_columns_in_no_order_train_as_in_order(mtl: InProcess, cells: Path) -> None:
@@ -326,7 +326,7 @@ def test_predicting_says_what_is_wrong(mtl: InProcess, cells: Path, houses_csv: 
         (["run", "cells.h5ad", "--vote", "doner"], "cells.h5ad has no column 'doner'; did you mean donor?"),
         (["run", "cells.h5ad", "--hierarchy", "enforce"], "the run learned no levels of labels"),
         (["run", "scaled.h5ad"], "give such a file, or train with dataset.transform=none"),
-        (["table", "cells.h5ad"], "cells.h5ad: is no table by its name"),
+        (["table", "cells.h5ad"], "cells.h5ad: does not look like a table by its name"),
     ]
     for arguments, message in cases:
         status, out, err = mtl("predict", *arguments)

@@ -31,7 +31,7 @@ def test_what_is_shown_can_be_trained_and_shown_again(mtl: InProcess) -> None:
 def test_notes_go_to_stderr(mtl: InProcess) -> None:
     _, out, err = mtl("config", "show", "dataset=wine", "experiment=cells", "balancer=uw")
     assert yaml.safe_load(out)["balancer"]["name"] == "uw"
-    assert err == "note: experiment=cells: left out are balancer.in_order, which do not belong to balancer=uw\n"
+    assert err == "note: experiment=cells: ignored because of balancer=uw: balancer.in_order\n"
 
 
 def test_folders_and_names(mtl: InProcess) -> None:
@@ -49,12 +49,14 @@ def test_folders_and_names(mtl: InProcess) -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["dataset=wine", "--cfg", "job"], "--cfg: is no flag of ours; mtl config show KEY=VALUE…"),
-        (["dataset=wine", "--cfg=job"], "--cfg: is no flag of ours; mtl config show KEY=VALUE…"),
-        (["--info"], "--info: is no flag of ours; mtl config show KEY=VALUE…"),
-        (["--hydra-help"], "--hydra-help: is no flag of ours; mtl config show KEY=VALUE…"),
-        (["dataset=wine", "--resolve"], "--resolve: is no flag of ours; mtl config show KEY=VALUE…"),
-        (["--config-path", "x"], "--config-path: is no flag of ours; give the folder as --config-dir DIR"),
+        (["dataset=wine", "--cfg", "job"], "--cfg: is not a flag of mtl; mtl config show KEY=VALUE…"),
+        (["dataset=wine", "--cfg=job"], "--cfg: is not a flag of mtl; mtl config show KEY=VALUE…"),
+        (["--info"], "--info: is not a flag of mtl; mtl config show KEY=VALUE…"),
+        (["--hydra-help"], "--hydra-help: is not a flag of mtl; mtl config show KEY=VALUE…"),
+        (["dataset=wine", "--resolve"], "--resolve: is not a flag of mtl; mtl config show KEY=VALUE…"),
+        (["--config-path", "x"], "--config-path: is not a flag of mtl; give the folder as --config-dir DIR"),
+        (["wine"], "wine: is neither a flag nor key=value; did you mean dataset=wine?"),
+        (["my.csv", "tasks={a: binary}"], "my.csv: is neither a flag nor key=value; did you mean dataset=my.csv?"),
         (["a.yaml", "b.yaml"], "a.yaml and b.yaml: only one config can be started from"),
         (["a.yaml", "--config-name", "b"], "a.yaml and --config-name b: only one config can be started from"),
         (["nothing.yaml"], "nothing.yaml: there is no such file"),
@@ -79,7 +81,7 @@ def test_one_line_and_nothing_made(mtl: InProcess, command: list[str], words: li
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["config"], "mtl config: error: mtl config: needs a word; mtl config show KEY=VALUE…"),
+        (["config"], "mtl config: error: mtl config: needs a command; mtl config show KEY=VALUE…"),
         (["config", "shwo"], "mtl config: error: shwo: unknown command; did you mean show?"),
         (["config", "show", "-m", "dataset=wine"], "mtl config: error: -m: is for mtl train"),
         (["list", "gradnorm"], "mtl list: error: gradnorm: cannot be listed; mtl list balancers shows it"),
@@ -110,5 +112,5 @@ def test_hydra_s_keys_run_nothing(mtl: InProcess) -> None:
     for words in (["x.yaml"], ["dataset=wine", "hydra.run.dir=made"], ["-m", "dataset=wine", "hydra/launcher=joblib"]):
         status, out, err = mtl("train", *words)
         assert (status, out, err.count("\n")) == (2, "", 1)
-        assert "Hydra's own keys are not taken; mtl runs jobs itself: run_dir=FOLDER names the folder" in err
+        assert "Hydra's own keys are not accepted; mtl runs jobs itself: run_dir=FOLDER names the folder" in err
     assert [path.name for path in Path.cwd().iterdir()] == ["x.yaml"]

@@ -133,7 +133,7 @@ def test_a_wrong_file_that_is_there_is_replaced(mtl: InProcess, mirror: str, tmp
     ("arguments", "message"),
     [
         (["fetch", "mnsit"], "mnsit: cannot be fetched; did you mean mnist?"),
-        (["fetch", "digits"], "digits: comes along and need not be fetched; mtl train dataset=digits"),
+        (["fetch", "digits"], "digits: is shipped with mtl and need not be fetched; mtl train dataset=digits"),
         (["fetsh", "mnist"], "fetsh: there is no such action; mtl data fetch NAME"),
         (["fetch", "mnist", "--mirror", "http://127.0.0.1:9"], "data fetch: http://127.0.0.1:9/mnist/train-images-idx3-ubyte.gz cannot be read: "),
         (["fetch", "mnist", "--mirror", "nonsense"], "data fetch: nonsense/mnist/train-images-idx3-ubyte.gz cannot be read: unknown url type"),

@@ -175,7 +175,7 @@ BAD = {
     "a root without them": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=."], "dataset.root: there is no train-images-idx3-ubyte, .gz or not, in mnist and .; `mtl data fetch mnist` downloads what is missing"),
     "no such root": (None, None, ["dataset=mnist", "model=cnn", "dataset.root=nowhere"], "dataset.root: there is no folder nowhere"),
     "no root": (None, None, ["dataset=idx", "tasks={label: multiclass}", "model=cnn"], "dataset.root: needs a value; give dataset.root=FOLDER"),
-    "another magic": (FILE, b"PNG\0\0\0\0\0", IDX, f"{FILE}: is no idx file: it begins with 0x504e4700"),
+    "another magic": (FILE, b"PNG\0\0\0\0\0", IDX, f"{FILE}: is not an idx file: it begins with 0x504e4700"),
     "a truncated gz": (FILE, gzip.compress(b"\0\0\x08\x03" + bytes(100))[:-9], IDX, f"{FILE}: is cut off: the gzip stream has no end"),
     "a wrong length": (FILE, idx_bytes(np.zeros((3, 4, 4), "uint8"))[:-1], IDX, f"{FILE}: states 3 × 4 × 4 numbers, 48 bytes, but holds 47"),
     "labels for images": (FILE, idx_bytes(np.zeros(3, "uint8")), IDX, f"{FILE}: holds an array of 3, not images"),
@@ -185,9 +185,9 @@ BAD = {
     "no such label": (None, None, [*IDX[:2], "tasks={lable: multiclass}", "model=cnn"], "tasks.lable.target: there is no column 'lable'; did you mean label?"),
     "an even kernel": (None, None, [*IDX, "model.trunk.kernel=4"], "model.trunk.kernel: must be odd, not 4"),
     "too many convolutions": (None, None, [*IDX, "model.trunk.channels=[4,4,4,4]"], "model.trunk.channels: has 4 convolutions, each of which halves the image: too many for 12 × 12"),
-    "a cnn on a table": (None, None, ["dataset=wine", "model=cnn"], "model.trunk: reads image inputs, and this data set gives features inputs; choose model="),
+    "a cnn on a table": (None, None, ["dataset=wine", "model=cnn"], "model.trunk: reads image inputs, but this data set has features inputs; choose model="),
     "half an image to test on": (None, None, [*IDX, "dataset.split.val=1.5"], "dataset.split.val: 1.5 is neither a fraction"),
-    "a file for the test and none for its labels": (None, None, [*IDX, "dataset.test_labels=null"], "dataset.test_images: comes with test_labels, or both are null"),
+    "a file for the test and none for its labels": (None, None, [*IDX, "dataset.test_labels=null"], "dataset.test_images: must be given together with test_labels"),
     "a data set of a task that is not joined": (None, None, [*IDX[:2], "tasks={label: {kind: multiclass, dataset: x}}", "model=cnn"], "tasks.label.dataset: is for joined data sets"),
 }  # fmt: skip
 
@@ -216,7 +216,7 @@ def test_bad_images_to_predict(mtl: InProcess) -> None:
         "large.npz": "holds images of 1 × 28 × 28; the model reads 1 × 12 × 12",
         "nameless.npz": "has no array 'images'; it has pixels",
         "text.npz": "cannot be read as npz",
-        "table.csv": "is no file of images by its name",
+        "table.csv": "does not look like a file of images by its name",
         "missing.npz": "there is no such file",
     }.items():
         status, out, err = mtl("predict", str(run), file)

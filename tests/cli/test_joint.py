@@ -100,7 +100,7 @@ def test_predicting_images_like_those_of_one_of_them(mtl: InProcess, images: tup
     for wrong, hint in {file: "give mnist=PATH or fashion=PATH", f"fashoin={file}": "did you mean fashion?"}.items():
         status, _, err = mtl("predict", str(run), wrong)
         assert status == 2
-        assert err == f"mtl predict: error: {wrong}: does not say which of the joined data sets it is like; {hint}\n"
+        assert err == f"mtl predict: error: {wrong}: does not say which of the joined data sets it belongs to; {hint}\n"
 
 
 @pytest.mark.parametrize("sampling", ["cycle", "proportional", "balanced", "temperature"])
@@ -249,7 +249,7 @@ def test_a_data_set_that_changed(mtl: InProcess, images: tuple[dict, Path]) -> N
     file.write_bytes(idx_bytes(bars(40, 3, 9)[0]))
     status, _, err = mtl("evaluate", str(run))
     assert status == 2
-    assert err.startswith("mtl evaluate: error: mnist: is not as it was when the run was made")
+    assert err.startswith("mtl evaluate: error: mnist: has changed since the run was made")
     write_idx(Path("data/mnist"), bars(30, 3, 0), None)
 
 

@@ -124,8 +124,8 @@ def test_rows_without_weight_teach_nothing(mtl: InProcess) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1] * 39 + [-1], "dataset.weight: '-1' in row 40 of column 'count' is no weight"),
-        (["1"] * 39 + ["much"], "dataset.weight: 'much' in row 40 of column 'count' is no weight"),
+        ([1] * 39 + [-1], "dataset.weight: '-1' in row 40 of column 'count' is not a weight"),
+        (["1"] * 39 + ["much"], "dataset.weight: 'much' in row 40 of column 'count' is not a weight"),
         ([0] * 40, "dataset.weight: all weights in column 'count' are 0"),
     ],
 )

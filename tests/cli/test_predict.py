@@ -191,9 +191,12 @@ def test_a_table_of_one_feature(mtl: InProcess) -> None:
             ["predict", "run", "huoses.csv"],
             "mtl predict: error: huoses.csv: there is no such file; did you mean houses.csv?",
         ),
-        (["predict", "run", "model.bin"], "mtl predict: error: model.bin: is no table by its name"),
+        (["predict", "run", "model.bin"], "mtl predict: error: model.bin: does not look like a table by its name"),
         (["predict", "run", "short.csv"], "mtl predict: error: short.csv: the feature column 'area' is missing"),
-        (["predict", "run", "houses.csv", "-o", "a.xlsx"], "mtl predict: error: a.xlsx: no format is known by '.xlsx'"),
+        (
+            ["predict", "run", "houses.csv", "-o", "a.xlsx"],
+            "mtl predict: error: a.xlsx: no format has the ending '.xlsx'",
+        ),
         (["predict", "run", "houses.csv", "-o", "no/a.csv"], "mtl predict: error: no/a.csv: its folder does not exist"),
         (["predict", "run", "--fromat", "csv"], "mtl predict: error: unrecognized arguments"),
         (["predict"], "mtl predict: error: the following arguments are required: RUN"),
@@ -216,4 +219,4 @@ def test_evaluate_where_the_table_has_changed(mtl: InProcess, run: str) -> None:
     houses(100).to_csv("houses.csv", index=False)
     status, _, err = mtl("evaluate", run)
     assert status == 2
-    assert "is not as it was when the run was made; give a table to evaluate on" in err
+    assert "has changed since the run was made; give a table to evaluate on" in err

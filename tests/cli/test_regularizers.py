@@ -87,7 +87,7 @@ def test_the_list_and_the_help(mtl: InProcess) -> None:
         "graph", "group_lasso", "l2", "none", "nuclear", "prior",
     ]  # fmt: skip
     _, out, _ = mtl("train", "--help")
-    assert "regularizer: what ties the tasks' heads to each other" in out
+    assert "regularizer: what ties the tasks' heads together" in out
     assert "init_from=RUN" in out
 
 
@@ -105,7 +105,7 @@ BAD = {
     "a graph of one task": (["regularizer=graph", "tasks={quality: regression}"], "regularizer: a graph needs two tasks, and there is one"),
     "a prior for one task": (["regularizer=prior", "tasks={quality: regression}"], "regularizer: a shared prior needs two tasks"),
     "a prior for no task": (["regularizer=prior", "regularizer.tasks=[quality,good,is_good]"], "regularizer.tasks: no task is called 'good'"),
-    "no likelihood": (["regularizer=prior", "tasks.quality.loss=mae"], "tasks.quality.loss: 'mae' is no likelihood that the prior knows"),
+    "no likelihood": (["regularizer=prior", "tasks.quality.loss=mae"], "tasks.quality.loss: 'mae' is not a likelihood that the prior supports"),
     "heads of other widths": (["regularizer=nuclear", "model.heads.is_good.hidden=[7]"], "model.heads.is_good: regularizer=nuclear stacks the heads' last layers: quality reads 64 units, is_good 7"),
     "a graph over heads of other widths": (["regularizer=graph", "model.heads.is_good.hidden=[7]", EDGES.format("is_good")], "regularizer.edges: quality and is_good cannot be compared"),
     "a prior over heads of other widths": (["regularizer=prior", "model.heads.is_good.hidden=[7]"], "regularizer.tasks: the last layer of quality's head has 1 × 64 weights, is_good's 1 × 7"),

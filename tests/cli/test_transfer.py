@@ -171,7 +171,7 @@ BAD = {
     "frozen for 0 epochs": (["model.trunk.freeze=0"], ["model.trunk.freeze: must be at least 1, not 0"]),
     "nothing to balance": (
         ["model.trunk.freeze=all", "balancer=mgda"],
-        ["model.trunk.freeze: is all: nothing shared is trained, and balancer=mgda weighs by its gradients"],
+        ["model.trunk.freeze: is all: nothing shared is trained, and balancer=mgda needs its gradients"],
     ),
     "a rate of 0": (["optimizer.lr_scale.trunk=0"], ["optimizer.lr_scale.trunk: must be above 0, not 0"]),
     "no part of the network": (
@@ -307,7 +307,7 @@ def test_another_order_of_features_is_said(mtl: InProcess) -> None:
         table[["x1", "x0", *table.columns[2:]]].to_csv(path, index=False)
     status, _, err = mtl("train", *keys, *joined("one.csv", "two.csv"), "init_from=source", "run_dir=new")
     assert status == 2
-    what = "the features are those of source in another order: first, 'x1' stands where it reads 'x0'"
+    what = "the features are those of source in another order: first, 'x1' is where it reads 'x0'"
     assert f"init_from: {what}; give the columns in the order x0, x1, x2, x3, x4, x5, x6, x7" in err
 
 

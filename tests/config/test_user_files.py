@@ -112,12 +112,12 @@ BROKEN = {
     "an open bracket": ("seed: 1\ntasks: [a\n", "x.yaml:3: is not YAML: expected ',' or ']'"),
     "a tab": ("seed: 1\nmodel:\n\thidden: 3\n", "x.yaml:3: is not YAML: found character '\\t' that cannot start any token"),
     "a colon too many": ("seed: 1\na: b: c\n", "x.yaml:2: is not YAML: mapping values are not allowed here"),
-    "a key twice": ("seed: 1\nplots: true\nseed: 2\n", "x.yaml:3: is not YAML: 'seed' stands there twice"),
+    "a key twice": ("seed: 1\nplots: true\nseed: 2\n", "x.yaml:3: is not YAML: 'seed' is given twice"),
     "a Python object": ("seed: !!python/object/apply:os.getcwd []\n", "x.yaml:1: is not YAML: could not determine a constructor"),
-    "a list": ("- a\n", "x.yaml: is no mapping of keys"),
-    "Hydra's keys": ("hydra: {run: {dir: x}}\n", "x.yaml: hydra: Hydra's own keys are not taken; mtl runs jobs itself: run_dir=FOLDER"),
-    "Hydra's keys, dotted": ("hydra.run.dir: x\n", "x.yaml: hydra.run.dir: Hydra's own keys are not taken"),
-    "Hydra's groups": ("defaults: [train, {override hydra/launcher: joblib}]\n", "x.yaml: hydra/launcher: Hydra's own keys are not taken"),
+    "a list": ("- a\n", "x.yaml: is not a mapping of keys"),
+    "Hydra's keys": ("hydra: {run: {dir: x}}\n", "x.yaml: hydra: Hydra's own keys are not accepted; mtl runs jobs itself: run_dir=FOLDER"),
+    "Hydra's keys, dotted": ("hydra.run.dir: x\n", "x.yaml: hydra.run.dir: Hydra's own keys are not accepted"),
+    "Hydra's groups": ("defaults: [train, {override hydra/launcher: joblib}]\n", "x.yaml: hydra/launcher: Hydra's own keys are not accepted"),
     "a group put into Hydra's": ("defaults: [train, {balancer@hydra.callbacks: uw}]\n", "x.yaml: balancer@hydra.callbacks: Hydra's own keys"),
     "no such default": ("defaults: [train, {override balancer: nope}]\n", "balancer/nope: there is no such config"),
 }  # fmt: skip
@@ -136,7 +136,7 @@ GROUPS = {
     "Hydra's keys": ("balancer/mine", "# @package _global_\nhydra: {}\n", "mine/balancer/mine.yaml: hydra: Hydra's own keys"),
     "Hydra's package": ("balancer/mine", "# @package hydra.run\ndir: x\n", "mine/balancer/mine.yaml: @package hydra: Hydra's own"),
     "in a file it names": ("balancer/mine", "defaults: [inner]\n", "mine/balancer/inner.yaml: hydra: Hydra's own keys"),
-    "a shipped name": ("balancer/uw", "name: static\n", "mine/balancer/uw.yaml: has the name of a config that comes along"),
+    "a shipped name": ("balancer/uw", "name: static\n", "mine/balancer/uw.yaml: has the name of a config that mtl ships"),
 }  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def test_an_experiment_without_what_the_user_replaced() -> None:
     plain, notes = notes_of("dataset=wine", "experiment=cells", "balancer=gradnorm")
     assert plain["balancer"] == assemble(["dataset=wine", "balancer=gradnorm"])["balancer"]
     assert (plain["optimizer"]["lr"], plain["trainer"]["batch_size"]) == (1e-3, 128)
-    assert notes == ("experiment=cells: left out are balancer.in_order, which do not belong to balancer=gradnorm",)
+    assert notes == ("experiment=cells: ignored because of balancer=gradnorm: balancer.in_order",)
     parse({**plain, "tasks": {"quality": {"kind": "regression"}}})
 
 

@@ -36,9 +36,9 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, array
 
 GOOD = idx_bytes(np.arange(12, dtype="uint8").reshape(3, 2, 2))
 WRONG = {
-    "empty": (b"", "is no idx file: it begins with 0x; images begin with 0x00000803"),
-    "another magic": (b"\x89PNG\r\n\x1a\n", "is no idx file: it begins with 0x89504e47"),
-    "an unknown type": (b"\0\0\x07\x01\0\0\0\0", "is no idx file: it begins with 0x00000701"),
+    "empty": (b"", "is not an idx file: it begins with 0x; images begin with 0x00000803"),
+    "another magic": (b"\x89PNG\r\n\x1a\n", "is not an idx file: it begins with 0x89504e47"),
+    "an unknown type": (b"\0\0\x07\x01\0\0\0\0", "is not an idx file: it begins with 0x00000701"),
     "a cut header": (GOOD[:10], "is cut off: 10 bytes, shorter than its header"),
     "too short": (GOOD[:-1], "states 3 × 2 × 2 numbers, 12 bytes, but holds 11"),
     "too long": (GOOD + b"\0", "states 3 × 2 × 2 numbers, 12 bytes, but holds 13"),

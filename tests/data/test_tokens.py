@@ -1,4 +1,4 @@
-"""Sequences as token numbers: what is legal, padding, batches of like lengths."""
+"""Sequences as token numbers: what is legal, padding, batches of similar lengths."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_residues_are_numbered_from_1_in_either_case_and_a_stop_at_the_end_is_le
     [
         (
             ["MK", "MK1L"],
-            "x: '1' at position 3 of the sequence of row 2 ('b') is no residue; a residue is one of ACDEF",
+            "x: '1' at position 3 of the sequence of row 2 ('b') is not a residue; a residue is one of ACDEF",
         ),
-        (["M-K", "MK"], "x: '-' at position 2 of the sequence of row 1 ('a') is no residue; take gaps out"),
-        (["MK", "M*K"], "x: '*' at position 2 of the sequence of row 2 ('b') is no residue"),
-        (["MKé", "MK"], "x: 'é' at position 3 of the sequence of row 1 ('a') is no residue"),
+        (["M-K", "MK"], "x: '-' at position 2 of the sequence of row 1 ('a') is not a residue; take gaps out"),
+        (["MK", "M*K"], "x: '*' at position 2 of the sequence of row 2 ('b') is not a residue"),
+        (["MKé", "MK"], "x: 'é' at position 3 of the sequence of row 1 ('a') is not a residue"),
         (["MK", ""], "x: the sequence of row 2 ('b') has no residue"),
         (["*", "MK"], "x: the sequence of row 1 ('a') has no residue"),
         (["MK", None], "x: the sequence of row 2 ('b') has no residue"),

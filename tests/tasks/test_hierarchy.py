@@ -94,7 +94,7 @@ def test_repair_and_vote() -> None:
     assert class_predictions(outputs, tasks, None, None, told.append) == {} and told == []
     report = class_predictions(outputs, tasks, hierarchy, None, told.append)
     assert report["predicted_branch"].tolist() == ["l", "l", "m", "m"]
-    expected = "1 of 4 rows: the predicted branch and kind contradict each other; hierarchy: enforce makes them fit"
+    expected = "1 of 4 rows: the predicted branch and kind contradict each other; hierarchy: enforce makes them agree"
     assert told == [expected]
     enforcing = Hierarchy("enforce", hierarchy.levels, hierarchy.parents)
     repaired = class_predictions(outputs, tasks, enforcing, None, told.append)

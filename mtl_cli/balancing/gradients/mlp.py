@@ -53,7 +53,7 @@ class Part(NamedTuple):
 
 
 class Stack(Reference):
-    """Reference, but with one pass for all tasks where the model runs as a plain stack that nobody looks into.
+    """Reference, but with one pass for all tasks where the model runs as a plain stack without hooks.
 
     Parameters
     ----------

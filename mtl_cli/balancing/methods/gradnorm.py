@@ -1,4 +1,4 @@
-"""GradNorm: weights that give every task a gradient of like size, larger for tasks that lag behind."""
+"""GradNorm: weights that give every task a gradient of similar size, larger for tasks that lag behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random loss weighting: weights drawn anew in every step."""
+"""Random loss weighting: weights drawn at random in every step."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class TorchJD(GramianBalancer):
         try:
             return as_array(weigh(torch.from_numpy(gramian)))
         except ValueError as error:
-            what = f"'{self.weighting}' cannot weigh the {len(gramian)} tasks that have a label in this step: {error}"
+            what = f"'{self.weighting}' cannot weight the {len(gramian)} tasks that have a label in this step: {error}"
             raise UserError("balancer.weighting", what, "a larger trainer.batch_size, or another method") from error
 
 

@@ -82,7 +82,7 @@ class H5AD(CellFormat, DataSource):
         for name in self.levels:
             if name in tasks and not isinstance(tasks[name], kind):
                 several = [other for other, task in tasks.items() if isinstance(task, kind)]
-                yield Problem("dataset.levels", f"'{name}' is no multiclass task", did_you_mean(name, several))
+                yield Problem("dataset.levels", f"'{name}' is not a multiclass task", did_you_mean(name, several))
 
     def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         """Read, split and encode; with ``like``, a reader of cells, the genes are its genes, found by name."""

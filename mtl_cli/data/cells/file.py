@@ -139,7 +139,7 @@ def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backe
         source, var_source, name = _choose(found, path, layer, use_raw)
         obs, var = _table(found.obs if legacy else file["obs"]), _table(var_source)
         if legacy and backed:
-            hint = "anndata.read_h5ad(…).write_h5ad(…) writes it anew"
+            hint = "anndata.read_h5ad(…).write_h5ad(…) rewrites it"
             raise UserError(path, "is of the format before anndata 0.7, which cannot be read row by row", hint)
         held = None if use_raw else "adata.X" if layer is None else f"adata.layers['{layer}']"
         source = _by_rows(source, f"{path}: {name}", backed, held)

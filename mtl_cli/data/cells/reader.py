@@ -88,7 +88,7 @@ class CellReader(Reader):
         file = self.source.open(path)
         found = scan(file, self.source.transform)
         if mark(file, found, self.labels) != self.fingerprint:
-            raise UserError(path, "is not as it was when the run was made", "give a file to evaluate on")
+            raise UserError(path, "has changed since the run was made", "give a file to evaluate on")
         columns = self._match(file, lambda line: None)
         examples = Examples(self.rows(file, columns, found), file.obs, self.source.names(file), path)
         return replace(examples, duplicate_groups=found.duplicate_groups)

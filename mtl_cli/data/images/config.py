@@ -115,7 +115,7 @@ class Idx(ImageSource):
         if self.root is not None and not Path(self.root).expanduser().is_dir():
             yield Problem("dataset.root", f"there is no folder {self.root}")
         if (self.test_images is None) != (self.test_labels is None):
-            yield Problem("dataset.test_images", "comes with test_labels, or both are null")
+            yield Problem("dataset.test_images", "must be given together with test_labels")
 
     def with_root(self, root: str) -> Self:
         return self if self.root is not None else replace(self, root=root)

@@ -59,7 +59,7 @@ def _header(data: bytes, where: str) -> tuple[np.dtype, tuple[int, ...], int]:
     """Return the type, the shape, and the length in bytes of the whole file, as its first bytes state them."""
     code, dimensions = data[2:4] if len(data) >= 4 else b"\0\0"
     if data[:2] != b"\0\0" or code not in TYPES or not dimensions:
-        what = f"is no idx file: it begins with 0x{data[:4].hex()}"
+        what = f"is not an idx file: it begins with 0x{data[:4].hex()}"
         raise UserError(where, what, "images begin with 0x00000803, labels with 0x00000801")
     start = 4 + 4 * dimensions
     if len(data) < start:

@@ -55,7 +55,7 @@ class ImageReader(Reader):
         """Read images from an idx, npz or npy file. Raises UserError if they are of another size."""
         if path == STDIN or not path.lower().endswith(SUFFIXES):
             hint = "give an idx file (of that ending, .gz or not), or an .npz or .npy file"
-            raise UserError(path, "is no file of images by its name", hint)
+            raise UserError(path, "does not look like a file of images by its name", hint)
         images, labels, unusable = read_images(path)
         if images.shape[1:] != self.spec.shape:
             raise UserError(
@@ -67,7 +67,7 @@ class ImageReader(Reader):
         """Read the data set itself again. Raises UserError if it cannot be read, or is not as it was."""
         loaded = self.load()
         if fingerprint(loaded) != self.fingerprint:
-            raise UserError(loaded.where, "is not as it was when the run was made", "give a file to evaluate on")
+            raise UserError(loaded.where, "has changed since the run was made", "give a file to evaluate on")
         examples = Examples(DenseRows(loaded.images), loaded.labels, _ids(len(loaded.images)), loaded.where)
         return replace(examples, duplicate_groups=equal_arrays(loaded.images))
 

@@ -97,7 +97,7 @@ class JointReader(Reader):
             hint = (
                 did_you_mean(name, self.readers) if equals else f"give {' or '.join(f'{n}=PATH' for n in self.readers)}"
             )
-            raise UserError(path, "does not say which of the joined data sets it is like", hint)
+            raise UserError(path, "does not say which of the joined data sets it belongs to", hint)
         return self._join({name: self.readers[name].read(rest, notice)}, rest)
 
     def read_own(self, notice: Notice) -> Examples:

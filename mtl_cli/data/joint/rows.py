@@ -29,7 +29,7 @@ class Sampling:
     The last three take ⌈N / (D B)⌉ steps. A step takes D · B rows in all, B being ``trainer.batch_size``, and each data
     set's rows are spread evenly over the steps: of q rows in S steps, step s takes those from ⌊s q / S⌋ to
     ⌊(s + 1) q / S⌋. Under ``cycle`` and ``balanced`` each step therefore has as many rows of each data set, up to
-    one. A data set's rows are shuffled anew in each epoch, and where they do not suffice, shuffled and taken again.
+    one. A data set's rows are shuffled again in each epoch, and where there are not enough, shuffled and repeated.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class JointOrder:
     batch_size : int
         Rows of each data set in a step, on average.
     smallest : int
-        The fewest rows that a step may have in all: there are fewer steps if need be.
+        The smallest number of rows in a step; there are fewer steps if necessary.
     seed : int
         It does not touch torch's global generator.
     device : torch.device

@@ -66,7 +66,11 @@ class FASTA(TableSource):
         except UserError as error:
             yield from error.problems
         if self._labels() is None:
-            yield Problem("dataset.labels", f"{self.labels} is no table by its name", f"choose from {file_suffixes()}")
+            yield Problem(
+                "dataset.labels",
+                f"{self.labels} does not look like a table by its name",
+                f"choose from {file_suffixes()}",
+            )
 
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the sequences, and join what is known of them. Columns in ``text_columns`` stay as they are written."""

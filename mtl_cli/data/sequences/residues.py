@@ -57,7 +57,7 @@ def encode(sequences: pd.Series, ids: pd.Series | None, where: str) -> tuple[np.
         position = place - int(ends[row] - lengths[row])
         letter = texts[row][position]
         gap = "take gaps out; " if letter in "-." else ""
-        what = f"'{letter}' at position {position + 1} of {name_row(sequences, ids, row)} is no residue"
+        what = f"'{letter}' at position {position + 1} of {name_row(sequences, ids, row)} is not a residue"
         raise UserError(where, what, f"{gap}a residue is one of {RESIDUES}, and * may end a sequence")
     return tokens, lengths
 

@@ -1,4 +1,4 @@
-"""Sequences of any length: kept end to end, padded per batch, in batches of like lengths."""
+"""Sequences of any length: kept end to end, padded per batch, in batches of similar lengths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JITTER = 0.1
 
 
 class LengthOrder:
-    """Every row once, in batches of rows of like lengths; other batches, in another order, each time.
+    """Every row once, in batches of rows of similar lengths; other batches, in another order, each time.
 
     Shuffled rows are sorted by length (times a random factor near 1) within pools of some batches, cut into batches,
     and the batches are shuffled.
@@ -107,7 +107,7 @@ class TokenRows(InputRows):
         return self.tokens[index].long() * inside.to(self.tokens.device)
 
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> LengthOrder:
-        """Return an order in which rows of like lengths are together."""
+        """Return an order in which rows of similar lengths are together."""
         return LengthOrder(self._lengths, batch_size, smallest, seed)
 
     def chunks(self) -> list[torch.Tensor]:

@@ -30,7 +30,7 @@ class Column:
     ----------
     name, kind : str
     fill, center, scale : list of float
-        Per number: what stands in where it is missing, and (number − center) / scale.
+        Per number: its replacement where it is missing, and (number − center) / scale.
     levels : list of str
         Of a categorical column; ``has_other`` says whether rare ones share a further level.
     has_missing : bool

@@ -36,7 +36,7 @@ class TableSource(DataSource):
     weight : str, optional
         The column that says how much a row counts in the training loss, no feature. Metrics count all rows alike.
     sequence : str, optional
-        The column of protein sequences, in the place of all features.
+        The column of protein sequences, in place of all features.
     max_length : int, optional
         The most residues a sequence may have; 1022 is what ESM-2 was trained on.
     truncate : bool
@@ -93,14 +93,14 @@ class TableSource(DataSource):
         """Read the table; columns in ``text_columns`` stay as they are written."""
 
     def other(self, path: str) -> TableSource:
-        """Return the config of another table whose rows are to be read as these are, of the kind that its name tells.
+        """Return the config of another table whose rows are to be read as these are, of the kind that its name implies.
 
         What comes through standard input is of the kind ``piped``. Raises UserError if the name is of no table.
         """
         kind = self.piped if path == STDIN else kind_of_file(path)
         made = None if kind is None else components("dataset")[kind]
         if made is None or not issubclass(made, TableSource):
-            raise UserError(path, "is no table by its name", f"it must end in one of {file_suffixes()}")
+            raise UserError(path, "does not look like a table by its name", f"it must end in one of {file_suffixes()}")
         return self.like(made, path)
 
     def like(self, kind: type[TableSource], path: str) -> TableSource:
@@ -116,7 +116,7 @@ class TableSource(DataSource):
         except UserError as error:
             yield from error.problems
         if self.sequence is not None and self.features != FeatureConfig():
-            yield Problem("dataset.features", "is of no use: the sequence is all that the network reads")
+            yield Problem("dataset.features", "has no effect: the network reads only the sequence")
         yield from self.split.check(list(config.tasks or {}))
 
     def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
@@ -138,7 +138,7 @@ class TableSource(DataSource):
         sequences = None
         if self.sequence is not None:
             sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
-            sequences.encode(table, self.path)  # all of them must be right before anything else is told
+            sequences.encode(table, self.path)  # all of them must be right before anything else is reported
             sequences.compare(table, self.path, notice)
         groups = equal_rows(table, names)
         split = split_rows(self.split, table, groups, lambda name: tasks[name].labels(name, table), notice)
@@ -172,7 +172,7 @@ class CSV(TableSource):
     decimal : str
         The decimal mark of numbers.
     missing : list of str
-        What stands for an empty cell, in labels too; an empty cell always does.
+        What marks an empty cell, in labels too; an empty cell always does.
     """
 
     separator: str | None = None

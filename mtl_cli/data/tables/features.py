@@ -29,11 +29,11 @@ class FeatureConfig:
     include, exclude : list of str
         ``include: null`` takes every column that is no target, id or split column.
     numeric, categorical, date : list of str
-        Columns of that kind; the others are told apart by what they hold.
+        Columns of that kind; the kind of the others is found from what they hold.
     scale : {"standard", "robust", "none"}
         Standard: mean 0, deviation 1. Robust: median 0, quartile range 1. Over the training rows.
     impute : {"median", "mean", "zero", "none"}
-        What stands in for a missing number, which is also told in a column of its own; ``none`` makes it an error.
+        What replaces a missing number, which a column of its own also marks; ``none`` makes it an error.
     min_count : int
         A level seen in fewer training rows shares the level "other".
     """
@@ -198,9 +198,7 @@ def fit_features(
             found = numbers(values, column, where, hint=f"dataset.features.categorical=[{name}] takes it as text")
             fit_numbers(column, found[train], config.scale, config.impute)
             if is_integer_dtype(values.dtype) and len(values) > 20 and values.is_unique and _steps_by_one(values):
-                notice(
-                    f"{where}: the column '{name}' counts the rows; dataset.id={name} makes it their name, no feature"
-                )
+                notice(f"{where}: the column '{name}' counts the rows; if it is an id, use dataset.id={name}")
         columns.append(column)
     if not columns:
         raise UserError(where, "no column holds anything to learn from")

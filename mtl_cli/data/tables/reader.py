@@ -86,7 +86,7 @@ class TableReader(Reader):
         return Examples(self.encoder.encode(table, where), table, row_ids(table, id_column), where)
 
     def read(self, path: str, notice: Notice) -> Examples:
-        """Read a table of the kind that its name tells; what the data set itself is as text from standard input."""
+        """Read a table of the kind that its name implies; what the data set itself is as text from standard input."""
         where = "stdin" if path == STDIN else path
         table = self.source.other(path).read(self.text_columns, notice)
         examples = self.encode(table, where)
@@ -100,7 +100,7 @@ class TableReader(Reader):
             raise UserError("the run's own table", "was read from standard input and is gone", hint)
         table = self.source.read(self.text_columns, notice)
         if fingerprint(table) != self.fingerprint:
-            raise UserError(path, "is not as it was when the run was made", hint)
+            raise UserError(path, "has changed since the run was made", hint)
         return replace(self.encode(table, path), duplicate_groups=equal_rows(table, self.encoder.sources))
 
 
@@ -156,7 +156,7 @@ def encoder_of(reader: Reader, names: list[str]) -> FeatureEncoder:
         With each column that only one of the two has.
     """
     if not isinstance(reader, TableReader) or not isinstance(reader.encoder, FeatureEncoder):
-        raise UserError("init_from", "that run read no features of a table, and this data set gives some")
+        raise UserError("init_from", "that run read no features of a table, but this data set has some")
     known = [column.name for column in reader.encoder.columns]
     if problems := feature_problems(names, known, "dataset.features.exclude"):
         raise UserError.of(problems)
@@ -181,7 +181,7 @@ def row_weights(column: pd.Series, name: str) -> np.ndarray:
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        what = f"'{column.iloc[row]}' in row {row + 1} of column '{name}' is no weight"
+        what = f"'{column.iloc[row]}' in row {row + 1} of column '{name}' is not a weight"
         raise UserError("dataset.weight", what, "a weight is a number, 0 or more")
     if not values.any():
         raise UserError("dataset.weight", f"all weights in column '{name}' are 0")

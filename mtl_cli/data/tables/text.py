@@ -112,7 +112,7 @@ def decode(data: bytes, where: str, encoding: str | None, notice: Callable[[str]
         except UnicodeDecodeError:
             raise UserError(where, fault, "give its encoding: dataset.encoding=latin-1") from error
         if not _CONTROL.search(text):
-            notice(f"{where}: {fault}; read as cp1252 (dataset.encoding=… tells otherwise)")
+            notice(f"{where}: {fault}; read as cp1252 (dataset.encoding=… overrides this)")
     if _CONTROL.search(text):
         raise UserError(where, "is not a table of text: it holds control characters", "export it as CSV or parquet")
     return text

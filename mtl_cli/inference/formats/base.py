@@ -1,4 +1,4 @@
-"""The contract of a format of predictions, and which format a file's name tells."""
+"""The contract of a format of predictions, and which format a file's name implies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def formats() -> dict[str, Format]:
 
 
 def format_of(output: str | None) -> str:
-    """Return the format that a file's name tells; csv for stdout."""
+    """Return the format that a file's name implies; csv for stdout."""
     if output is None:
         return "csv"
     known = formats()
@@ -50,4 +50,6 @@ def format_of(output: str | None) -> str:
             return name
     suffix = Path(output).suffix
     suffixes = [suffix for form in known.values() for suffix in form.suffixes]
-    raise UserError(output, f"no format is known by '{suffix}'", f"{did_you_mean(suffix, suffixes)}, or give --format")
+    raise UserError(
+        output, f"no format has the ending '{suffix}'", f"{did_you_mean(suffix, suffixes)}, or give --format"
+    )

@@ -42,7 +42,7 @@ def weights_folder(config: ESM2Keys) -> Path:
     except LocalEntryNotFoundError:
         pass
     except HFValidationError as error:
-        raise UserError("model.trunk.pretrained", f"'{name}' is no name of a model: {error}") from error
+        raise UserError("model.trunk.pretrained", f"'{name}' is not the name of a model: {error}") from error
     try:
         return Path(snapshot_download(name, allow_patterns=FILES))
     except Exception as error:  # of the network, of the hub, of the file system: to the user all mean the same
@@ -118,7 +118,7 @@ def _load(cls: Any, folder: Path, where: str) -> EsmModel:
     mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
     wrong = sorted(key for key in [*info["missing_keys"], *mismatched] if "contact_head" not in key)
     if wrong:
-        what = f"'{where}' has not the weights that its config.json says; the first that is missing is {wrong[0]}"
+        what = f"'{where}' lacks weights that its config.json asks for; the first one missing is {wrong[0]}"
         raise UserError("model.trunk.pretrained", what)
     esm: EsmModel = model
     return esm

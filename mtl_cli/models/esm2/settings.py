@@ -150,7 +150,7 @@ class ESM2Keys:
         if size is None:
             raise UserError("model.trunk.size", f"there is no '{self.size}'", did_you_mean(str(self.size), SIZES))
         if size.width % size.heads or size.width // size.heads % 2:
-            what = f"a width of {size.width} cannot be shared by {size.heads} heads in even parts"
+            what = f"a width of {size.width} cannot be divided evenly among {size.heads} heads"
             raise UserError("model.trunk.size", what)
         return size
 

@@ -41,7 +41,7 @@ class Soft(SeveralTrunks):
     Notes
     -----
     Departures: Duong et al. start one network from the other's trained weights, Yang & Hospedales from single-task
-    ones; here all start from one draw. The balancer weighs the losses, not the penalty.
+    ones; here all start from one draw. The balancer weights the losses, not the penalty.
     """
 
     distance: Literal["l2", "trace_norm"] = "l2"

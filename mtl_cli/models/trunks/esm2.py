@@ -53,7 +53,7 @@ class ESM2(ESM2Keys, TrunkConfig):
             if needed and importlib.util.find_spec(package) is None:
                 yield Problem("model.trunk", f"esm2 needs the package {package}", INSTALL)
         if self.cache and self.tune != "frozen":
-            what = f"keeps what a frozen ESM-2 gives, and tune={self.tune} changes it"
+            what = f"stores the output of a frozen ESM-2, but tune={self.tune} changes it"
             yield Problem("model.trunk.cache", what, "model.trunk.cache=false")
         if self.tune == "lora" and not self.lora.modules:
             yield Problem("model.trunk.lora.modules", "is empty", "give [query, value]")

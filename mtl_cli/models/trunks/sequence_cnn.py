@@ -35,10 +35,10 @@ class SequenceCNN(TrunkConfig):
     kernel : int
         Places that a convolution sees; odd, so that it looks as far to the left as to the right.
     longest_dilation : int
-        Beyond it the dilation begins at 1 anew.
+        Beyond it the dilation starts again at 1.
     activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
     pooling : {"mean", "max", "attention"}
-        How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` weighs up the whole.
+        How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` averages over the whole.
     dropout : float
         The share of units set to zero in training, at the end of each block.
     """

@@ -44,7 +44,7 @@ class Processes(Executor):
                 try:
                     yield future.result()
                 except BrokenProcessPool:
-                    what = "its process ended before its time; was there too little memory?"
+                    what = "its process ended early; did it run out of memory?"
                     yield Outcome(
                         {"run_dir": job.folder, "status": "failed", "error": [what], "overrides": job.overrides}, 1
                     )

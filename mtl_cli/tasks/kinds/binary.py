@@ -105,7 +105,7 @@ class Binary(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> BinaryTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return BinaryTask(**state)
 
 
@@ -155,7 +155,7 @@ class BinaryTask(Task):
         return logit_of_mean(outputs)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the likelier label, and the probability of the positive one."""
+        """Return the more probable label, and the probability of the positive one."""
         probability = self.probability(output)
         return {
             f"predicted_{self.name}": as_label_array(self.classes)[(probability >= 0.5).astype(int)],

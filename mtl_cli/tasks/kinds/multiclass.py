@@ -81,7 +81,7 @@ class Multiclass(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> MulticlassTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return MulticlassTask(**state)
 
 
@@ -126,7 +126,7 @@ class MulticlassTask(Task):
         return log_of_mean(outputs)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the likeliest label and its probability."""
+        """Return the most probable label and its probability."""
         confidence, predicted = self._likeliest(output)
         return {
             f"predicted_{self.name}": as_label_array(self.classes)[predicted],

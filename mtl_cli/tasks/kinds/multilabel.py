@@ -84,7 +84,7 @@ class Multilabel(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> MultilabelTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return MultilabelTask(**state)
 
 

@@ -91,7 +91,7 @@ class Regression(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> RegressionTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return RegressionTask(**state)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 NO_LABEL = -1
-"""What stands for a residue without a label, and for what lies beyond a row's end."""
+"""The class number of a residue without a label, and of places beyond a row's end."""
 
 
 @component("task", "residue")
@@ -35,7 +35,7 @@ class Residue(TaskConfig):
     Parameters
     ----------
     missing : str
-        The characters that stand for no label.
+        The characters that mean a missing label.
     mapping : dict, optional
         A character for each character in the column, such as H for each of the helices H, G and I.
     class_weights : "balanced" or dict, optional
@@ -87,7 +87,7 @@ class Residue(TaskConfig):
 
     @staticmethod
     def restore(state: dict[str, Any]) -> ResidueTask:
-        """Make the task that ``state`` was taken from."""
+        """Rebuild the task from its saved ``state``."""
         return ResidueTask(**state)
 
 
@@ -171,7 +171,7 @@ class ResidueTask(Task):
         return losses.view(target.shape).sum(1) / (target >= 0).sum(1).clamp(min=1)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the likeliest classes as texts, and the mean of their probabilities.
+        """Return the most probable classes as texts, and the mean of their probabilities.
 
         A row ends where ``output`` is NaN.
         """

@@ -20,7 +20,7 @@ class Penalties(Callback):
 
     The gradients are added before clipping, so that ``trainer.clip_norm`` bounds all that the optimiser is given; a
     proximal step is no gradient and is not clipped. Its size is the learning rate over 1 − momentum, the size that the
-    losses' gradients have in the end: where the weights come to rest, the objective has its minimum. Under Adam, whose
+    losses' gradients have in the end: where the weights stop moving, the objective has its minimum. Under Adam, whose
     steps have no fixed size, it is the learning rate, as in its decoupled weight decay.
 
     Parameters

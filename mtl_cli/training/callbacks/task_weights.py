@@ -13,7 +13,7 @@ class TaskWeights(Callback):
     Parameters
     ----------
     weights_in : callable
-        Gives the weights in an epoch, from 1, by task, in the tasks' order.
+        Returns the weights in an epoch, from 1, by task, in the tasks' order.
     """
 
     def __init__(self, weights_in: Callable[[int], Mapping[str, float]]) -> None:

@@ -102,7 +102,7 @@ def test_it_is_listed_and_explained(mtl: InProcess) -> None:
     assert status == 0
     assert [row["name"] for row in json.loads(out)] == sorted(components("sharing"))
     _, out, _ = mtl("train", "--help")
-    assert "  model.sharing: what of the trunk the tasks share\n    cgc " in out
+    assert "  model.sharing: which layers the tasks share\n    cgc " in out
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def trunk_without_stages(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             "none",
-            "model.sharing.budget: total makes trunks narrower, which this kind of trunk does not know how to; "
+            "model.sharing.budget: total makes trunks narrower, which this kind of trunk does not support; "
             "model.sharing.budget=each",
         ),
     ],

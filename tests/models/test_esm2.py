@@ -291,7 +291,7 @@ def test_a_folder_without_weights_or_with_others_is_one_line(tiny: Path, tmp_pat
     folder = tmp_path / "more"
     shutil.copytree(tiny, folder)
     (folder / "config.json").write_text(config)
-    with pytest.raises(UserError, match="the first that is missing is encoder.layer.2"):
+    with pytest.raises(UserError, match="the first one missing is encoder.layer.2"):
         ESM2(pretrained=str(folder)).build(SPEC)
 
 

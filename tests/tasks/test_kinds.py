@@ -256,7 +256,7 @@ def test_a_label_that_was_not_there_in_training() -> None:
 def test_measurements_are_no_classes() -> None:
     table = pd.DataFrame({"area": [f"{40 + i / 4}" for i in range(50)]})
     with pytest.raises(
-        UserError, match="50 labels are 50 different numbers, such as 40.0, and no classes; kind: regression"
+        UserError, match="50 labels are 50 different numbers, such as 40.0, not classes; kind: regression"
     ):
         components("task")["multiclass"]().fit("area", table, np.arange(50))
     half_points = pd.DataFrame({"stars": [f"{0.5 * (i % 10)}" for i in range(50)]})

@@ -287,7 +287,7 @@ def test_inputs_of_a_plugins_own_kind_are_trained_on_and_predicted_from(tmp_path
             )
     done = site.mtl(tmp_path, "train", "dataset=s.spectra", "tasks={dose: regression}", "plots=false", "run_dir=other")
     assert done.returncode == 2
-    assert "reads features or image inputs, and this data set gives spectrum inputs; choose model=peaks" in done.stderr
+    assert "reads features or image inputs, but this data set has spectrum inputs; choose model=peaks" in done.stderr
 
 
 @dataclass(frozen=True, kw_only=True)

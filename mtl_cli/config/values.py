@@ -53,6 +53,16 @@ def as_text(text: str) -> str:
     return str(read_value(text)) if quoted else text
 
 
+def as_written(value: str) -> str:
+    """Return one of several values without the backslashes that Hydra's grammar puts before a space or a comma."""
+    if "\\" not in value or value[0] in "'\"":
+        return value
+    try:
+        return str(read_element(value))
+    except Unreadable:
+        return value
+
+
 def values_of(text: str, names: list[str]) -> list[str]:
     """Return the values of a sweep, each as text: ``0,1``, ``choice(a,b)``, ``range(5)``, ``glob(*)``; or the only one.
 

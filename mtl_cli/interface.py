@@ -23,6 +23,7 @@ import pyarrow as pa
 from mtl_cli.balancing.base import Balancer
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import SELECTORS, components
+from mtl_cli.config.user_files import read_yaml
 from mtl_cli.runs import directory
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ class Run:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``: every setting of the run."""
-        import yaml
+        from omegaconf import OmegaConf
 
-        return cast("dict[str, Any]", yaml.safe_load((self.path / directory.CONFIG).read_text(encoding="utf-8")))
+        text = (self.path / directory.CONFIG).read_text(encoding="utf-8")
+        return cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.create(read_yaml(text)), resolve=True))
 
     @functools.cached_property
     def history(self) -> pd.DataFrame:

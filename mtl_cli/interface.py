@@ -23,6 +23,7 @@ import pyarrow as pa
 from mtl_cli.balancing.base import Balancer
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import SELECTORS, components
+from mtl_cli.config.user_files import read_yaml
 from mtl_cli.runs import directory
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ class Run:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``: every setting of the run."""
-        import yaml
+        from omegaconf import OmegaConf
 
-        return cast("dict[str, Any]", yaml.safe_load((self.path / directory.CONFIG).read_text(encoding="utf-8")))
+        text = (self.path / directory.CONFIG).read_text(encoding="utf-8")
+        return cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.create(read_yaml(text)), resolve=True))
 
     @functools.cached_property
     def history(self) -> pd.DataFrame:
@@ -161,7 +163,7 @@ def train(*overrides: str, verbose: bool = False, **settings: Value) -> Run:
     UserError
         If a setting or the data are wrong, with a line for each problem.
     """
-    words = [*overrides, *(f"{key}={_text(value, outermost=True)}" for key, value in settings.items())]
+    words = [*overrides, *(f"{key}={_text(value)}" for key, value in settings.items())]
     return Run(_train(words, verbose))
 
 
@@ -225,21 +227,26 @@ def _progress() -> Progress:
     return TrainingProgress(stderr_console())
 
 
-def _text(value: Value, outermost: bool = False) -> str:
-    """Return a value as it is written on the command line; text inside lists and mappings in quotes."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | Integral):
-        return str(int(value))
-    if isinstance(value, float | Real):
-        return repr(float(value))
+def _text(value: Value) -> str:
+    """Return a value as it is written on the command line; lists and mappings in JSON, which keeps any text in them."""
     if isinstance(value, str | Path):
-        return str(value) if outermost else json.dumps(str(value), ensure_ascii=False)
+        return str(value)
+    return repr(float(value)) if isinstance(value, float) else json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: Value) -> Any:
+    """Return a value in what JSON has."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, str | Path):
+        return str(value)
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_text(item)}" for key, item in value.items()) + "}"
-    return "[" + ",".join(_text(item) for item in value) + "]"
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value]
 
 
 @contextlib.contextmanager

@@ -7,13 +7,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import mtl_cli
+from mtl_cli.config.assemble import Assembler
+from mtl_cli.config.overrides import read_settings
 from mtl_cli.interface import _text
+from mtl_cli.studies.grid import combinations
 from tests.conftest import InProcess, houses
 
 ROOT = Path(__file__).parents[1]
@@ -116,12 +122,38 @@ def test_notes_about_the_data_are_logged(folder: Path, caplog: pytest.LogCapture
     ("value", "text"),
     [
         (None, "null"), (True, "true"), (3, "3"), (np.int64(3), "3"), (0.5, "0.5"), (np.float32(0.5), "0.5"),
-        ("wine", "wine"), (Path("a b.csv"), "a b.csv"), ([1, 2], "[1,2]"), (("a", None), '["a",null]'),
-        ({"a": {"b": "c d"}}, '{a:{b:"c d"}}'),
+        ("wine", "wine"), (Path("a b.csv"), "a b.csv"), ([1, 2], "[1, 2]"), (("a", None), '["a", null]'),
+        ({"a": {"b": "c d"}}, '{"a": {"b": "c d"}}'), ({4: Path("x")}, '{"4": "x"}'), (float("inf"), "inf"),
     ],
 )  # fmt: skip
 def test_values_as_the_command_line_writes_them(value: object, text: str) -> None:
-    assert _text(value, outermost=True) == text  # type: ignore[arg-type]
+    assert _text(value) == text  # type: ignore[arg-type]
+
+
+ODD = st.text(max_size=6) | st.sampled_from(
+    ["größe", "a:b", "a,b", "null", "true", "010", "C:\\x\\y", "\\d+", "a\nb", '"', "\\", "[", "}"]
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ODD
+NESTED = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD, inner, max_size=3), max_leaves=8
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(NESTED, max_size=3) | st.dictionaries(ODD, NESTED, max_size=3))
+def test_lists_and_mappings_are_set_as_they_are(value: Any) -> None:
+    read = read_settings([f"tasks={_text(value)}"], Assembler().folders)
+    assert read.problems == []
+    assert read.values == {("tasks",): value}
+    assert combinations([f"tasks={_text(value)}"], []) == ([[f"tasks={_text(value)}"]], [])
+
+
+def test_tasks_of_any_name(folder: Path) -> None:
+    table = houses(rows=100).rename(columns={"price": "größe"})
+    table.to_csv("t.csv", index=False)
+    run = mtl_cli.train(dataset="t.csv", tasks={"größe": "regression", "a:b": {"kind": "binary", "target": "sold"}},
+        **{"dataset.features.exclude": ["kind", "tags"]}, **SHORT)  # fmt: skip
+    assert list(run.config["tasks"]) == ["größe", "a:b"]
 
 
 def test_balancers_by_name() -> None:

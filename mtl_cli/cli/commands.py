@@ -18,7 +18,7 @@ OURS = {
     "predict": "predict new rows with a trained model",
     "evaluate": "measure a trained model on its test rows or on a table",
     "config": "show the whole config that a command would use: mtl config show dataset=wine",
-    "data": "download data sets that do not come along: mtl data fetch mnist_fashion",
+    "data": "download a data set: mtl data fetch mnist_fashion",
     "list": "show what there is to choose from: balancers, data sets, tasks, …",
     "help": "the manual: mtl help lists its topics, mtl help balancers shows one",
 }

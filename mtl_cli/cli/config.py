@@ -35,10 +35,9 @@ def run(argv: list[str]) -> int:
 
 def show(argv: list[str]) -> int:
     """Print a config."""
-    from omegaconf import OmegaConf
-
     from mtl_cli.cli.words import read_words
     from mtl_cli.config.check import check_words
+    from mtl_cli.config.yaml_text import to_yaml
 
     words = read_words(argv)
     if words.multirun:
@@ -46,5 +45,5 @@ def show(argv: list[str]) -> int:
     assembled = check_words(words.overrides, words.assembler(), words.problems)
     for note in assembled.notes:
         notice(note)
-    print(OmegaConf.to_yaml(assembled.plain), end="")
+    print(to_yaml(assembled.plain), end="")
     return 0

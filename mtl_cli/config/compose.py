@@ -64,6 +64,13 @@ def read_sweep(text: str, names: Sequence[str] = ()) -> list[str] | None:
     override = _parse(text)
     if not override.is_sweep_override():
         return None
+    try:
+        return _values(override, text, names)
+    except OmegaConfBaseException as error:  # a list inside a list, such as range(1,2),5
+        raise UserError(text, "is no list of values", "for example range(1,10) or 0.1,0.5") from error
+
+
+def _values(override: Override, text: str, names: Sequence[str]) -> list[str]:
     if override.is_interval_sweep():
         raise UserError(text, "is an interval, not a list of values", "for example range(1,10) or 0.1,0.5")
     value: Any = override.value()

@@ -26,6 +26,7 @@ from mtl_cli.config.values import as_text, is_sweep, read_value, values_of
 
 _SEGMENT = r"""(?:"[^"]*"|'[^']*'|[^.='"][^.=]*|['"][^.=]*)"""
 _WORD = re.compile(rf"([~+]*)({_SEGMENT}(?:\.{_SEGMENT})*)(?:=(.*))?", re.DOTALL)
+PATH = ("dataset", "path")
 LONGEST = 200
 """Characters of a group's name; longer keys are no path of a folder."""
 
@@ -63,6 +64,8 @@ class Settings:
     notes: list[str] = field(default_factory=list)
     meant: set[str] = field(default_factory=set)
     """The groups that a problem's hint chooses from: ``dataset`` for the word ``wine``."""
+    path_of_file: bool = False
+    """Whether ``dataset=FILE`` set the path, and not ``dataset.path=``."""
 
     @property
     def wrong(self) -> set[str]:
@@ -118,6 +121,7 @@ def _set(word: Word, settings: Settings, said: dict[Key, str]) -> None:
         settings.problems.append(Problem(word.name, "has several values", f"add -m to run each of {shown}"))
         return
     _put(word.key, read_value(word.text), word.text, settings, said)
+    settings.path_of_file = settings.path_of_file and word.key != PATH
 
 
 def _put(key: Key, value: Any, text: str, settings: Settings, said: dict[Key, str]) -> None:
@@ -130,8 +134,11 @@ def _choose(group: str, word: Word, folders: list[Path], settings: Settings, sai
     assert word.text is not None
     known, name = options(group, folders), as_text(word.text)
     if group == "dataset" and name not in known and (kind := kind_of_file(name)):
-        _put(("dataset", "path"), str(Path(name).expanduser()), name, settings, said)
-        name = kind
+        _put(PATH, str(Path(name).expanduser()), name, settings, said)
+        settings.path_of_file, name = True, kind
+    elif group == "dataset" and settings.path_of_file:  # another data set than that file
+        del settings.values[PATH]
+        settings.path_of_file = False
     if name not in known and not (name == "null" and group == "experiment"):
         settings.problems.append(_no_option(group, name, known))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -15,9 +16,13 @@ _OPENING, _CLOSING = "([{", ")]}"
 def read_value(text: str) -> Any:
     """Return the value that the text means.
 
-    Hydra's grammar is asked first. It knows letters from a to z only, so a list, a mapping or quoted text that it
-    refuses (``[größe,価格]``) is read as YAML; anything else that it refuses (``data(1).csv``) is taken literally.
+    A list or a mapping in JSON (``{"größe":"regression"}``) is what JSON says, escapes and all: so the Python interface
+    writes them. Then Hydra's grammar is asked. It knows letters from a to z only, so a list, a mapping or quoted text
+    that it refuses (``[größe,価格]``) is read as YAML; anything else that it refuses (``data(1).csv``) is taken literally.
     """
+    found = _json(text)
+    if found is not None:
+        return found
     try:
         return read_element(text)
     except Unreadable:
@@ -30,10 +35,31 @@ def read_value(text: str) -> Any:
     return text
 
 
+def _json(text: str) -> list[Any] | dict[str, Any] | None:
+    """Return the list or the mapping that the text is in JSON; None if it is none."""
+    if text[:1] not in ("[", "{"):
+        return None
+    try:
+        found: list[Any] | dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
 def as_text(text: str) -> str:
     """Return the literal text, without the quotes around it."""
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     return str(read_value(text)) if quoted else text
+
+
+def as_written(value: str) -> str:
+    """Return one of several values without the backslashes that Hydra's grammar puts before a space or a comma."""
+    if "\\" not in value or value[0] in "'\"":
+        return value
+    try:
+        return str(read_element(value))
+    except Unreadable:
+        return value
 
 
 def values_of(text: str, names: list[str]) -> list[str]:
@@ -41,6 +67,8 @@ def values_of(text: str, names: list[str]) -> list[str]:
 
     ``names`` are what ``glob`` chooses from. Text that Hydra's grammar refuses is cut at its commas.
     """
+    if _json(text) is not None:
+        return [text]
     try:
         return read_sweep(text, names) or [text]
     except Unreadable:
@@ -49,6 +77,8 @@ def values_of(text: str, names: list[str]) -> list[str]:
 
 def is_sweep(text: str) -> bool:
     """Whether the text is several values in Hydra's grammar."""
+    if _json(text) is not None:
+        return False
     try:
         return read_sweep(text, ["*"]) is not None
     except Unreadable:

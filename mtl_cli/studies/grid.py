@@ -6,9 +6,9 @@ import itertools
 from pathlib import Path
 
 from mtl_cli.config.errors import Problem, UserError
-from mtl_cli.config.overrides import Key, split_word
+from mtl_cli.config.overrides import Key, group_of, split_word
 from mtl_cli.config.paths import options
-from mtl_cli.config.values import values_of
+from mtl_cli.config.values import as_written, values_of
 
 
 def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[str]], list[Problem]]:
@@ -31,9 +31,12 @@ def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[s
         if word is None or word.text is None:
             choices.append([override])
             continue
-        names = options(word.group, folders)
+        group = group_of(word, folders)
+        names = [] if group is None else options(group, folders)
         try:
             values = [word.text] if word.text in names else values_of(word.text, names)
+            if group is not None and len(values) > 1:  # a file's name, which is taken as it stands
+                values = [as_written(value) for value in values]
         except UserError as error:
             problems += [
                 Problem(word.name, f"{problem.where} {problem.what}", problem.hint) for problem in error.problems

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from omegaconf import OmegaConf
 from torch.optim import Optimizer
 
 from mtl_cli import __version__
@@ -22,6 +21,7 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.config.schema import Config
+from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Notice, Part, Prepared
 from mtl_cli.data.batches import Batches
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
@@ -246,7 +246,7 @@ def fit(run: Run, folder: RunDirectory) -> Best:
     """
     ready, plain, data = run.ready, run.ready.plain, run.ready.data
     config, progress = ready.config, ready.progress
-    folder.write(directory.CONFIG, lambda file: file.write_text(RERUN + OmegaConf.to_yaml(plain), encoding="utf-8"))
+    folder.write(directory.CONFIG, lambda file: file.write_text(RERUN + to_yaml(plain), encoding="utf-8"))
     folder.write(directory.SPLITS, lambda file: data.splits.to_csv(file, index=False))
     history = History(folder.path / directory.HISTORY, folder.path / ready.weights_name)
     info = RunInfo(folder.path, plain, progress.notice)

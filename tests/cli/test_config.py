@@ -28,6 +28,15 @@ def test_what_is_shown_can_be_trained_and_shown_again(mtl: InProcess) -> None:
     assert (other["seed"], other["tasks"]["größe"]["weight"]) == (3, 2)
 
 
+@pytest.mark.parametrize("text", ["\\${x", "a\\${x}"])
+def test_text_that_is_no_interpolation_stays_text(mtl: InProcess, text: str) -> None:
+    status, out, err = mtl("config", "show", "dataset=wine", f"run_dir={text}")
+    assert (status, err) == (0, "")
+    assert yaml.safe_load(out)["run_dir"] == text
+    Path("mine.yaml").write_text(out, encoding="utf-8")
+    assert mtl("config", "show", "mine.yaml")[1] == out
+
+
 def test_notes_go_to_stderr(mtl: InProcess) -> None:
     _, out, err = mtl("config", "show", "dataset=wine", "experiment=cells", "balancer=uw")
     assert yaml.safe_load(out)["balancer"]["name"] == "uw"

@@ -176,3 +176,10 @@ def test_of_a_key_given_twice_the_last_holds(words: list[str], key: str, value: 
     plain = found.plain[key]
     assert ({name: plain[name] for name in value} if isinstance(value, dict) else plain) == value
     assert found.notes == (() if note is None else (note,))
+
+
+def test_a_data_set_after_a_file_is_not_that_file() -> None:
+    wine = assemble(["dataset=wine"])
+    assert assemble(["dataset=my.csv", "dataset=wine"]) == wine
+    assert assemble(["dataset=my.csv", "dataset.path=x.csv", "dataset=wine"])["dataset"]["path"] == "x.csv"
+    assert assemble(["dataset=my.csv", "dataset=wine", "dataset=b.csv"])["dataset"]["path"] == "b.csv"

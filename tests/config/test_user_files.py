@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from mtl_cli.config.assemble import Assembler, assemble
+from mtl_cli.config.assemble import Assembler, assemble, resolve
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.overrides import read_settings
 from mtl_cli.config.parse import parse
 from mtl_cli.config.user_files import read_yaml
+from mtl_cli.config.yaml_text import to_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +109,12 @@ def test_interpolations() -> None:
     assert assemble([], primary=file)["seed"] == 3
     assert assemble(["trainer.epochs=4"], primary=file)["seed"] == 4
     assert assemble(["dataset=wine", "seed=${trainer.epochs}"])["seed"] == 200
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.text("\\\\${}ax:'\" ", max_size=8))
+def test_text_that_looks_like_an_interpolation_is_written_as_text(text: str) -> None:
+    assert resolve(read_yaml(to_yaml({"a": [text], "b": 1}))) == {"a": [text], "b": 1}
 
 
 BROKEN = {

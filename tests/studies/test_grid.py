@@ -42,6 +42,10 @@ def test_every_combination_the_last_fastest() -> None:
         ("tasks={größe: binary},{価格: binary}", ["tasks={größe: binary}", "tasks={価格: binary}"]),
         ("dataset=größe.csv,data(1).csv", ["dataset=größe.csv", "dataset=data(1).csv"]),
         ("dataset='a,b.csv'", ["dataset='a,b.csv'"]),
+        ("dataset=a b.csv,t.csv", ["dataset=a b.csv", "dataset=t.csv"]),
+        ("dataset=x\\,y.csv,'c,d.csv'", ["dataset=x,y.csv", "dataset='c,d.csv'"]),
+        ("run_dir=x\\,y,z", ["run_dir=x\\,y", "run_dir=z"]),
+        (f"{'k' * 300}=1,2", [f"{'k' * 300}=1", f"{'k' * 300}=2"]),
         ("tasks.größe.weight=1,2", ["tasks.größe.weight=1", "tasks.größe.weight=2"]),
         ("balancer=glob(u*,exclude=up*)", ["balancer=uniform", "balancer=uw"]),
         ("~tasks.a", ["~tasks.a"]),
@@ -62,6 +66,7 @@ def test_glob_is_every_file_of_a_group() -> None:
         ("seed=interval(0,1)", "seed: interval(0,1) is an interval, not a list of values"),
         ("balancer=glob(x*)", "balancer: glob(x*) chooses nothing; choose from aligned_mtl, "),
         ("seed=glob(*)", "seed: glob(*) chooses nothing"),
+        ("seed=range(1,2),5", "seed: range(1,2),5 is no list of values; for example range(1,10) or 0.1,0.5"),
         ("dataset=digits,wine", "dataset: is given twice, and several values; leave one of them out"),
     ],
 )

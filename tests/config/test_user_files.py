@@ -36,6 +36,26 @@ def test_yes_and_no_are_text_and_all_else_is_as_omegaconf_reads_it() -> None:
     assert read_yaml(others) == OmegaConf.to_container(OmegaConf.create(others))
 
 
+def test_no_base_8_or_60_and_keys_as_written() -> None:
+    assert read_yaml("{a: 010, b: 12:30, c: 0, d: -7, e: '5', f: 1:30.5}") == {
+        "a": "010", "b": "12:30", "c": 0, "d": -7, "e": "5", "f": "1:30.5",
+    }  # fmt: skip
+    assert list(read_yaml("1.50: 1\n1e3: 1\ntrue: 1\nnull: 1\n010: 1\n7: 1\n")) == [
+        "1.50", "1e3", "true", "null", "010", "7",
+    ]  # fmt: skip
+    assert read_yaml("a: &x {1.0: 1, b: 2}\nc: {<<: *x, b: 3}\n") == {"a": {"1.0": 1, "b": 2}, "c": {"1.0": 1, "b": 3}}
+
+
+def test_labels_and_names_in_a_config_file_are_as_written() -> None:
+    file = write(
+        "codes.yaml",
+        "dataset: {kind: csv, path: builtin:winequality-red.csv}\n"
+        "tasks: {1e3: {kind: binary, target: a, positive: 010}, null: {kind: binary, target: b, positive: 12:30}}\n",
+    )
+    tasks = parse(assemble([], primary=file)).tasks
+    assert {name: task.positive for name, task in tasks.items()} == {"1e3": "010", "null": "12:30"}
+
+
 def test_yes_and_no_in_a_config_file() -> None:
     file = write(
         "norway.yaml",

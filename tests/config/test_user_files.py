@@ -108,6 +108,20 @@ def test_another_model_for_a_run_keeps_its_sharing() -> None:
     )
 
 
+def test_another_model_for_a_run_keeps_its_heads() -> None:
+    words = ["dataset=wine", "model.heads.quality.hidden=[32]", "model.adapter.width=16"]
+    file = write("config.yaml", yaml.safe_dump(assemble(words)))
+    assembler = Assembler(primary=file)
+    found = assembler(read_settings(["model=tabm"], assembler.folders))
+    assert found.plain["model"]["heads"] == {"quality": {"hidden": [32]}}
+    assert found.plain["model"]["adapter"]["width"] == 16
+    assert found.notes == ()
+    write("config.yaml", yaml.safe_dump(assemble([*words, "model.head.hidden=[8]"])))
+    found = Assembler(primary=file)(read_settings(["model=tabm"], assembler.folders))
+    assert found.plain["model"]["head"]["hidden"] == []
+    assert found.notes == ("config.yaml: left out are model.head.hidden, which do not belong to model=tabm",)
+
+
 def test_a_file_of_defaults() -> None:
     write("mine/balancer/double.yaml", "name: static\nweights: {quality: 2.0}\n")
     file = write(

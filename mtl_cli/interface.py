@@ -238,9 +238,9 @@ def _plain(value: Value) -> Any:
     """Return a value in what JSON has."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, Integral):
+    if isinstance(value, int | Integral):
         return int(value)
-    if isinstance(value, Real):
+    if isinstance(value, float | Real):
         return float(value)
     if isinstance(value, str | Path):
         return str(value)

@@ -18,7 +18,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.studies.executors import make_executor
     from mtl_cli.studies.grid import combinations
     from mtl_cli.studies.job import make_job, train_job
-    from mtl_cli.studies.sweep import run_sweep
+    from mtl_cli.studies.sweep import run_sweep, sweep_folder
 
     words = read_words(argv)
     assembler = words.assembler()
@@ -35,6 +35,6 @@ def run(argv: list[str]) -> int:
         notice(note)
     jobs = [make_job(one, words.start) for one in checked]
     if executor is not None:
-        return run_sweep(jobs, executor, words.options.get("run_dir", jobs[0].plain.get("run_dir")))
+        return run_sweep(jobs, executor, sweep_folder(jobs, words.options.get("run_dir")))
     print(to_json(train_job(jobs[0])), flush=True)
     return 0

@@ -18,11 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.config.compose import compose_groups
 from mtl_cli.config.errors import Problem, UserError
-from mtl_cli.config.merge import merge
+from mtl_cli.config.merge import merge, text_keys
 from mtl_cli.config.overrides import Settings, read_settings
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
-from mtl_cli.config.primary import listed_groups, overridden, starting_point, still_holding
-from mtl_cli.config.user_files import GroupFile, entries, follow, group_file
+from mtl_cli.config.primary import kept_heads, listed_groups, overridden, starting_point, still_holding
+from mtl_cli.config.user_files import GroupFile, entries, follow, group_file, read_file
 
 PRIMARY = "mtl_primary"
 """What the clean copy of the primary config is called."""
@@ -118,6 +118,16 @@ class Assembler:
                     Problem(p.where.replace(PRIMARY, name).replace(folder, ""), p.what.replace(PRIMARY, name), p.hint)
                     for p in error.problems
                 ) from error
+        if (
+            self.primary is not None
+            and "model" in chosen
+            and "defaults" not in (own := text_keys(read_file(self.primary)))
+        ):
+            plain, dropped = kept_heads(own, plain)
+            if dropped:
+                notes += (
+                    f"{self.primary}: left out are {', '.join(dropped)}, which do not belong to model={found['model']}",
+                )
         return plain, found, notes
 
     def _experiment(self, choices: Mapping[str, str]) -> tuple[GroupFile | None, tuple[str, ...]]:

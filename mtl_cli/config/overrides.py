@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtl_cli.config.errors import Problem, did_you_mean
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.paths import group_names, options
 from mtl_cli.config.registry import file_suffixes, kind_of_file
 from mtl_cli.config.user_files import OURS
@@ -116,7 +116,12 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
 
 def _set(word: Word, settings: Settings, said: dict[Key, str]) -> None:
     assert word.text is not None
-    if is_sweep(word.text):
+    try:
+        several = is_sweep(word.text)
+    except UserError as error:
+        settings.problems += [Problem(word.name, f"{p.where} {p.what}", p.hint) for p in error.problems]
+        return
+    if several:
         shown = ", ".join(f"{word.name}={value}" for value in values_of(word.text, []))
         settings.problems.append(Problem(word.name, "has several values", f"add -m to run each of {shown}"))
         return

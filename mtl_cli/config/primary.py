@@ -73,6 +73,24 @@ def still_holding(experiment: GroupFile, choices: Mapping[str, str]) -> tuple[Gr
     return replace(experiment, content=left), replaced, [path for path in _paths(content) if path not in kept]
 
 
+def kept_heads(content: Mapping[str, Any], composed: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return a composed config with what a complete config says of the model beside its trunk, and what it leaves out.
+
+    ``mtl train config.yaml model=tabm`` asks for another trunk: the heads and the adapter stay as they are, but for
+    what the chosen file says of them itself. Of that, the keys that differ are left out.
+    """
+    own, model = content.get("model"), composed.get("model")
+    if not isinstance(own, Mapping) or not isinstance(model, Mapping):
+        return composed, []
+    inner = {nested.partition("/")[2] for nested in NESTED}
+    beside = {key: value for key, value in own.items() if key not in inner and key != "trunk"}
+    kept = {key: value for key, value in beside.items() if not model.get(key)}
+    lost = {key: value for key, value in beside.items() if key not in kept and value}
+    said = dict(_leaves(model))
+    dropped = [path for path, value in _leaves(lost) if said.get(path) != value]
+    return {**composed, "model": {**model, **kept}}, [f"model.{path}" for path in dropped]
+
+
 def _selected(content: Mapping[str, Any], group: str) -> str | None:
     """Return which component the content itself names for a group: ``balancer: {name: static}``."""
     part: Any = content
@@ -118,9 +136,13 @@ def _has(content: Any, group: str) -> bool:
     return _has(part, rest) if rest else not isinstance(part, Mapping) or not part or bool(set(part) - inner)
 
 
-def _paths(content: Mapping[str, Any], where: str = "") -> Iterator[str]:
+def _paths(content: Mapping[str, Any]) -> Iterator[str]:
+    return (path for path, _ in _leaves(content))
+
+
+def _leaves(content: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in content.items():
         if isinstance(value, Mapping) and value:
-            yield from _paths(value, f"{where}{key}.")
+            yield from _leaves(value, f"{where}{key}.")
         elif key != "defaults":
-            yield f"{where}{key}"
+            yield f"{where}{key}", value

@@ -1,7 +1,8 @@
 """The user's own YAML files, read before Hydra sees them.
 
 Mistakes are reported with file and line. ``yes``, ``no``, ``on`` and ``off`` are text, as in YAML 1.2, so that a label
-may be called NO; where a key is true or false, those words are accepted for it.
+may be called NO; where a key is true or false, those words are accepted for it. ``010`` and ``12:30``, which YAML 1.1
+reads in base 8 and 60, are text as well, and so is every key, such as ``1.50``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and -m launcher=p
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML as OmegaConf reads it (1e-3 is a number, dates are text), but for yes, no, on and off."""
+    """YAML as OmegaConf reads it (1e-3 is a number, dates are text), but for yes, no, on, off, 010 and 12:30."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -33,16 +34,23 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
                     what = f"'{key.value}' is given twice"
                     raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
                 seen.add(key.value)
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return found
 
 
-_BOOL, _FLOAT, _DATE = (f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "timestamp"))
+_BOOL, _INT, _FLOAT, _DATE = (f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "timestamp"))
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _FLOAT, _DATE)]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _INT, _FLOAT, _DATE)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    _INT, re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$"), list("-+0123456789")
+)
 _Loader.add_implicit_resolver(
     _FLOAT,
     re.compile(

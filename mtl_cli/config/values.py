@@ -18,7 +18,7 @@ def read_value(text: str) -> Any:
 
     A list or a mapping in JSON (``{"größe":"regression"}``) is what JSON says, escapes and all: so the Python interface
     writes them. Then Hydra's grammar is asked. It knows letters from a to z only, so a list, a mapping or quoted text
-    that it refuses (``[größe,価格]``) is read as YAML; anything else that it refuses (``data(1).csv``) is taken literally.
+    that it refuses (``[größe,価格]``) is read as YAML; anything else (``data(1).csv``) is taken literally.
     """
     found = _json(text)
     if found is not None:

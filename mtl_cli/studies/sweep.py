@@ -8,6 +8,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from mtl_cli.config.assemble import resolve
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.yaml_text import escaped
 from mtl_cli.io import to_json
 from mtl_cli.runs import directory
 from mtl_cli.studies.executors.base import Executor
@@ -55,6 +58,30 @@ def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None) -> in
     if closed is not None:
         raise closed
     return 0 if not failed else 2 if failed == {2} else 1
+
+
+def sweep_folder(jobs: Sequence[Job], text: str | None) -> str | None:
+    """Return the folder that ``run_dir`` names, its interpolations resolved; None if a fresh one is to be made.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    text : str, optional
+        What the command line gives; by default that of the jobs' configs.
+
+    Raises
+    ------
+    UserError
+        If it would be another folder for some jobs.
+    """
+    found: dict[str | None, None] = {}
+    for job in jobs:
+        own = job.plain.get("run_dir")
+        found[own if text is None else resolve({**escaped(job.plain), "run_dir": text})["run_dir"]] = None
+    if len(found) > 1:
+        what = f"is one folder for the whole sweep, not {' and '.join(map(str, list(found)[:2]))}"
+        raise UserError("run_dir", what, "its runs go to run_dir/0, run_dir/1, …")
+    return next(iter(found))
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -36,6 +36,26 @@ def test_yes_and_no_are_text_and_all_else_is_as_omegaconf_reads_it() -> None:
     assert read_yaml(others) == OmegaConf.to_container(OmegaConf.create(others))
 
 
+def test_no_base_8_or_60_and_keys_as_written() -> None:
+    assert read_yaml("{a: 010, b: 12:30, c: 0, d: -7, e: '5', f: 1:30.5}") == {
+        "a": "010", "b": "12:30", "c": 0, "d": -7, "e": "5", "f": "1:30.5",
+    }  # fmt: skip
+    assert list(read_yaml("1.50: 1\n1e3: 1\ntrue: 1\nnull: 1\n010: 1\n7: 1\n")) == [
+        "1.50", "1e3", "true", "null", "010", "7",
+    ]  # fmt: skip
+    assert read_yaml("a: &x {1.0: 1, b: 2}\nc: {<<: *x, b: 3}\n") == {"a": {"1.0": 1, "b": 2}, "c": {"1.0": 1, "b": 3}}
+
+
+def test_labels_and_names_in_a_config_file_are_as_written() -> None:
+    file = write(
+        "codes.yaml",
+        "dataset: {kind: csv, path: builtin:winequality-red.csv}\n"
+        "tasks: {1e3: {kind: binary, target: a, positive: 010}, null: {kind: binary, target: b, positive: 12:30}}\n",
+    )
+    tasks = parse(assemble([], primary=file)).tasks
+    assert {name: task.positive for name, task in tasks.items()} == {"1e3": "010", "null": "12:30"}
+
+
 def test_yes_and_no_in_a_config_file() -> None:
     file = write(
         "norway.yaml",
@@ -86,6 +106,20 @@ def test_another_model_for_a_run_keeps_its_sharing() -> None:
     assert assemble(["dataset=digits"], primary=file)["tasks"].keys().isdisjoint(run["tasks"]), (
         "a data set brings its tasks"
     )
+
+
+def test_another_model_for_a_run_keeps_its_heads() -> None:
+    words = ["dataset=wine", "model.heads.quality.hidden=[32]", "model.adapter.width=16"]
+    file = write("config.yaml", yaml.safe_dump(assemble(words)))
+    assembler = Assembler(primary=file)
+    found = assembler(read_settings(["model=tabm"], assembler.folders))
+    assert found.plain["model"]["heads"] == {"quality": {"hidden": [32]}}
+    assert found.plain["model"]["adapter"]["width"] == 16
+    assert found.notes == ()
+    write("config.yaml", yaml.safe_dump(assemble([*words, "model.head.hidden=[8]"])))
+    found = Assembler(primary=file)(read_settings(["model=tabm"], assembler.folders))
+    assert found.plain["model"]["head"]["hidden"] == []
+    assert found.notes == ("config.yaml: left out are model.head.hidden, which do not belong to model=tabm",)
 
 
 def test_a_file_of_defaults() -> None:

@@ -46,11 +46,11 @@ def run(argv: list[str]) -> int:
     Returns
     -------
     int
-        0 done, 2 the user's input, 130 Ctrl-C, 141 a closed pipe. SIGTERM raises SystemExit(143); a bug of ours passes
-        through as it is.
+        0 done, 2 the user's input, 130 Ctrl-C, 141 a closed pipe. SIGTERM, or a terminal that is closed,
+        raises SystemExit(143); a bug of ours passes through as it is.
     """
     name = "mtl"
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    previous = {number: signal.signal(number, _terminate) for number in _terminating()}
     try:
         command = None
         if argv and not argv[0].startswith("-"):
@@ -73,7 +73,15 @@ def run(argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail again
         return 141
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _terminating() -> list[signal.Signals]:
+    """Return the signals that end a command; under `nohup` a closed terminal does not."""
+    if os.name == "posix" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        return [signal.SIGTERM, signal.SIGHUP]
+    return [signal.SIGTERM]
 
 
 def _without_command(argv: list[str]) -> int:
@@ -105,5 +113,8 @@ def _help() -> str:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    print("mtl: terminated", file=sys.stderr)
+    try:
+        print("mtl: terminated", file=sys.stderr)
+    except OSError:  # the terminal is gone: what is still to be told must not keep the run from being written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     raise SystemExit(143)

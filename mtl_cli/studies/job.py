@@ -57,7 +57,7 @@ class Outcome:
     line : dict
         Its JSON line.
     status : int
-        0 done, 2 the user's input, 1 a bug.
+        0 done, 2 the user's input, 1 a bug, or a process that was killed.
     """
 
     line: dict[str, Any]
@@ -119,6 +119,11 @@ def run_job(job: Job) -> Outcome:
     except Exception as error:  # noqa: BLE001 - told below; the other jobs go on
         problems, status = [str(Problem(type(error).__name__, str(error)))], 1
         traceback.print_exception(error, file=sys.stderr)
+    return failed(job, problems, status)
+
+
+def failed(job: Job, problems: list[str], status: int) -> Outcome:
+    """Return the outcome of a job that failed; its line names the run's folder if there is one."""
     folder = job.folder if job.folder is not None and Path(job.folder).is_dir() else None
     return Outcome({"run_dir": folder, "status": "failed", "error": problems, "overrides": job.overrides}, status)
 

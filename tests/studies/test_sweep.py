@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -99,24 +100,105 @@ def test_words_for_sweeps_are_for_sweeps(mtl: InProcess) -> None:
     assert err.splitlines() == [f"mtl train: error: {key}: {what}" for key in ("launcher", "n_jobs")]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+LONG = ("trainer.epochs=100000", "trainer.early_stopping=null", "plots=false", "run_dir=swept", "n_jobs=2")
+posix = pytest.mark.skipif(os.name != "posix", reason="signals")
+linux = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds workers in /proc")
+
+
+def start(
+    folder: Path, *words: str, own: tuple[str, ...] = LONG, before: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*before, MTL, "train", "-m", "dataset=wine", *words, *own],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 100) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def trains(folder: Path, job: int) -> bool:
+    file = folder / "swept" / str(job) / "mtl_history.csv"
+    return file.exists() and file.read_text().count("\n") > 3
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {file.parent.name: json.loads(file.read_text())["status"] for file in folder.glob("swept/*/run.json")}
+
+
+def workers(folder: Path) -> list[int]:
+    """Return the processes that run jobs in this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder and b"spawn_main" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:  # it ended, or is not ours
+            continue
+    return sorted(found)
+
+
+@posix
 @pytest.mark.parametrize(
-    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 143, "terminated")],
 )
 def test_signals_end_the_jobs_in_processes(tmp_path: Path, number: signal.Signals, status: int, word: str) -> None:
-    words = [
-        "train", "-m", "dataset=wine", "seed=0,1,2,3", "trainer.epochs=100000", "trainer.early_stopping=null",
-        "plots=false", "run_dir=swept", "n_jobs=2",
-    ]  # fmt: skip
-    process = subprocess.Popen([MTL, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 100
-    histories = [tmp_path / "swept" / str(i) / "mtl_history.csv" for i in range(2)]
-    while not all(file.exists() and file.read_text().count("\n") > 3 for file in histories):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
+    process = start(tmp_path, "seed=0,1,2,3")
+    wait_until(lambda: trains(tmp_path, 0) and trains(tmp_path, 1))
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
     assert "Traceback" not in err
-    records = {file.parent.name: json.loads(file.read_text())["status"] for file in tmp_path.glob("swept/*/run.json")}
-    assert records == {"0": word, "1": word}, "no other job began"
+    assert statuses(tmp_path) == {"0": word, "1": word}, "no other job began"
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_killed_costs_its_own_job_only(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path, "trainer.epochs=100000,100001,3", own=LONG[1:])
+    wait_until(lambda: trains(tmp_path, 0) and trains(tmp_path, 1))
+    killed, other = workers(tmp_path)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: statuses(tmp_path).get("2") == "done")
+    wait_until(lambda: workers(tmp_path) == [other])
+    assert process.poll() is None
+    os.kill(other, number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    *failed, done = (json.loads(line) for line in out.splitlines())
+    assert (done["status"], done["run_dir"]) == ("done", "swept/2")
+    assert [(line["status"], line["run_dir"]) for line in failed] == [("failed", "swept/0"), ("failed", "swept/1")]
+    causes = sorted(line["error"][0] for line in failed)
+    killed_cause = "its process was killed by SIGKILL; perhaps memory ran out"
+    assert causes == [killed_cause, f"its process was stopped by {number.name}"]
+    assert sum(line.startswith("mtl train: error: swept/") for line in err.splitlines()) == 2
+    assert "Traceback" not in err
+
+
+@linux
+def test_jobs_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    process = start(tmp_path, "seed=0,1,2")
+    wait_until(lambda: trains(tmp_path, 0) and trains(tmp_path, 1))
+    assert len(workers(tmp_path)) == 2
+    process.kill()
+    process.wait()
+    wait_until(lambda: not workers(tmp_path), 10)
+    assert statuses(tmp_path) == {"0": "terminated", "1": "terminated"}
+    process.communicate()
+
+
+@posix
+def test_nohup_is_heeded(tmp_path: Path) -> None:
+    process = start(tmp_path, "seed=0,1", before=("nohup",))
+    wait_until(lambda: trains(tmp_path, 0) and trains(tmp_path, 1))
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143

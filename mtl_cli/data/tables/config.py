@@ -17,7 +17,7 @@ from mtl_cli.data.files import STDIN, opener, read_bytes, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
-from mtl_cli.data.tables.text import MISSING, check_names, read_text_table
+from mtl_cli.data.tables.text import MISSING, ReadingKeys, check_names, read_text_table, text_table_chunks
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -91,6 +91,15 @@ class TableSource(DataSource):
     @abstractmethod
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
+
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        """Yield what ``read`` returns in tables of at most ``rows`` rows, which keep its index.
+
+        A format that can be read in pieces does so, in memory that does not grow with the file.
+        """
+        table = self.read(text_columns, notice)
+        for start in range(0, len(table), rows):
+            yield table.iloc[start : start + rows]
 
     def other(self, path: str) -> TableSource:
         """Return the config of another table whose rows are to be read as these are, of the kind that its name implies.
@@ -183,16 +192,17 @@ class CSV(TableSource):
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        return read_text_table(
-            opener(self.path),
-            self.path,
-            self.separator,
-            self.encoding,
-            self.decimal,
-            text_columns,
-            self.missing,
-            notice,
+        return read_text_table(opener(self.path), self.path, text_columns=text_columns, notice=notice, **self._keys)
+
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        open_bytes = opener(self.path)
+        yield from text_table_chunks(
+            open_bytes, self.path, rows, text_columns=text_columns, notice=notice, **self._keys
         )
+
+    @property
+    def _keys(self) -> ReadingKeys:
+        return ReadingKeys(separator=self.separator, encoding=self.encoding, decimal=self.decimal, missing=self.missing)
 
 
 @component("dataset", "parquet")

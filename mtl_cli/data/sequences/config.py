@@ -14,7 +14,7 @@ from mtl_cli.data.files import read_bytes, resolve
 from mtl_cli.data.sequences.fasta import read_fasta
 from mtl_cli.data.sequences.reader import check_unique
 from mtl_cli.data.tables.config import TableSource
-from mtl_cli.data.tables.text import decode
+from mtl_cli.data.tables.encoding import decode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class FASTA(TableSource):
                 f"choose from {file_suffixes()}",
             )
 
-    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the sequences, and join what is known of them. Columns in ``text_columns`` stay as they are written."""
         assert self.id is not None and self.sequence is not None
         table = read_fasta(decode(read_bytes(self.path), self.path, None, notice), self.path, self.id, self.sequence)

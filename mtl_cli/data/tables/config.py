@@ -5,19 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
-from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file
+from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
-from mtl_cli.data.files import STDIN, read_bytes, resolve
+from mtl_cli.data.files import STDIN, matching_files, opener, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
-from mtl_cli.data.tables.text import MISSING, check_names, read_text_table
+from mtl_cli.data.tables.text import MISSING, ReadingKeys, read_text_table, text_table_chunks
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource(DataSource):
-    """The keys that tables of every format share. A format adds ``read``.
+    """The keys that tables of every format share. A format adds ``read_file``.
 
     Parameters
     ----------
@@ -89,8 +88,25 @@ class TableSource(DataSource):
         return f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"
 
     @abstractmethod
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        """Read the one file at ``path``; columns in ``text_columns`` stay as they are written."""
+
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        """Read the table; columns in ``text_columns`` stay as they are written."""
+        """Read the table, of one file or of all that a pattern fits; ``text_columns`` stay as they are written."""
+        from mtl_cli.data.tables.several import read_several
+
+        if (paths := matching_files(self.path)) == [self.path]:
+            return self.read_file(text_columns, notice)
+        return read_several([replace(self, path=path) for path in paths], self.path, text_columns, notice)
+
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        """Yield what ``read`` returns in tables of at most ``rows`` rows, which keep its index.
+
+        A format that can be read in pieces does so, in memory that does not grow with the file.
+        """
+        table = self.read(text_columns, notice)
+        for start in range(0, len(table), rows):
+            yield table.iloc[start : start + rows]
 
     def other(self, path: str) -> TableSource:
         """Return the config of another table whose rows are to be read as these are, of the kind that its name implies.
@@ -100,7 +116,9 @@ class TableSource(DataSource):
         kind = self.piped if path == STDIN else kind_of_file(path)
         made = None if kind is None else components("dataset")[kind]
         if made is None or not issubclass(made, TableSource):
-            raise UserError(path, "does not look like a table by its name", f"it must end in one of {file_suffixes()}")
+            fault = None if kind is not None else unread_file(path)
+            what = "does not look like a table by its name", f"it must end in one of {file_suffixes()}"
+            raise UserError(path, *(fault or what))
         return self.like(made, path)
 
     def like(self, kind: type[TableSource], path: str) -> TableSource:
@@ -111,8 +129,9 @@ class TableSource(DataSource):
 
     def check(self, config: Config) -> Iterator[Problem]:
         try:
-            if self.path != STDIN:
-                resolve(self.path)
+            for path in matching_files(self.path):
+                if path != STDIN:
+                    resolve(path)
         except UserError as error:
             yield from error.problems
         if self.sequence is not None and self.features != FeatureConfig():
@@ -180,13 +199,25 @@ class CSV(TableSource):
     decimal: str = "."
     missing: list[str] = field(default_factory=lambda: list(MISSING))
 
-    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".csv.zst", ".tsv.zst", ".txt.zst",
+    )  # fmt: skip
 
-    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        data = read_bytes(self.path)
-        return read_text_table(
-            data, self.path, self.separator, self.encoding, self.decimal, text_columns, self.missing, notice
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        return read_text_table(opener(self.path), self.path, text_columns=text_columns, notice=notice, **self._keys)
+
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        if matching_files(self.path) != [self.path]:
+            yield from super().chunks(rows, text_columns, notice)
+            return
+        open_bytes = opener(self.path)
+        yield from text_table_chunks(
+            open_bytes, self.path, rows, text_columns=text_columns, notice=notice, **self._keys
         )
+
+    @property
+    def _keys(self) -> ReadingKeys:
+        return ReadingKeys(separator=self.separator, encoding=self.encoding, decimal=self.decimal, missing=self.missing)
 
 
 @component("dataset", "parquet")
@@ -202,22 +233,8 @@ class Parquet(TableSource):
 
     suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
 
-    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        """Read the table. The arguments serve text files and are not needed here."""
-        import pandas as pd
-        import pyarrow
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        """Read the table. Columns have types, so ``text_columns`` are not needed here."""
+        from mtl_cli.data.tables.columnar import read_parquet
 
-        data = read_bytes(self.path)
-        if not data:
-            raise UserError(self.path, "the file is empty")
-        try:
-            table = pd.read_parquet(BytesIO(data))
-        except pyarrow.ArrowException as error:
-            hint = "is it text? use dataset=csv" if data[:4] != b"PAR1" else None
-            raise UserError(self.path, "cannot be read as parquet", hint) from error
-        names = [str(name) for name in table.columns]
-        check_names(names, self.path)
-        if table.empty:
-            raise UserError(self.path, "the table has no row")
-        table.columns = pd.Index(names)
-        return table.reset_index(drop=True)
+        return read_parquet(opener(self.path), self.path, notice)

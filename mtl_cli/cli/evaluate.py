@@ -41,14 +41,12 @@ def run(argv: list[str]) -> int:
     model = TrainedModel.load(arguments.run)
     console = stderr_console()
     if arguments.data is None:
-        report, where = model.evaluate_test(notice)
-        print_metrics(console, report, model.tasks, f"the test rows of {where}")
-        if "unseen" in report:
-            print_metrics(console, report["unseen"], model.tasks, UNSEEN)
+        found = model.evaluate_test(notice)
     else:
-        examples = model.read(arguments.data, notice)
-        where = examples.where
-        report = model.evaluate(examples, notice)
-        print_metrics(console, report, model.tasks, where)
-    print(to_json({"data": where, **report}))
+        found = model.evaluate(model.read(arguments.data, notice), notice)
+    title = f"the test rows of {found.where}" if arguments.data is None else found.where
+    print_metrics(console, found.report, found.tasks, title)
+    if "unseen" in found.report:
+        print_metrics(console, found.report["unseen"], found.tasks, UNSEEN)
+    print(to_json({"data": found.where, **found.report}))
     return 0

@@ -211,12 +211,16 @@ class Examples:
         )
 
     def part(
-        self, tasks: Mapping[str, Task], duplicates: np.ndarray | None = None, weights: np.ndarray | None = None
+        self,
+        tasks: Mapping[str, Task],
+        duplicates: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+        labels: Mapping[str, pd.Series] | None = None,
     ) -> Part:
-        """Return the rows with the labels of ``tasks`` encoded."""
+        """Return the rows with the labels of ``tasks`` encoded: those of the table, or ``labels``."""
         import pandas as pd
 
-        labels = {name: task.labels(self.table) for name, task in tasks.items()}
+        labels = dict(labels or {name: task.labels(self.table) for name, task in tasks.items()})
         for name, task in tasks.items():
             if task.level == "token":
                 labels[name] = self.inputs.align(labels[name], self.ids, f"tasks.{name}")

@@ -170,6 +170,10 @@ class InputRows(ABC):
         """Return all rows, in the pieces of forward passes in which no gradient is needed."""
         return [slice(start, start + self.chunk) for start in range(0, max(len(self), 1), self.chunk)]
 
+    def finite(self) -> np.ndarray | None:
+        """Return which rows hold only finite numbers in the type that a network reads, bool; None if all do."""
+        return None
+
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
         raise NotImplementedError("these rows have no tokens")
@@ -199,3 +203,8 @@ class DenseRows(InputRows):
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
         return self.values[rows]
+
+    def finite(self) -> np.ndarray | None:
+        if not self.values.is_floating_point() or bool(self.values.isfinite().all()):
+            return None
+        return np.asarray(self.values.flatten(1).isfinite().all(1).cpu().numpy())

@@ -16,6 +16,8 @@ from mtl_cli.training.run import Finished
 SHOWN = 5
 WIDEST = 20
 """Characters of a cell, such as of a sequence's labels."""
+NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes")
+"""What the report of a task holds beside its metrics."""
 UNSEEN = "test rows that repeat no row trained on"
 
 
@@ -33,7 +35,7 @@ def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[st
             name: report["tasks"][name] for name, task in tasks.items() if task.kind == kind and name in report["tasks"]
         }
         example: Mapping[str, Any] = next((values for values in measured.values() if "skill" in values), {})
-        metrics = [metric for metric in example if metric not in ("rows", "loss", "skill", "constant")]
+        metrics = [metric for metric in example if metric not in NO_METRICS]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in (kind, "rows", "skill", *metrics):
             table.add_column(column, justify="left" if column == kind else "right")

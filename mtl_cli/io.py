@@ -13,12 +13,14 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 GZIP = b"\x1f\x8b"
 """How a gzip file begins."""
+COMPRESSED = {GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+"""How compressed files begin."""
 BLOCK = 2**20
 
 
@@ -146,3 +148,74 @@ def unpack_first(data: bytes, size: int) -> bytes:
         raise DamagedFile("is cut off: the gzip stream has no end", "copy or fetch the file again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DamagedFile(f"is a damaged gzip file: {error}", "copy or fetch the file again") from error
+
+
+def unpacked(
+    stream: BinaryIO, error_for: Callable[[DamagedFile | OSError], Exception], keep_open: bool = False
+) -> BinaryIO:
+    """Return a stream of what is in a file: as it is, or unpacked if it is compressed.
+
+    Parameters
+    ----------
+    stream : readable, seekable
+    error_for : callable
+        Makes the exception that reading raises of what is wrong with the file.
+    keep_open : bool
+        Whether ``stream`` stays open when what is returned is closed.
+    """
+    return BufferedReader(_Unpacked(stream, error_for, keep_open), BLOCK)
+
+
+class _Unpacked(RawIOBase):
+    """What is in a file. The errors of the codecs are raised as one of the caller's."""
+
+    def __init__(
+        self, stream: BinaryIO, error_for: Callable[[DamagedFile | OSError], Exception], keep_open: bool
+    ) -> None:
+        self.source, self.error_for, self.keep_open = stream, error_for, keep_open
+        try:
+            stream.seek(0)
+            begin = stream.read(4)
+            stream.seek(0)
+        except OSError as error:
+            raise error_for(error) from error
+        self.codec = next((codec for magic, codec in COMPRESSED.items() if begin.startswith(magic)), None)
+        self.stream = _decompressor(stream, self.codec)
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.keep_open:
+            self.source.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            found = self.stream.read(len(buffer))
+        except EOFError as error:
+            raise self.error_for(_cut_off(self.codec)) from error
+        except (OSError, ValueError, zlib.error) as error:  # pyarrow's are OSError and ValueError
+            if self.codec is None:
+                raise self.error_for(error if isinstance(error, OSError) else OSError(str(error))) from error
+            if "truncated" in str(error).lower():
+                raise self.error_for(_cut_off(self.codec)) from error
+            what = f"is a damaged {self.codec} file: {error}"
+            raise self.error_for(DamagedFile(what, "copy or fetch the file again")) from error
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def _cut_off(codec: str | None) -> DamagedFile:
+    return DamagedFile(f"is cut off: the {codec} stream has no end", "copy or fetch the file again")
+
+
+def _decompressor(stream: BinaryIO, codec: str | None) -> Stream:
+    if codec == "gzip":
+        return gzip.GzipFile(fileobj=stream)
+    if codec == "zstd":
+        import pyarrow
+
+        packed: Stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, "r"), "zstd")
+        return packed
+    return stream

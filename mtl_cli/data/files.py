@@ -1,19 +1,70 @@
-"""Finding a data file and reading its bytes."""
+"""Finding data files, and opening or reading their bytes."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
+import tempfile
+from collections.abc import Callable
 from importlib import resources
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import DamagedFile, unpacked
 
 BUILTIN = "builtin:"
 SCANPY = "scanpy:"
 SHIPPED = (BUILTIN, SCANPY)
 """How the paths of files begin that lie in a package, the same from any folder."""
 STDIN = "-"
+SPOOL = 64 * 2**20
+"""Bytes of standard input that are held in memory; more of them go to a temporary file."""
+
+Opener = Callable[[], BinaryIO]
+"""Opens a file's bytes at their beginning, unpacked if they are compressed; it can be called again."""
+
+
+def opener(path: str) -> Opener:
+    """Return what opens a file; standard input (``-``) is kept, so that it can be read more than once.
+
+    What it opens raises UserError where the bytes cannot be read or unpacked.
+    """
+    if path == STDIN:
+        return _keep(sys.stdin.buffer, "stdin")
+    file = resolve(path)
+
+    def open_file() -> BinaryIO:
+        try:
+            return file.open("rb")
+        except OSError as error:
+            raise damaged(error, path) from error
+
+    if not file.is_file():  # a pipe with a name
+        return _keep(open_file(), path)
+    return lambda: unpacked(open_file(), lambda error: damaged(error, path))
+
+
+def _keep(stream: BinaryIO, where: str) -> Opener:
+    """Return what opens the bytes of a pipe, again and again."""
+    kept = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  it lives as long as what is returned
+    shutil.copyfileobj(stream, kept)
+
+    return lambda: unpacked(cast(BinaryIO, kept), lambda error: damaged(error, where), keep_open=True)
+
+
+def opener_of(data: bytes, where: str) -> Opener:
+    """Return what opens bytes that are in memory."""
+    return lambda: unpacked(BytesIO(data), lambda error: damaged(error, where))
+
+
+def damaged(error: DamagedFile | OSError, where: str) -> UserError:
+    """Return the error to raise for a file that cannot be read or unpacked."""
+    if isinstance(error, DamagedFile):
+        return UserError(where, error.what, error.hint)
+    return UserError(where, f"cannot be read: {error.strerror or error}")
 
 
 def read_bytes(path: str) -> bytes:

@@ -14,7 +14,7 @@ from mtl_cli.data.files import read_bytes, resolve
 from mtl_cli.data.sequences.fasta import read_fasta
 from mtl_cli.data.sequences.reader import check_unique
 from mtl_cli.data.tables.config import TableSource
-from mtl_cli.data.tables.text import decode
+from mtl_cli.data.tables.encoding import decode
 
 if TYPE_CHECKING:
     import pandas as pd

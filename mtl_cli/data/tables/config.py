@@ -13,7 +13,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file
 from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
-from mtl_cli.data.files import STDIN, read_bytes, resolve
+from mtl_cli.data.files import STDIN, opener, read_bytes, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
@@ -183,9 +183,15 @@ class CSV(TableSource):
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        data = read_bytes(self.path)
         return read_text_table(
-            data, self.path, self.separator, self.encoding, self.decimal, text_columns, self.missing, notice
+            opener(self.path),
+            self.path,
+            self.separator,
+            self.encoding,
+            self.decimal,
+            text_columns,
+            self.missing,
+            notice,
         )
 
 

@@ -1,16 +1,20 @@
-"""Reading a table from delimited text, with every way it can go wrong named."""
+"""Reading a table from delimited text, whole or in pieces, with every way it can go wrong named."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import re
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.files import Opener, opener_of
+from mtl_cli.data.tables.encoding import HEAD, TextFile, look_at
+from mtl_cli.data.tables.lines import check_lines, long_fields, ragged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,17 +22,12 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 MISSING = ["NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "#N/A", "<NA>"]
 """How other programs write an empty cell."""
-_MAGIC = {
-    b"PAR1": "a parquet file",
-    b"PK\x03\x04": "a zip file (xlsx?)",
-    b"\x89PNG": "a PNG image",
-    b"\x89HDF": "an HDF5 file",
-}
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
+PIECE = 8 * 2**20
+"""Characters that are parsed at once: the parser needs some ten times their size."""
 
 
 def read_text_table(
-    data: bytes,
+    data: bytes | Opener,
     where: str,
     separator: str | None = None,
     encoding: str | None = None,
@@ -36,13 +35,14 @@ def read_text_table(
     text_columns: list[str] | None = None,
     missing: list[str] | None = None,
     notice: Callable[[str], None] = lambda line: None,
+    verbatim: list[str] | None = None,
 ) -> pd.DataFrame:
     """Read delimited text with a header.
 
     Parameters
     ----------
-    data : bytes
-        The file, or its gzip.
+    data : bytes or callable
+        The file, plain or compressed, or what opens it (``data.files.opener``): then it is never in memory as a whole.
     where : str
         The file's name for messages.
     separator, encoding : str, optional
@@ -55,6 +55,8 @@ def read_text_table(
         What an empty cell may be written as, beside nothing at all; ``MISSING`` by default.
     notice : callable
         Takes a line that the user should see.
+    verbatim : list of str, optional
+        Those of ``text_columns`` in which only an empty cell is missing, and ``NA`` is a text as any other.
 
     Raises
     ------
@@ -63,101 +65,178 @@ def read_text_table(
     """
     import pandas as pd
 
-    text = decode(data, where, encoding, notice)
-    if not text.strip():
-        raise UserError(where, "the file is empty")
-    text = text.lstrip("\r\n")
-    separator = _one_character(separator) if separator else detect_separator(text)
-    header = [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True))]
-    _check_header(header, separator, text, where)
-    wanted = dict.fromkeys((c for c in text_columns or [] if c in header), str)
-    words = MISSING if missing is None else missing
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                io.StringIO(text), sep=separator, decimal=decimal, names=header, header=0, dtype=wanted,
-                index_col=False, skipinitialspace=True, low_memory=False, keep_default_na=False,
-                na_values=["", *words],
-            )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
-        raise UserError(where, _ragged(text, separator, len(header)) or str(error)) from error
-    if table.empty:
+    text = _open(data, where, separator, encoding, decimal, text_columns, missing, notice, verbatim)
+    pieces: dict[str, list[Any]] = {name: [] for name in text.header}
+    for piece in text.pieces():
+        for name in text.header:  # apart, so that no piece is kept for one of its columns
+            pieces[name].append(_array(piece[name]))
+    kinds = {name: _combined(_kind(column) for column in columns) for name, columns in pieces.items()}
+    rows = sum(len(column) for column in pieces[text.header[0]])
+    if not rows:
         raise UserError(where, "there is a header and no row")
+    mixed = [name for name, kind in kinds.items() if kind == MIXED]
+    for name in mixed:
+        pieces[name] = []
+    for piece in text.pieces(mixed) if mixed else ():
+        for name in mixed:
+            pieces[name].append(_array(piece[name]))
+    columns = {name: _joined(pieces.pop(name), kinds[name]) for name in text.header}
+    table = pd.DataFrame(columns, copy=False)
+    check_lines(text.file, text.separator, text.header, rows, bool(table[text.header[-1]].isna().any()), notice)
     return table
 
 
-def decode(data: bytes, where: str, encoding: str | None, notice: Callable[[str], None]) -> str:
-    """Decode text: as told, else by its byte-order mark, else UTF-8, else cp1252 with a notice."""
-    if data[:2] == b"\x1f\x8b":
+def text_table_chunks(
+    data: bytes | Opener,
+    where: str,
+    rows: int,
+    separator: str | None = None,
+    encoding: str | None = None,
+    decimal: str = ".",
+    text_columns: list[str] | None = None,
+    missing: list[str] | None = None,
+    notice: Callable[[str], None] = lambda line: None,
+    verbatim: list[str] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Read delimited text in tables of at most ``rows`` rows, in memory that does not grow with the file.
+
+    The tables are what ``read_text_table`` returns, cut in pieces: the same types, the same index. For that the file is
+    read through twice. The other arguments, and the errors, are those of ``read_text_table``.
+    """
+    text = _open(data, where, separator, encoding, decimal, text_columns, missing, notice, verbatim)
+    seen: dict[str, set[str]] = {name: set() for name in text.header}
+    total, short = 0, False
+    for piece in text.pieces():
+        for name in text.header:
+            seen[name].add(_kind(_array(piece[name])))
+        total += len(piece)
+        short = short or bool(piece[text.header[-1]].isna().any())
+    if not total:
+        raise UserError(where, "there is a header and no row")
+    check_lines(text.file, text.separator, text.header, total, short, notice)
+    kinds = {name: _combined(found) for name, found in seen.items()}
+    yield from text.chunks(rows, kinds)
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Delimited text, ready to be parsed."""
+
+    file: TextFile
+    header: list[str]
+    separator: str
+    decimal: str
+    as_text: list[str]
+    missing: dict[str, list[str]]
+
+    def pieces(self, only: list[str] | None = None, rows: int | None = None) -> Iterator[pd.DataFrame]:
+        """Parse all rows, so many at a time, each column in the type of its values there.
+
+        Parameters
+        ----------
+        only : list of str, optional
+            Parse these columns, as text.
+        rows : int, optional
+            By default as many as ``PIECE`` characters hold.
+        """
+        import pandas as pd
+
+        wanted = dict.fromkeys(self.as_text if only is None else only, str)
+        lines = self.file.head.count("\n") or self.file.head.count("\r") or 1
+        size = rows or max(1000, PIECE * lines // len(self.file.head))
         try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
-            raise UserError(where, f"cannot be unpacked: {error}") from error
-    for magic, what in _MAGIC.items():
-        if data.startswith(magic):
-            hint = "use dataset=parquet" if magic == b"PAR1" else "export it as CSV or parquet"
-            raise UserError(where, f"is {what}, not text", hint)
-    if encoding is not None:
-        return _decode_as(data, where, encoding)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _decode_as(data, where, "utf-16")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        fault = f"byte 0x{data[error.start]:02x} in line {line} is not UTF-8"
-        try:
-            text = data.decode("cp1252")
-        except UnicodeDecodeError:
-            raise UserError(where, fault, "give its encoding: dataset.encoding=latin-1") from error
-        if not _CONTROL.search(text):
-            notice(f"{where}: {fault}; read as cp1252 (dataset.encoding=… overrides this)")
-    if _CONTROL.search(text):
-        raise UserError(where, "is not a table of text: it holds control characters", "export it as CSV or parquet")
-    return text
+            with warnings.catch_warnings(), self.file.open() as stream:
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                yield from pd.read_csv(
+                    stream, sep=self.separator, decimal=self.decimal, names=self.header, header=0, dtype=wanted,
+                    usecols=only, index_col=False, skipinitialspace=True, low_memory=False, keep_default_na=False,
+                    na_values=self.missing, chunksize=size,
+                )  # fmt: skip
+        except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OverflowError) as error:
+            fault = ragged(self.file, self.separator, len(self.header))
+            raise UserError(self.file.where, fault or str(error)) from error
+
+    def chunks(self, rows: int, kinds: dict[str, str]) -> Iterator[pd.DataFrame]:
+        """Parse all rows, so many at a time, each column in the type that ``kinds`` says it has as a whole."""
+        import pandas as pd
+
+        mixed = [name for name, kind in kinds.items() if kind == MIXED]
+        again = self.pieces(mixed, rows) if mixed else None
+        for piece in self.pieces(rows=rows):
+            as_text = piece if again is None else next(again)
+            columns = {
+                name: _joined([_array((as_text if name in mixed else piece)[name])], kinds[name])
+                for name in self.header
+            }
+            yield pd.DataFrame(columns, index=piece.index, copy=False)
 
 
-def _decode_as(data: bytes, where: str, encoding: str) -> str:
-    try:
-        return data.decode(encoding).removeprefix("\ufeff")
-    except LookupError as error:
-        hint = "for example utf-8, latin-1, cp1252, utf-16"
-        raise UserError("dataset.encoding", f"there is no encoding '{encoding}'", hint) from error
-    except UnicodeDecodeError as error:
-        raise UserError(where, f"byte 0x{data[error.start]:02x} at offset {error.start} is not {encoding}") from error
+def _open(
+    data: bytes | Opener,
+    where: str,
+    separator: str | None,
+    encoding: str | None,
+    decimal: str,
+    text_columns: list[str] | None,
+    missing: list[str] | None,
+    notice: Callable[[str], None],
+    verbatim: list[str] | None,
+) -> _Text:
+    file = look_at(opener_of(data, where) if isinstance(data, bytes) else data, where, encoding, notice)
+    mark = _one_character(separator) if separator else detect_separator(file.head)
+    header = _header(file, mark)
+    _check_header(header, mark, file)
+    words = ["", *(MISSING if missing is None else missing)]
+    as_written = set(verbatim or [])
+    as_text = [name for name in dict.fromkeys([*(text_columns or []), *as_written]) if name in header]
+    return _Text(file, header, mark, decimal, as_text, {name: [""] if name in as_written else words for name in header})
 
 
-def detect_separator(text: str) -> str:
-    """Return the separator that cuts the first lines into the same number of fields, the most of them."""
-    lines = [line for line in io.StringIO(text[:200_000]) if line.strip()][:50]
-    best, fields = ",", 1
-    for separator in SEPARATORS:
-        try:
-            counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
-        except csv.Error:
-            continue
-        if counts and counts[0] > fields and sum(count == counts[0] for count in counts) >= 0.8 * len(counts):
-            best, fields = separator, counts[0]
-    return best
+EMPTY, MIXED = "empty", "mixed"
+"""A column without a value, and one of numbers in some pieces and of text in others."""
 
 
-def _check_header(header: list[str], separator: str, text: str, where: str) -> None:
-    if len(header) == 1:
-        likely = detect_separator(text)
-        if likely != separator and likely in text.split("\n", 1)[0]:
-            what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
-            raise UserError(where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
-    check_names(header, where)
+def _array(column: pd.Series) -> Any:
+    """Return a column's values, in memory of their own."""
+    import pandas as pd
+
+    return column.array if isinstance(column.dtype, pd.StringDtype) else column.to_numpy(copy=True)
 
 
-def check_names(names: list[str], where: str) -> None:
-    """Raise UserError for a column without a name, or a name that two columns have."""
-    if "" in names:
-        raise UserError(where, f"column {names.index('') + 1} has no name", "name it in the header, or leave it out")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(where, f"two columns are called '{twice}'", "rename one in the header")
+def _kind(values: Any) -> str:
+    """Return what a piece of a column holds: its type, or that it is empty."""
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.StringDtype):
+        return "str"
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        return EMPTY
+    if values.dtype.kind == "O" and not all(isinstance(value, bool) for value in values[~pd.isna(values)]):
+        return MIXED  # whole numbers beyond 64 bits
+    return str(values.dtype.name)
+
+
+def _combined(kinds: Iterable[str]) -> str:
+    """Return the type of a column whose pieces are of ``kinds``: that which parsing it at once gives it."""
+    found = set(kinds)
+    full = found - {EMPTY}
+    if full == {"str"}:
+        return "str"
+    if full and full <= {"bool", "object"}:
+        return "bool" if found == {"bool"} else "object"
+    if full <= {"int64", "uint64", "float64"}:
+        return np.result_type(*full, *(["float64"] if EMPTY in found else [])).name
+    return MIXED
+
+
+def _joined(pieces: list[Any], kind: str) -> Any:
+    """Return a column of its pieces, in the type ``kind``."""
+    import pandas as pd
+
+    if kind in ("str", MIXED):
+        texts = [piece if _kind(piece) == "str" else pd.array(piece, dtype="str") for piece in pieces]
+        return texts[0] if len(texts) == 1 else type(texts[0])._concat_same_type(texts)
+    return np.concatenate([np.asarray(piece).astype(kind, copy=False) for piece in pieces])
 
 
 def _one_character(separator: str) -> str:
@@ -167,12 +246,58 @@ def _one_character(separator: str) -> str:
     return character
 
 
-def _ragged(text: str, separator: str, width: int) -> str | None:
-    rows = csv.reader(io.StringIO(text), delimiter=separator)
-    try:
-        for row in rows:
-            if len(row) > width:
-                return f"line {rows.line_num} has {len(row)} fields, the header has {width}"
-    except csv.Error as error:
-        return f"line {rows.line_num} cannot be read: {error}; is a quote not closed?"
-    return None
+def detect_separator(text: str) -> str:
+    """Return the separator that cuts the first lines into the same number of fields, the most of them."""
+    lines = [line for line in io.StringIO(text[:HEAD], newline="") if line.strip()][:50]
+    best, fields = ",", 1
+    for separator in SEPARATORS:
+        try:
+            with long_fields():
+                counts = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+        except csv.Error:
+            continue
+        if counts and counts[0] > fields and sum(count == counts[0] for count in counts) >= 0.8 * len(counts):
+            best, fields = separator, counts[0]
+    return best
+
+
+def _header(file: TextFile, separator: str) -> list[str]:
+    """Return the names of the columns. Raises UserError if a quote is not closed."""
+    read: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in stream:
+            read.append(line)
+            yield line
+
+    with long_fields(), file.open() as stream:
+        rows = csv.reader(lines(), delimiter=separator, skipinitialspace=True)
+        try:
+            found = next((row for row in rows if len(row) > 1 or (row and row[0].strip())), None)
+        except csv.Error as error:
+            raise UserError(file.where, f"the header cannot be read: {error}") from error
+    if found is None:
+        raise UserError(file.where, "the file is empty")
+    names = [name.strip().removeprefix("\ufeff") for name in found]
+    spread = [name for name in names if "\n" in name or "\r" in name]
+    if (spread and "".join(read).count('"') % 2) or any(separator in name for name in spread):
+        raise UserError(file.where, f"a quote in the header is not closed: '{spread[0][:40].splitlines()[0]}…'")
+    return names
+
+
+def _check_header(header: list[str], separator: str, file: TextFile) -> None:
+    if len(header) == 1:
+        likely = detect_separator(file.head)
+        if likely != separator and likely in file.head.split("\n", 1)[0]:
+            what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
+            raise UserError(file.where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
+    check_names(header, file.where)
+
+
+def check_names(names: list[str], where: str) -> None:
+    """Raise UserError for a column without a name, or a name that two columns have."""
+    if "" in names:
+        raise UserError(where, f"column {names.index('') + 1} has no name", "name it in the header, or leave it out")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(where, f"two columns are called '{twice}'", "rename one in the header")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mtl_cli.config.registry import components
 from mtl_cli.config.schema import TrainedConfig
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
+from mtl_cli.data.reading import hinting
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes
@@ -98,9 +99,47 @@ class TrainedModel:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
         return cls(find_model(path).parent, config, network.eval(), reader, tasks)
 
+    def with_keys(self, given: Mapping[str, Any]) -> TrainedModel:
+        """Return the same model, which reads new files with other values of some keys of its data set.
+
+        Parameters
+        ----------
+        given : mapping
+            Values by key, without ``dataset.`` in front, such as ``{"separator": ";"}``.
+
+        Raises
+        ------
+        UserError
+            For a key that says nothing of how a file is read, or a longer sequence than the model reads.
+        """
+        most = self.config.model.trunk.longest
+        if "max_length" in given and most is not None and (given["max_length"] is None or given["max_length"] > most):
+            raise UserError("dataset.max_length", f"cannot be {given['max_length']}: the model reads at most {most}")
+        return replace(self, reader=self.reader.with_keys(given)) if given else self
+
     def read(self, path: str, notice: Notice) -> Examples:
         """Read what the model is to predict or to be evaluated on."""
-        return self.reader.read(path, notice)
+        with hinting(self.reader.keys):
+            return self.reader.read(path, notice)
+
+    def stream(
+        self,
+        path: str,
+        notice: Notice,
+        hierarchy: Mode | None = None,
+        vote: str | None = None,
+        probabilities: bool = False,
+    ) -> Iterator[pd.DataFrame]:
+        """Read and predict a file, some rows at a time where it can be read so; the arguments are ``predict``'s.
+
+        What is to be said of all rows is said at the end. A vote needs all rows at once.
+        """
+        unanswered = Unanswered()
+        with hinting(self.reader.keys):
+            pieces = self.reader.stream(path, notice) if vote is None else iter([self.reader.read(path, notice)])
+            for examples in pieces:
+                yield self._predict(examples, notice, hierarchy, vote, probabilities, unanswered)
+        unanswered.tell(examples.where, notice)
 
     def predict(
         self,

@@ -13,11 +13,19 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file
 from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
-from mtl_cli.data.files import STDIN, opener, read_bytes, resolve
+from mtl_cli.data.files import STDIN, Opener, opener, read_bytes, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.tables.encoding import first_lines
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
-from mtl_cli.data.tables.text import MISSING, check_names, read_text_table
+from mtl_cli.data.tables.text import (
+    MISSING,
+    check_names,
+    detect_separator,
+    one_character,
+    read_text_table,
+    text_table_chunks,
+)
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -54,6 +62,7 @@ class TableSource(DataSource):
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
+    reading_keys: ClassVar[tuple[str, ...]] = ("id", "max_length", "truncate")
     piped: ClassVar[str] = "csv"
     """The kind of data set that standard input is read as."""
 
@@ -91,6 +100,19 @@ class TableSource(DataSource):
     @abstractmethod
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
+
+    def chunks(self, text_columns: list[str], rows: int, notice: Notice) -> Iterator[pd.DataFrame]:
+        """Read the table in pieces of at most ``rows`` rows, each with the types that the whole has.
+
+        A form that can only be read as a whole gives one piece.
+        """
+        yield self.read(text_columns, notice)
+
+    @property
+    def keys_of_all_forms(self) -> tuple[str, ...]:
+        """The reading keys that a table of some form has."""
+        forms = [cls for cls in components("dataset").values() if issubclass(cls, TableSource)]
+        return tuple(dict.fromkeys(key for cls in forms for key in cls.reading_keys))
 
     def other(self, path: str) -> TableSource:
         """Return the config of another table whose rows are to be read as these are, of the kind that its name implies.
@@ -181,18 +203,49 @@ class CSV(TableSource):
     missing: list[str] = field(default_factory=lambda: list(MISSING))
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+    reading_keys: ClassVar[tuple[str, ...]] = (
+        *TableSource.reading_keys, "separator", "encoding", "decimal", "missing",
+    )  # fmt: skip
 
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        open_bytes = opener(self.path)
+        separator, decimal = self.dialect(open_bytes, notice)
         return read_text_table(
-            opener(self.path),
-            self.path,
-            self.separator,
-            self.encoding,
-            self.decimal,
-            text_columns,
-            self.missing,
-            notice,
+            open_bytes, self.path, separator, self.encoding, decimal, text_columns, self.missing, notice
         )
+
+    def chunks(self, text_columns: list[str], rows: int, notice: Notice) -> Iterator[pd.DataFrame]:
+        open_bytes = opener(self.path)
+        separator, decimal = self.dialect(open_bytes, notice)
+        yield from text_table_chunks(
+            open_bytes, self.path, rows, separator, self.encoding, decimal, text_columns, self.missing, notice
+        )
+
+    def dialect(self, open_bytes: Opener, notice: Notice) -> tuple[str | None, str]:
+        """Return the separator to read with, None if it is to be found from the text, and the decimal mark."""
+        return self.separator, self.decimal
+
+    def like(self, kind: type[TableSource], path: str) -> TableSource:
+        found = super().like(kind, path)
+        return LikeCSV(**vars(found)) if type(found) is CSV else found
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikeCSV(CSV):
+    """A file to predict: its separator is found where it is not that of the training file."""
+
+    def dialect(self, open_bytes: Opener, notice: Notice) -> tuple[str | None, str]:
+        text = first_lines(open_bytes)
+        header = next((line for line in text.splitlines() if line.strip()), "")
+        found = None if self.separator is None else one_character(self.separator)
+        if found is None or found not in header:
+            found, before = detect_separator(text), found
+            if before is not None and found in header:
+                notice(f"{self.path}: the header has no '{before}' between its columns; they are cut at '{found}'")
+        if found == self.decimal and found in header:
+            notice(f"{self.path}: its columns are cut at '{found}', so its numbers are read with a decimal point")
+            return found, "."
+        return found, self.decimal
 
 
 @component("dataset", "parquet")

@@ -86,8 +86,9 @@ class Answers:
         """Which rows have a label and an answer, bool."""
         from mtl_cli.inference.evaluate import answered
 
-        mask: np.ndarray = self.part.targets[self.task.name].mask
-        return mask & answered(self.all_outputs, self.part.inputs.lengths)
+        labelled: np.ndarray = self.part.targets[self.task.name].mask
+        mask: np.ndarray = labelled & answered(self.all_outputs, self.part.inputs.lengths)
+        return mask
 
     @cached_property
     def outputs(self) -> np.ndarray:

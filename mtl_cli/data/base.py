@@ -63,6 +63,11 @@ class DataSource(ABC):
         return None
 
     @property
+    def example(self) -> str:
+        """What a new file to predict may be called, for `mtl predict RUN` in messages."""
+        return f"new{self.suffixes[0]}" if self.suffixes else "new.csv"
+
+    @property
     def validates(self) -> bool:
         """Whether rows are left for validation, as far as the config says."""
         return True

@@ -136,6 +136,7 @@ class Finished:
     Parameters
     ----------
     run : RunDirectory
+    config : Config
     tasks : dict of str to Task
     metrics : dict
         What ``metrics.json`` holds.
@@ -152,6 +153,7 @@ class Finished:
     """
 
     run: RunDirectory
+    config: Config
     tasks: dict[str, Task]
     metrics: dict[str, Any]
     best: Best
@@ -294,7 +296,8 @@ def write(run: Run, folder: RunDirectory, measured: Measured) -> Finished:
     if test is not None and answer is not None:
         table = predictions_with_labels(answer, data.tasks, test)
         folder.write(directory.PREDICTIONS, lambda file: table.to_csv(file, index=False))
-    return Finished(folder, data.tasks, measured.metrics, measured.best, test, answer, table, run.ready.weights_name)
+    best, metrics, config = measured.best, measured.metrics, run.ready.config
+    return Finished(folder, config, data.tasks, metrics, best, test, answer, table, run.ready.weights_name)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import Any
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.paths import group_names, options
-from mtl_cli.config.registry import file_suffixes, kind_of_file
+from mtl_cli.config.registry import file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.user_files import OURS
 from mtl_cli.config.values import as_text, is_sweep, read_value, values_of
 
@@ -157,6 +157,8 @@ def _no_option(group: str, name: str, known: list[str]) -> Problem:
     hint = did_you_mean(name, known, f"{dotted}=")
     if "," in name and {part.strip() for part in name.split(",")} <= set(known):
         hint = "with -m, each of them is a run of its own"
+    if group == "dataset" and (fault := unread_file(name)):
+        return Problem(dotted, f"'{name}' {fault[0]}", fault[1])
     if group == "dataset":
         hint = f"{hint} (or a file ending in {file_suffixes()})"
     return Problem(dotted, f"there is no '{name}'", hint)

@@ -32,6 +32,7 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from mtl_cli.config.errors import did_you_mean
@@ -187,8 +188,20 @@ def kind_of_file(path: str) -> str | None:
 
 
 def file_suffixes() -> str:
-    """Return how the names of data files may end, for messages."""
-    return " ".join(suffix for source in components("dataset").values() for suffix in source.suffixes)
+    """Return how the names of data files may end, for messages; those of compressed ones too where that is all."""
+    known = [suffix for source in components("dataset").values() for suffix in source.suffixes]
+    plain = [s for s in known if not (s.endswith((".gz", ".zst")) and s.rpartition(".")[0] in known)]
+    return " ".join(plain)
+
+
+def unread_file(path: str) -> tuple[str, str] | None:
+    """Return what to say of a file or folder whose name is of no data set, and a hint; None if there is none."""
+    found = Path(path).expanduser()
+    if found.is_dir():
+        return "is a folder, not a file", f"give a file in it, or a pattern such as '{path.rstrip('/')}/*.csv'"
+    if not found.is_file():
+        return None
+    return "is of a form that is not read", f"export it as CSV or parquet; names may end in {file_suffixes()}"
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import shutil
 import sys
@@ -96,6 +97,20 @@ def resolve(path: str) -> Path:
         hint = did_you_mean(file.name, beside) if beside else None
         raise UserError(path, "there is no such file", hint if hint and hint.startswith("did") else None)
     return file
+
+
+def matching_files(path: str) -> list[str]:
+    """Return the files that a pattern such as ``part-*.csv`` fits, in order; a path that is no pattern as it is.
+
+    Raises UserError if there is none.
+    """
+    if path == STDIN or path.startswith(SHIPPED) or not glob.has_magic(path) or Path(path).expanduser().exists():
+        return [path]
+    names = glob.glob(str(Path(path).expanduser()), recursive=True)  # noqa: PTH207  a Path takes no absolute pattern
+    found = sorted(name for name in names if Path(name).is_file())
+    if not found:
+        raise UserError(path, "no file's name fits the pattern")
+    return found
 
 
 def _scanpy() -> Path:

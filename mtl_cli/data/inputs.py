@@ -208,3 +208,44 @@ class DenseRows(InputRows):
         if not self.values.is_floating_point() or bool(self.values.isfinite().all()):
             return None
         return np.asarray(self.values.flatten(1).isfinite().all(1).cpu().numpy())
+
+
+class CodedRows(InputRows):
+    """Rows of features whose categories are held as a number each, and become inputs of 0 and 1 per batch.
+
+    Parameters
+    ----------
+    numbers : Tensor of shape (n, numbers), float32
+        The inputs that are no levels.
+    places : Tensor of shape (numbers,), int64
+        Where they are among the inputs.
+    codes : Tensor of shape (n, categories), int32
+        The input that is 1, of each category's; −1 for none.
+    width : int
+        How many inputs there are.
+    """
+
+    def __init__(self, numbers: torch.Tensor, places: torch.Tensor, codes: torch.Tensor, width: int) -> None:
+        self.numbers, self.places, self.codes, self.width = numbers, places, codes, width
+        self.chunk = min(InputRows.chunk, max(256, 2**22 // max(width, 1)))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def select(self, rows: np.ndarray) -> CodedRows:
+        chosen = torch.from_numpy(rows)
+        return CodedRows(self.numbers[chosen], self.places, self.codes[chosen], self.width)
+
+    def to(self, device: torch.device) -> CodedRows:
+        return CodedRows(self.numbers.to(device), self.places.to(device), self.codes.to(device), self.width)
+
+    def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        codes = self.codes[rows].long()
+        inputs = self.numbers.new_zeros((len(codes), self.width))
+        # a level that is not there adds 0 to the first input, which may be another category's
+        inputs.scatter_add_(1, codes.clamp(min=0), (codes >= 0).to(inputs.dtype))
+        inputs[:, self.places] = self.numbers[rows]
+        return inputs
+
+    def finite(self) -> np.ndarray | None:
+        return DenseRows(self.numbers).finite()

@@ -7,9 +7,11 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.inputs import CodedRows
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
 from tests.conftest import houses
 
@@ -192,3 +194,46 @@ def test_state_round_trip() -> None:
     encoder = fit(table)
     again = FeatureEncoder.from_state(encoder.state())
     np.testing.assert_array_equal(again.transform(table, "t"), encoder.transform(table, "t"))
+
+
+def many_levels() -> pd.DataFrame:
+    """Two columns of many categories, missing values, and numbers between them."""
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "x": random.normal(size=900),
+            "shop": random.choice([f"s{i}" for i in range(80)], 900),
+            "flag": random.random(900) < 0.5,
+            "code": random.choice(np.arange(150), 900),
+            "word": random.choice(["a", "b"], 900),
+        }
+    )
+    table.loc[::7, "shop"] = None
+    table.loc[::5, "x"] = np.nan
+    return table
+
+
+@pytest.mark.parametrize("min_count", [1, 10])
+def test_categories_in_codes_are_the_inputs_of_ones_and_zeros(min_count: int) -> None:
+    table = many_levels()
+    config = FeatureConfig(min_count=min_count, categorical=["code"])
+    encoder = fit_features(config, table, list(table), np.arange(600), "t.csv")
+    rows = encoder.encode(table, "t.csv")
+    if min_count == 1:
+        assert isinstance(rows, CodedRows) and rows.codes.shape == (900, 3)
+        new = table.assign(shop="elsewhere", word=None)
+        assert np.array_equal(encoder.encode(new, "n.csv").take(slice(None)), encoder.transform(new, "n.csv"))
+    expected = torch.from_numpy(encoder.transform(table, "t.csv"))
+    assert torch.equal(rows.take(slice(None)), expected)
+    assert torch.equal(rows.take(torch.tensor([5, 2, 5])), expected[[5, 2, 5]])
+    assert torch.equal(rows.take(slice(None, None, 7)), expected[::7])
+    assert torch.equal(rows.select(np.arange(900) % 3 == 1).take(slice(4)), expected[1::3][:4])
+    assert torch.equal(torch.cat([rows.to(torch.device("cpu")).take(chunk) for chunk in rows.chunks()]), expected)
+
+
+def test_only_columns_of_categories_are_rows_too() -> None:
+    table = many_levels()[["code", "shop"]].dropna()
+    encoder = fit_features(FeatureConfig(min_count=1, categorical=["*"]), table, list(table), np.arange(700), "t.csv")
+    rows = encoder.encode(table, "t.csv")
+    assert isinstance(rows, CodedRows) and rows.numbers.shape[1] == 0
+    assert np.array_equal(rows.take(slice(None)), encoder.transform(table, "t.csv"))

@@ -30,7 +30,7 @@ class Numbers(TableSource):
     path: str = "numbers"
     rows: int = 60
 
-    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         random = np.random.default_rng(0)
         x = random.integers(0, 25, self.rows)  # some rows are duplicates
         return pd.DataFrame({"x": x, "y": 2.0 * x + random.normal(size=self.rows), "z": np.where(x > 9, "a", "b")})

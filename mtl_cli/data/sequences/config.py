@@ -73,7 +73,7 @@ class FASTA(TableSource):
                 f"choose from {file_suffixes()}",
             )
 
-    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the sequences, and join what is known of them. Columns in ``text_columns`` stay as they are written."""
         assert self.id is not None and self.sequence is not None
         table = read_fasta(decode(read_bytes(self.path), self.path, None, notice), self.path, self.id, self.sequence)

@@ -77,7 +77,7 @@ class Column:
         """Return the inputs, shape (n, inputs). Raises UserError for a value that is none of this column's kind."""
         missing = values.isna().to_numpy()
         if self.kind == "categorical":
-            block = self._one_hot(values, missing)
+            block = self._one_hot(values)
         else:
             if not self.impute and missing.any():
                 _, row = first(values, missing)
@@ -93,13 +93,20 @@ class Column:
             return []
         return sorted(set(values.dropna().map(text_of)) - set(self.levels)) if not self.has_other else []
 
-    def _one_hot(self, values: pd.Series, missing: np.ndarray) -> np.ndarray:
-        width = len(self.levels) + self.has_other
+    def codes(self, values: pd.Series) -> np.ndarray:
+        """Return the number of each value's level among the inputs, int32 of shape (n,); −1 for none of them."""
+        import pandas as pd
+
+        unknown = len(self.levels) if self.has_other else -1
         positions = {level: i for i, level in enumerate(self.levels)}
-        unknown = width - 1 if self.has_other else -1
-        index = np.array([positions.get(text_of(value), unknown) for value in values], dtype=int)
-        known = np.flatnonzero((index >= 0) & ~missing)
-        block = np.zeros((len(values), width), dtype="float32")
+        found, distinct = pd.factorize(values.astype("object"))  # as objects, so that 1 and 1.5 stay what they are
+        numbers = [positions.get(text_of(value), unknown) for value in distinct]
+        return np.array([*numbers, -1], dtype="int32")[found]
+
+    def _one_hot(self, values: pd.Series) -> np.ndarray:
+        index = self.codes(values)
+        known = np.flatnonzero(index >= 0)
+        block = np.zeros((len(values), len(self.levels) + self.has_other), dtype="float32")
         block[known, index[known]] = 1
         return block
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
-from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file
+from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
-from mtl_cli.data.files import STDIN, Opener, opener, read_bytes, resolve
+from mtl_cli.data.files import STDIN, Opener, matching_files, opener, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
 from mtl_cli.data.tables.encoding import first_lines
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
 from mtl_cli.data.tables.text import (
     MISSING,
-    check_names,
+    ReadingKeys,
     detect_separator,
     one_character,
     read_text_table,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource(DataSource):
-    """The keys that tables of every format share. A format adds ``read``.
+    """The keys that tables of every format share. A format adds ``read_file``.
 
     Parameters
     ----------
@@ -98,15 +97,25 @@ class TableSource(DataSource):
         return f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"
 
     @abstractmethod
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        """Read the one file at ``path``; columns in ``text_columns`` stay as they are written."""
+
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        """Read the table; columns in ``text_columns`` stay as they are written."""
+        """Read the table, of one file or of all that a pattern fits; ``text_columns`` stay as they are written."""
+        from mtl_cli.data.tables.several import read_several
 
-    def chunks(self, text_columns: list[str], rows: int, notice: Notice) -> Iterator[pd.DataFrame]:
-        """Read the table in pieces of at most ``rows`` rows, each with the types that the whole has.
+        if (paths := matching_files(self.path)) == [self.path]:
+            return self.read_file(text_columns, notice)
+        return read_several([replace(self, path=path) for path in paths], self.path, text_columns, notice)
 
-        A form that can only be read as a whole gives one piece.
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        """Yield what ``read`` returns in tables of at most ``rows`` rows, which keep its index.
+
+        A format that can be read in pieces does so, in memory that does not grow with the file.
         """
-        yield self.read(text_columns, notice)
+        table = self.read(text_columns, notice)
+        for start in range(0, len(table), rows):
+            yield table.iloc[start : start + rows]
 
     @property
     def keys_of_all_forms(self) -> tuple[str, ...]:
@@ -122,7 +131,9 @@ class TableSource(DataSource):
         kind = self.piped if path == STDIN else kind_of_file(path)
         made = None if kind is None else components("dataset")[kind]
         if made is None or not issubclass(made, TableSource):
-            raise UserError(path, "does not look like a table by its name", f"it must end in one of {file_suffixes()}")
+            fault = None if kind is not None else unread_file(path)
+            what = "does not look like a table by its name", f"it must end in one of {file_suffixes()}"
+            raise UserError(path, *(fault or what))
         return self.like(made, path)
 
     def like(self, kind: type[TableSource], path: str) -> TableSource:
@@ -133,8 +144,9 @@ class TableSource(DataSource):
 
     def check(self, config: Config) -> Iterator[Problem]:
         try:
-            if self.path != STDIN:
-                resolve(self.path)
+            for path in matching_files(self.path):
+                if path != STDIN:
+                    resolve(path)
         except UserError as error:
             yield from error.problems
         if self.sequence is not None and self.features != FeatureConfig():
@@ -202,28 +214,30 @@ class CSV(TableSource):
     decimal: str = "."
     missing: list[str] = field(default_factory=lambda: list(MISSING))
 
-    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".csv.zst", ".tsv.zst", ".txt.zst",
+    )  # fmt: skip
+
     reading_keys: ClassVar[tuple[str, ...]] = (
         *TableSource.reading_keys, "separator", "encoding", "decimal", "missing",
     )  # fmt: skip
 
-    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         open_bytes = opener(self.path)
-        separator, decimal = self.dialect(open_bytes, notice)
-        return read_text_table(
-            open_bytes, self.path, separator, self.encoding, decimal, text_columns, self.missing, notice
-        )
+        keys = self.settled(open_bytes, notice)
+        return read_text_table(open_bytes, self.path, text_columns=text_columns, notice=notice, **keys)
 
-    def chunks(self, text_columns: list[str], rows: int, notice: Notice) -> Iterator[pd.DataFrame]:
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        if matching_files(self.path) != [self.path]:
+            yield from super().chunks(rows, text_columns, notice)
+            return
         open_bytes = opener(self.path)
-        separator, decimal = self.dialect(open_bytes, notice)
-        yield from text_table_chunks(
-            open_bytes, self.path, rows, separator, self.encoding, decimal, text_columns, self.missing, notice
-        )
+        keys = self.settled(open_bytes, notice)
+        yield from text_table_chunks(open_bytes, self.path, rows, text_columns=text_columns, notice=notice, **keys)
 
-    def dialect(self, open_bytes: Opener, notice: Notice) -> tuple[str | None, str]:
-        """Return the separator to read with, None if it is to be found from the text, and the decimal mark."""
-        return self.separator, self.decimal
+    def settled(self, open_bytes: Opener, notice: Notice) -> ReadingKeys:
+        """Return the keys that this file is read with."""
+        return ReadingKeys(separator=self.separator, encoding=self.encoding, decimal=self.decimal, missing=self.missing)
 
     def like(self, kind: type[TableSource], path: str) -> TableSource:
         found = super().like(kind, path)
@@ -234,7 +248,8 @@ class CSV(TableSource):
 class LikeCSV(CSV):
     """A file to predict: its separator is found where it is not that of the training file."""
 
-    def dialect(self, open_bytes: Opener, notice: Notice) -> tuple[str | None, str]:
+    def settled(self, open_bytes: Opener, notice: Notice) -> ReadingKeys:
+        keys = super().settled(open_bytes, notice)
         text = first_lines(open_bytes)
         header = next((line for line in text.splitlines() if line.strip()), "")
         found = None if self.separator is None else one_character(self.separator)
@@ -244,8 +259,9 @@ class LikeCSV(CSV):
                 notice(f"{self.path}: the header has no '{before}' between its columns; they are cut at '{found}'")
         if found == self.decimal and found in header:
             notice(f"{self.path}: its columns are cut at '{found}', so its numbers are read with a decimal point")
-            return found, "."
-        return found, self.decimal
+            keys["decimal"] = "."
+        keys["separator"] = found
+        return keys
 
 
 @component("dataset", "parquet")
@@ -261,22 +277,8 @@ class Parquet(TableSource):
 
     suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
 
-    def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        """Read the table. The arguments serve text files and are not needed here."""
-        import pandas as pd
-        import pyarrow
+    def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        """Read the table. Columns have types, so ``text_columns`` are not needed here."""
+        from mtl_cli.data.tables.columnar import read_parquet
 
-        data = read_bytes(self.path)
-        if not data:
-            raise UserError(self.path, "the file is empty")
-        try:
-            table = pd.read_parquet(BytesIO(data))
-        except pyarrow.ArrowException as error:
-            hint = "is it text? use dataset=csv" if data[:4] != b"PAR1" else None
-            raise UserError(self.path, "cannot be read as parquet", hint) from error
-        names = [str(name) for name in table.columns]
-        check_names(names, self.path)
-        if table.empty:
-            raise UserError(self.path, "the table has no row")
-        table.columns = pd.Index(names)
-        return table.reset_index(drop=True)
+        return read_parquet(opener(self.path), self.path, notice)

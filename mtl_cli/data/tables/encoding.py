@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -12,6 +11,8 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.files import Opener, opener_of
 from mtl_cli.io import BLOCK
 
+FOUND = ("utf-8-sig", "cp1252")
+"""What is tried where nothing tells the encoding."""
 HEAD = 200_000
 """Characters from which the separator and the width of a line are found."""
 _MAGIC = {
@@ -27,7 +28,8 @@ _MAGIC = {
     b"%PDF": ("a PDF", "export it as CSV or parquet"),
     b"\x93NUMPY": ("an array of NumPy", "use dataset=npz for images"),
 }
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
+_CONTROL = bytes([*range(0x09), *range(0x0E, 0x20)])
+"""Bytes that no text has, in UTF-8 and in cp1252."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,14 @@ def look_at(open_bytes: Opener, where: str, encoding: str | None, notice: Callab
     if begin[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _as_told(open_bytes, where, "utf-16")
     try:
-        found = _through(open_bytes, where, "utf-8-sig")
+        found = _through(open_bytes, where, FOUND[0])
     except _NotEncodedError as fault:
         what = f"byte 0x{fault.byte:02x} in line {fault.line} is not UTF-8"
         try:
-            found = _through(open_bytes, where, "cp1252")
+            found = _through(open_bytes, where, FOUND[1])
         except _NotEncodedError:
             raise UserError(where, what, "give its encoding: dataset.encoding=latin-1") from fault
-        notice(f"{where}: {what}; read as cp1252 (dataset.encoding=… overrides this)")
+        notice(f"{where}: {what}; read as {FOUND[1]} (dataset.encoding=… overrides this)")
     return found
 
 
@@ -117,7 +119,7 @@ def _as_told(open_bytes: Opener, where: str, encoding: str) -> TextFile:
         hint = "for example utf-8, latin-1, cp1252, utf-16"
         raise UserError("dataset.encoding", f"there is no encoding '{encoding}'", hint) from error
     try:
-        return _through(open_bytes, where, "utf-8-sig" if name == "utf-8" else name)
+        return _through(open_bytes, where, name)
     except _NotEncodedError as fault:
         raise UserError(where, f"byte 0x{fault.byte:02x} at offset {fault.offset} is not {encoding}") from fault
 
@@ -137,13 +139,16 @@ def _through(open_bytes: Opener, where: str, encoding: str) -> TextFile:
                 line = lines + before.count(b"\n") + 1
                 raise _NotEncodedError(error.object[error.start], offset - held + error.start, line) from error
             offset += len(block)
-            if _CONTROL.search(text):
+            if encoding in FOUND and len(block.translate(None, _CONTROL)) < len(block):
                 what = "is not a table of text: it holds control characters"
                 raise UserError(where, what, "export it as CSV or parquet")
             if len(head) < HEAD:
                 head += text[: HEAD - len(head)]
             if text:
-                lines += text.count("\n") + text.count("\r") - text.count("\r\n") - (last == "\r" and text[0] == "\n")
+                lines += text.count("\n")
+                if "\r" in text:
+                    lines += text.count("\r") - text.count("\r\n")
+                lines -= last == "\r" and text[0] == "\n"
                 last = text[-1]
             if not block:
                 return TextFile(open_bytes, where, encoding, head, lines + (last not in "\r\n"))

@@ -17,7 +17,10 @@ from mtl_cli.data.tables.columns import Column, Kind, fit_levels, fit_numbers, k
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.inputs import DenseRows, InputSpec
+    from mtl_cli.data.inputs import CodedRows, InputRows, InputSpec
+
+MOST_DENSE = 128
+"""Inputs of categories that are kept in memory as they are; more are made per batch."""
 
 
 @dataclass(frozen=True)
@@ -83,27 +86,24 @@ class FeatureEncoder:
         found = [indicator for column in self.columns for indicator in column.indicators]
         return [number for number, indicator in enumerate(found) if indicator]
 
-    def encode(self, table: pd.DataFrame, where: str) -> DenseRows:
-        """Return the inputs, as ``transform`` does."""
-        from mtl_cli.data.inputs import DenseRows
-
-        return DenseRows(self.transform(table, where))
-
-    def transform(self, table: pd.DataFrame, where: str) -> np.ndarray:
-        """Return the inputs, float32 of shape (n, inputs).
+    def encode(self, table: pd.DataFrame, where: str) -> InputRows:
+        """Return the inputs, as ``transform`` does; where categories have many levels, in a form that keeps them small.
 
         Raises
         ------
         UserError
             Naming the columns that are missing, or the first value that is no number.
         """
-        missing = [column.name for column in self.columns if column.name not in table.columns]
-        if missing:
-            problems = [
-                Problem(where, f"the feature column '{name}' is missing", _near(name, table.columns))
-                for name in missing[:10]
-            ]
-            raise UserError.of(problems)
+        from mtl_cli.data.inputs import DenseRows
+
+        if sum(len(column.names) for column in self.columns if column.kind == "categorical") <= MOST_DENSE:
+            return DenseRows(self.transform(table, where))
+        self._check_columns(table, where)
+        return self._coded(table, where)
+
+    def transform(self, table: pd.DataFrame, where: str) -> np.ndarray:
+        """Return the inputs, float32 of shape (n, inputs). Raises UserError as ``encode`` does."""
+        self._check_columns(table, where)
         inputs = np.empty((len(table), len(self.names)), dtype="float32")
         start = 0
         for column in self.columns:
@@ -112,6 +112,41 @@ class FeatureEncoder:
                 inputs[:, start : start + block.shape[1]] = block
             start += block.shape[1]
         return inputs
+
+    def _coded(self, table: pd.DataFrame, where: str) -> CodedRows:
+        """Return the inputs with each category as one number."""
+        import torch
+
+        from mtl_cli.data.inputs import CodedRows
+
+        numbers: list[np.ndarray] = []
+        places: list[int] = []
+        codes: list[np.ndarray] = []
+        start = 0
+        for column in self.columns:
+            values, width = table[column.name], len(column.names)
+            if column.kind == "categorical":
+                found = column.codes(values)
+                codes.append(np.where(found < 0, -1, found + start).astype("int32"))
+                block = values.isna().to_numpy()[:, None] if column.has_missing else np.empty((len(values), 0))
+            else:
+                block = column.encode(values, where)
+            with np.errstate(over="ignore"):
+                numbers.append(block.astype("float32"))
+            places += range(start + width - block.shape[1], start + width)
+            start += width
+        dense, chosen = torch.from_numpy(np.concatenate(numbers, axis=1)), torch.tensor(places, dtype=torch.int64)
+        return CodedRows(dense, chosen, torch.from_numpy(np.stack(codes, axis=1)), start)
+
+    def _check_columns(self, table: pd.DataFrame, where: str) -> None:
+        """Raise UserError for the columns that a table lacks."""
+        missing = [column.name for column in self.columns if column.name not in table.columns]
+        if missing:
+            problems = [
+                Problem(where, f"the feature column '{name}' is missing", _near(name, table.columns))
+                for name in missing[:10]
+            ]
+            raise UserError.of(problems)
 
     def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
         """Tell in what a table differs from the training rows: see ``Comparison``."""

@@ -22,7 +22,7 @@ def long_fields() -> Iterator[None]:
 
 
 def ragged(file: TextFile, separator: str, width: int) -> str | None:
-    """Say which is the first line with more fields than the header has, or that cannot be read; None if there is none."""
+    """Say which is the first line with more fields than the header has, or that cannot be read, or None."""
     with long_fields(), file.open() as stream:
         rows = csv.reader(stream, delimiter=separator, skipinitialspace=True, strict=True)
         begin = 1

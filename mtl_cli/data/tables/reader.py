@@ -42,7 +42,7 @@ class TableFile(Protocol):
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
 
-    def chunks(self, text_columns: list[str], rows: int, notice: Notice) -> Iterator[pd.DataFrame]:
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
         """Read the table in pieces of at most ``rows`` rows."""
 
     def other(self, path: str) -> TableFile:
@@ -125,7 +125,7 @@ class TableReader(Reader):
             return
         reader, source, where = self._of(path)
         comparison = Comparison(self.encoder.columns)
-        for table in source.chunks(reader.text_columns, CHUNK, notice):
+        for table in source.chunks(CHUNK, reader.text_columns, notice):
             yield reader.encode(table, where)
             comparison.add(table, where)
         comparison.tell(where, notice)

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -22,6 +22,27 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 MISSING = ["NA", "N/A", "n/a", "NaN", "nan", "-nan", "NULL", "null", "#N/A", "<NA>"]
 """How other programs write an empty cell."""
+
+
+class ReadingKeys(TypedDict, total=False):
+    """The keys of a data set that say how its text is read.
+
+    Parameters
+    ----------
+    separator, encoding : str, optional
+        Found from the text where None.
+    decimal : str
+        The decimal mark of numbers.
+    missing : list of str
+        What an empty cell may be written as, beside nothing at all; ``MISSING`` by default.
+    """
+
+    separator: str | None
+    encoding: str | None
+    decimal: str
+    missing: list[str]
+
+
 PIECE = 8 * 2**20
 """Characters that are parsed at once: the parser needs some ten times their size."""
 
@@ -29,13 +50,10 @@ PIECE = 8 * 2**20
 def read_text_table(
     data: bytes | Opener,
     where: str,
-    separator: str | None = None,
-    encoding: str | None = None,
-    decimal: str = ".",
     text_columns: list[str] | None = None,
-    missing: list[str] | None = None,
     notice: Callable[[str], None] = lambda line: None,
     verbatim: list[str] | None = None,
+    **keys: Unpack[ReadingKeys],
 ) -> pd.DataFrame:
     """Read delimited text with a header.
 
@@ -45,14 +63,8 @@ def read_text_table(
         The file, plain or compressed, or what opens it (``data.files.opener``): then it is never in memory as a whole.
     where : str
         The file's name for messages.
-    separator, encoding : str, optional
-        Found from the text where None.
-    decimal : str
-        The decimal mark of numbers.
     text_columns : list of str, optional
         Columns to keep as they are written.
-    missing : list of str, optional
-        What an empty cell may be written as, beside nothing at all; ``MISSING`` by default.
     notice : callable
         Takes a line that the user should see.
     verbatim : list of str, optional
@@ -65,7 +77,7 @@ def read_text_table(
     """
     import pandas as pd
 
-    text = _open(data, where, separator, encoding, decimal, text_columns, missing, notice, verbatim)
+    text = _open(data, where, text_columns or [], notice, verbatim or [], keys)
     pieces: dict[str, list[Any]] = {name: [] for name in text.header}
     for piece in text.pieces():
         for name in text.header:  # apart, so that no piece is kept for one of its columns
@@ -77,7 +89,7 @@ def read_text_table(
     mixed = [name for name, kind in kinds.items() if kind == MIXED]
     for name in mixed:
         pieces[name] = []
-    for piece in text.pieces(mixed) if mixed else ():
+    for piece in text.pieces(mixed, only=mixed) if mixed else ():
         for name in mixed:
             pieces[name].append(_array(piece[name]))
     columns = {name: _joined(pieces.pop(name), kinds[name]) for name in text.header}
@@ -90,20 +102,17 @@ def text_table_chunks(
     data: bytes | Opener,
     where: str,
     rows: int,
-    separator: str | None = None,
-    encoding: str | None = None,
-    decimal: str = ".",
     text_columns: list[str] | None = None,
-    missing: list[str] | None = None,
     notice: Callable[[str], None] = lambda line: None,
     verbatim: list[str] | None = None,
+    **keys: Unpack[ReadingKeys],
 ) -> Iterator[pd.DataFrame]:
     """Read delimited text in tables of at most ``rows`` rows, in memory that does not grow with the file.
 
     The tables are what ``read_text_table`` returns, cut in pieces: the same types, the same index. For that the file is
     read through twice. The other arguments, and the errors, are those of ``read_text_table``.
     """
-    text = _open(data, where, separator, encoding, decimal, text_columns, missing, notice, verbatim)
+    text = _open(data, where, text_columns or [], notice, verbatim or [], keys)
     seen: dict[str, set[str]] = {name: set() for name in text.header}
     total, short = 0, False
     for piece in text.pieces():
@@ -129,19 +138,23 @@ class _Text:
     as_text: list[str]
     missing: dict[str, list[str]]
 
-    def pieces(self, only: list[str] | None = None, rows: int | None = None) -> Iterator[pd.DataFrame]:
+    def pieces(
+        self, as_text: list[str] | None = None, only: list[str] | None = None, rows: int | None = None
+    ) -> Iterator[pd.DataFrame]:
         """Parse all rows, so many at a time, each column in the type of its values there.
 
         Parameters
         ----------
+        as_text : list of str, optional
+            The columns to parse as text, by default those that are to be.
         only : list of str, optional
-            Parse these columns, as text.
+            The columns to parse, by default all.
         rows : int, optional
             By default as many as ``PIECE`` characters hold.
         """
         import pandas as pd
 
-        wanted = dict.fromkeys(self.as_text if only is None else only, str)
+        wanted = dict.fromkeys(self.as_text if as_text is None else as_text, str)
         lines = self.file.head.count("\n") or self.file.head.count("\r") or 1
         size = rows or max(1000, PIECE * lines // len(self.file.head))
         try:
@@ -160,36 +173,30 @@ class _Text:
         """Parse all rows, so many at a time, each column in the type that ``kinds`` says it has as a whole."""
         import pandas as pd
 
-        mixed = [name for name, kind in kinds.items() if kind == MIXED]
-        again = self.pieces(mixed, rows) if mixed else None
-        for piece in self.pieces(rows=rows):
-            as_text = piece if again is None else next(again)
-            columns = {
-                name: _joined([_array((as_text if name in mixed else piece)[name])], kinds[name])
-                for name in self.header
-            }
+        texts = [name for name, kind in kinds.items() if kind in ("str", MIXED)]
+        for piece in self.pieces(texts, rows=rows):
+            columns = {name: _joined([_array(piece[name])], kinds[name]) for name in self.header}
             yield pd.DataFrame(columns, index=piece.index, copy=False)
 
 
 def _open(
     data: bytes | Opener,
     where: str,
-    separator: str | None,
-    encoding: str | None,
-    decimal: str,
-    text_columns: list[str] | None,
-    missing: list[str] | None,
+    text_columns: list[str],
     notice: Callable[[str], None],
-    verbatim: list[str] | None,
+    verbatim: list[str],
+    keys: ReadingKeys,
 ) -> _Text:
-    file = look_at(opener_of(data, where) if isinstance(data, bytes) else data, where, encoding, notice)
+    open_bytes = opener_of(data, where) if isinstance(data, bytes) else data
+    file = look_at(open_bytes, where, keys.get("encoding"), notice)
+    separator = keys.get("separator")
     mark = one_character(separator) if separator else detect_separator(file.head)
     header = _header(file, mark)
     _check_header(header, mark, file)
-    words = ["", *(MISSING if missing is None else missing)]
-    as_written = set(verbatim or [])
-    as_text = [name for name in dict.fromkeys([*(text_columns or []), *as_written]) if name in header]
-    return _Text(file, header, mark, decimal, as_text, {name: [""] if name in as_written else words for name in header})
+    words = ["", *keys.get("missing", MISSING)]
+    as_text = [name for name in dict.fromkeys([*text_columns, *verbatim]) if name in header]
+    missing = {name: [""] if name in verbatim else words for name in header}
+    return _Text(file, header, mark, keys.get("decimal", "."), as_text, missing)
 
 
 EMPTY, MIXED = "empty", "mixed"

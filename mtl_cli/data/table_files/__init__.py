@@ -1,0 +1,1 @@
+"""Tables in other files than text and parquet: workbooks, ARFF, JSON lines, Feather."""

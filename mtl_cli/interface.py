@@ -139,9 +139,9 @@ class TrainedModel:
             Rows with labels; by default the run's own test rows, read again.
         """
         if data is None:
-            return self.model.evaluate_test(_note)[0]
+            return self.model.evaluate_test(_note).report
         with _as_file(data) as path:
-            return self.model.evaluate(self.model.read(path, _note), _note)
+            return self.model.evaluate(self.model.read(path, _note), _note).report
 
 
 def train(*overrides: str, verbose: bool = False, **settings: Value) -> Run:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from mtl_cli.config.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,6 +15,35 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: error: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
+
+
+READING_KEYS = """\
+how a new file is read, where not as the training file was: keys of the data set, such as
+  dataset.separator=';' dataset.decimal=, dataset.encoding=latin-1 dataset.id=name
+                             tables; a separator is also found by itself
+  dataset.layer=counts dataset.use_raw=true dataset.genes.names=symbol
+                             cells
+  dataset.max_length=500 dataset.truncate=true
+                             sequences
+"""
+
+
+def take_keys(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take the words ``dataset.KEY=VALUE`` out of the arguments; return the others, and the values by key."""
+    rest = [word for word in argv if not word.startswith("dataset.") or "=" not in word]
+    if len(rest) == len(argv):
+        return rest, {}
+    from mtl_cli.config.values import read_value
+
+    pairs = [word.removeprefix("dataset.").split("=", 1) for word in argv if word not in rest]
+    return rest, {key: read_value(text) for key, text in pairs}
+
+
+def refuse_settings(data: str | None, prog: str) -> None:
+    """Raise UserError if what stands for the data is a setting of training, such as ``trainer.epochs=3``."""
+    name, equals, _ = (data or "").partition("=")
+    if equals and "." in name and "/" not in name:
+        raise UserError(name, f"{prog} takes no such key", f"{prog} --help lists those of how a file is read")
 
 
 def notice(line: str) -> None:

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mtl_cli.cli.arguments import Parser, notice
+from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings, take_keys
 from mtl_cli.config.errors import UserError
-from mtl_cli.inference.formats.base import format_of, formats
+from mtl_cli.inference.formats.base import Format, format_of, formats
+from mtl_cli.inference.formats.formulas import Formulas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
 
 
 def parser() -> Parser:
     """Return the parser of the arguments."""
     result = Parser(
         "mtl predict",
+        usage="mtl predict RUN [DATA] [-o FILE] [options] [dataset.KEY=VALUE ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Predict the tasks of new rows. No labels are needed; order and ids are kept.",
-        epilog="""\
+        epilog=f"""\
 output columns: the id column (or row, from 0), and for each task
-  predicted_TASK             the number or label; residue: a label per residue
-  predicted_TASK_prob        binary: probability of the positive label;
+  predicted_TASK             the number or label; residue: a label per residue;
+                             empty where a number of the row is not finite
+  predicted_TASK_prob        binary: probability of the positive label, the
+                             second in order if the config names none;
                              multiclass: of the predicted label;
                              residue: the mean of that over the residues
-  predicted_TASK_prob_LABEL  multilabel: probability of each label
+  predicted_TASK_prob_LABEL  multilabel, and all classes by --probabilities all:
+                             probability of each label
 
+{READING_KEYS}
 examples:
   mtl predict outputs/2026-01-31_12-00-00_wine_gradnorm wines.csv > scored.csv
   mtl predict RUN new_wines.parquet -o scored.parquet
+  mtl predict RUN german.csv dataset.decimal=, dataset.encoding=latin-1
   mtl predict RUN cells.h5ad -o labelled.h5ad --vote leiden
                              a copy with the columns in its obs
   mtl predict RUN t10k-images-idx3-ubyte.gz
@@ -41,7 +55,20 @@ examples:
     result.add_argument(
         "-o", "--output", metavar="FILE", help="write to this file instead of stdout; it is never left half written"
     )
+    result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
     result.add_argument("--format", choices=list(formats()), help="by default as FILE's ending says, else csv")
+    result.add_argument(
+        "--probabilities",
+        choices=["predicted", "all"],
+        default="predicted",
+        help="of every class, not of the predicted one alone",
+    )
+    result.add_argument(
+        "--formulas",
+        choices=["keep", "quote"],
+        default="keep",
+        help="CSV text that a spreadsheet would run, such as =A1: as it is (default), or with ' in front",
+    )
     result.add_argument(
         "--hierarchy",
         choices=["report", "enforce", "none"],
@@ -53,35 +80,73 @@ examples:
 
 def run(argv: list[str]) -> int:
     """Run ``mtl predict`` with these arguments."""
-    arguments = parser().parse_args(argv)
+    rest, given = take_keys(argv)
+    arguments = parser().parse_args(rest)
     form = formats()[arguments.format or format_of(arguments.output)]
     from mtl_cli.runs.model_file import find_model
 
-    find_model(arguments.run)
-    if arguments.output and not Path(arguments.output).expanduser().absolute().parent.is_dir():
-        raise UserError(arguments.output, "its folder does not exist")
+    model_file = find_model(arguments.run)
+    refuse_settings(arguments.data, "mtl predict")
+    if arguments.output:
+        _check_output(
+            arguments.output, [arguments.data.rpartition("=")[2], arguments.data, model_file], arguments.force
+        )
     if arguments.data == "-" and sys.stdin.isatty():
         raise UserError("DATA", "needs a value", "give a table, or pipe CSV to stdin")
     form.check(arguments.output, arguments.data)
 
     from mtl_cli.inference.trained import TrainedModel
+
+    model = TrainedModel.load(arguments.run).with_keys(given)
+    model.hierarchy(arguments.hierarchy)
+    every = arguments.probabilities == "all"
+    tables = model.stream(arguments.data, notice, arguments.hierarchy, arguments.vote, every)
+    if form.for_spreadsheets:
+        tables = Formulas(arguments.formulas).of(tables, notice)
+    _write(tables, form, arguments.output, arguments.data)
+    return 0
+
+
+def _check_output(output: str, inputs: list[str | Path], force: bool) -> None:
+    """Raise UserError if a file cannot be written there, is read from, or is there already and not to be replaced."""
+    path = Path(output).expanduser()
+    if not path.absolute().parent.is_dir():
+        raise UserError(output, "its folder does not exist")
+    if path.is_dir():
+        raise UserError(output, "is a folder, not a file")
+    if not path.is_file():  # a new file, or such as /dev/stdout
+        return
+    read = [file.stat() for file in (Path(name).expanduser() for name in inputs) if file.exists()]
+    if not sys.stdin.isatty():
+        read += _standard_input()
+    if any(os.path.samestat(path.stat(), file) for file in read):
+        raise UserError(output, "is what is read from, and is never overwritten", "give another file")
+    if not force:
+        raise UserError(output, "is there already", "give another file, or add --force to replace it")
+
+
+def _standard_input() -> list[os.stat_result]:
+    """Return what standard input is, if it is open: ``< new.csv`` makes it a file as any other."""
+    try:
+        return [os.fstat(0)]
+    except OSError:
+        return []
+
+
+def _write(tables: Iterator[pd.DataFrame], form: Format, output: str | None, source: str) -> None:
+    """Write tables one below the other to a file, whole or not at all, or to stdout as they come."""
     from mtl_cli.io import atomic
 
-    model = TrainedModel.load(arguments.run)
-    model.hierarchy(arguments.hierarchy)
-    examples = model.read(arguments.data, notice)
-    predicted = model.predict(examples, notice, arguments.hierarchy, arguments.vote)
-    if arguments.output:
-        output = Path(arguments.output).expanduser()
-        try:
-            if output.exists() and not output.is_file():  # such as /dev/stdout, which no file may replace
-                form.write(predicted, output, examples.where)
-            else:
-                atomic(output, lambda file: form.write(predicted, file, examples.where))
-        except OSError as error:
-            raise UserError(arguments.output, f"cannot be written: {error.strerror}") from error
-    elif isinstance(content := form.encode(predicted, examples.where), str):
-        print(content, end="")
-    else:
-        sys.stdout.buffer.write(content)
-    return 0
+    if output is None:
+        form.stream(tables, sys.stdout.buffer, source)
+        return
+    path = Path(output).expanduser()
+    try:
+        if path.exists() and not path.is_file():  # such as /dev/stdout, which no file may replace
+            form.save(tables, path, source)
+        else:
+            atomic(path, lambda file: form.save(tables, file, source))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(output, f"cannot be written: {error.strerror}") from error

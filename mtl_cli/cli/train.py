@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from mtl_cli.cli.arguments import notice
 from mtl_cli.cli.train_help import train_help
 from mtl_cli.cli.words import read_words
@@ -34,7 +36,10 @@ def run(argv: list[str]) -> int:
     for note in dict.fromkeys(note for one in checked for note in one.assembled.notes):
         notice(note)
     jobs = [make_job(one, words.start) for one in checked]
+    as_json = words.json or not sys.stdout.isatty()
     if executor is not None:
-        return run_sweep(jobs, executor, sweep_folder(jobs, words.options.get("run_dir")))
-    print(to_json(train_job(jobs[0])), flush=True)
+        return run_sweep(jobs, executor, sweep_folder(jobs, words.options.get("run_dir")), as_json)
+    line = train_job(jobs[0])
+    if as_json:  # on a terminal the summary says it all
+        print(to_json(line), flush=True)
     return 0

@@ -27,8 +27,9 @@ TEXT = """\
 usage: mtl train [FLAG …] [CONFIG.yaml] GROUP=NAME … KEY=VALUE …
 
 Train a model and write it, its history and its test metrics to a new folder
-under outputs/. stdout gets one JSON line per run: run_dir, status, score,
-metrics. Everything for people goes to stderr.
+under outputs/. In a pipe stdout gets one JSON line per run: run_dir, status,
+score (on the validation rows), metrics (on the test rows). Everything for
+people goes to stderr.
 
   mtl train dataset=wine balancer=gradnorm
   mtl train dataset=wine model.trunk.hidden=[128,64] optimizer.lr=3e-3
@@ -61,6 +62,7 @@ flags:
   -m, --multirun            run every combination of values given as a,b,c
   --config-dir DIR          a folder with config groups of your own
   --config-name NAME        a config of that folder instead of train.yaml
+  --json                    print the JSON lines on a terminal too
   -h, --help                this text
 """
 

@@ -17,7 +17,7 @@ FLAGS_WITH_VALUE = {
     "-cn": "--config-name",
     "--config-name": "--config-name",
 }
-FLAGS = ("--config-dir", "--config-name", "--multirun", "--help")
+FLAGS = ("--config-dir", "--config-name", "--multirun", "--json", "--help")
 SHOW = "mtl config show KEY=VALUE… prints the config and trains nothing"
 GONE = {
     **dict.fromkeys(("--cfg", "-c", "--resolve", "--info", "-i", "--package", "-p", "--hydra-help"), SHOW),
@@ -35,6 +35,8 @@ class Words:
     overrides: list[str] = field(default_factory=list)
     """``KEY=VALUE``, as written."""
     multirun: bool = False
+    json: bool = False
+    """Whether a terminal is to get the JSON lines too."""
     config_dirs: list[Path] = field(default_factory=list)
     primary: Path | None = None
     """A config in the place of ``train.yaml``: a file that is named, or ``--config-name``."""
@@ -66,6 +68,8 @@ def read_words(argv: list[str]) -> Words:
             plain.append(word)
         elif word in ("-m", "--multirun"):
             words.multirun = True
+        elif word == "--json":
+            words.json = True
         elif flag in FLAGS_WITH_VALUE:
             if not equals and not rest:
                 raise UserError(flag, "needs a value")

@@ -34,6 +34,8 @@ class DataSource(ABC):
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """How the names of its files end, if files of that ending are this kind of data set."""
+    reading_keys: ClassVar[tuple[str, ...]] = ()
+    """The keys that say how a file is read, such as "layer" or "genes.names": predict and evaluate take them too."""
     keeps_features: ClassVar[bool] = False
     """Whether ``prepare`` takes another run's reader, to give the features that it gives."""
 
@@ -59,6 +61,11 @@ class DataSource(ABC):
     def file(self) -> str | None:
         """The path of the one file that the data set reads, if it is one file: it names the run."""
         return None
+
+    @property
+    def example(self) -> str:
+        """What a new file to predict may be called, for `mtl predict RUN` in messages."""
+        return f"new{self.suffixes[0]}" if self.suffixes else "new.csv"
 
     @property
     def validates(self) -> bool:
@@ -129,9 +136,30 @@ class Reader(ABC):
         """What was learned about tasks that are levels of one another, if anything."""
         return None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the data set that ``with_keys`` takes, without ``dataset.`` in front."""
+        return ()
+
+    def with_keys(self, given: Mapping[str, Any]) -> Reader:
+        """Return the reader that reads new files with other values of some keys. Raises UserError for what is no key.
+
+        What the keys' values are worth may show only when a file is read.
+        """
+        if given:
+            raise UserError(f"dataset.{next(iter(given))}", "is no key of reading these files")
+        return self
+
     @abstractmethod
     def read(self, path: str, notice: Notice) -> Examples:
         """Read rows to predict or to evaluate on, and say in what they differ from the training rows."""
+
+    def stream(self, path: str, notice: Notice) -> Iterator[Examples]:
+        """Read rows to predict, some at a time where a file of that form can be read so; by default all at once.
+
+        In what they differ from the training rows is said at the end.
+        """
+        yield self.read(path, notice)
 
     @abstractmethod
     def read_own(self, notice: Notice) -> Examples:
@@ -211,12 +239,16 @@ class Examples:
         )
 
     def part(
-        self, tasks: Mapping[str, Task], duplicates: np.ndarray | None = None, weights: np.ndarray | None = None
+        self,
+        tasks: Mapping[str, Task],
+        duplicates: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+        labels: Mapping[str, pd.Series] | None = None,
     ) -> Part:
-        """Return the rows with the labels of ``tasks`` encoded."""
+        """Return the rows with the labels of ``tasks`` encoded: those of the table, or ``labels``."""
         import pandas as pd
 
-        labels = {name: task.labels(self.table) for name, task in tasks.items()}
+        labels = dict(labels or {name: task.labels(self.table) for name, task in tasks.items()})
         for name, task in tasks.items():
             if task.level == "token":
                 labels[name] = self.inputs.align(labels[name], self.ids, f"tasks.{name}")

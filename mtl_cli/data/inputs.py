@@ -170,6 +170,10 @@ class InputRows(ABC):
         """Return all rows, in the pieces of forward passes in which no gradient is needed."""
         return [slice(start, start + self.chunk) for start in range(0, max(len(self), 1), self.chunk)]
 
+    def finite(self) -> np.ndarray | None:
+        """Return which rows hold only finite numbers in the type that a network reads, bool; None if all do."""
+        return None
+
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
         raise NotImplementedError("these rows have no tokens")
@@ -199,6 +203,11 @@ class DenseRows(InputRows):
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
         return self.values[rows]
+
+    def finite(self) -> np.ndarray | None:
+        if not self.values.is_floating_point() or bool(self.values.isfinite().all()):
+            return None
+        return np.asarray(self.values.flatten(1).isfinite().all(1).cpu().numpy())
 
 
 class CodedRows(InputRows):
@@ -237,3 +246,6 @@ class CodedRows(InputRows):
         inputs.scatter_add_(1, codes.clamp(min=0), (codes >= 0).to(inputs.dtype))
         inputs[:, self.places] = self.numbers[rows]
         return inputs
+
+    def finite(self) -> np.ndarray | None:
+        return DenseRows(self.numbers).finite()

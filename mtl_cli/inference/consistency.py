@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from mtl_cli.tasks.labels import as_label_array
-from mtl_cli.tasks.links import log_sum_exp
+from mtl_cli.tasks.links import log_sum_exp, softmax
+from mtl_cli.tasks.task import Decided
 
 if TYPE_CHECKING:
     from mtl_cli.data.base import Notice
@@ -20,14 +20,14 @@ CHUNK = 8192
 """Rows whose best paths are found at once."""
 
 
-def class_predictions(
+def decide(
     found: Mapping[str, np.ndarray],
     tasks: Mapping[str, Task],
     hierarchy: Hierarchy | None,
     clusters: pd.Series | None,
     notice: Notice,
-) -> dict[str, np.ndarray]:
-    """Return the prediction columns that a hierarchy or clusters change.
+) -> dict[str, Decided]:
+    """Return the classes that a hierarchy or clusters choose in the model's place: to be written, and to be measured.
 
     Parameters
     ----------
@@ -42,24 +42,22 @@ def class_predictions(
         Rows of one value take the label that most of them have (the first in class order of equally many), and
         ``_prob`` becomes the mean of their probabilities of it. Where there is a hierarchy only its levels are voted on
         (a cluster has a cell type, but each of its cells is in a phase of its own), and under ``enforce`` they are as
-        one, so that they still fit. Rows without a value keep their own.
+        one, so that they still fit. Rows without a value keep their own, and rows whose outputs are not finite have no
+        say.
     notice : callable
         Takes a line that the user should see.
 
     Returns
     -------
-    dict of str to ndarray
-        By column, for multiclass tasks only.
+    dict of str to Decided
+        By task, for those tasks alone whose classes are not simply the model's most probable.
     """
-    classes: dict[str, Any] = {name: task for name, task in tasks.items() if task.kind == "multiclass"}
-    if hierarchy is None and clusters is None:
-        return {}
+    classes = {name: task for name, task in tasks.items() if task.one_class}
+    levels = list(classes) if hierarchy is None else hierarchy.levels
+    enforce = hierarchy is not None and hierarchy.mode == "enforce"
     chosen = {name: found[name].argmax(1) for name in classes}
-    together = [[name] for name in (classes if hierarchy is None else hierarchy.levels)]
     if hierarchy is not None:
-        levels = hierarchy.levels
         wrong = hierarchy.contradictions([chosen[name] for name in levels], [tasks[name].outputs for name in levels])
-        enforce = hierarchy.mode == "enforce"
         if wrong.any():
             done = (
                 "replaced by the most probable consistent labels" if enforce else "hierarchy: enforce makes them agree"
@@ -69,19 +67,17 @@ def class_predictions(
         if enforce:
             for start in range(0, len(wrong), CHUNK):
                 rows = slice(start, start + CHUNK)
-                path = hierarchy.best_path([classes[name].probability(found[name][rows]) for name in levels])
+                path = hierarchy.best_path([softmax(found[name][rows]) for name in levels])
                 for name, best in zip(levels, path, strict=True):
                     chosen[name][rows] = best
-            together = [levels]
-    shown = {name: _probability_of(chosen[name], found[name]) for name in classes}
+    if not enforce and clusters is None:
+        return {}
+    stated = {name: _probability_of(chosen[name], found[name]) for name in levels}
     if clusters is not None:
-        for names in together:
-            _vote(names, clusters, found, chosen, shown)
-    columns: dict[str, np.ndarray] = {}
-    for name, task in classes.items():
-        columns[f"predicted_{name}"] = as_label_array(task.classes)[chosen[name]]
-        columns[f"predicted_{name}_prob"] = shown[name]
-    return columns
+        finite = np.logical_and.reduce([np.isfinite(found[name]).all(1) for name in levels], axis=0)
+        for names in [levels] if enforce else [[name] for name in levels]:
+            _vote(names, clusters.where(finite), found, chosen, stated)
+    return {name: Decided(chosen[name], stated[name]) for name in levels}
 
 
 def _vote(
@@ -89,9 +85,9 @@ def _vote(
     clusters: pd.Series,
     found: Mapping[str, np.ndarray],
     chosen: dict[str, np.ndarray],
-    shown: dict[str, np.ndarray],
+    stated: dict[str, np.ndarray],
 ) -> None:
-    """Give each cluster one label of each task in ``names``, chosen as one; changes ``chosen`` and ``shown``."""
+    """Give each cluster one label of each task in ``names``, chosen as one; changes ``chosen`` and ``stated``."""
     paths, path = np.unique(np.column_stack([chosen[name] for name in names]), axis=0, return_inverse=True)
     cluster, _ = pd.factorize(clusters)
     for number in range(cluster.max() + 1):
@@ -99,7 +95,7 @@ def _vote(
         winner = paths[np.bincount(path[rows]).argmax()]
         for name, label in zip(names, winner, strict=True):
             chosen[name][rows] = label
-            shown[name][rows] = _probability_of(chosen[name][rows], found[name][rows]).mean()
+            stated[name][rows] = _probability_of(chosen[name][rows], found[name][rows]).mean()
 
 
 def _probability_of(chosen: np.ndarray, output: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.models.network import Network
-from mtl_cli.tasks.task import Task
+from mtl_cli.tasks.task import Decided, Target, Task
 
 CHUNK = 16_384
 """Rows whose losses are computed at once."""
@@ -126,8 +126,29 @@ class Validation:
         return row | {"val_score": score(skills, self.all_tasks)}
 
 
+def answered(output: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """Return which rows have an answer, bool of shape (n,): those whose outputs are all finite.
+
+    Parameters
+    ----------
+    output : ndarray of shape (n, outputs) or (n, longest row, outputs)
+        Of one task.
+    lengths : ndarray of shape (n,), optional
+        How many tokens each row has, where outputs are those of tokens.
+    """
+    finite = np.isfinite(output).all(-1)
+    if output.ndim == 3:
+        assert lengths is not None
+        finite = (finite | (np.arange(output.shape[1]) >= lengths[:, None])).all(1)
+    return np.asarray(finite)
+
+
 def evaluate(
-    found: Mapping[str, np.ndarray], part: Part, tasks: Mapping[str, Task], rows: np.ndarray | None = None
+    found: Mapping[str, np.ndarray],
+    part: Part,
+    tasks: Mapping[str, Task],
+    rows: np.ndarray | None = None,
+    decided: Mapping[str, Decided] | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of some rows, with those of the best constant predictor beside them.
 
@@ -139,38 +160,52 @@ def evaluate(
     tasks : mapping of str to Task
     rows : ndarray of bool, optional
         Which rows of the part to take; all if None.
+    decided : mapping of str to Decided, optional
+        The classes that are written in place of the most probable ones, see ``decide``; by task, for all rows.
 
     Returns
     -------
     dict
-        ``rows``, ``score``, and per task ``rows``, ``loss``, ``skill``, the metrics, and ``constant`` with the constant
-        predictor's.
+        ``rows``, ``score``, and per task ``rows``, ``loss``, ``skill``, the metrics, ``constant`` with the constant
+        predictor's, and ``classes`` with each class's rows, recall and precision. A row without an answer (see
+        ``answered``) is not measured; ``not_finite`` is their number.
     """
     chosen = np.ones(len(part), bool) if rows is None else rows
     report: dict[str, Any] = {"rows": int(chosen.sum()), "score": math.nan, "tasks": {}}
-    skills = {}
     for name, task in tasks.items():
         labelled = chosen & part.targets[name].mask
-        if not labelled.any():
-            report["tasks"][name] = {"rows": 0}
-            continue
-        values, output = part.targets[name].values, found[name]
-        if not labelled.all():  # or it would be a copy for nothing
-            values, output = values[labelled], output[labelled]
-        constant = _constant(task, torch.from_numpy(values)).numpy()
-        counts = part.targets[name].weights
-        counts = None if counts is None else counts[labelled]
-        loss, baseline = _mean_loss(task, output, values, counts), _mean_loss(task, constant, values, counts)
-        skills[name] = skill(loss, baseline)
-        report["tasks"][name] = {
-            "rows": len(values),
-            "loss": loss,
-            "skill": skills[name],
-            **task.all_metrics(output, values),
-            "constant": {"loss": baseline, **task.all_metrics(constant, values)},
-        }
+        measured = labelled & answered(found[name], part.inputs.lengths)
+        lost = int(labelled.sum() - measured.sum())
+        report["tasks"][name] = (
+            _task_report(found[name], part.targets[name], task, measured, (decided or {}).get(name))
+            if measured.any()
+            else {"rows": 0}
+        ) | ({"not_finite": lost} if lost else {})
+    skills = {name: values["skill"] for name, values in report["tasks"].items() if "skill" in values}
     report["score"] = score(skills, tasks)
     return report
+
+
+def _task_report(
+    output: np.ndarray, target: Target, task: Task, rows: np.ndarray, decided: Decided | None
+) -> dict[str, Any]:
+    """Return what ``evaluate`` says of a task, measured on ``rows``, all of which have a label and an answer."""
+    values, counts = target.values, target.weights
+    if not rows.all():  # or it would be a copy for nothing
+        values, output = values[rows], output[rows]
+        counts = None if counts is None else counts[rows]
+        decided = None if decided is None else decided.select(rows)
+    constant = _constant(task, torch.from_numpy(values)).numpy()
+    loss, baseline = _mean_loss(task, output, values, counts), _mean_loss(task, constant, values, counts)
+    classes = task.by_class(output, values, decided)
+    return {
+        "rows": len(values),
+        "loss": loss,
+        "skill": skill(loss, baseline),
+        **task.all_metrics(output, values, decided),
+        "constant": {"loss": baseline, **task.all_metrics(constant, values)},
+        **({"classes": classes} if classes else {}),
+    }
 
 
 def _constant(task: Task, target: torch.Tensor) -> torch.Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,57 @@ from mtl_cli.config.registry import components
 from mtl_cli.config.schema import TrainedConfig
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
-from mtl_cli.inference.consistency import class_predictions
-from mtl_cli.inference.evaluate import evaluate, outputs
+from mtl_cli.data.reading import hinting
+from mtl_cli.inference.consistency import decide
+from mtl_cli.inference.evaluate import answered, evaluate, outputs
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
-from mtl_cli.tasks.task import Task
+from mtl_cli.tasks.task import Decided, Task
 
 CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of some rows, after every step behind it.
+
+    Parameters
+    ----------
+    outputs : dict of str to ndarray
+        The model's own, by task.
+    decided : dict of str to Decided
+        The classes that a step behind the model chose; of the tasks that are not here, the most probable hold.
+    """
+
+    outputs: dict[str, np.ndarray]
+    decided: dict[str, Decided] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model measured on some rows.
+
+    Parameters
+    ----------
+    report : dict
+        What ``evaluate`` returns; ``unseen`` beside that of the rows that repeat none that were learnt from.
+    part : Part
+        The rows.
+    answer : Answer
+        What the model says of them.
+    tasks : dict of str to Task
+        Those that were measured.
+    where : str
+        What to call the rows.
+    """
+
+    report: dict[str, Any]
+    part: Part
+    answer: Answer
+    tasks: dict[str, Task]
+    where: str
 
 
 @dataclass(frozen=True)
@@ -57,12 +99,55 @@ class TrainedModel:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
         return cls(find_model(path).parent, config, network.eval(), reader, tasks)
 
+    def with_keys(self, given: Mapping[str, Any]) -> TrainedModel:
+        """Return the same model, which reads new files with other values of some keys of its data set.
+
+        Parameters
+        ----------
+        given : mapping
+            Values by key, without ``dataset.`` in front, such as ``{"separator": ";"}``.
+
+        Raises
+        ------
+        UserError
+            For a key that says nothing of how a file is read, or a longer sequence than the model reads.
+        """
+        most = self.config.model.trunk.longest
+        if "max_length" in given and most is not None and (given["max_length"] is None or given["max_length"] > most):
+            raise UserError("dataset.max_length", f"cannot be {given['max_length']}: the model reads at most {most}")
+        return replace(self, reader=self.reader.with_keys(given)) if given else self
+
     def read(self, path: str, notice: Notice) -> Examples:
         """Read what the model is to predict or to be evaluated on."""
-        return self.reader.read(path, notice)
+        with hinting(self.reader.keys):
+            return self.reader.read(path, notice)
+
+    def stream(
+        self,
+        path: str,
+        notice: Notice,
+        hierarchy: Mode | None = None,
+        vote: str | None = None,
+        probabilities: bool = False,
+    ) -> Iterator[pd.DataFrame]:
+        """Read and predict a file, some rows at a time where it can be read so; the arguments are ``predict``'s.
+
+        What is to be said of all rows is said at the end. A vote needs all rows at once.
+        """
+        unanswered = Unanswered()
+        with hinting(self.reader.keys):
+            pieces = self.reader.stream(path, notice) if vote is None else iter([self.reader.read(path, notice)])
+            for examples in pieces:
+                yield self._predict(examples, notice, hierarchy, vote, probabilities, unanswered)
+        unanswered.tell(examples.where, notice)
 
     def predict(
-        self, examples: Examples, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None
+        self,
+        examples: Examples,
+        notice: Notice,
+        hierarchy: Mode | None = None,
+        vote: str | None = None,
+        probabilities: bool = False,
     ) -> pd.DataFrame:
         """Return the row ids and each task's predictions, in the rows' order; labels are not needed.
 
@@ -75,23 +160,50 @@ class TrainedModel:
             In place of what the run's config says.
         vote : str, optional
             A column of the rows: those of one value take the label that most of them have.
+        probabilities : bool, default False
+            Whether to give the probability of every class too.
 
         Raises
         ------
         UserError
             If the run learned no hierarchy to enforce, or there is no such column.
         """
+        unanswered = Unanswered()
+        found = self._predict(examples, notice, hierarchy, vote, probabilities, unanswered)
+        unanswered.tell(examples.where, notice)
+        return found
+
+    def _predict(
+        self,
+        examples: Examples,
+        notice: Notice,
+        hierarchy: Mode | None,
+        vote: str | None,
+        probabilities: bool,
+        unanswered: Unanswered,
+    ) -> pd.DataFrame:
+        answer, origin = self.answer(examples, notice, hierarchy, vote), examples.origin
+        unanswered.add(answer, examples.ids, examples.inputs.lengths)
+        tasks = {name: task for name, task in self.tasks.items() if origin is None or origin.rows(name).any()}
+        table = predictions(answer, tasks, examples.table.index, examples.inputs.lengths, origin, probabilities)
+        return pd.concat([row_names(examples.ids, origin), table], axis=1)
+
+    def answer(
+        self, examples: Examples, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None
+    ) -> Answer:
+        """Return what the model says of some rows, after every step behind it; the arguments are those of ``predict``.
+
+        Both what is written and what is measured are made of it.
+        """
         levels = self.hierarchy(hierarchy)
         if vote is not None and vote not in examples.table.columns:
             hint = did_you_mean(vote, examples.table.columns)
             raise UserError("--vote", f"{examples.where} has no column '{vote}'", hint)
+        if vote is not None and not any(task.one_class for task in self.tasks.values()):
+            raise UserError("--vote", "no task of the run has one of several classes per row, to be voted on")
         clusters = None if vote is None else examples.table[vote]
-        found, origin = self.outputs(examples.inputs), examples.origin
-        tasks = {name: task for name, task in self.tasks.items() if origin is None or origin.rows(name).any()}
-        table = predictions(found, tasks, examples.table.index, origin)
-        for name, column in class_predictions(found, tasks, levels, clusters, notice).items():
-            table[name] = column
-        return pd.concat([row_names(examples.ids, origin), table], axis=1)
+        found = self.outputs(examples.inputs)
+        return Answer(found, decide(found, self.tasks, levels, clusters, notice))
 
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
@@ -104,11 +216,25 @@ class TrainedModel:
         return levels if mode is None else replace(levels, mode=mode)
 
     def outputs(self, inputs: InputRows) -> dict[str, np.ndarray]:
-        """Return each task's raw outputs."""
-        return {name: output.numpy() for name, output in outputs(self.network, inputs.to(CPU)).items()}
+        """Return each task's raw outputs; NaN in rows whose inputs are not finite, whatever the network makes of them.
 
-    def evaluate(self, examples: Examples, notice: Notice) -> dict[str, Any]:
-        """Return the metrics on rows with labels, of the tasks whose columns are there."""
+        A network may well make a number of an infinite input, for many an activation is flat out there.
+        """
+        found = {name: output.numpy() for name, output in outputs(self.network, inputs.to(CPU)).items()}
+        finite = inputs.finite()
+        if finite is not None:
+            for output in found.values():
+                output[~finite] = np.nan
+        return found
+
+    def evaluate(
+        self, examples: Examples, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None
+    ) -> Evaluated:
+        """Measure the model on rows with labels, in the tasks whose columns are there.
+
+        The steps behind the model are those of ``predict``, with the same arguments. A label of a class that the run
+        does not know is told, and not measured.
+        """
         columns_of = {f"task {name}": task.columns for name, task in self.tasks.items()}
         check_usable(columns_of, examples.unusable, examples.where)
         there = {name: task for name, task in self.tasks.items() if set(task.columns) <= set(examples.table.columns)}
@@ -117,10 +243,12 @@ class TrainedModel:
             raise UserError(examples.where, f"has no label column; the tasks' are {columns}", "mtl predict needs none")
         for name in self.tasks.keys() - there.keys():
             notice(f"{examples.where} has no labels of task {name}")
-        return self._evaluate(examples, there)
+        answer = self.answer(examples, notice, hierarchy, vote)
+        part = examples.part(there, labels=known_labels(there, examples, notice))
+        return self._measure(answer, part, there, examples.where, notice)
 
-    def evaluate_test(self, notice: Notice) -> tuple[dict[str, Any], str]:
-        """Return the metrics on the run's own test rows, read again, and where they are from.
+    def evaluate_test(self, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None) -> Evaluated:
+        """Measure the model on the run's own test rows, read again.
 
         Raises
         ------
@@ -131,46 +259,117 @@ class TrainedModel:
         if not splits.is_file():
             raise UserError(str(self.path), "its test rows cannot be read again", "give a table to evaluate on")
         examples = self.reader.read_own(notice)
-        part = pd.read_csv(splits)["split"].to_numpy()
-        test = part == "test"
-        report = self._evaluate(examples.select(test), self.tasks)
+        split = pd.read_csv(splits)["split"].to_numpy()
+        test = split == "test"
+        if not test.any():
+            raise UserError(str(self.path), "the run has no test rows", "give a table to evaluate on")
+        chosen = examples.select(test)
+        answer = self.answer(chosen, notice, hierarchy, vote)
+        duplicates = None
         if examples.duplicate_groups is not None:
-            seen = np.isin(examples.duplicate_groups, examples.duplicate_groups[(part == "train") | (part == "val")])
-            if (test & seen).any():
-                report["unseen"] = self._evaluate(examples.select(test & ~seen), self.tasks)
-        return report, examples.where
+            learned = examples.duplicate_groups[(split == "train") | (split == "val")]
+            duplicates = np.isin(examples.duplicate_groups[test], learned)
+        part = chosen.part(self.tasks, duplicates)
+        return self._measure(answer, part, self.tasks, examples.where, notice)
 
-    def _evaluate(self, examples: Examples, tasks: dict[str, Task]) -> dict[str, Any]:
-        part = examples.part(tasks)
-        return evaluate(self.outputs(part.inputs), part, tasks)
+    def _measure(self, answer: Answer, part: Part, tasks: dict[str, Task], where: str, notice: Notice) -> Evaluated:
+        unanswered = Unanswered()
+        unanswered.add(answer, part.ids, part.inputs.lengths)
+        unanswered.tell(where, notice)
+        report = evaluate(answer.outputs, part, tasks, None, answer.decided)
+        if part.duplicates.any():
+            report["unseen"] = evaluate(answer.outputs, part, tasks, ~part.duplicates, answer.decided)
+        return Evaluated(report, part, answer, tasks, where)
 
 
 def predictions(
-    found: dict[str, np.ndarray], tasks: Mapping[str, Task], index: pd.Index, origin: Origin | None = None
+    answer: Answer,
+    tasks: Mapping[str, Task],
+    index: pd.Index,
+    lengths: np.ndarray | None = None,
+    origin: Origin | None = None,
+    probabilities: bool = False,
 ) -> pd.DataFrame:
     """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task.
 
-    Where data sets are joined, they are empty in the rows that are not of a task's data set.
+    They are empty in the rows without an answer (see ``answered``), and where data sets are joined in those that are
+    not of the task's data set.
+
+    Parameters
+    ----------
+    answer : Answer
+    tasks : mapping of str to Task
+    index : Index of length n
+    lengths : ndarray of shape (n,), optional
+        How many tokens each row has.
+    origin : Origin, optional
+    probabilities : bool, default False
+        Add the probability of every class, ``predicted_<task>_prob_<class>``.
     """
     frames = [pd.DataFrame(index=index)]
     for name, task in tasks.items():
-        frame = pd.DataFrame(task.decode(found[name]), index=index)
-        if origin is not None and not (own := origin.rows(name)).all():
-            frame = frame.astype("object").where(np.broadcast_to(own[:, None], frame.shape))
-        frames.append(frame)
+        output, decided = answer.outputs[name], answer.decided.get(name)
+        rows = answered(output, lengths)
+        if origin is not None:
+            rows &= origin.rows(name)
+        if not rows.all():
+            output, decided = output[rows], None if decided is None else decided.select(rows)
+        columns = task.decode(output) if decided is None else task.decode_as(output, decided)
+        if probabilities:
+            columns = columns | task.probabilities(output)
+        if not rows.all():
+            columns = {column: _spread(values, rows) for column, values in columns.items()}
+        frames.append(pd.DataFrame(columns, index=index))
     return pd.concat(frames, axis=1)
 
 
-def predictions_with_labels(
-    found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part, hierarchy: Hierarchy | None, notice: Notice
-) -> pd.DataFrame:
+def predictions_with_labels(answer: Answer, tasks: dict[str, Task], part: Part) -> pd.DataFrame:
     """Return the row ids, and for each task its label and its predictions side by side."""
-    index = part.labels.index
-    changed = class_predictions(found, tasks, hierarchy, None, notice)
     columns = [row_names(part.ids, part.origin)]
     for name, task in tasks.items():
-        predicted = predictions(found, {name: task}, index, part.origin)
-        for column in predicted.columns.intersection(list(changed)):
-            predicted[column] = changed[column]
+        predicted = predictions(answer, {name: task}, part.labels.index, part.inputs.lengths, part.origin)
         columns += [part.labels[[name]].convert_dtypes(), predicted]
     return pd.concat(columns, axis=1)
+
+
+def known_labels(tasks: Mapping[str, Task], examples: Examples, notice: Notice) -> dict[str, pd.Series]:
+    """Return the labels of new rows by task, missing where a run does not know their class; those are told."""
+    found = {}
+    for name, task in tasks.items():
+        found[name], unknown = task.known_labels(examples.table)
+        if unknown:
+            most = sorted(unknown, key=lambda label: -unknown[label])
+            shown = ", ".join(f"'{label}' ({unknown[label]})" for label in most[:5]) + (", …" if len(most) > 5 else "")
+            what = f"{sum(unknown.values())} labels of task {name} are of no class that the run knows"
+            notice(f"{examples.where}: {what}, and are not measured: {shown}")
+    return found
+
+
+def _spread(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Put values into the rows that they are of; the others are empty."""
+    empty, dtype = (np.nan, values.dtype) if values.dtype.kind == "f" else (None, np.dtype(object))
+    found = np.full(len(rows), empty, dtype)
+    found[rows] = values
+    return found
+
+
+@dataclass
+class Unanswered:
+    """The rows without an answer, counted over as many pieces of a file as it is read in."""
+
+    rows: int = 0
+    count: int = 0
+    first: str = ""
+
+    def add(self, answer: Answer, ids: pd.Series, lengths: np.ndarray | None) -> None:
+        """Count those of some rows."""
+        there = np.logical_and.reduce([answered(output, lengths) for output in answer.outputs.values()])
+        if not self.count and not there.all():
+            self.first = f"{ids.name} {ids.iloc[int(there.argmin())]}"
+        self.rows, self.count = self.rows + len(there), self.count + int((~there).sum())
+
+    def tell(self, where: str, notice: Notice) -> None:
+        """Tell of them, if there are any."""
+        if self.count:
+            why = "a number of theirs, in or out of the model, is not finite as float32"
+            notice(f"{where}: {self.count} of {self.rows} rows get no prediction ({self.first} first): {why}")

@@ -1,22 +1,35 @@
-"""Tables for people, on stderr."""
+"""Tables for people, on stderr, that fit its width: fewer columns or rows in a narrow one, and the rest counted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mtl_cli.reports.advice import advice
+from mtl_cli.reports.plots import read_columns
+from mtl_cli.runs.directory import HISTORY, METRICS, PREDICTIONS
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
 
 SHOWN = 5
 WIDEST = 20
 """Characters of a cell, such as of a sequence's labels."""
+NAME = 28
+"""Characters of a task's or a column's name."""
+GAP = 2
+NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes")
+"""What the report of a task holds beside its metrics."""
 UNSEEN = "test rows that repeat no row trained on"
+FEW, LEAST, MANY = 12, 3, 100
+"""Tasks: up to the first number all are shown; beyond, about so many, but of each kind at least the second number; and
+beyond the third none but the extremes."""
 
 
 def stderr_console() -> Console:
@@ -25,46 +38,146 @@ def stderr_console() -> Console:
     return console if console.is_terminal else Console(stderr=True, highlight=False, width=120)
 
 
-def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[str, Task], title: str) -> None:
-    """Print one part's metrics: a table per kind of task, the best constant prediction below each task."""
-    console.print(f"{title}: {report['rows']} rows, mean skill {_short(report['score'])}", style="bold", markup=False)
-    for kind in dict.fromkeys(task.kind for task in tasks.values()):
-        measured = {
-            name: report["tasks"][name] for name, task in tasks.items() if task.kind == kind and name in report["tasks"]
-        }
-        example: Mapping[str, Any] = next((values for values in measured.values() if "skill" in values), {})
-        metrics = [metric for metric in example if metric not in ("rows", "loss", "skill", "constant")]
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in (kind, "rows", "skill", *metrics):
-            table.add_column(column, justify="left" if column == kind else "right")
-        for name, values in measured.items():
-            if "skill" not in values:
-                table.add_row(escape(name), "0")
-                continue
-            table.add_row(
-                escape(name), str(values["rows"]), *(_short(values[metric]) for metric in ("skill", *metrics))
-            )
-            constant = values["constant"]
-            table.add_row("  constant", "", "0", *(_short(constant[metric]) for metric in metrics), style="dim")
-        console.print(table)
+def print_metrics(
+    console: Console,
+    report: Mapping[str, Any],
+    tasks: Mapping[str, Task],
+    title: str,
+    everything: str = "mtl evaluate --json",
+) -> None:
+    """Print one part's metrics: a table per kind of task, the best constant prediction below each task.
+
+    Parameters
+    ----------
+    console : Console
+    report : mapping
+        What ``evaluate`` returns.
+    tasks : mapping of str to Task
+    title : str
+        What the rows are.
+    everything : str
+        Where to find what does not fit.
+    """
+    rows = "1 row" if report["rows"] == 1 else f"{report['rows']} rows"
+    console.print(f"{title}: {rows}, mean skill {_short(report['score'])}", style="bold", markup=False, soft_wrap=True)
+    left_out: dict[str, None] = {}
+    measured = {name: task for name, task in tasks.items() if name in report["tasks"]}
+    kinds = list(dict.fromkeys(task.kind for task in measured.values()))
+    few = len(measured) <= FEW
+    most = FEW if few else 0 if len(measured) > MANY else max(FEW // len(kinds), LEAST)
+    for kind in kinds:
+        own = {name: report["tasks"][name] for name, task in measured.items() if task.kind == kind}
+        if len(own) > most:
+            console.print(_spread(kind, own, len(measured) > MANY), markup=False, soft_wrap=True)
+        if most:
+            left_out |= dict.fromkeys(_print_kind(console, kind, dict(list(own.items())[:most]), few))
+        if most and len(own) > most:
+            console.print(f"and {len(own) - most} more, in {everything}", style="dim", markup=False)
+    if left_out:
+        console.print(
+            f"further metrics in {everything}: {', '.join(left_out)}", style="dim", markup=False, soft_wrap=True
+        )
+
+
+def _print_kind(console: Console, kind: str, measured: Mapping[str, Mapping[str, Any]], constants: bool) -> list[str]:
+    """Print the table of one kind of task, with or without constant predictions; return the metrics that do not fit."""
+    example: Mapping[str, Any] = next((values for values in measured.values() if "skill" in values), {})
+    metrics = [metric for metric in example if metric not in NO_METRICS]
+    lines = []
+    for name, values in measured.items():
+        if "skill" not in values:
+            lines.append([name, "0"])
+            continue
+        lines.append([name, str(values["rows"]), *(_short(values[metric]) for metric in ("skill", *metrics))])
+        if constants:
+            lines.append(["  constant", "", "0", *(_short(values["constant"][metric]) for metric in metrics)])
+    header = [kind, "rows", "skill", *metrics]
+    columns = fitting(header, lines, console.width)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for i in range(columns):
+        justify: Literal["left", "right"] = "right" if i else "left"
+        table.add_column(header[i], justify=justify, no_wrap=True, max_width=None if i else NAME)
+    for line in lines:
+        table.add_row(*map(escape, line[:columns]), style="dim" if line[0] == "  constant" else None)
+    console.print(table)
+    return header[columns:]
+
+
+def fitting(header: Sequence[str], lines: Iterable[Sequence[str]], width: int) -> int:
+    """Return how many columns, from the first on, fit a width; the first is always there, cut if it must be."""
+    widths = [len(name) for name in header]
+    for line in lines:
+        for i, cell in enumerate(line):
+            widths[i] = max(widths[i], len(cell))
+    widths[0] = min(widths[0], NAME)
+    taken = 0
+    for i, needed in enumerate(widths):
+        taken += needed + GAP * (i > 0)
+        if taken > width:
+            return max(i, 1)
+    return len(header)
+
+
+def _spread(kind: str, measured: Mapping[str, Mapping[str, Any]], lowest: bool) -> str:
+    """Say of many tasks what their skills are, and which are the ``lowest``."""
+    skills = {n: v["skill"] for n, v in measured.items() if math.isfinite(v.get("skill", math.nan))}
+    if not skills:
+        return f"{len(measured)} {kind} tasks, none of them measured"
+    order = sorted(skills, key=skills.__getitem__)
+    middle = _short(float(pd.Series(skills).median()))
+    low, high = (f"{_short(skills[name])} ({name})" for name in (order[0], order[-1]))
+    line = f"{len(measured)} {kind} tasks: skill {low} to {high}, median {middle}"
+    if lowest:
+        worst = ", ".join(f"{name} {_short(skills[name])}" for name in order[:3])
+        line += f"\n  lowest: {worst}"
+    return line
 
 
 def print_summary(console: Console, finished: Finished) -> None:
-    """Print what a run came to: its test metrics, some predictions, and where the files are."""
-    splits = finished.metrics["splits"]
+    """Print what a run came to: its test metrics, some predictions, what its history says, and what to do next."""
+    splits, path = finished.metrics["splits"], str(finished.run.path)
     if finished.predictions is not None:
-        print_metrics(console, splits["test"], finished.tasks, f"test, with the weights of epoch {finished.best.epoch}")
+        title = f"test, with the weights of epoch {finished.best.epoch}"
+        print_metrics(console, splits["test"], finished.tasks, title, METRICS)
         if "test_unseen" in splits:
-            print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN)
-        sample = finished.predictions.head(SHOWN)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in sample.columns:
-            table.add_column(escape(str(column)), justify="right")
-        for row in sample.itertuples(index=False):
-            table.add_row(*(escape(_short(value)) for value in row))
-        console.print("the first test rows", style="bold")
-        console.print(table)
-    console.print(f"results are in {finished.run.path}", markup=False, soft_wrap=True)
+            print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN, METRICS)
+        _print_sample(console, finished.predictions, finished.tasks)
+    history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
+    trainer = finished.config.trainer
+    for line in advice(list(finished.tasks), history, weights, trainer.epochs, trainer.early_stopping is not None):
+        console.print(f"note: {line}", markup=False, soft_wrap=True)
+    if (score := finished.metrics["score"]) is not None:
+        of = f"epoch {finished.best.epoch} of {len(history['epoch'])}"
+        console.print(f"score {_short(score)}: the mean skill on the validation rows, {of}", markup=False)
+    console.print(f"results are in {path}", markup=False, soft_wrap=True)
+    following = f"next: mtl predict {shlex.quote(path)} {finished.config.dataset.example}"
+    console.print(following, markup=False, soft_wrap=True)
+
+
+def _print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str, Task]) -> None:
+    """Print the first test rows: as many tasks as fit, each with its label and its prediction."""
+    sample = predictions.head(SHOWN)
+    cells = {str(column): [_short(value) for value in sample[column]] for column in sample.columns}
+    widths = {column: min(max(map(len, [column, *shown])), NAME) + GAP for column, shown in cells.items()}
+    names = list(cells)
+    chosen = names[: 2 if names[0] == "dataset" else 1]
+    left = console.width - sum(widths[column] for column in chosen)
+    for name in tasks:
+        own = [column for column in (name, f"predicted_{name}") if column in cells and column not in chosen]
+        sure = f"predicted_{name}_prob"
+        if sum(widths[column] for column in own) - GAP > left:
+            break
+        own += [sure] if sure in cells and sum(widths[column] for column in [*own, sure]) - GAP <= left else []
+        chosen, left = [*chosen, *own], left - sum(widths[column] for column in own)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for column in chosen:
+        table.add_column(escape(column), justify="right", no_wrap=True, max_width=NAME)
+    for row in range(len(sample)):
+        table.add_row(*(escape(cells[column][row]) for column in chosen))
+    console.print("the first test rows", style="bold")
+    console.print(table)
+    if len(chosen) < len(cells):
+        console.print(f"and {len(cells) - len(chosen)} more columns in {PREDICTIONS}", style="dim", markup=False)
 
 
 def _short(value: Any) -> str:

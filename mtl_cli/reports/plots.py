@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,9 @@ from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigu
 from mtl_cli.runs.directory import HISTORY, PLOTS
 
 if TYPE_CHECKING:
+    from mtl_cli.data.base import Part
+    from mtl_cli.inference.trained import Answer, Evaluated
+    from mtl_cli.tasks.task import Task
     from mtl_cli.training.run import Finished
 
 Drawing = tuple[str, Callable[[Axes], None]]
@@ -34,12 +37,31 @@ def write_plots(finished: Finished, notice: Callable[[str], None]) -> list[Path]
     notice : callable
         Takes a line that the user should see.
     """
-    folder = finished.run.path / PLOTS
+    history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
+    course = Course(list(finished.tasks), history, weights, finished.best.epoch)
+    answers = [] if finished.part is None else list(answers_of(finished.tasks, finished.part, finished.answer))
+    return _write(finished.run.path / PLOTS, course, answers, notice)
+
+
+def write_task_plots(folder: Path, evaluated: Evaluated, notice: Callable[[str], None]) -> list[Path]:
+    """Draw every figure of a task's predictions on rows that a model was evaluated on, as ``write_plots`` does."""
+    answers = list(answers_of(evaluated.tasks, evaluated.part, evaluated.answer))
+    return _write(folder, None, answers, notice)
+
+
+def answers_of(tasks: Mapping[str, Task], part: Part, answer: Answer | None) -> Iterator[Answers]:
+    """Yield what figures show of each task: its labels and its predictions, as they are written."""
+    if answer is not None:
+        for name, task in tasks.items():
+            yield Answers(task, part, answer.outputs[name], answer.decided.get(name))
+
+
+def _write(folder: Path, course: Course | None, answers: list[Answers], notice: Callable[[str], None]) -> list[Path]:
     folder.mkdir(exist_ok=True)
     written, drawings = [], []
     for name, figure in components("figure").items():
         with _noting_failure(name, notice):
-            drawings += list(_drawings(name, figure(), finished))
+            drawings += list(_drawings(name, figure(), course, answers))
     for stem, draw in drawings:
         with _noting_failure(stem, notice):
             path = folder / f"{_file_name(stem)}.png"
@@ -58,18 +80,17 @@ def _noting_failure(figure: str, notice: Callable[[str], None]) -> Iterator[None
         notice(f"plots: the figure {figure} could not be drawn: {what}")
 
 
-def _drawings(name: str, figure: RunFigure | TaskFigure, finished: Finished) -> Iterator[Drawing]:
+def _drawings(
+    name: str, figure: RunFigure | TaskFigure, course: Course | None, every: list[Answers]
+) -> Iterator[Drawing]:
     """Yield what a figure draws of a run."""
     if isinstance(figure, RunFigure):
-        history, weights = (_read(finished.run.path / file) for file in (HISTORY, finished.weights_name))
-        course = Course(list(finished.tasks), history, weights, finished.best.epoch)
-        if figure.suits(course):
+        if course is not None and figure.suits(course):
             yield name, partial(figure.draw, course=course)
-    elif finished.part is not None:
-        for task in finished.tasks.values():
-            answers = Answers(task, finished.part, finished.outputs[task.name])
-            if answers.mask.any() and (name in task.pictures or figure.suits(answers)):
-                yield f"{figure.stem}_{task.name}", partial(figure.draw, answers=answers)
+        return
+    for answers in every:
+        if answers.mask.any() and (name in answers.task.pictures or figure.suits(answers)):
+            yield f"{figure.stem}_{answers.task.name}", partial(figure.draw, answers=answers)
 
 
 def _draw(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
@@ -94,7 +115,8 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name)
 
 
-def _read(path: Path) -> Columns:
+def read_columns(path: Path) -> Columns:
+    """Return the columns of a CSV file of numbers."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {column: [float(row[column] or "nan") for row in rows] for column in (rows[0] if rows else {})}

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
+AROUND, BAR = 26, 22
+"""Columns that the epoch and the time take beside what is said of an epoch, and the bar."""
+LINE = 80
+"""Columns of what is said of an epoch where there is no terminal."""
 
 
 def _count(number: int, what: str) -> str:
@@ -36,6 +40,7 @@ class TrainingProgress:
         self._bar_task: TaskID | None = None
         self._epochs, self._tasks = 0, [""]
         self._started = self._last_line = 0.0
+        self._wide = console.width >= 110
 
     def notice(self, line: str) -> None:
         """Show a line that the user should see."""
@@ -54,7 +59,7 @@ class TrainingProgress:
             described = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
             self._bar = Progress(
                 TextColumn("epoch"), MofNCompleteColumn(), TimeRemainingColumn(),
-                *([BarColumn(bar_width=20)] if self.console.width >= 110 else []),
+                *([BarColumn(bar_width=BAR - 2)] if self._wide else []),
                 described, console=self.console, transient=True, refresh_per_second=5,
             )  # fmt: skip
             self._bar_task = self._bar.add_task("", total=epochs)
@@ -95,10 +100,16 @@ class TrainingProgress:
             self._bar = None
 
     def _describe(self, row: dict[str, Any]) -> str:
-        shown = [f"loss {row['loss_total']:.4g}"] + [f"{name} {row[f'loss_{name}']:.4g}" for name in self._tasks[:6]]
-        if len(self._tasks) > 6:
-            shown.append("…")
+        """Return the losses and the score of an epoch: as many tasks as there is room for, the score first."""
+        shown = [f"val_score {row['val_score']:.4f}"] if "val_score" in row else []
+        shown += [f"loss {row['loss_total']:.4g}"]
         shown += [f"{key} {row[key]:.4g}" for key in row if key.startswith("penalty_")]
-        if "val_score" in row:
-            shown.append(f"val_score {row['val_score']:.4f}")
+        room = self.console.width - AROUND - (BAR if self._wide else 0) if self._bar is not None else LINE
+        room -= sum(len(text) + 2 for text in shown)
+        for number, name in enumerate(self._tasks):
+            text, rest = f"{name} {row[f'loss_{name}']:.4g}", len(self._tasks) - number
+            more = f"and {rest} more"
+            if len(text) + 2 > room - (len(more) + 2 if rest > 1 else 0):
+                return "  ".join([*shown, more if number else f"{rest} tasks"] if len(more) + 2 <= room else shown)
+            shown, room = [*shown, text], room - len(text) - 2
         return "  ".join(shown)

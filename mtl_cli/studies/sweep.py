@@ -14,11 +14,11 @@ from mtl_cli.config.yaml_text import escaped
 from mtl_cli.io import to_json
 from mtl_cli.runs import directory
 from mtl_cli.studies.executors.base import Executor
-from mtl_cli.studies.job import Job
+from mtl_cli.studies.job import Job, Outcome
 
 
-def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None) -> int:
-    """Run the jobs, each in a folder of its number, and print a JSON line for each.
+def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None, as_json: bool = True) -> int:
+    """Run the jobs, each in a folder of its number, and print a line for each.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None) -> in
     executor : Executor
     folder : str, optional
         The sweep's folder; by default a fresh one.
+    as_json : bool, default True
+        Whether the lines are JSON, for programs, or a few words, for a terminal.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None) -> in
                 if outcome.status:
                     failed.add(outcome.status)
                 try:
-                    print(to_json(outcome.line), flush=True)
+                    print(to_json(outcome.line) if as_json else _words(outcome), flush=True)
                 except BrokenPipeError as error:
                     closed = error
     finally:
@@ -58,6 +60,14 @@ def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None) -> in
     if closed is not None:
         raise closed
     return 0 if not failed else 2 if failed == {2} else 1
+
+
+def _words(outcome: Outcome) -> str:
+    """Return the line of a job for a terminal: its folder, its score, and the words that made it."""
+    line = outcome.line
+    score = line.get("score")
+    came = line["status"] if score is None else f"score {score:.4g}"
+    return f"{line['run_dir']}  {came}"
 
 
 def sweep_folder(jobs: Sequence[Job], text: str | None) -> str | None:

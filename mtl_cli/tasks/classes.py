@@ -49,6 +49,30 @@ def best_constant(counts: np.ndarray, weights: Sequence[float] | None, smoothing
     return [float(share) for share in np.log(np.maximum(mass / mass.sum(), 1e-12))]
 
 
+def per_class(classes: Sequence[Label], truth: np.ndarray, predicted: np.ndarray) -> dict[str, dict[str, float]]:
+    """Return of each class its rows, recall (of its rows) and precision (of the rows given it), NaN where of none.
+
+    Parameters
+    ----------
+    classes : sequence
+    truth, predicted : ndarray of int, shape (n,)
+        Class numbers.
+    """
+    rows, given = (np.bincount(each, minlength=len(classes)) for each in (truth, predicted))
+    hits = np.bincount(truth[truth == predicted], minlength=len(classes))
+    return counted(classes, rows, given, hits)
+
+
+def counted(
+    classes: Sequence[Label], rows: np.ndarray, given: np.ndarray, hits: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Return the same from each class's rows, the rows that were given it, and those of both."""
+    with np.errstate(invalid="ignore"):
+        recall, precision = hits / rows, hits / given
+    every = zip(classes, rows.tolist(), recall.tolist(), precision.tolist(), strict=True)
+    return {str(label): {"rows": n, "recall": r, "precision": p} for label, n, r, p in every}
+
+
 def class_metrics(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Return the metrics that depend on the predicted classes alone."""
     from sklearn import metrics

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,6 +142,13 @@ def class_indices(labels: pd.Series, classes: Sequence[Label], where: str) -> tu
         label, row = first(labels, unknown)
         raise UserError(where, f"'{label}' in row {row} is none of the classes", did_you_mean(str(label), positions))
     return index, mask
+
+
+def without_unknown(column: pd.Series, known: Collection[str]) -> tuple[pd.Series, dict[str, int]]:
+    """Return labels, missing where they are none of ``known``, compared as text, and how often each of those came."""
+    text = each(column, text_of)
+    unknown = text.notna() & ~text.isin(list(known))
+    return column.mask(unknown, None), {str(label): int(n) for label, n in text[unknown].value_counts().items()}
 
 
 def as_label_array(classes: Sequence[Label]) -> np.ndarray:

@@ -117,6 +117,28 @@ class Target:
     weights: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Decided:
+    """The classes that a step behind the model chose for n rows, such as a hierarchy or a vote among neighbours.
+
+    What is written and what is measured are made of the same one of these.
+
+    Parameters
+    ----------
+    classes : ndarray of int, shape (n,)
+        The number of each row's class.
+    confidence : ndarray of shape (n,)
+        The probability that is stated of it.
+    """
+
+    classes: np.ndarray
+    confidence: np.ndarray
+
+    def select(self, rows: np.ndarray) -> Decided:
+        """Return the same of some rows (numbers, or bool)."""
+        return Decided(self.classes[rows], self.confidence[rows])
+
+
 @dataclass
 class Task(ABC):
     """A task that has been fitted to the labels of the training rows.
@@ -146,6 +168,9 @@ class Task(ABC):
     level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ()
     """Which of ``scatter``, ``confusion`` and ``calibration`` show this kind's predictions."""
+    one_class: ClassVar[bool] = False
+    """Whether a row has one of several classes, which steps behind the model may choose in the model's place: such a
+    kind has ``decode_as`` and ``metrics_as``."""
 
     @property
     @abstractmethod
@@ -165,6 +190,17 @@ class Task(ABC):
     @abstractmethod
     def labels(self, table: pd.DataFrame) -> pd.Series:
         """Return the labels in the user's own terms, missing where there are none."""
+
+    def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
+        """Return the labels of new rows, missing where they are none that the task was fitted for.
+
+        Returns
+        -------
+        labels : Series
+        unknown : dict of str to int
+            How often each label came that was left out.
+        """
+        return self.labels(table), {}
 
     @abstractmethod
     def encode(self, labels: pd.Series) -> Target:
@@ -190,17 +226,35 @@ class Task(ABC):
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the primary metric as a tensor, cheaply, for the history."""
 
+    def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
+        """Return what ``decode`` does, with the classes that another step chose."""
+        raise NotImplementedError(f"{self.kind} has no single class per row")
+
+    def metrics_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> dict[str, float]:
+        """Return the metrics of those classes; what is measured of probabilities is the model's own."""
+        raise NotImplementedError(f"{self.kind} has no single class per row")
+
+    def by_class(
+        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Return rows, recall and precision of each class, by its name; nothing for a kind without classes."""
+        return {}
+
+    def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the probability of every class, (n,) each, by column name; nothing where they are not columns."""
+        return {}
+
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return stated probabilities and whether what they were stated of is so; for ``calibration``."""
         raise NotImplementedError(f"{self.kind} states no probabilities")
 
-    def all_metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+    def all_metrics(self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None) -> dict[str, float]:
         """Return the metrics of rows that have a label, those that plugins add behind the kind's own.
 
         A plugin's is a function ``(task, output, values)`` that returns a number, or None for a kind of task that it
         does not suit; one that has the name of a metric of the kind's own is passed over.
         """
-        own = self.metrics(output, values)
+        own = self.metrics(output, values) if decided is None else self.metrics_as(output, values, decided)
         added = {name: metric(self, output, values) for name, metric in components("metric").items() if name not in own}
         return own | {name: float(value) for name, value in added.items() if value is not None}
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch.optim import Optimizer
@@ -24,8 +23,9 @@ from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Notice, Part, Prepared
 from mtl_cli.data.batches import Batches
+from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
-from mtl_cli.inference.trained import TrainedModel, predictions_with_labels
+from mtl_cli.inference.trained import Answer, TrainedModel, predictions_with_labels
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.models.regularizer import Training
 from mtl_cli.runs import directory
@@ -120,13 +120,13 @@ class Measured:
         The epoch whose weights were kept.
     metrics : dict
         What ``metrics.json`` holds.
-    outputs : dict of str to ndarray
-        The model's outputs on the test rows; empty if there are none.
+    answer : Answer, optional
+        What it says of the test rows, if there are any.
     """
 
     best: Best
     metrics: dict[str, Any]
-    outputs: dict[str, np.ndarray]
+    answer: Answer | None
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ class Finished:
     Parameters
     ----------
     run : RunDirectory
+    config : Config
     tasks : dict of str to Task
     metrics : dict
         What ``metrics.json`` holds.
@@ -143,8 +144,8 @@ class Finished:
         The epoch whose weights were kept.
     part : Part, optional
         The test rows.
-    outputs : dict of str to ndarray
-        The model's outputs on them.
+    answer : Answer, optional
+        What the model says of them.
     predictions : DataFrame, optional
         What ``predictions.csv`` holds.
     weights_name : str
@@ -152,11 +153,12 @@ class Finished:
     """
 
     run: RunDirectory
+    config: Config
     tasks: dict[str, Task]
     metrics: dict[str, Any]
     best: Best
     part: Part | None
-    outputs: dict[str, np.ndarray]
+    answer: Answer | None
     predictions: pd.DataFrame | None
     weights_name: str
 
@@ -266,35 +268,36 @@ def fit(run: Run, folder: RunDirectory) -> Best:
 
 
 def measure(run: Run, best: Best) -> Measured:
-    """Measure the trained model on every part of the data."""
+    """Measure the trained model on every part of the data, after every step behind it: what is written is measured."""
     data = run.ready.data
     metrics: dict[str, Any] = {"score": None, "epoch": best.epoch, "splits": {}}
-    test_outputs: dict[str, np.ndarray] = {}
+    test_answer = None
     for name, part in data.parts.items():
         tensors = outputs(run.network, part.inputs.to(run.ready.device))
         found = {task: output.cpu().numpy() for task, output in tensors.items()}
-        metrics["splits"][name] = evaluate(found, part, data.tasks)
+        notice = run.ready.progress.notice if name == "test" else (lambda line: None)
+        answer = Answer(found, decide(found, data.tasks, data.reader.hierarchy, None, notice))
+        metrics["splits"][name] = evaluate(found, part, data.tasks, None, answer.decided)
         if name == "test":
-            test_outputs = found
+            test_answer = answer
             if part.duplicates.any():
-                metrics["splits"]["test_unseen"] = evaluate(found, part, data.tasks, ~part.duplicates)
+                unseen = evaluate(found, part, data.tasks, ~part.duplicates, answer.decided)
+                metrics["splits"]["test_unseen"] = unseen
     if "val" in metrics["splits"]:
         metrics["score"] = metrics["splits"]["val"]["score"]
-    return Measured(best, metrics, test_outputs)
+    return Measured(best, metrics, test_answer)
 
 
 def write(run: Run, folder: RunDirectory, measured: Measured) -> Finished:
     """Write the metrics, and the predictions of the test rows."""
-    data = run.ready.data
+    data, answer = run.ready.data, measured.answer
     folder.write_json(directory.METRICS, measured.metrics)
     test, table = data.parts.get("test"), None
-    if test is not None:
-        notice = run.ready.progress.notice
-        table = predictions_with_labels(measured.outputs, data.tasks, test, data.reader.hierarchy, notice)
+    if test is not None and answer is not None:
+        table = predictions_with_labels(answer, data.tasks, test)
         folder.write(directory.PREDICTIONS, lambda file: table.to_csv(file, index=False))
-    return Finished(
-        folder, data.tasks, measured.metrics, measured.best, test, measured.outputs, table, run.ready.weights_name
-    )
+    best, metrics, config = measured.best, measured.metrics, run.ready.config
+    return Finished(folder, config, data.tasks, metrics, best, test, answer, table, run.ready.weights_name)
 
 
 @contextmanager

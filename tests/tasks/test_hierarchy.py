@@ -10,9 +10,10 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl_cli.inference.consistency import class_predictions
+from mtl_cli.inference.consistency import decide
 from mtl_cli.tasks.hierarchy import Hierarchy, learn_hierarchy
 from mtl_cli.tasks.kinds.multiclass import Multiclass
+from mtl_cli.tasks.task import Decided
 
 TABLE = pd.DataFrame(
     {
@@ -90,20 +91,24 @@ def test_repair_and_vote() -> None:
         "sex": np.array([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8], [0.3, 0.7]]),
     }
     outputs = {name: np.log(share).astype("float32") for name, share in shares.items()}
+
+    def decoded(decided: dict[str, Decided]) -> dict[str, np.ndarray]:
+        columns = [tasks[name].decode_as(outputs[name], chosen) for name, chosen in decided.items()]
+        return {name: column for some in columns for name, column in some.items()}
+
     told: list[str] = []
-    assert class_predictions(outputs, tasks, None, None, told.append) == {} and told == []
-    report = class_predictions(outputs, tasks, hierarchy, None, told.append)
-    assert report["predicted_branch"].tolist() == ["l", "l", "m", "m"]
+    assert decide(outputs, tasks, None, None, told.append) == {} and told == []
+    assert decide(outputs, tasks, hierarchy, None, told.append) == {}
     expected = "1 of 4 rows: the predicted branch and kind contradict each other; hierarchy: enforce makes them agree"
     assert told == [expected]
     enforcing = Hierarchy("enforce", hierarchy.levels, hierarchy.parents)
-    repaired = class_predictions(outputs, tasks, enforcing, None, told.append)
+    repaired = decoded(decide(outputs, tasks, enforcing, None, told.append))
     assert repaired["predicted_branch"].tolist() == ["m", "l", "m", "m"]
     assert repaired["predicted_kind"].tolist() == ["mono", "b", "mono", "dc"]
     np.testing.assert_allclose(repaired["predicted_branch_prob"], [0.4, 0.9, 0.7, 0.8], rtol=1e-6)
     clusters = pd.Series(["x", "x", "x", None])
-    voted = class_predictions(outputs, tasks, enforcing, clusters, told.append)
+    voted = decoded(decide(outputs, tasks, enforcing, clusters, told.append))
     assert voted["predicted_branch"].tolist() == ["m", "m", "m", "m"]
     assert voted["predicted_kind"].tolist() == ["mono", "mono", "mono", "dc"]
     np.testing.assert_allclose(voted["predicted_kind_prob"], [1.4 / 3, 1.4 / 3, 1.4 / 3, 0.6], rtol=1e-6)
-    assert voted["predicted_sex"].tolist() == ["f", "m", "m", "m"]
+    assert "predicted_sex" not in voted

@@ -7,7 +7,7 @@ import shutil
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -88,6 +88,10 @@ class CellFormat:
     genes: GeneConfig = field(default_factory=GeneConfig)
     min_overlap: Annotated[float, Bound(at_least=0, at_most=1)] = 0.5
     id: str | None = None
+
+    reading_keys: ClassVar[tuple[str, ...]] = (
+        "layer", "use_raw", "backed", "transform", "min_overlap", "id", "genes.names",
+    )  # fmt: skip
 
     def open(self, path: str) -> CellFile:
         """Open a file as this one is to be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from mtl_cli.data.cells.genes import GeneConfig, chosen_genes, gene_names, match
 from mtl_cli.data.cells.rows import CSRRows, OnDisk, Store, in_memory
 from mtl_cli.data.cells.scan import Scan, scan
 from mtl_cli.data.inputs import InputSpec
+from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reader import fingerprint
 from mtl_cli.tasks.hierarchy import Hierarchy
 
@@ -70,12 +72,18 @@ class CellReader(Reader):
         hierarchy = None if state["hierarchy"] is None else Hierarchy(**state["hierarchy"])
         return cls(source, **{**state, "hierarchy": hierarchy})
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.source.reading_keys
+
+    def with_keys(self, given: Mapping[str, Any]) -> CellReader:
+        return replace(self, source=with_keys(self.source, given, self.keys, "cells"))
+
     def read(self, path: str, notice: Notice) -> Examples:
         """Read cells of another file: its genes are matched by name."""
         file = self.source.open(path)
         columns = self._match(file, notice)
-        advice = "the run reads files as it was trained to: give such a file, or train with"
-        found = scan(file, self.source.transform, advice)
+        found = scan(file, self.source.transform)
         if self.source.transform != "binarize" and found.whole != self.whole:
             kinds = ["whole numbers, as counts are", "not whole numbers"]
             these, those = kinds if found.whole else kinds[::-1]

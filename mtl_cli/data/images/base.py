@@ -96,6 +96,10 @@ class ImageSource(DataSource):
         return "image"
 
     @property
+    def example(self) -> str:
+        return "new.npz"
+
+    @property
     def validates(self) -> bool:
         return self.split.val > 0
 

@@ -59,6 +59,11 @@ class Joint(DataSource):
         return found
 
     @property
+    def example(self) -> str:
+        name, member = next(iter(self.datasets.items()))
+        return f"{name}={member.example}"
+
+    @property
     def validates(self) -> bool:
         return any(member.validates for member in self.datasets.values())
 

@@ -90,6 +90,21 @@ class JointReader(Reader):
         readers = {name: reader.state() for name, reader in self.readers.items()}
         return {"readers": readers, "spec": self.spec.state(), "of_tasks": self.of_tasks}
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(key for reader in self.readers.values() for key in reader.keys))
+
+    def with_keys(self, given: Mapping[str, Any]) -> JointReader:
+        """Return the same with the keys given to each data set that has them."""
+        if unknown := [key for key in given if key not in self.keys]:
+            hint = did_you_mean(unknown[0], self.keys, "dataset.")
+            raise UserError(f"dataset.{unknown[0]}", "is no key of reading these files", hint)
+        readers = {
+            name: reader.with_keys({key: value for key, value in given.items() if key in reader.keys})
+            for name, reader in self.readers.items()
+        }
+        return replace(self, readers=readers)
+
     def read(self, path: str, notice: Notice) -> Examples:
         """Read ``NAME=PATH``: data like those of the data set called NAME. Raises UserError if it is none of them."""
         name, equals, rest = path.partition("=")

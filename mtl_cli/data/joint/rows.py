@@ -193,6 +193,13 @@ class JointRows(InputRows):
                     found.append(rows + first)
         return found or [slice(0, 0)]
 
+    def finite(self) -> np.ndarray | None:
+        found = [part.finite() for part in self.parts]
+        if all(rows is None for rows in found):
+            return None
+        pairs = zip(self.parts, found, strict=True)
+        return np.concatenate([np.ones(len(part), bool) if rows is None else rows for part, rows in pairs])
+
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         pieces = [
             part.align(labels.iloc[first:last], ids.iloc[first:last], where)

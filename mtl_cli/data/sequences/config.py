@@ -48,6 +48,7 @@ class FASTA(TableSource):
     suffixes: ClassVar[tuple[str, ...]] = tuple(
         f"{suffix}{packed}" for suffix in (".fasta", ".fa", ".faa") for packed in ("", ".gz")
     )
+    reading_keys: ClassVar[tuple[str, ...]] = (*TableSource.reading_keys, "labels", "unlabelled", "sequence")
     piped: ClassVar[str] = "fasta"
 
     def like(self, kind: type[TableSource], path: str) -> TableSource:

@@ -39,6 +39,8 @@ class Column:
         Whether a missing number may be filled in.
     date_format : str
         As ``pandas.to_datetime`` takes it.
+    low, high : list of float
+        Per number, the least and the largest of training.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Column:
     has_missing: bool = False
     impute: bool = True
     date_format: str = ISO
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -143,6 +147,7 @@ def fit_numbers(column: Column, found: np.ndarray, scale: str, impute: str) -> N
     """Fit fill, center and scale to the numbers of the training rows, shape (n, width), NaN where missing."""
     present = found[~np.isnan(found[:, 0])]
     low, median, high = np.quantile(present, [0.25, 0.5, 0.75], axis=0)
+    column.low, column.high = present.min(0).tolist(), present.max(0).tolist()
     mean, deviation = present.mean(0), present.std(0)
     if column.kind == "boolean":
         column.fill = np.round(mean).tolist()
@@ -165,7 +170,7 @@ def numbers(values: pd.Series, column: Column, where: str, hint: str | None = No
     Raises
     ------
     UserError
-        Naming the first value that is none, or not finite.
+        Naming the first value that is none.
     """
     import pandas as pd
 
@@ -178,5 +183,10 @@ def numbers(values: pd.Series, column: Column, where: str, hint: str | None = No
         boolean = column.kind == "boolean"
         result = (text.map(_BOOLEANS) if boolean else pd.to_numeric(text, errors="coerce")).to_numpy("float64")
     refuse_values(np.isnan(result) & values.notna().to_numpy(), values, where, f"is not {_A[column.kind]}", hint)
-    refuse_values(np.isinf(result), values, where, "is not finite")
     return result[:, None]
+
+
+def refuse_too_large(found: np.ndarray, values: pd.Series, where: str) -> None:
+    """Raise UserError for the first number that is none in the type that a network reads, float32."""
+    with np.errstate(over="ignore"):
+        refuse_values(np.isinf(found[:, 0].astype("float32")), values, where, "is not finite as float32")

@@ -12,11 +12,19 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
-from mtl_cli.data.files import STDIN, matching_files, opener, resolve
+from mtl_cli.data.files import STDIN, Opener, matching_files, opener, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.tables.encoding import first_lines
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
-from mtl_cli.data.tables.text import MISSING, ReadingKeys, read_text_table, text_table_chunks
+from mtl_cli.data.tables.text import (
+    MISSING,
+    ReadingKeys,
+    detect_separator,
+    one_character,
+    read_text_table,
+    text_table_chunks,
+)
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -53,6 +61,7 @@ class TableSource(DataSource):
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
+    reading_keys: ClassVar[tuple[str, ...]] = ("id", "max_length", "truncate")
     piped: ClassVar[str] = "csv"
     """The kind of data set that standard input is read as."""
 
@@ -107,6 +116,12 @@ class TableSource(DataSource):
         table = self.read(text_columns, notice)
         for start in range(0, len(table), rows):
             yield table.iloc[start : start + rows]
+
+    @property
+    def keys_of_all_forms(self) -> tuple[str, ...]:
+        """The reading keys that a table of some form has."""
+        forms = [cls for cls in components("dataset").values() if issubclass(cls, TableSource)]
+        return tuple(dict.fromkeys(key for cls in forms for key in cls.reading_keys))
 
     def other(self, path: str) -> TableSource:
         """Return the config of another table whose rows are to be read as these are, of the kind that its name implies.
@@ -203,21 +218,50 @@ class CSV(TableSource):
         ".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".csv.zst", ".tsv.zst", ".txt.zst",
     )  # fmt: skip
 
+    reading_keys: ClassVar[tuple[str, ...]] = (
+        *TableSource.reading_keys, "separator", "encoding", "decimal", "missing",
+    )  # fmt: skip
+
     def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        return read_text_table(opener(self.path), self.path, text_columns=text_columns, notice=notice, **self._keys)
+        open_bytes = opener(self.path)
+        keys = self.settled(open_bytes, notice)
+        return read_text_table(open_bytes, self.path, text_columns=text_columns, notice=notice, **keys)
 
     def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
         if matching_files(self.path) != [self.path]:
             yield from super().chunks(rows, text_columns, notice)
             return
         open_bytes = opener(self.path)
-        yield from text_table_chunks(
-            open_bytes, self.path, rows, text_columns=text_columns, notice=notice, **self._keys
-        )
+        keys = self.settled(open_bytes, notice)
+        yield from text_table_chunks(open_bytes, self.path, rows, text_columns=text_columns, notice=notice, **keys)
 
-    @property
-    def _keys(self) -> ReadingKeys:
+    def settled(self, open_bytes: Opener, notice: Notice) -> ReadingKeys:
+        """Return the keys that this file is read with."""
         return ReadingKeys(separator=self.separator, encoding=self.encoding, decimal=self.decimal, missing=self.missing)
+
+    def like(self, kind: type[TableSource], path: str) -> TableSource:
+        found = super().like(kind, path)
+        return LikeCSV(**vars(found)) if type(found) is CSV else found
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikeCSV(CSV):
+    """A file to predict: its separator is found where it is not that of the training file."""
+
+    def settled(self, open_bytes: Opener, notice: Notice) -> ReadingKeys:
+        keys = super().settled(open_bytes, notice)
+        text = first_lines(open_bytes)
+        header = next((line for line in text.splitlines() if line.strip()), "")
+        found = None if self.separator is None else one_character(self.separator)
+        if found is None or found not in header:
+            found, before = detect_separator(text), found
+            if before is not None and found in header:
+                notice(f"{self.path}: the header has no '{before}' between its columns; they are cut at '{found}'")
+        if found == self.decimal and found in header:
+            notice(f"{self.path}: its columns are cut at '{found}', so its numbers are read with a decimal point")
+            keys["decimal"] = "."
+        keys["separator"] = found
+        return keys
 
 
 @component("dataset", "parquet")

@@ -90,6 +90,13 @@ def look_at(open_bytes: Opener, where: str, encoding: str | None, notice: Callab
     return found
 
 
+def first_lines(open_bytes: Opener) -> str:
+    """Return how a file begins, decoded roughly: enough to see the marks between its fields."""
+    with open_bytes() as stream:
+        begin = stream.read(HEAD)
+    return begin.decode("utf-16" if begin[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1", errors="ignore")
+
+
 def decode(data: bytes, where: str, encoding: str | None, notice: Callable[[str], None]) -> str:
     """Return the text of a file in memory, as ``look_at`` finds it to be encoded."""
     with look_at(opener_of(data, where), where, encoding, notice).open() as stream:

@@ -12,7 +12,7 @@ import numpy as np
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.dates import date_format
-from mtl_cli.data.tables.columns import Column, Kind, fit_levels, fit_numbers, kind_of, numbers
+from mtl_cli.data.tables.columns import Column, Kind, fit_levels, fit_numbers, kind_of, numbers, refuse_too_large
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,7 @@ class FeatureEncoder:
         Raises
         ------
         UserError
-            Naming the columns that are missing, or the first value that is no number or not finite.
+            Naming the columns that are missing, or the first value that is no number.
         """
         from mtl_cli.data.inputs import DenseRows
 
@@ -108,7 +108,8 @@ class FeatureEncoder:
         start = 0
         for column in self.columns:
             block = column.encode(table[column.name], where)
-            inputs[:, start : start + block.shape[1]] = block
+            with np.errstate(over="ignore"):  # a number that is too large is infinite, and its row gets no prediction
+                inputs[:, start : start + block.shape[1]] = block
             start += block.shape[1]
         return inputs
 
@@ -130,7 +131,8 @@ class FeatureEncoder:
                 block = values.isna().to_numpy()[:, None] if column.has_missing else np.empty((len(values), 0))
             else:
                 block = column.encode(values, where)
-            numbers.append(block.astype("float32"))
+            with np.errstate(over="ignore"):
+                numbers.append(block.astype("float32"))
             places += range(start + width - block.shape[1], start + width)
             start += width
         dense, chosen = torch.from_numpy(np.concatenate(numbers, axis=1)), torch.tensor(places, dtype=torch.int64)
@@ -147,14 +149,12 @@ class FeatureEncoder:
             raise UserError.of(problems)
 
     def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
-        """Tell in what a table differs from the training rows: columns without values, levels not seen."""
-        for column in self.columns:
-            values = table[column.name]
-            if values.isna().all():
-                notice(f"{where}: the column '{column.name}' has no value; it is filled in as in training")
-            elif unknown := column.unknown_levels(values):
-                shown = ", ".join(f"'{level}'" for level in unknown[:3]) + (", …" if len(unknown) > 3 else "")
-                notice(f"{where}: the column '{column.name}' has levels that training did not have: {shown}")
+        """Tell in what a table differs from the training rows: see ``Comparison``."""
+        from mtl_cli.data.tables.compare import Comparison
+
+        comparison = Comparison(self.columns)
+        comparison.add(table, where)
+        comparison.tell(where, notice)
 
     def state(self) -> list[dict[str, Any]]:
         """Return plain values for the model file."""
@@ -230,6 +230,7 @@ def fit_features(
             if column.kind == "date":
                 column.date_format = date_format(values, where)
             found = numbers(values, column, where, hint=f"dataset.features.categorical=[{name}] takes it as text")
+            refuse_too_large(found, values, where)
             fit_numbers(column, found[train], config.scale, config.impute)
             if is_integer_dtype(values.dtype) and len(values) > 20 and values.is_unique and _steps_by_one(values):
                 notice(f"{where}: the column '{name}' counts the rows; if it is an id, use dataset.id={name}")

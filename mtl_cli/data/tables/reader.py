@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,25 @@ from mtl_cli.data.base import Examples, Notice, Reader
 from mtl_cli.data.duplicates import equal_rows
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputSpec, feature_problems
+from mtl_cli.data.reading import with_keys
 from mtl_cli.data.sequences.reader import SequenceEncoder
+from mtl_cli.data.tables.columns import numbers, refuse_too_large
+from mtl_cli.data.tables.compare import Comparison
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
 from mtl_cli.tasks.task import TaskConfig
+
+CHUNK = 32_768
+"""Rows of a table that are read, predicted and written at once."""
 
 
 class TableFile(Protocol):
     """A table that can be read, and that knows how others like it are read: the config of one."""
+
+    reading_keys: ClassVar[tuple[str, ...]]
+
+    @property
+    def keys_of_all_forms(self) -> tuple[str, ...]:
+        """The reading keys that a table of some form has."""
 
     @property
     def path(self) -> str:
@@ -29,6 +41,9 @@ class TableFile(Protocol):
 
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
+
+    def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        """Read the table in pieces of at most ``rows`` rows."""
 
     def other(self, path: str) -> TableFile:
         """Return another file, whose rows are to be read as these are. Raises UserError if it is no table."""
@@ -48,6 +63,8 @@ class TableReader(Reader):
         Columns that a text file's reader keeps as they are written: class labels, ids and categories.
     fingerprint : str
         Of the data set's own table, to tell whether it is still the same.
+    given : mapping
+        Keys for new files: see ``with_keys``.
     """
 
     source: TableFile
@@ -55,6 +72,7 @@ class TableReader(Reader):
     id_column: str | None
     text_columns: list[str]
     fingerprint: str
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def spec(self) -> InputSpec:
@@ -85,13 +103,45 @@ class TableReader(Reader):
         id_column = self.id_column if self.id_column in table.columns else None
         return Examples(self.encoder.encode(table, where), table, row_ids(table, id_column), where)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of tables of any form: which of them a file has, its name says."""
+        return self.source.keys_of_all_forms
+
+    def with_keys(self, given: Mapping[str, Any]) -> TableReader:
+        return replace(self, given=given)
+
     def read(self, path: str, notice: Notice) -> Examples:
         """Read a table of the kind that its name implies; what the data set itself is as text from standard input."""
-        where = "stdin" if path == STDIN else path
-        table = self.source.other(path).read(self.text_columns, notice)
-        examples = self.encode(table, where)
-        self.encoder.compare(table, where, notice)
+        reader, source, where = self._of(path)
+        table = source.read(reader.text_columns, notice)
+        examples = reader.encode(table, where)
+        reader.encoder.compare(table, where, notice)
         return examples
+
+    def stream(self, path: str, notice: Notice) -> Iterator[Examples]:
+        if isinstance(self.encoder, SequenceEncoder):  # ids are looked at as a whole
+            yield self.read(path, notice)
+            return
+        reader, source, where = self._of(path)
+        comparison = Comparison(self.encoder.columns)
+        for table in source.chunks(CHUNK, reader.text_columns, notice):
+            yield reader.encode(table, where)
+            comparison.add(table, where)
+        comparison.tell(where, notice)
+
+    def _of(self, path: str) -> tuple[TableReader, TableFile, str]:
+        """Return the reader and the config that a new file is read with, and what to call it."""
+        other = self.source.other(path)
+        source = with_keys(other, self.given, other.reading_keys, "a table of this form")
+        reader = self
+        if "id" in self.given:
+            column = vars(source)["id"]
+            reader = replace(reader, id_column=column, text_columns=[*self.text_columns, *([column] if column else [])])
+        if isinstance(self.encoder, SequenceEncoder):
+            keys = {key: vars(source)[key] for key in ("max_length", "truncate") if key in self.given}
+            reader = replace(reader, encoder=replace(self.encoder, **keys))
+        return reader, source, "stdin" if path == STDIN else path
 
     def read_own(self, notice: Notice) -> Examples:
         """Read the run's own table. Raises UserError if it cannot be read again, or is not as it was."""
@@ -143,6 +193,9 @@ def feature_encoder(
     if like is None:
         return fit_features(config, table, names, train, where, notice)
     encoder = encoder_of(like, names)
+    for column in encoder.columns:
+        if column.kind == "numeric":
+            refuse_too_large(numbers(table[column.name], column, where), table[column.name], where)
     encoder.compare(table, where, notice)
     return encoder
 

@@ -190,7 +190,7 @@ def _open(
     open_bytes = opener_of(data, where) if isinstance(data, bytes) else data
     file = look_at(open_bytes, where, keys.get("encoding"), notice)
     separator = keys.get("separator")
-    mark = _one_character(separator) if separator else detect_separator(file.head)
+    mark = one_character(separator) if separator else detect_separator(file.head)
     header = _header(file, mark)
     _check_header(header, mark, file)
     words = ["", *keys.get("missing", MISSING)]
@@ -246,7 +246,8 @@ def _joined(pieces: list[Any], kind: str) -> Any:
     return np.concatenate([np.asarray(piece).astype(kind, copy=False) for piece in pieces])
 
 
-def _one_character(separator: str) -> str:
+def one_character(separator: str) -> str:
+    """Return the separator that a config names. Raises UserError if it is more than a character."""
     character = {"\\t": "\t", "tab": "\t"}.get(separator, separator)
     if len(character) != 1:
         raise UserError("dataset.separator", f"must be one character, not '{separator}'", "or null, to have it found")

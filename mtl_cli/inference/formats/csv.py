@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.registry import component
-from mtl_cli.inference.formats.base import Format
+from mtl_cli.inference.formats.base import TextFormat
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @component("format", "csv")
-class CSV(Format):
+class CSV(TextFormat):
     """A line per row, with a header."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".csv",)
 
-    def encode(self, table: pd.DataFrame, source: str) -> str:
-        """Return the lines."""
-        return table.to_csv(index=False)
+    for_spreadsheets: ClassVar[bool] = True
+
+    def lines(self, table: pd.DataFrame, first: bool) -> str:
+        return table.to_csv(index=False, header=first)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mtl_cli.data.base import Part
-    from mtl_cli.tasks.task import Task
+    from mtl_cli.tasks.task import Decided, Task
 
 Axes = Any
 """A matplotlib Axes; text on it is drawn as written, not as mathematics."""
@@ -63,7 +63,7 @@ class RunFigure(Figure):
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answers in one task, on test rows; n of them have a label.
+    """What a model answers in one task, on test rows; n of them have a label and an answer.
 
     Parameters
     ----------
@@ -72,16 +72,23 @@ class Answers:
         All test rows.
     all_outputs : ndarray
         The model's outputs on all of them.
+    decided : Decided, optional
+        The classes that a step behind the model chose for them.
     """
 
     task: Task
     part: Part
     all_outputs: np.ndarray
+    decided: Decided | None = None
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """Which rows have a label, bool."""
-        return self.part.targets[self.task.name].mask
+        """Which rows have a label and an answer, bool."""
+        from mtl_cli.inference.evaluate import answered
+
+        labelled: np.ndarray = self.part.targets[self.task.name].mask
+        mask: np.ndarray = labelled & answered(self.all_outputs, self.part.inputs.lengths)
+        return mask
 
     @cached_property
     def outputs(self) -> np.ndarray:
@@ -103,7 +110,18 @@ class Answers:
     @cached_property
     def predicted(self) -> np.ndarray:
         """The predictions in user units, shape (n,)."""
-        return self.task.decode(self.outputs)[f"predicted_{self.task.name}"]
+        column = f"predicted_{self.task.name}"
+        if self.decided is None:
+            return self.task.decode(self.outputs)[column]
+        return self.task.decode_as(self.outputs, self.decided.select(self.mask))[column]
+
+    @cached_property
+    def confidence(self) -> tuple[np.ndarray, np.ndarray]:
+        """Stated probabilities, and whether what they were stated of is so."""
+        if self.decided is None:
+            return self.task.confidence(self.outputs, self.values)
+        chosen = self.decided.select(self.mask)
+        return chosen.confidence, chosen.classes == self.values
 
 
 class TaskFigure(Figure):

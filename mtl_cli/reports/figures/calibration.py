@@ -17,7 +17,7 @@ class Calibration(TaskFigure):
 
     def draw(self, axes: Axes, answers: Answers) -> None:
         """Draw the observed frequency in each bin of stated probability, with its number of rows."""
-        confidence, hit = answers.task.confidence(answers.outputs, answers.values)
+        confidence, hit = answers.confidence
         mean, frequency, count = reliability(confidence, hit)
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
         axes.plot(mean, frequency, marker="o")

@@ -13,6 +13,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.classes import per_class
 from mtl_cli.tasks.labels import (
     apply_mapping,
     as_label_array,
@@ -22,10 +23,12 @@ from mtl_cli.tasks.labels import (
     each,
     label_column,
     numbers,
+    text_of,
     typed_classes,
+    without_unknown,
 )
 from mtl_cli.tasks.links import logit_of_mean, sigmoid
-from mtl_cli.tasks.task import Label, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,6 +143,14 @@ class BinaryTask(Task):
         threshold = self.at_least
         return each(values, lambda value: bool(value >= threshold))
 
+    def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
+        if self.at_least is not None:
+            return super().known_labels(table)
+        column = label_column(table, self.columns[0], self.name)
+        known = self.mapping if self.mapping is not None else [text_of(label) for label in self.classes]
+        kept, unknown = without_unknown(typed_classes(column), known)
+        return apply_mapping(kept, self.mapping, f"tasks.{self.name}"), unknown
+
     def encode(self, labels: pd.Series) -> Target:
         index, mask = class_indices(labels, self.classes, f"tasks.{self.name}")
         return Target(index.astype("float32"), mask)
@@ -182,6 +193,16 @@ class BinaryTask(Task):
             "log_loss": float(metrics.log_loss(truth, probability, labels=[0, 1])),
             "ece": expected_calibration_error(*self.confidence(output, values)),
         }
+
+    def by_class(
+        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
+    ) -> dict[str, dict[str, float]]:
+        return per_class(self.classes, values.astype(int), (self.probability(output) >= 0.5).astype(int))
+
+    def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        positive = self.probability(output)
+        either = zip(self.classes, (1 - positive, positive), strict=True)
+        return {f"predicted_{self.name}_prob_{label}": probability for label, probability in either}
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return ((output.squeeze(-1) >= 0) == (target > 0.5)).float().mean()

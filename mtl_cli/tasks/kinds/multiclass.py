@@ -11,7 +11,7 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, unseen_classes
+from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class, unseen_classes
 from mtl_cli.tasks.labels import (
     apply_mapping,
     as_label_array,
@@ -20,10 +20,12 @@ from mtl_cli.tasks.labels import (
     class_indices,
     class_list,
     label_column,
+    text_of,
     typed_classes,
+    without_unknown,
 )
 from mtl_cli.tasks.links import log_of_mean, log_sum_exp, softmax
-from mtl_cli.tasks.task import Label, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +99,7 @@ class MulticlassTask(Task):
     """Log-probabilities of the best constant prediction, w_c ((1 − ε) f_c + ε / C) normalised."""
 
     kind: ClassVar[str] = "multiclass"
+    one_class: ClassVar[bool] = True
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
 
@@ -111,6 +114,12 @@ class MulticlassTask(Task):
     def labels(self, table: pd.DataFrame) -> pd.Series:
         column = typed_classes(label_column(table, self.columns[0], self.name))
         return apply_mapping(column, self.mapping, f"tasks.{self.name}")
+
+    def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
+        column = label_column(table, self.columns[0], self.name)
+        known = self.mapping if self.mapping is not None else [text_of(label) for label in self.classes]
+        kept, unknown = without_unknown(typed_classes(column), known)
+        return apply_mapping(kept, self.mapping, f"tasks.{self.name}"), unknown
 
     def encode(self, labels: pd.Series) -> Target:
         return Target(*class_indices(labels, self.classes, f"tasks.{self.name}"))
@@ -127,36 +136,51 @@ class MulticlassTask(Task):
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the most probable label and its probability."""
-        confidence, predicted = self._likeliest(output)
+        return self.decode_as(output, self._likeliest(output))
+
+    def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
         return {
-            f"predicted_{self.name}": as_label_array(self.classes)[predicted],
-            f"predicted_{self.name}_prob": confidence,
+            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
+            f"predicted_{self.name}_prob": decided.confidence,
         }
 
-    def _likeliest(self, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the largest probability of each row and its class, without the matrix of all of them."""
+    def _likeliest(self, output: np.ndarray) -> Decided:
+        """Return the most probable class of each row, without the matrix of all probabilities."""
         total, predicted = log_sum_exp(output)
-        return np.exp(output[np.arange(len(output)), predicted] - total), predicted
+        return Decided(predicted, np.exp(output[np.arange(len(output)), predicted] - total))
+
+    def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        found = self.probability(output)
+        return {f"predicted_{self.name}_prob_{label}": found[:, i] for i, label in enumerate(self.classes)}
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every class, shape (n, classes)."""
         return softmax(output)
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
-        total, predicted = log_sum_exp(output)
+        return self.metrics_as(output, values, self._likeliest(output))
+
+    def metrics_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> dict[str, float]:
+        """Return the metrics of chosen classes; ``roc_auc`` and ``log_loss`` are of the head's own probabilities."""
+        total = log_sum_exp(output)[0]
         return {
-            **class_metrics(values, predicted),
+            **class_metrics(values, decided.classes),
             "roc_auc": _roc_auc(values, output, total, np.unique(values)),
             "log_loss": float((total - output[np.arange(len(output)), values]).mean()),
-            "ece": expected_calibration_error(*self.confidence(output, values)),
+            "ece": expected_calibration_error(decided.confidence, decided.classes == values),
         }
+
+    def by_class(
+        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
+    ) -> dict[str, dict[str, float]]:
+        return per_class(self.classes, values, (decided or self._likeliest(output)).classes)
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (output.argmax(-1) == target).float().mean()
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        confidence, predicted = self._likeliest(output)
-        return confidence, predicted == values
+        likeliest = self._likeliest(output)
+        return likeliest.confidence, likeliest.classes == values
 
 
 def _roc_auc(values: np.ndarray, output: np.ndarray, total: np.ndarray, present: np.ndarray) -> float:

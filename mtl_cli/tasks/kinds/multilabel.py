@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,9 +13,10 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
+from mtl_cli.tasks.classes import counted
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
 from mtl_cli.tasks.links import logit_of_mean, sigmoid
-from mtl_cli.tasks.task import Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Decided, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +134,21 @@ class MultilabelTask(Task):
         joined = [self.join(row) for row in carried]
         return pd.Series(joined, index=table.index, dtype="object").mask(missing)
 
+    def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
+        """Return each row's labels, without those that the task was not fitted for."""
+        labels, unknown = self.labels(table), Counter[str]()
+        if len(self.columns) > 1:
+            return labels, {}
+        kept: list[str | None] = []
+        for entry in labels:
+            if not isinstance(entry, str):
+                kept.append(None)
+                continue
+            found = self.split(entry)
+            unknown.update(label for label in found if label not in self.classes)
+            kept.append(self.separator.join(label for label in found if label in self.classes) or self.none)
+        return labels.where(labels.isna(), kept), dict(unknown)
+
     def split(self, entry: str) -> list[str]:
         """Return the labels in one row's entry."""
         parts = [part.strip() for part in entry.split(self.separator)]
@@ -192,6 +209,12 @@ class MultilabelTask(Task):
             "log_loss": float(metrics.log_loss(truth.ravel(), probability.ravel(), labels=[False, True])),
             "ece": expected_calibration_error(*self.confidence(output, values)),
         }
+
+    def by_class(
+        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
+    ) -> dict[str, dict[str, float]]:
+        truth, predicted = values > 0.5, self.probability(output) >= 0.5
+        return counted(self.classes, truth.sum(0), predicted.sum(0), (truth & predicted).sum(0))
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         predicted, truth = output >= 0, target > 0.5

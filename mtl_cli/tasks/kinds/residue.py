@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,10 +12,10 @@ from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, unseen_classes
+from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class, unseen_classes
 from mtl_cli.tasks.labels import check_training_labels, each, label_column
 from mtl_cli.tasks.links import softmax
-from mtl_cli.tasks.task import Level, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Decided, Level, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +131,18 @@ class ResidueTask(Task):
             labels = each(labels, lambda text: text.translate(str.maketrans(known)))
         return labels.where(labels.map(lambda text: bool(set(text or "") - set(self.missing))), None)
 
+    def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
+        """Return the texts, with a residue's label missing where the task was not fitted for it."""
+        column = label_column(table, self.columns[0], self.name)
+        counts = Counter("".join(each(column, lambda text: str(text).strip("\r\n\t")).dropna()))
+        known = set(self.missing) | set(self.classes if self.mapping is None else self.mapping)
+        unknown = {character: n for character, n in counts.items() if character not in known}
+        if not unknown or not self.missing:
+            return self.labels(table), {}
+        left_out = str.maketrans(dict.fromkeys(unknown, self.missing[0]))
+        kept = each(column, lambda text: str(text).strip("\r\n\t").translate(left_out))
+        return self.labels(table.assign(**{self.columns[0]: kept})), unknown
+
     def encode(self, labels: pd.Series) -> Target:
         """Return each residue's class, and how many residues of each row have one.
 
@@ -195,6 +208,13 @@ class ResidueTask(Task):
             "log_loss": float(metrics.log_loss(truth, probability, labels=np.arange(self.outputs))),
             "ece": expected_calibration_error(probability.max(1), predicted == truth),
         }
+
+    def by_class(
+        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Return the same of residues in place of rows."""
+        probability, truth = self._labelled(output, values)
+        return per_class(self.classes, truth.astype(int), probability.argmax(1))
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         length = min(output.shape[1], target.shape[1])

@@ -88,6 +88,13 @@ class TaskConfig(ABC):
         """
         return table[self.columns(name)[0]]
 
+    def strata(self, name: str, table: pd.DataFrame) -> pd.Series:
+        """Return what a stratified split spreads evenly: numbers (floats), classes, or a frozenset of labels a row.
+
+        By default what ``labels`` returns.
+        """
+        return self.labels(name, table)
+
     @abstractmethod
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> Task:
         """Fit to the rows ``train`` of ``table``. Raises UserError if their labels are none to learn from."""

@@ -20,7 +20,7 @@ from mtl_cli.data.base import (
 )
 from mtl_cli.data.cells.file import EXTRA, CellFormat, missing_extra
 from mtl_cli.data.files import STDIN, resolve
-from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.tasks.task import TaskConfig
 
 
@@ -99,8 +99,8 @@ class H5AD(CellFormat, DataSource):
         if self.transform == "log1p" and not found.whole:
             notice(f"{file.matrix.where} is not of whole numbers; if they are logs already, dataset.transform=none")
         parts = 2 + (self.split.val > 0 and self.split.test > 0)
-        read_labels = lambda name: pooled(tasks[name].labels(name, table), parts, name, notice)  # noqa: E731
-        split = split_rows(self.split, table, found.duplicate_groups, read_labels, notice)
+        read_labels = lambda name: pooled(tasks[name].strata(name, table), parts, name, notice)  # noqa: E731
+        split = split_rows(self.split, table, Rows(found.duplicate_groups, read_labels, self.names(file)), notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         genes, columns = genes_of(self, file, found, split.train, notice, like)
         labels = list(dict.fromkeys(column for name, task in tasks.items() for column in task.columns(name)))

@@ -15,12 +15,13 @@ from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
 from mtl_cli.data.files import STDIN, read_bytes, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
-from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
 from mtl_cli.data.tables.text import MISSING, check_names, read_text_table
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -117,7 +118,7 @@ class TableSource(DataSource):
             yield from error.problems
         if self.sequence is not None and self.features != FeatureConfig():
             yield Problem("dataset.features", "has no effect: the network reads only the sequence")
-        yield from self.split.check(list(config.tasks or {}))
+        yield from self.split.check(list(config.tasks or {}), has_ids=self.id is not None)
 
     def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         from mtl_cli.data.duplicates import equal_rows
@@ -140,8 +141,8 @@ class TableSource(DataSource):
             sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
             sequences.encode(table, self.path)  # all of them must be right before anything else is reported
             sequences.compare(table, self.path, notice)
-        groups = equal_rows(table, names)
-        split = split_rows(self.split, table, groups, lambda name: tasks[name].labels(name, table), notice)
+        rows = self._rows(table, equal_rows(table, names), tasks)
+        split = split_rows(self.split, table, rows, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         encoder = sequences or tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
         weights = None if self.weight is None else tables.row_weights(table[self.weight], self.weight)
@@ -149,6 +150,14 @@ class TableSource(DataSource):
         reader = tables.TableReader(self, encoder, self.id, as_text, tables.fingerprint(table))
         parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path), weights)
         return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)))
+
+    def _rows(self, table: pd.DataFrame, duplicate_groups: np.ndarray, tasks: Mapping[str, TaskConfig]) -> Rows:
+        """Return what a split may ask about the rows."""
+        from mtl_cli.data.tables.reader import fingerprint
+
+        ids = None if self.id is None else table[self.id]
+        again = None if self.path == STDIN else lambda as_text: fingerprint(self.read(as_text, lambda line: None))
+        return Rows(duplicate_groups, lambda name: tasks[name].strata(name, table), ids, again)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.tables.reader import TableReader

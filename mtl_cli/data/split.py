@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
@@ -133,14 +133,14 @@ class Rows:
         Returns what is to be spread evenly of a task, by its name (``TaskConfig.strata``); no task is fitted yet.
     ids : Series, optional
         The ids; None if rows have no more than a number.
-    fingerprint : callable, optional
-        Returns the fingerprint of the table, read with these columns as text: whether it is another run's table.
+    read_as : callable, optional
+        Reads the table as another run's reader does, by that reader's state; raises UserError if it is another table.
     """
 
     duplicate_groups: np.ndarray
     labels: Callable[[str], pd.Series]
     ids: pd.Series | None = None
-    fingerprint: Callable[[list[str]], str] | None = None
+    read_as: Callable[[dict[str, Any]], object] | None = None
 
 
 def split_rows(
@@ -166,7 +166,7 @@ def split_rows(
         if name not in table.columns:
             raise UserError(f"dataset.split.{key}", f"there is no column '{name}'", did_you_mean(name, table.columns))
     if config.file is not None:
-        train, val, test = as_file_says(config.file, len(table), rows.ids, rows.fingerprint, notice)
+        train, val, test = as_file_says(config.file, len(table), rows.ids, rows.read_as, notice)
     elif config.column is not None:
         train, val, test = as_column_says(table[config.column])
         if not len(val):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def as_file_says(
     path: str,
     rows: int,
     ids: pd.Series | None,
-    fingerprint: Callable[[list[str]], str] | None,
+    read_as: Callable[[dict[str, Any]], object] | None,
     notice: Callable[[str], None],
 ) -> Parts:
     """Return the rows as the ``splits.csv`` of another run has them: by id, or else by number.
@@ -129,7 +129,7 @@ def as_file_says(
         if len(found) != rows or found[heading].tolist() != [str(row) for row in range(rows)]:
             what = f"{path} is of {len(found)} rows, the table has {rows}"
             raise UserError(where, what, "dataset.id tells rows apart")
-        _check_table(Path(path), fingerprint, where, notice)
+        _check_table(Path(path), read_as, where, notice)
         names = found[PART]
     else:
         names = _of_ids(ids, found, heading, path, where, notice)
@@ -172,16 +172,17 @@ def _of_ids(
 
 
 def _check_table(
-    path: Path, fingerprint: Callable[[list[str]], str] | None, where: str, notice: Callable[[str], None]
+    path: Path, read_as: Callable[[dict[str, Any]], object] | None, where: str, notice: Callable[[str], None]
 ) -> None:
     from mtl_cli.runs.directory import MODEL
     from mtl_cli.runs.model_file import load_model
 
     model = path.expanduser().parent / MODEL
-    if not model.exists() or fingerprint is None:
+    if not model.exists() or read_as is None:
         notice(f"{where}: rows go by their numbers; no {MODEL} beside {path} tells whether the table is the same")
         return
-    reader = load_model(str(model))["data"]["reader"]
-    if fingerprint(reader["text_columns"]) != reader["fingerprint"]:
+    try:
+        read_as(load_model(str(model))["data"]["reader"])
+    except UserError as error:
         what = f"{path} was made from another table, or one that was read with other keys"
-        raise UserError(where, what, "dataset.id tells rows apart")
+        raise UserError(where, what, "dataset.id tells rows apart") from error

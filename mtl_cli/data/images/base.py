@@ -20,7 +20,7 @@ from mtl_cli.data.base import (
     encode_parts,
     fit_tasks,
 )
-from mtl_cli.data.split import Size, SplitConfig, split_rows
+from mtl_cli.data.split import Rows, Size, SplitConfig, split_rows
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ImageSource(DataSource):
         if loaded.parts is not None:
             parts[PART] = loaded.parts
         by_column = self.split.of_rows(None if loaded.parts is None else PART)
-        split = split_rows(by_column, parts, equal_arrays(images), lambda name: labels[name], notice)
+        split = split_rows(by_column, parts, Rows(equal_arrays(images), lambda name: labels[name]), notice)
         fitted = fit_tasks(tasks, labels, split.train, notice)
         reader = ImageReader(self.load, fit_spec(images, split.train), fingerprint(loaded))
         ids = pd.Series(range(len(images)), name="row")

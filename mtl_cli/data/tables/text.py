@@ -50,7 +50,7 @@ def read_text_table(
     decimal : str
         The decimal mark of numbers.
     text_columns : list of str, optional
-        Columns to keep as they are written.
+        Columns to keep as they are written; nothing but an empty cell is missing there.
     missing : list of str, optional
         What an empty cell may be written as, beside nothing at all; ``MISSING`` by default.
     notice : callable
@@ -78,7 +78,7 @@ def read_text_table(
             table = pd.read_csv(
                 io.StringIO(text), sep=separator, decimal=decimal, names=header, header=0, dtype=wanted,
                 index_col=False, skipinitialspace=True, low_memory=False, keep_default_na=False,
-                na_values=["", *words],
+                na_values={name: [""] if name in wanted else ["", *words] for name in header},
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         raise UserError(where, _ragged(text, separator, len(header)) or str(error)) from error

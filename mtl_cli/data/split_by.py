@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.data.dates import date_format
+from mtl_cli.data.dates import as_dates
 from mtl_cli.data.folds import nearest_ends, uniform_hash
 from mtl_cli.tasks.labels import text_of
 
@@ -37,7 +37,7 @@ def times_of(values: pd.Series) -> np.ndarray:
 
     column = values
     if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = pd.to_datetime(values, errors="coerce", utc=True, format=date_format(values, "dataset.split.time"))
+        values = as_dates(values, "dataset.split.time")
     wrong = values.isna().to_numpy()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

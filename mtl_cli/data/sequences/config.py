@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
@@ -15,6 +15,7 @@ from mtl_cli.data.sequences.fasta import read_fasta
 from mtl_cli.data.sequences.reader import check_unique
 from mtl_cli.data.tables.config import TableSource
 from mtl_cli.data.tables.encoding import decode
+from mtl_cli.data.tables.text import MISSING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ class FASTA(TableSource):
     labels: str | None = None
     id: str | None = "id"
     sequence: str | None = "sequence"
+    missing: list[str] = field(default_factory=lambda: list(MISSING))
     unlabelled: Literal["error", "keep", "drop"] = "error"
 
     suffixes: ClassVar[tuple[str, ...]] = tuple(

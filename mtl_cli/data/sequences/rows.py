@@ -130,6 +130,9 @@ class TokenRows(InputRows):
                 continue
             if len(text) != full:
                 what = f"{name_row(labels, names, row)} has {full} residues and {len(text)} labels"
-                raise UserError(where, what, "each residue needs a character, such as - where it has no label")
+                hint = "each residue needs a character, such as - where it has no label"
+                if len(text) == full + 1:
+                    hint += "; the * that ends a sequence is no residue"
+                raise UserError(where, what, hint)
             kept.append(text[:length])
         return pd.Series(kept, index=labels.index, dtype="object", name=labels.name)

@@ -103,7 +103,8 @@ def run(argv: list[str]) -> int:
     tables = model.stream(arguments.data, notice, arguments.hierarchy, arguments.vote, every)
     if form.for_spreadsheets:
         tables = Formulas(arguments.formulas).of(tables, notice)
-    _write(tables, form, arguments.output, arguments.data)
+    source = arguments.data.partition("=")[2] if model.config.dataset.members else arguments.data
+    _write(tables, form, arguments.output, source)
     return 0
 
 

@@ -273,7 +273,7 @@ def test_counts_that_are_taken_for_logs_are_not_ranked(mtl: InProcess, cells: Pa
 
 @pytest.mark.parametrize("backed", [True, False])
 def test_a_file_stays_open_only_where_batches_read_it(mtl: InProcess, cells: Path, backed: bool) -> None:
-    """And predictions can go into the very file that was predicted."""
+    """And the very file that was predicted is never written to."""
     source = H5AD(path="cells.h5ad", backed=backed)
     file = source.open("cells.h5ad")
     reader = CellReader(source, [f"G{i}" for i in range(60)], True, [], "")
@@ -282,9 +282,13 @@ def test_a_file_stays_open_only_where_batches_read_it(mtl: InProcess, cells: Pat
     assert np.array_equal(rows.take(slice(None)), np.log1p(make_counts(make_cells()).toarray()))
     file.close()
     run(mtl, "dataset=cells.h5ad", TASKS, *QUICK, "trainer.epochs=1", "run_dir=run", f"dataset.backed={backed}")
-    status, _, err = mtl("predict", "run", "cells.h5ad", "-o", "cells.h5ad")
-    assert status == 0, err
-    assert anndata.read_h5ad(cells).obs["predicted_level1"].notna().all()
+    before = cells.read_bytes()
+    for force in ([], ["--force"]):
+        status, _, err = mtl("predict", "run", "cells.h5ad", "-o", "cells.h5ad", *force)
+        assert status == 2 and "cells.h5ad: is what is read from, and is never overwritten" in err
+    assert mtl("predict", "run", "cells.h5ad", "-o", "out.h5ad")[0] == 0
+    assert cells.read_bytes() == before
+    assert anndata.read_h5ad("out.h5ad").obs["predicted_level1"].notna().all()
 
 
 def test_predictions_of_joined_cells_go_into_a_copy(mtl: InProcess, cells: Path) -> None:
@@ -295,7 +299,7 @@ def test_predictions_of_joined_cells_go_into_a_copy(mtl: InProcess, cells: Path)
     assert (status, out) == (0, ""), err
     copy, original = anndata.read_h5ad("out.h5ad"), anndata.read_h5ad(cells)
     assert list(copy.obs.columns) == [*original.obs.columns, "predicted_level1", "predicted_level1_prob"]
-    status, _, err = mtl("predict", "run", "r=cells.h5ad", "-o", "out.h5ad")
+    status, _, err = mtl("predict", "run", "r=cells.h5ad", "-o", "other.h5ad")
     assert status == 2 and "does not say which of the joined data sets it belongs to" in err
 
 
@@ -325,7 +329,7 @@ def test_predicting_says_what_is_wrong(mtl: InProcess, cells: Path, houses_csv: 
         (["run", "houses.csv"], "houses.csv: is no .h5ad file"),
         (["run", "cells.h5ad", "--vote", "doner"], "cells.h5ad has no column 'doner'; did you mean donor?"),
         (["run", "cells.h5ad", "--hierarchy", "enforce"], "the run learned no levels of labels"),
-        (["run", "scaled.h5ad"], "give such a file, or train with dataset.transform=none"),
+        (["run", "scaled.h5ad"], "give such a file, or dataset.transform=none"),
         (["table", "cells.h5ad"], "cells.h5ad: does not look like a table by its name"),
     ]
     for arguments, message in cases:

@@ -89,7 +89,7 @@ class CellReader(Reader):
         """Read cells of another file: its genes are matched by name."""
         file = self.source.open(path)
         columns = self._match(file, notice)
-        found = scan(file, self.source.transform)
+        found = scan(file, self.source.transform, "give such a file, or")
         if self.source.transform != "binarize" and found.whole != self.whole:
             kinds = ["whole numbers, as counts are", "not whole numbers"]
             these, those = kinds if found.whole else kinds[::-1]

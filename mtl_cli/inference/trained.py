@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from mtl_cli.config.schema import TrainedConfig
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.inference.consistency import class_predictions
-from mtl_cli.inference.evaluate import evaluate, outputs
-from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.inference.evaluate import evaluate
+from mtl_cli.inference.members import Member, Outputs, average, outputs_of, spread
+from mtl_cli.models.network import build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
@@ -30,11 +32,23 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a run learned, and what it needs to read data like those it learned from."""
+    """What a run learned, and what it needs to read data like those it learned from.
+
+    Parameters
+    ----------
+    path : Path
+        The run's folder.
+    config : TrainedConfig
+    members : list of Member
+        The networks whose mean prediction is the model's.
+    reader : Reader
+    tasks : dict of str to Task
+        Fitted to the rows that any of the members was trained on.
+    """
 
     path: Path
     config: TrainedConfig
-    network: Network
+    members: list[Member]
     reader: Reader
     tasks: dict[str, Task]
 
@@ -45,17 +59,16 @@ class TrainedModel:
         try:
             config = parse_trained(content["config"], content.get("plugins", {}))
             data = content["data"]
-            kinds = components("task")
-            tasks: dict[str, Task] = {}
-            for entry in data["tasks"]:
-                task = kinds[entry["kind"]].restore(entry["state"])
-                tasks[task.name] = task
+            tasks = _restored(data["tasks"])
             reader: Reader = config.dataset.restore(data["reader"])
-            network = build_network(config.model, reader.spec, shapes(tasks))
-            network.load_state_dict(content["weights"])
+            members = []
+            for member in content["members"]:
+                network = build_network(config.model, reader.spec, shapes(tasks))
+                network.load_state_dict(member["weights"])
+                members.append(Member(network.eval(), _restored(member["tasks"])))
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
-        return cls(find_model(path).parent, config, network.eval(), reader, tasks)
+        return cls(find_model(path).parent, config, members, reader, tasks)
 
     def read(self, path: str, notice: Notice) -> Examples:
         """Read what the model is to predict or to be evaluated on."""
@@ -86,9 +99,10 @@ class TrainedModel:
             hint = did_you_mean(vote, examples.table.columns)
             raise UserError("--vote", f"{examples.where} has no column '{vote}'", hint)
         clusters = None if vote is None else examples.table[vote]
-        found, origin = self.outputs(examples.inputs), examples.origin
+        members, origin = self.outputs_of_members(examples.inputs), examples.origin
+        found, apart = average(members, self.tasks), spread(members, self.tasks, examples.table.index)
         tasks = {name: task for name, task in self.tasks.items() if origin is None or origin.rows(name).any()}
-        table = predictions(found, tasks, examples.table.index, origin)
+        table = predictions(found, tasks, examples.table.index, origin, apart)
         for name, column in class_predictions(found, tasks, levels, clusters, notice).items():
             table[name] = column
         return pd.concat([row_names(examples.ids, origin), table], axis=1)
@@ -103,9 +117,13 @@ class TrainedModel:
             return None
         return levels if mode is None else replace(levels, mode=mode)
 
-    def outputs(self, inputs: InputRows) -> dict[str, np.ndarray]:
-        """Return each task's raw outputs."""
-        return {name: output.numpy() for name, output in outputs(self.network, inputs.to(CPU)).items()}
+    def outputs_of_members(self, inputs: InputRows) -> list[Outputs]:
+        """Return each member's raw outputs by task."""
+        return [outputs_of(member, inputs.to(CPU), self.tasks) for member in self.members]
+
+    def outputs(self, inputs: InputRows) -> Outputs:
+        """Return each task's raw outputs, whose predictions are the mean of the members'."""
+        return average(self.outputs_of_members(inputs), self.tasks)
 
     def evaluate(self, examples: Examples, notice: Notice) -> dict[str, Any]:
         """Return the metrics on rows with labels, of the tasks whose columns are there."""
@@ -145,16 +163,30 @@ class TrainedModel:
         return evaluate(self.outputs(part.inputs), part, tasks)
 
 
+def _restored(saved: list[dict[str, Any]]) -> dict[str, Task]:
+    """Return tasks by name, as a model file keeps them."""
+    kinds = components("task")
+    tasks: list[Task] = [kinds[entry["kind"]].restore(entry["state"]) for entry in saved]
+    return {task.name: task for task in tasks}
+
+
 def predictions(
-    found: dict[str, np.ndarray], tasks: Mapping[str, Task], index: pd.Index, origin: Origin | None = None
+    found: Outputs,
+    tasks: Mapping[str, Task],
+    index: pd.Index,
+    origin: Origin | None = None,
+    apart: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task.
 
-    Where data sets are joined, they are empty in the rows that are not of a task's data set.
+    Where data sets are joined, they are empty in the rows that are not of a task's data set. ``apart`` are by task the
+    further columns ``<task>_spread``.
     """
     frames = [pd.DataFrame(index=index)]
     for name, task in tasks.items():
         frame = pd.DataFrame(task.decode(found[name]), index=index)
+        if name in apart:
+            frame = pd.concat([frame, apart[name]], axis=1)
         if origin is not None and not (own := origin.rows(name)).all():
             frame = frame.astype("object").where(np.broadcast_to(own[:, None], frame.shape))
         frames.append(frame)
@@ -162,14 +194,19 @@ def predictions(
 
 
 def predictions_with_labels(
-    found: dict[str, np.ndarray], tasks: dict[str, Task], part: Part, hierarchy: Hierarchy | None, notice: Notice
+    found: Outputs,
+    tasks: dict[str, Task],
+    part: Part,
+    hierarchy: Hierarchy | None,
+    notice: Notice,
+    apart: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """Return the row ids, and for each task its label and its predictions side by side."""
+    """Return the row ids, and for each task its label and its predictions side by side; see ``predictions``."""
     index = part.labels.index
     changed = class_predictions(found, tasks, hierarchy, None, notice)
     columns = [row_names(part.ids, part.origin)]
     for name, task in tasks.items():
-        predicted = predictions(found, {name: task}, index, part.origin)
+        predicted = predictions(found, {name: task}, index, part.origin, apart)
         for column in predicted.columns.intersection(list(changed)):
             predicted[column] = changed[column]
         columns += [part.labels[[name]].convert_dtypes(), predicted]

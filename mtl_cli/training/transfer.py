@@ -119,8 +119,11 @@ def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
         raise UserError.of(problems)
 
 
-def take_trunk(network: Network, source: TrainedModel, config: Config, notice: Notice) -> None:
+def take_trunk(network: Network, source: TrainedModel, config: Config, notice: Notice, member: int = 0) -> None:
     """Copy the trunk of ``source`` into ``network``, batch norm's running statistics included, and say what was taken.
+
+    Of a run with several members it is the trunk of one: as many members as there are get one each, and further ones
+    begin again with the first.
 
     Where both runs have the same tasks, what a sharing scheme adds for each task is taken too; and where both join data
     sets, the adapter of each that has the same name and features.
@@ -130,7 +133,7 @@ def take_trunk(network: Network, source: TrainedModel, config: Config, notice: N
     UserError
         If trunks are the tasks' own and the tasks are others, or a shape differs.
     """
-    run, old, new = config.init_from, source.network, network
+    run, old, new = config.init_from, source.members[member % len(source.members)].network, network
     if list(source.tasks) == list(network.heads):
         pairs: list[tuple[nn.Module, nn.Module]] = [(new.shared, old.shared)]
     elif network.trunks_of_tasks:

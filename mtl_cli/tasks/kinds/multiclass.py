@@ -133,6 +133,13 @@ class MulticlassTask(Task):
             f"predicted_{self.name}_prob": confidence,
         }
 
+    def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the deviation of the probability that members give to the class with the largest mean of them."""
+        probabilities = softmax(outputs)
+        predicted = probabilities.mean(0).argmax(1)
+        stated = probabilities[:, np.arange(len(predicted)), predicted]
+        return {f"{self.name}_spread": stated.std(0, ddof=1)}
+
     def _likeliest(self, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the largest probability of each row and its class, without the matrix of all of them."""
         total, predicted = log_sum_exp(output)

@@ -171,6 +171,11 @@ class MultilabelTask(Task):
         by_label = {f"predicted_{self.name}_prob_{label}": probability[:, i] for i, label in enumerate(self.classes)}
         return {f"predicted_{self.name}": predicted, **by_label}
 
+    def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the deviation of the probability of each label."""
+        deviations = sigmoid(outputs).std(0, ddof=1)
+        return {f"{self.name}_spread_{label}": deviations[:, i] for i, label in enumerate(self.classes)}
+
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every label, shape (n, labels)."""
         return sigmoid(output)

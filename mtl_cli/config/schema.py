@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from mtl_cli.config.convert import (
+    Bound,
     Component,
     NonNegativeFloat,
     PositiveFloat,
@@ -64,6 +65,10 @@ class Trainer:
     """How long and in what pieces to train."""
 
     epochs: PositiveInt = 200
+    folds: Literal["auto", "none"] | Annotated[int, Bound(at_least=2)] = "auto"
+    repeats: PositiveInt = 1
+    members: PositiveInt = 1
+    refit: bool = False
     batch_size: PositiveInt | None = 64
     accumulate: PositiveInt = 1
     precision: PrecisionName = "float32"

@@ -1,4 +1,4 @@
-"""Folds of the rows that are not test rows: each is held out of the training of one member of a run.
+"""Which rows are held out of the training of each member of a run: folds of the rows that are not test rows.
 
 Features are encoded once, as all these rows have them: no label takes part in that. Tasks are fitted for each fold to
 its training rows alone, so that nothing of a row's label is known where the row is held out. Test rows take no part.
@@ -6,20 +6,21 @@ its training rows alone, so that nothing of a row's label is known where the row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.base import Notice, Part, Prepared
-from mtl_cli.data.split import Split, SplitConfig, kept_together, strata_of
+from mtl_cli.data.base import Notice, Part, Prepared, fit_tasks
+from mtl_cli.data.folds import folds
+from mtl_cli.data.split import Split, SplitConfig, kept_together
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.tasks.task import Task
+    from mtl_cli.tasks.task import Task, TaskConfig
 
 ALWAYS = -1
 """The fold number of a row that is never held out."""
@@ -37,16 +38,19 @@ class Folding:
         Times that the rows fall into folds anew.
     few : int, optional
         Only if fewer rows than these would be left for validation, and if they can; None: always.
+    pool : bool
+        Join the validation rows to the training rows, and hold them out, where ``few`` makes no folds.
     """
 
     folds: int
     repeats: int = 1
     few: int | None = None
+    pool: bool = False
 
 
 @dataclass(frozen=True)
-class Folds:
-    """Folds of n rows.
+class HeldOut:
+    """n rows, and the folds of them that are held out in turn.
 
     Parameters
     ----------
@@ -56,25 +60,22 @@ class Folds:
         Each row's fold, from 0; ``ALWAYS`` if it is never held out.
     tasks : list of list of dict of str to Task
         By repeat and fold: fitted to the rows that train while the fold is held out.
-    ordered : bool
-        Whether a fold is predicted from the folds before it alone, as rows in time are.
     """
 
     rows: np.ndarray
     numbers: np.ndarray
     tasks: list[list[dict[str, Task]]]
-    ordered: bool = False
 
     def part(self, data: Prepared, repeat: int, fold: int) -> Prepared:
         """Return the data of the member that a fold is held out of; ``data`` has all the rows as its training part."""
         own = self.numbers[repeat]
         tasks = self.tasks[repeat][fold]
-        chosen = {"train": trained_on(own, fold, self.ordered), "val": own == fold}
+        chosen = {"train": own != fold, "val": own == fold}
         parts = {name: select(data.parts["train"], np.flatnonzero(rows), tasks) for name, rows in chosen.items()}
-        return replace(data, tasks=tasks, parts=parts, folds=None)
+        return replace(data, tasks=tasks, parts=parts, held_out=None)
 
     def table(self, splits: pd.DataFrame) -> pd.DataFrame:
-        """Return the table of the parts with a column ``fold`` (``fold_2`` … for repeats), from 1, empty for no fold."""
+        """Return the table of the parts with a column ``fold`` (``fold_2`` … for repeats), from 1, empty for none."""
         import pandas as pd
 
         found = splits.copy()
@@ -83,11 +84,6 @@ class Folds:
             column.iloc[self.rows[own >= 0]] = own[own >= 0] + 1
             found["fold" if repeat == 1 else f"fold_{repeat}"] = column.to_numpy()
         return found
-
-
-def trained_on(own: np.ndarray, fold: int, ordered: bool) -> np.ndarray:
-    """Return which rows train while a fold is held out, bool of shape (n,)."""
-    return np.asarray(own < fold if ordered else own != fold)
 
 
 def select(part: Part, rows: np.ndarray, tasks: Mapping[str, Task]) -> Part:
@@ -104,32 +100,36 @@ def select(part: Part, rows: np.ndarray, tasks: Mapping[str, Task]) -> Part:
     )
 
 
-def fold_rows(
+def hold_out(
+    folding: Folding | None,
     config: SplitConfig,
     split: Split,
     table: pd.DataFrame,
     duplicate_groups: np.ndarray,
-    labels: Callable[[str], pd.Series],
-    folding: Folding | None,
-    fit: Callable[[np.ndarray], dict[str, Task]],
+    tasks: Mapping[str, TaskConfig],
+    labels: pd.DataFrame,
     notice: Notice,
-) -> tuple[Split, Folds | None]:
+) -> tuple[Split, HeldOut | None]:
     """Join the validation rows to the training rows, and let all of them fall into folds.
 
-    As the split is: in the time's order, or whole groups at random, spread evenly over the classes of
-    ``split.stratify``. Rows with equal features stay in one fold, unless rows are in time's order.
+    Under ``few``, one split does where many rows are left for validation, or none, or those that a column names.
+    As the split is: blocks in time's order, or whole groups at random. Rows with equal features share a fold, unless
+    rows are in time's order; classes are spread evenly over the folds, of all tasks or those in ``split.stratify``.
 
     Parameters
     ----------
+    folding : Folding, optional
+        None asks for no folds.
     config : SplitConfig
     split : Split
         With the test rows taken off.
-    table, duplicate_groups, labels
-        As for ``split_rows``.
-    folding : Folding, optional
-        None asks for no folds.
-    fit : callable
-        Fits the tasks to rows of the table.
+    table : DataFrame
+        Where the columns are that the split reads.
+    duplicate_groups : ndarray of int
+        The same number for rows with equal features.
+    tasks : mapping of str to TaskConfig
+    labels : DataFrame
+        Where the tasks find their columns.
     notice : callable
         Takes a line that the user should see.
 
@@ -137,7 +137,7 @@ def fold_rows(
     -------
     Split
         Without validation rows; as it was if there are no folds.
-    Folds or None
+    HeldOut or None
 
     Raises
     ------
@@ -145,40 +145,82 @@ def fold_rows(
         If there are more folds than rows or groups, a class has fewer rows, or a task cannot be fitted; not if
         ``folding.few`` leaves the choice.
     """
-    if folding is None or (folding.few is not None and _enough(config, split, folding.few)):
+    if folding is None or (len(split.val) == 0 and (folding.few is not None or folding.folds == 1)):
         return split, None
+    if folding.few is not None and (len(split.val) >= folding.few or config.column is not None):
+        if not folding.pool:
+            return split, None
+        folding = Folding(1)
     pool = np.concatenate([split.train, split.val])
-    joined = replace(split, train=pool, val=split.val[:0], duplicates={**split.duplicates, "val": np.zeros(0, bool)})
     try:
-        numbers, ordered = _numbers(config, split, pool, table, duplicate_groups, labels, folding)
-        tasks = [
-            [fit(pool[trained_on(own, fold, ordered)]) for fold in range(own.max() + 1)] for own in numbers
+        if folding.folds == 1:
+            numbers = np.repeat([ALWAYS, 0], [len(split.train), len(split.val)])[None]
+        else:
+            numbers = _numbers(folding, config, pool, table, duplicate_groups, _classes(tasks, labels, config, pool))
+        fitted = [
+            [fit_tasks(tasks, labels, pool[own != k], _no_notice) for k in range(own.max() + 1)] for own in numbers
         ]
     except UserError as error:
         if folding.few is None:
             raise
-        notice(f"trainer.folds=auto: one split, for these rows cannot fall into {folding.folds} folds: {error}")
+        notice(f"trainer.folds=auto: one split, for {folding.folds} folds cannot be made: {error}")
         return split, None
-    return joined, Folds(pool, numbers, tasks, ordered)
+    joined = replace(split, train=pool, val=split.val[:0], duplicates={**split.duplicates, "val": np.zeros(0, bool)})
+    return joined, HeldOut(pool, numbers, fitted)
 
 
-def _enough(config: SplitConfig, split: Split, few: int) -> bool:
-    """Whether one split does: many validation rows, none wanted, or those that the user's own column names."""
-    return len(split.val) >= few or len(split.val) == 0 or config.column is not None
+def _no_notice(line: str) -> None:
+    """Pass over a line: what is so for all rows has been told, what is so for one fold of them is too much."""
+
+
+def _classes(
+    tasks: Mapping[str, TaskConfig], labels: pd.DataFrame, config: SplitConfig, pool: np.ndarray
+) -> dict[str, pd.Series]:
+    """Return the labels to spread over the folds, by task: classes, and whatever ``stratify`` names."""
+    import pandas as pd
+
+    found = {}
+    for name, task in tasks.items():
+        if name in config.stratify or (not config.stratify and task.level == "row" and not task.several_columns):
+            column = task.labels(name, labels).iloc[pool].reset_index(drop=True)
+            if name in config.stratify or not pd.api.types.is_float_dtype(column.dtype):
+                found[name] = column
+    return found
 
 
 def _numbers(
+    folding: Folding,
     config: SplitConfig,
-    split: Split,
     pool: np.ndarray,
     table: pd.DataFrame,
     duplicate_groups: np.ndarray,
-    labels: Callable[[str], pd.Series],
-    folding: Folding,
-) -> tuple[np.ndarray, bool]:
-    """Return each row's fold, shape (repeats, n), and whether folds are in time's order."""
-    if folding.folds == 1:
-        held = np.full(len(pool), ALWAYS)
-        held[len(split.train) :] = 0
-        return held[None], False
-    raise NotImplementedError
+    classes: Mapping[str, pd.Series],
+) -> np.ndarray:
+    """Return each row's fold, shape (repeats, n). Raises UserError if a class cannot be in every fold."""
+    import pandas as pd
+
+    if config.time is not None:
+        if folding.repeats > 1:
+            raise UserError("trainer.repeats", "folds in time's order are the same each time", "trainer.repeats=1")
+        ranks = pd.Series(np.arange(len(pool)))  # the rows lie in time's order; those of one instant share a rank
+        values = table[config.time].iloc[pool].reset_index(drop=True)
+        times = ranks.groupby(values).transform("min").to_numpy()
+        return folds(len(pool), folding.folds, config.seed, times=times)[None]
+    for name, column in classes.items():
+        counts = column.dropna().value_counts()
+        if not pd.api.types.is_float_dtype(column.dtype) and len(counts) and counts.min() < folding.folds:
+            has = f"the class '{counts.idxmin()}' of {name} has {_rows(counts.min())}"
+            what = f"{has}, and {folding.folds} folds need one each"
+            raise UserError("trainer.folds", what, "choose fewer folds, or leave those rows out")
+    group = None if config.group is None else table[config.group]
+    unit = kept_together(group, duplicate_groups)
+    assert unit is not None
+    made = [
+        folds(len(pool), folding.folds, config.seed + repeat, classes or None, unit[pool])
+        for repeat in range(folding.repeats)
+    ]
+    return np.stack(made)
+
+
+def _rows(count: int) -> str:
+    return "a single row" if count == 1 else f"{count} rows"

@@ -115,14 +115,12 @@ class Validation:
         return torch.stack(losses), torch.stack(metrics)
 
     def __call__(self, model: Network) -> dict[str, float]:
-        """Return ``val_loss_<task>``, ``val_<metric>_<task>`` and ``val_score``."""
+        """Return ``val_loss_<task>``, ``val_<metric>_<task>``, NaN for a task without a label, and ``val_score``."""
         losses, metrics = torch.stack(self._measure(outputs(model, self.inputs))).tolist()
-        row = {f"val_loss_{name}": loss for name, loss in zip(self.tasks, losses, strict=True)}
-        row |= {
-            f"val_{task.primary}_{name}": metric
-            for (name, task), metric in zip(self.tasks.items(), metrics, strict=True)
-        }
-        skills = {name: skill(loss, self.baselines[name]) for name, loss in zip(self.tasks, losses, strict=True)}
+        loss_of, metric_of = dict(zip(self.tasks, losses, strict=True)), dict(zip(self.tasks, metrics, strict=True))
+        row = {f"val_loss_{name}": loss_of.get(name, math.nan) for name in self.all_tasks}
+        row |= {f"val_{task.primary}_{name}": metric_of.get(name, math.nan) for name, task in self.all_tasks.items()}
+        skills = {name: skill(loss, self.baselines[name]) for name, loss in loss_of.items()}
         return row | {"val_score": score(skills, self.all_tasks)}
 
 

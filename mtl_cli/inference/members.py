@@ -1,4 +1,4 @@
-"""The members of a run, networks trained apart for the same tasks, as one model: their mean, and how far apart they are."""
+"""The members of a run, networks trained for the same tasks, as one model: their mean, and how far apart they are."""
 
 from __future__ import annotations
 

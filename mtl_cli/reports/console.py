@@ -53,7 +53,7 @@ def print_summary(console: Console, finished: Finished) -> None:
     """Print what a run came to: its test metrics, some predictions, and where the files are."""
     splits = finished.metrics["splits"]
     if finished.predictions is not None:
-        print_metrics(console, splits["test"], finished.tasks, f"test, with the weights of epoch {finished.best.epoch}")
+        print_metrics(console, splits["test"], finished.tasks, _titled(finished))
         if "test_unseen" in splits:
             print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN)
         sample = finished.predictions.head(SHOWN)
@@ -65,6 +65,14 @@ def print_summary(console: Console, finished: Finished) -> None:
         console.print("the first test rows", style="bold")
         console.print(table)
     console.print(f"results are in {finished.run.path}", markup=False, soft_wrap=True)
+
+
+def _titled(finished: Finished) -> str:
+    members = finished.metrics.get("members", [])
+    means = [member for member in members if member["fold"] is None] or members  # those of a refit, if there was one
+    if len(means) > 1:
+        return f"test, the mean of {len(means)} members"
+    return f"test, with the weights of epoch {finished.best.epoch}"
 
 
 def _short(value: Any) -> str:

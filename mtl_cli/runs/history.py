@@ -15,11 +15,16 @@ class CSVLog:
     ----------
     path : Path
         The header is written with the first row; every row has the same keys.
+    append : bool, default False
+        Go on after the rows of an earlier log, whose keys these are too; one that a row lacks is left empty.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("w", newline="", encoding="utf-8")
+    def __init__(self, path: Path, append: bool = False) -> None:
+        columns = path.read_text(encoding="utf-8").partition("\n")[0] if append and path.exists() else ""
+        self._file: TextIO = path.open("a" if append else "w", newline="", encoding="utf-8")
         self._writer: Any = None
+        if columns:
+            self._writer = csv.DictWriter(self._file, next(csv.reader([columns])), lineterminator="\n")
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write a row."""

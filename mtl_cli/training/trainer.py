@@ -117,7 +117,7 @@ class Trainer(TrainerState):
             history |= callback.measure(self)
         history |= {"lr": self.optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - began}
         epoch = Epoch(history, summary.balance)
-        self.best = Best(float("nan") if epoch.score is None else epoch.score, self.epoch)
+        self.best = Best(float("nan") if epoch.score is None else epoch.score, self.epoch, steps=self.steps)
         for callback in self.callbacks:
             callback.on_epoch_end(self, epoch)
 
@@ -140,7 +140,7 @@ class Trainer(TrainerState):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; to be called before ``fit``, with the same callbacks."""
         self.epoch, self.steps, self.stopped = saved["epoch"], saved["steps"], saved["stopped"]
-        self.best = Best(saved["score"], self.epoch)
+        self.best = Best(saved["score"], self.epoch, steps=self.steps)
         self.model.load_state_dict(saved["model"])
         self.step.load_state_dict(saved["step"])
         for callback, state in zip(self.callbacks, saved["callbacks"], strict=True):

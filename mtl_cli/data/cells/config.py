@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
 from mtl_cli.config.registry import component, components
@@ -22,6 +22,9 @@ from mtl_cli.data.cells.file import EXTRA, CellFormat, missing_extra
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.split import SplitConfig, split_rows
 from mtl_cli.tasks.task import TaskConfig
+
+if TYPE_CHECKING:
+    from mtl_cli.data.held_out import Folding
 
 
 @component("dataset", "h5ad")
@@ -58,6 +61,10 @@ class H5AD(CellFormat, DataSource):
         return self.path
 
     @property
+    def makes_folds(self) -> bool:
+        return True
+
+    @property
     def validates(self) -> bool:
         return self.split.val > 0
 
@@ -84,10 +91,17 @@ class H5AD(CellFormat, DataSource):
                 several = [other for other, task in tasks.items() if isinstance(task, kind)]
                 yield Problem("dataset.levels", f"'{name}' is not a multiclass task", did_you_mean(name, several))
 
-    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+        folding: Folding | None = None,
+    ) -> Prepared:
         """Read, split and encode; with ``like``, a reader of cells, the genes are its genes, found by name."""
         from mtl_cli.data.cells.reader import CellReader, genes_of, mark, pooled
         from mtl_cli.data.cells.scan import scan
+        from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.tables.reader import check_columns, row_weights
         from mtl_cli.tasks.hierarchy import learn_hierarchy
 
@@ -101,6 +115,7 @@ class H5AD(CellFormat, DataSource):
         parts = 2 + (self.split.val > 0 and self.split.test > 0)
         read_labels = lambda name: pooled(tasks[name].labels(name, table), parts, name, notice)  # noqa: E731
         split = split_rows(self.split, table, found.duplicate_groups, read_labels, notice)
+        split, held_out = hold_out(folding, self.split, split, table, found.duplicate_groups, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         genes, columns = genes_of(self, file, found, split.train, notice, like)
         labels = list(dict.fromkeys(column for name, task in tasks.items() for column in task.columns(name)))
@@ -109,7 +124,7 @@ class H5AD(CellFormat, DataSource):
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
         encoded = encode_parts(split, fitted, examples.select, weights)
         hierarchy = learn_hierarchy(self.hierarchy, self.levels, fitted, encoded["train"].targets, notice)
-        return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids))
+        return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids), held_out)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.cells.reader import CellReader

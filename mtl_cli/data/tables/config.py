@@ -23,6 +23,8 @@ from mtl_cli.tasks.task import TaskConfig
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mtl_cli.data.held_out import Folding
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource(DataSource):
@@ -74,6 +76,10 @@ class TableSource(DataSource):
         return self.path
 
     @property
+    def makes_folds(self) -> bool:
+        return True
+
+    @property
     def validates(self) -> bool:
         return self.split.val > 0
 
@@ -119,8 +125,15 @@ class TableSource(DataSource):
             yield Problem("dataset.features", "has no effect: the network reads only the sequence")
         yield from self.split.check(list(config.tasks or {}))
 
-    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+        folding: Folding | None = None,
+    ) -> Prepared:
         from mtl_cli.data.duplicates import equal_rows
+        from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.tables import reader as tables
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
@@ -142,13 +155,14 @@ class TableSource(DataSource):
             sequences.compare(table, self.path, notice)
         groups = equal_rows(table, names)
         split = split_rows(self.split, table, groups, lambda name: tasks[name].labels(name, table), notice)
+        split, held_out = hold_out(folding, self.split, split, table, groups, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         encoder = sequences or tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
         weights = None if self.weight is None else tables.row_weights(table[self.weight], self.weight)
         as_text += encoder.text_columns(table)
         reader = tables.TableReader(self, encoder, self.id, as_text, tables.fingerprint(table))
         parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path), weights)
-        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)))
+        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.tables.reader import TableReader

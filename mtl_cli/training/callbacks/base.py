@@ -55,11 +55,14 @@ class Best:
         From 1; 0 as long as no epoch has ended well.
     weights : dict of str to Tensor, optional
         A copy of the model's state dict, where it is not simply that of the last epoch.
+    steps : int
+        Steps of the optimiser up to the end of that epoch.
     """
 
     score: float = -math.inf
     epoch: int = 0
     weights: dict[str, torch.Tensor] | None = None
+    steps: int = 0
 
 
 @dataclass

@@ -31,7 +31,7 @@ class EarlyStopping(Callback):
         """Keep the weights if they are the best so far, or stop if those have been the best for long enough."""
         score, min_delta = epoch.score, self._settings.min_delta if self.best.weights else 0.0
         if score is not None and score > self.best.score + min_delta:
-            self.best = Best(score, trainer.epoch, copy.deepcopy(trainer.model.state_dict()))
+            self.best = Best(score, trainer.epoch, copy.deepcopy(trainer.model.state_dict()), trainer.steps)
         elif trainer.epoch - max(self.best.epoch, self._after) >= self._settings.patience:
             trainer.stop(f"no better score in {self._settings.patience} epochs")
 
@@ -43,7 +43,8 @@ class EarlyStopping(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best epoch and its weights."""
-        return {"score": self.best.score, "epoch": self.best.epoch, "weights": self.best.weights}
+        best = self.best
+        return {"score": best.score, "epoch": best.epoch, "weights": best.weights, "steps": best.steps}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

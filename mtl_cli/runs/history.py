@@ -20,17 +20,18 @@ class CSVLog:
     """
 
     def __init__(self, path: Path, append: bool = False) -> None:
-        columns = path.read_text(encoding="utf-8").partition("\n")[0] if append and path.exists() else ""
+        self._path, self._append = path, append
         self._file: TextIO = path.open("a" if append else "w", newline="", encoding="utf-8")
         self._writer: Any = None
-        if columns:
-            self._writer = csv.DictWriter(self._file, next(csv.reader([columns])), lineterminator="\n")
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
         if self._writer is None:
-            self._writer = csv.DictWriter(self._file, list(row), lineterminator="\n")
-            self._writer.writeheader()
+            before = self._path.read_text(encoding="utf-8").partition("\n")[0] if self._append else ""
+            columns = next(csv.reader([before])) if before else list(row)
+            self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
+            if not before:
+                self._writer.writeheader()
         self._writer.writerow(row)
         self._file.flush()
 

@@ -174,6 +174,10 @@ class Task(ABC):
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss per row, shape (n,)."""
 
+    def same_loss(self, other: Task) -> bool:
+        """Whether ``loss`` is the same for this task fitted to other rows; by default if all that was fitted is."""
+        return self.state() == other.state()
+
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         """Make one output of those of an ensemble's members, (n, members, outputs) to (n, outputs); their mean."""
         return mean_output(outputs)

@@ -124,6 +124,8 @@ class Run:
     optimizer : Optimizer
     callbacks : list of Callback
         Those that need no folder.
+    penalties : Penalties
+        One of them.
     stopping : EarlyStopping, optional
     kept : dict
         The config as the model file keeps it.
@@ -135,6 +137,7 @@ class Run:
     step: TrainingStep
     optimizer: Optimizer
     callbacks: list[Callback]
+    penalties: Penalties
     stopping: EarlyStopping | None
     kept: dict[str, Any]
 
@@ -191,7 +194,7 @@ def build(ready: Ready) -> Run:
     stopping = None
     if validation is not None and config.trainer.early_stopping is not None:
         stopping = EarlyStopping(config.trainer.early_stopping, 0 if freeze is None else freeze.until)
-    return Run(ready, network, batches, step, optimizer, callbacks, stopping, kept)
+    return Run(ready, network, batches, step, optimizer, callbacks, penalties, stopping, kept)
 
 
 def _build_network(config: Config, data: Prepared, device: torch.device) -> tuple[Network, Batches]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import task_states
@@ -19,6 +20,8 @@ from mtl_cli.training.callbacks.base import Best, Callback, RunInfo
 from mtl_cli.training.callbacks.history import History
 from mtl_cli.training.callbacks.progress import ShowProgress
 from mtl_cli.training.device import seed_everything
+from mtl_cli.training.together.fits import fits
+from mtl_cli.training.together.loop import JointTrainer
 from mtl_cli.training.trainer import Trainer
 
 
@@ -85,13 +88,13 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
     several = len(members) > 1 or refit
     final: list[Trained] = done
     try:
-        for trained in _in_turn(ready, first, members, folder, several):
+        for trained in _train(ready, first, members, folder, several):
             done.append(trained)
         if refit:
             steps = round(float(np.median([trained.best.steps for trained in done])))
             ready.progress.notice(f"trainer.refit: {steps} steps on all rows that are not test rows")
             again = [Member(len(members) + number, steps=steps) for number in range(trainer.members)]
-            final = list(_in_turn(ready, begin(ready, again[0], True), again, folder, True))
+            final = list(_train(ready, begin(ready, again[0], True), again, folder, True))
     finally:
         if final or done:
             _save(ready, first, final or done, folder)
@@ -100,19 +103,41 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
     return final, done
 
 
-def _in_turn(
+def _train(
     ready: Ready, first: Run, members: Sequence[Member], folder: RunDirectory, several: bool
 ) -> Iterator[Trained]:
-    """Train one member after the other; what an interrupted one has reached is yielded too."""
+    """Train members at once or one after the other, as they fit; what interrupted ones have reached is yielded too."""
+    if len(members) > 1 and fits(first):
+        yield from _at_once(ready, first, members, folder)
+        return
     for member in members:
         run = first if member is members[0] else begin(ready, member, several)
         trainer = _trainer(run, folder, member.number if several else None, members)
         try:
             trainer.fit(run.batches)
         finally:
-            if trainer.best.epoch > 0 and all(bool(p.isfinite().all()) for p in run.network.parameters()):
-                model = TrainedMember(run.network, run.ready.data.tasks)
-                yield Trained(member, run.ready.config.seed, model, trainer.best)
+            yield from _reached(run, trainer)
+
+
+def _at_once(ready: Ready, first: Run, members: Sequence[Member], folder: RunDirectory) -> Iterator[Trained]:
+    """Train members as one batched network."""
+    runs, generators = [first], [torch.Generator().set_state(torch.get_rng_state())]  # where dropout would go on
+    for member in members[1:]:
+        runs.append(begin(ready, member, True))
+        generators.append(torch.Generator().set_state(torch.get_rng_state()))
+    trainers = [_trainer(run, folder, run.ready.member.number, members) for run in runs]
+    try:
+        JointTrainer(runs, trainers, generators).fit()
+    finally:
+        for run, trainer in zip(runs, trainers, strict=True):
+            yield from _reached(run, trainer)
+
+
+def _reached(run: Run, trainer: Trainer) -> Iterator[Trained]:
+    """Yield what a member came to, if any of its epochs ended well."""
+    if trainer.best.epoch > 0 and all(bool(p.isfinite().all()) for p in run.network.parameters()):
+        model = TrainedMember(run.network, run.ready.data.tasks)
+        yield Trained(run.ready.member, run.ready.config.seed, model, trainer.best)
 
 
 def _trainer(run: Run, folder: RunDirectory, member: int | None, members: Sequence[Member]) -> Trainer:

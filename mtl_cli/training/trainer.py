@@ -63,7 +63,7 @@ class Trainer(TrainerState):
                     began = time.perf_counter()
                     summary = self._train_epoch(batches, parameters)
                     torch._foreach_copy_(last_good, current)
-                    self._end_epoch(summary, began)
+                    self.end_epoch(summary, began)
             except (UserError, KeyboardInterrupt, SystemExit):
                 torch._foreach_copy_(current, last_good)
                 raise
@@ -109,7 +109,7 @@ class Trainer(TrainerState):
         for callback in self.callbacks:
             callback.on_step(self)
 
-    def _end_epoch(self, summary: Summary, began: float) -> None:
+    def end_epoch(self, summary: Summary, began: float) -> None:
         """Put the epoch's row of the history together and show it to the callbacks."""
         history: Row = {"epoch": self.epoch, "loss_total": summary.total}
         history |= {f"loss_{name}": loss for name, loss in zip(self.step.tasks, summary.losses, strict=True)}

@@ -122,6 +122,11 @@ class MulticlassTask(Task):
         weights = None if self.class_weights is None else device_tensor(tuple(self.class_weights), output.device)
         return F.cross_entropy(output, target, weights, reduction="none", label_smoothing=self.label_smoothing)
 
+    def same_loss(self, other: Task) -> bool:
+        if not isinstance(other, MulticlassTask):
+            return False
+        return (self.class_weights, self.label_smoothing) == (other.class_weights, other.label_smoothing)
+
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return log_of_mean(outputs)
 

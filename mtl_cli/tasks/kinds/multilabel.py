@@ -161,6 +161,9 @@ class MultilabelTask(Task):
         weight = None if self.pos_weight is None else device_tensor(tuple(self.pos_weight), output.device)
         return F.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none").mean(-1)
 
+    def same_loss(self, other: Task) -> bool:
+        return isinstance(other, MultilabelTask) and self.pos_weight == other.pos_weight
+
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return logit_of_mean(outputs)
 

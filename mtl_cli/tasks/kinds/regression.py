@@ -157,6 +157,9 @@ class RegressionTask(Task):
             return F.l1_loss(prediction, target, reduction="none")
         return F.huber_loss(prediction, target, reduction="none", delta=self.delta)
 
+    def same_loss(self, other: Task) -> bool:
+        return isinstance(other, RegressionTask) and (self.loss_name, self.delta) == (other.loss_name, other.delta)
+
     def average(self, outputs: torch.Tensor) -> torch.Tensor:
         if self.transform == "none":
             return outputs.mean(1)

@@ -68,11 +68,20 @@ def _tasks(config: Config) -> Iterator[Problem]:
                 yield Problem(f"tasks.{name}.target", "must be one column", "several columns are for kind: multilabel")
             if task.weight_schedule is not None:
                 yield from task.weight_schedule.check(f"tasks.{name}.weight_schedule")
+            if task.weight_column is not None and not _has_columns(config, task.dataset):
+                yield Problem(f"tasks.{name}.weight_column", "this data set has no columns beside inputs and labels")
             if task.dataset is not None and _is_alone(config.dataset):
                 yield Problem(f"tasks.{name}.dataset", "is for joined data sets, dataset=joint", "leave it out")
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")
+
+
+def _has_columns(config: Config, member: str | None) -> bool:
+    source = config.dataset
+    if source is not None and member is not None:
+        source = source.members.get(member)
+    return source is None or bool(source.has_columns)
 
 
 def _inputs(config: Config) -> Iterator[Problem]:

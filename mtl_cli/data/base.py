@@ -86,6 +86,11 @@ class DataSource(ABC):
         return None
 
     @property
+    def has_columns(self) -> bool:
+        """Whether its rows have further columns, such as one of weights."""
+        return False
+
+    @property
     def members(self) -> dict[str, DataSource]:
         """The data sets that are joined in this one, by name; empty for a data set of its own."""
         return {}
@@ -224,9 +229,7 @@ class Examples:
             self.inputs.select(rows), self.table.iloc[rows], self.ids.iloc[rows], self.where, groups, origin
         )
 
-    def part(
-        self, tasks: Mapping[str, Task], duplicates: np.ndarray | None = None, weights: np.ndarray | None = None
-    ) -> Part:
+    def part(self, tasks: Mapping[str, Task], duplicates: np.ndarray | None = None) -> Part:
         """Return the rows with the labels of ``tasks`` encoded."""
         import pandas as pd
 
@@ -237,7 +240,7 @@ class Examples:
         targets = {name: task.encode(labels[name]) for name, task in tasks.items()}
         duplicates = np.zeros(len(self.inputs), bool) if duplicates is None else duplicates
         frame = pd.DataFrame(labels, index=self.table.index)
-        return Part(self.inputs, targets, self.ids, frame, duplicates, weights, self.origin)
+        return Part(self.inputs, targets, self.ids, frame, duplicates, origin=self.origin)
 
 
 def check_usable(columns: Mapping[str, list[str]], unusable: Mapping[str, str], where: str) -> None:
@@ -267,8 +270,8 @@ class Part:
         Each task's labels in user units.
     duplicates : ndarray of bool, shape (n,)
         Whether a row has the features of a row that the model was trained or chosen on.
-    weights : ndarray of shape (n,), float32, optional
-        How much each row counts in the training loss.
+    weights : mapping of str to ndarray of shape (n,), float32
+        How much each row counts in a task's training loss; no entry where all count alike.
     origin : Origin, optional
         Where several data sets are joined.
     """
@@ -278,7 +281,7 @@ class Part:
     ids: pd.Series
     labels: pd.DataFrame
     duplicates: np.ndarray
-    weights: np.ndarray | None = None
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     origin: Origin | None = None
 
     def __len__(self) -> int:
@@ -320,10 +323,7 @@ def task_states(tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
 
 
 def encode_parts(
-    split: Split,
-    tasks: Mapping[str, Task],
-    examples: Callable[[np.ndarray], Examples],
-    weights: np.ndarray | None = None,
+    split: Split, tasks: Mapping[str, Task], examples: Callable[[np.ndarray], Examples]
 ) -> dict[str, Part]:
     """Return the parts of a split that have rows, inputs and labels encoded.
 
@@ -334,13 +334,9 @@ def encode_parts(
         Fitted.
     examples : callable
         Returns the rows of some numbers, inputs encoded.
-    weights : ndarray of shape (all rows,), optional
-        How much each row counts in the training loss; validation and test rows count alike.
     """
     return {
-        name: examples(rows).part(
-            tasks, split.duplicates.get(name), weights[rows] if weights is not None and name == "train" else None
-        )
+        name: examples(rows).part(tasks, split.duplicates.get(name))
         for name, rows in split.parts().items()
         if len(rows)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from mtl_cli.data.base import Part
@@ -54,7 +55,7 @@ class Batches:
     ) -> None:
         self.device, self.inputs = device, part.inputs.to(device)
         self.targets = {name: torch.from_numpy(target.values).to(device) for name, target in part.targets.items()}
-        self.masks = {name: _mask(target, part, device) for name, target in part.targets.items()}
+        self.masks = {name: _mask(target, part.weights.get(name), device) for name, target in part.targets.items()}
         self.rows = len(part)
         self.batch_size = min(batch_size or self.rows, self.rows)
         self._order = None if batch_size is None else part.inputs.order(batch_size, smallest, seed, device)
@@ -84,11 +85,11 @@ class Batches:
             )
 
 
-def _mask(target: Target, part: Part, device: torch.device) -> torch.Tensor | None:
-    if target.mask.all() and target.weights is None and part.weights is None:
+def _mask(target: Target, row_weights: np.ndarray | None, device: torch.device) -> torch.Tensor | None:
+    if target.mask.all() and target.weights is None and row_weights is None:
         return None
     mask = torch.from_numpy(target.mask).to(torch.float32)
-    for weights in (target.weights, part.weights):
+    for weights in (target.weights, row_weights):
         if weights is not None:
             mask *= torch.from_numpy(weights)
     return mask.to(device)

@@ -14,8 +14,7 @@ import numpy as np
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Notice, Part, Prepared, fit_tasks
-from mtl_cli.data.folds import folds
-from mtl_cli.data.split import Split, SplitConfig, kept_together
+from mtl_cli.data.split import Rows, Split, SplitConfig, split_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +94,7 @@ def select(part: Part, rows: np.ndarray, tasks: Mapping[str, Task]) -> Part:
         part.ids.iloc[rows],
         labels,
         part.duplicates[rows],
-        None if part.weights is None else part.weights[rows],
+        {name: weights[rows] for name, weights in part.weights.items() if name in tasks},
         None if part.origin is None else part.origin.select(rows),
     )
 
@@ -105,7 +104,7 @@ def hold_out(
     config: SplitConfig,
     split: Split,
     table: pd.DataFrame,
-    duplicate_groups: np.ndarray,
+    rows: Rows,
     tasks: Mapping[str, TaskConfig],
     labels: pd.DataFrame,
     notice: Notice,
@@ -125,8 +124,8 @@ def hold_out(
         With the test rows taken off.
     table : DataFrame
         Where the columns are that the split reads.
-    duplicate_groups : ndarray of int
-        The same number for rows with equal features.
+    rows : Rows
+        As for ``split_rows``.
     tasks : mapping of str to TaskConfig
     labels : DataFrame
         Where the tasks find their columns.
@@ -156,7 +155,7 @@ def hold_out(
         if folding.folds == 1:
             numbers = np.repeat([ALWAYS, 0], [len(split.train), len(split.val)])[None]
         else:
-            numbers = _numbers(folding, config, pool, table, duplicate_groups, _classes(tasks, labels, config, pool))
+            numbers = _numbers(folding, config, pool, table, rows, _classes(tasks, labels, pool))
         fitted = [
             [fit_tasks(tasks, labels, pool[own != k], _no_notice) for k in range(own.max() + 1)] for own in numbers
         ]
@@ -173,17 +172,15 @@ def _no_notice(line: str) -> None:
     """Pass over a line: what is so for all rows has been told, what is so for one fold of them is too much."""
 
 
-def _classes(
-    tasks: Mapping[str, TaskConfig], labels: pd.DataFrame, config: SplitConfig, pool: np.ndarray
-) -> dict[str, pd.Series]:
-    """Return the labels to spread over the folds, by task: classes, and whatever ``stratify`` names."""
+def _classes(tasks: Mapping[str, TaskConfig], labels: pd.DataFrame, pool: np.ndarray) -> dict[str, pd.Series]:
+    """Return the labels of the rows by task, of tasks whose labels are classes."""
     import pandas as pd
 
     found = {}
     for name, task in tasks.items():
-        if name in config.stratify or (not config.stratify and task.level == "row" and not task.several_columns):
-            column = task.labels(name, labels).iloc[pool].reset_index(drop=True)
-            if name in config.stratify or not pd.api.types.is_float_dtype(column.dtype):
+        if task.level == "row" and not task.several_columns:
+            column = task.labels(name, labels).iloc[pool]
+            if not pd.api.types.is_float_dtype(column.dtype):
                 found[name] = column
     return found
 
@@ -193,34 +190,28 @@ def _numbers(
     config: SplitConfig,
     pool: np.ndarray,
     table: pd.DataFrame,
-    duplicate_groups: np.ndarray,
+    rows: Rows,
     classes: Mapping[str, pd.Series],
 ) -> np.ndarray:
     """Return each row's fold, shape (repeats, n). Raises UserError if a class cannot be in every fold."""
-    import pandas as pd
-
-    if config.time is not None:
-        if folding.repeats > 1:
-            raise UserError("trainer.repeats", "folds in time's order are the same each time", "trainer.repeats=1")
-        ranks = pd.Series(np.arange(len(pool)))  # the rows lie in time's order; those of one instant share a rank
-        values = table[config.time].iloc[pool].reset_index(drop=True)
-        times = ranks.groupby(values).transform("min").to_numpy()
-        return folds(len(pool), folding.folds, config.seed, times=times)[None]
     for name, column in classes.items():
         counts = column.dropna().value_counts()
-        if not pd.api.types.is_float_dtype(column.dtype) and len(counts) and counts.min() < folding.folds:
-            has = f"the class '{counts.idxmin()}' of {name} has {_rows(counts.min())}"
-            what = f"{has}, and {folding.folds} folds need one each"
-            raise UserError("trainer.folds", what, "choose fewer folds, or leave those rows out")
-    group = None if config.group is None else table[config.group]
-    unit = kept_together(group, duplicate_groups)
-    assert unit is not None
-    made = [
-        folds(len(pool), folding.folds, config.seed + repeat, classes or None, unit[pool])
-        for repeat in range(folding.repeats)
-    ]
+        if len(counts) and counts.min() < folding.folds:
+            has = f"the class '{counts.idxmin()}' of {name} has {_count(counts.min())}"
+            hint = "choose fewer folds, or leave those rows out"
+            raise UserError("trainer.folds", f"{has}, and {folding.folds} folds need one each", hint)
+    if config.time is not None and folding.repeats > 1:
+        raise UserError("trainer.repeats", "folds in time's order are the same each time", "trainer.repeats=1")
+    drawn = replace(config, duplicates="together", stratify=config.stratify or list(classes))
+    try:
+        made = [
+            split_folds(drawn, table, rows, pool, folding.folds, config.seed + repeat)
+            for repeat in range(folding.repeats)
+        ]
+    except UserError as error:
+        raise UserError.of(replace(problem, where="trainer.folds") for problem in error.problems) from error
     return np.stack(made)
 
 
-def _rows(count: int) -> str:
+def _count(count: int) -> str:
     return "a single row" if count == 1 else f"{count} rows"

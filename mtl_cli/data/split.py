@@ -1,28 +1,26 @@
-"""Which rows train, which choose the model, which test it."""
+"""Which rows train, which choose the model, which test it: drawn at random, or as a column, time, ids or a file say."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
 from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
-from mtl_cli.data.dates import date_format
 from mtl_cli.data.duplicates import OnDuplicates, find_duplicates, tell_of_duplicates
+from mtl_cli.data.folds import folds
+from mtl_cli.data.split_by import PART, Parts, as_column_says, as_file_says, by_hash, by_time, id_heading, times_of
+from mtl_cli.data.stratify import binned, deal, strata
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Size = Annotated[int | float, Bound(at_least=0)]
-QUANTILES = 5
-NAMES = {
-    "train": "train", "training": "train", "test": "test",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,17 +30,22 @@ class SplitConfig:
     Parameters
     ----------
     test, val : float or int
-        Below 1 a fraction of the rows, from 1 on a count of them. ``val`` is cut from the training rows; 0 is none.
+        Below 1 a fraction of all rows, from 1 on a count of them. ``val`` is cut from the training rows; 0 is none.
     seed : int
-        The random state of scikit-learn's ``train_test_split``. Apart from the run's ``seed``, so that runs compare.
+        Of a random split, and of one by id. Apart from the run's ``seed``, so that runs compare.
     stratify : list of str
-        Tasks whose labels (for regression: fifths of the range of ranks) are spread evenly.
+        Tasks whose labels (numbers by fifths of their ranks) are spread evenly over the parts.
     group : str, optional
         A column; all rows with one value of it stay on one side.
     time : str, optional
-        A column; the latest rows are the test rows, those before them the validation rows.
+        A column; the latest rows are the test rows, those before them the validation rows. Rows of one time stay
+        together.
+    by : {"id"}, optional
+        A row's part follows from its id and the seed alone, wherever it stands and whatever other rows there are.
     column : str, optional
         A column that says train, val or test.
+    file : str, optional
+        The ``splits.csv`` of another run: each row is where it is there.
     duplicates : {"warn", "together", "drop"}
         What to do about rows whose features are the same: say so; keep them on one side; or leave out those validation
         and test rows that are duplicates of a training row (or, for test rows, of a validation row).
@@ -54,7 +57,9 @@ class SplitConfig:
     stratify: list[str] = field(default_factory=list)
     group: str | None = None
     time: str | None = None
+    by: Literal["id"] | None = None
     column: str | None = None
+    file: str | None = None
     duplicates: OnDuplicates = "warn"
 
     def named_columns(self) -> dict[str, str]:
@@ -62,7 +67,7 @@ class SplitConfig:
         keys = {"group": self.group, "time": self.time, "column": self.column}
         return {key: name for key, name in keys.items() if name is not None}
 
-    def check(self, tasks: list[str]) -> Iterator[Problem]:
+    def check(self, tasks: list[str], has_ids: bool = True) -> Iterator[Problem]:
         """Yield what is wrong among these keys, and tasks that are not there."""
         yield from unknown_tasks(self.stratify, tasks, "dataset.split.stratify")
         for key, size in (("test", self.test), ("val", self.val)):
@@ -70,14 +75,22 @@ class SplitConfig:
                 yield Problem(
                     f"dataset.split.{key}", f"{size} is neither a fraction of the rows nor a count", "give 0.2, or 200"
                 )
-        chosen = [key for key in ("column", "time") if key in self.named_columns()]
+            if size >= 1 and self.by == "id":
+                what = "must be a fraction: by id, nobody counts rows"
+                yield Problem(f"dataset.split.{key}", what, f"dataset.split.{key}=0.2")
+        given = {"file": self.file, "column": self.column, self.by or "id": self.by, "time": self.time}
+        chosen = [key for key, value in given.items() if value is not None]
         others = ["group"] * (self.group is not None) + ["stratify"] * bool(self.stratify)
-        if len(chosen) == 2 or (chosen and others):
+        if len(chosen) >= 2 or (chosen and others):
             both = " and ".join([*chosen, *others][:2])
             yield Problem("dataset.split", f"cannot split by {both} at once", "choose one")
         if chosen and self.duplicates == "together":
             what = f"cannot keep repeated rows together in a split by {chosen[0]}"
             yield Problem("dataset.split.duplicates", what, "use warn or drop")
+        if self.file is not None and not Path(self.file).expanduser().is_file():
+            yield Problem("dataset.split.file", f"there is no file {self.file}", "give the splits.csv of a run")
+        if self.by == "id" and not has_ids:
+            yield Problem("dataset.split.by", "needs to know the column of the ids", "dataset.id=COLUMN")
 
 
 @dataclass(frozen=True)
@@ -102,18 +115,36 @@ class Split:
         return names
 
     def table(self, ids: pd.Series) -> pd.DataFrame:
-        """Return the id and the part of every row."""
+        """Return the id and the part of every row; ids that are called ``split`` themselves, as ``id``."""
         import pandas as pd
 
-        return pd.DataFrame({ids.name: ids, "split": self.names(len(ids))})
+        return pd.DataFrame({id_heading(ids): ids, PART: self.names(len(ids))})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a split may ask about the rows, n of them, beside the columns of their table.
+
+    Parameters
+    ----------
+    duplicate_groups : ndarray of int, shape (n,)
+        The same number for rows with equal features.
+    labels : callable
+        Returns what is to be spread evenly of a task, by its name (``TaskConfig.strata``); no task is fitted yet.
+    ids : Series, optional
+        The ids; None if rows have no more than a number.
+    read_as : callable, optional
+        Reads the table as another run's reader does, by that reader's state; raises UserError if it is another table.
+    """
+
+    duplicate_groups: np.ndarray
+    labels: Callable[[str], pd.Series]
+    ids: pd.Series | None = None
+    read_as: Callable[[dict[str, Any]], object] | None = None
 
 
 def split_rows(
-    config: SplitConfig,
-    table: pd.DataFrame,
-    duplicate_groups: np.ndarray,
-    labels: Callable[[str], pd.Series],
-    notice: Callable[[str], None] = lambda line: None,
+    config: SplitConfig, table: pd.DataFrame, rows: Rows, notice: Callable[[str], None] = lambda line: None
 ) -> Split:
     """Split the rows of a table.
 
@@ -122,41 +153,109 @@ def split_rows(
     config : SplitConfig
     table : DataFrame
         Where the columns are that the config names.
-    duplicate_groups : ndarray of int, shape (n,)
-        The same number for rows with equal features.
-    labels : callable
-        Reads the labels of a task by name, for stratification; no task is fitted yet.
+    rows : Rows
     notice : callable
         Takes a line that the user should see.
 
     Raises
     ------
     UserError
-        If a column is missing, a part would be empty, or a class cannot be spread.
+        If a column is missing, a part would be empty, or rows cannot be split as asked.
     """
     for key, name in config.named_columns().items():
         if name not in table.columns:
             raise UserError(f"dataset.split.{key}", f"there is no column '{name}'", did_you_mean(name, table.columns))
-    if config.column is not None:
-        train, val, test = _by_column(config, table, config.column)
+    if config.file is not None:
+        train, val, test = as_file_says(config.file, len(table), rows.ids, rows.read_as, notice)
+    elif config.column is not None:
+        train, val, test = as_column_says(table[config.column])
+        if not len(val):
+            train, val = _cut(train, config.val, len(table), None, None, config, "val")
+    elif config.by == "id":
+        assert rows.ids is not None
+        train, val, test = by_hash(rows.ids, config.test, config.val, config.seed)
     elif config.time is not None:
-        train, val, test = _by_time(config, table, config.time)
+        sizes = [_count(size, len(table), key) for key, size in (("val", config.val), ("test", config.test))]
+        train, val, test = by_time(times_of(table[config.time]), sizes[0], sizes[1], notice)
     else:
-        group = None if config.group is None else table[config.group]
-        unit = kept_together(group, duplicate_groups if config.duplicates == "together" else None)
-        strata = strata_of(config.stratify, labels, parts=2 + (config.val > 0 and config.test > 0))
-        train, test = _cut(np.arange(len(table)), config.test, len(table), unit, strata, config, "test")
-        train, val = _cut(train, config.val, len(table), unit, strata, config, "val")
+        train, val, test = _at_random(config, table, rows, notice)
     if len(train) < 2:
         raise UserError(
             "dataset.split", f"leaves {len(train)} of {len(table)} rows to train on", "a table needs more rows"
         )
-    found = find_duplicates(train, val, test, duplicate_groups)
+    found = find_duplicates(train, val, test, rows.duplicate_groups)
     tell_of_duplicates(found, config.duplicates, notice)
     if config.duplicates == "drop":
         val, test = val[~found["val"]], test[~found["test"]]
         found = {"val": np.zeros(len(val), bool), "test": np.zeros(len(test), bool)}
     return Split(train, val, test, found)
+
+
+def split_folds(
+    config: SplitConfig, table: pd.DataFrame, rows: Rows, chosen: np.ndarray, k: int, seed: int | None = None
+) -> np.ndarray:
+    """Return the fold, 0 to k − 1, of each of the rows ``chosen``: those that are no test rows, divided as they are.
+
+    By time, id, group, with duplicates together, and balanced over the tasks of ``stratify``, as the config says; see
+    ``folds``. Where a column or a file says which rows are test rows, folds are drawn at random.
+
+    Parameters
+    ----------
+    config, table, rows
+        As for ``split_rows``.
+    chosen : ndarray of int
+        Numbers of rows.
+    k : int
+    seed : int, optional
+        The split's own by default.
+    """
+    seed = config.seed if seed is None else seed
+    if config.time is not None:
+        return folds(len(chosen), k, seed, times=times_of(table[config.time])[chosen])
+    if config.by == "id" and rows.ids is not None:
+        return folds(len(chosen), k, seed, ids=rows.ids.iloc[chosen])
+    group = None if config.group is None else table[config.group]
+    unit = kept_together(group, rows.duplicate_groups if config.duplicates == "together" else None)
+    columns = {name: rows.labels(name).iloc[chosen].reset_index(drop=True) for name in config.stratify}
+    return folds(len(chosen), k, seed, columns, None if unit is None else unit[chosen])
+
+
+def _at_random(config: SplitConfig, table: pd.DataFrame, rows: Rows, notice: Callable[[str], None]) -> Parts:
+    total = len(table)
+    group = None if config.group is None else table[config.group]
+    unit = kept_together(group, rows.duplicate_groups if config.duplicates == "together" else None)
+    columns = {name: rows.labels(name) for name in config.stratify}
+    counts = [_count(size, total, key) for key, size in (("test", config.test), ("val", config.val)) if size]
+    combined = None if unit is not None else _combined(columns, 1 + len(counts), min(counts, default=total))
+    if columns and combined is None:
+        return _balanced(config, columns, unit, total, notice)
+    train, test = _cut(np.arange(total), config.test, total, unit, combined, config, "test")
+    train, val = _cut(train, config.val, total, unit, combined, config, "val")
+    return train, val, test
+
+
+def _balanced(
+    config: SplitConfig,
+    columns: Mapping[str, pd.Series],
+    unit: np.ndarray | None,
+    total: int,
+    notice: Callable[[str], None],
+) -> Parts:
+    """Split so that each task's labels are spread evenly, though not each combination of them."""
+    test, val = _count(config.test, total, "test"), _count(config.val, total, "val")
+    if test + val >= total:
+        raise UserError("dataset.split", f"test and val ask for {test + val} of {total} rows", "leave some to train on")
+    found = strata(columns)
+    sizes = [total - val - test, val, test]
+    parts = sum(size > 0 for size in sizes)
+    if rare := [(name, int(n)) for name, n in zip(found.names, found.counts, strict=True) if n < parts]:
+        shown = ", ".join(f"{name} ({n})" for name, n in rare[:3]) + (f" and {len(rare) - 3} more" * (len(rare) > 3))
+        notice(f"dataset.split.stratify: fewer rows than the {parts} parts: {shown}")
+    where = deal(found, sizes, config.seed, unit)
+    for number, key in enumerate(("train", "val", "test")):
+        if sizes[number] and not (where == number).any():
+            raise UserError("dataset.split", f"leaves no row for {key}", "there are too few groups of rows")
+    return np.flatnonzero(where == 0), np.flatnonzero(where == 1), np.flatnonzero(where == 2)
 
 
 def _count(size: float, rows: int, key: str) -> int:
@@ -176,22 +275,19 @@ def _cut(
     config: SplitConfig,
     key: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut ``size`` (of all rows) off ``rows``; with units, whole units."""
+    """Cut ``size`` (of all rows) off ``rows``: with units, whole units, else in each stratum alike."""
     from sklearn.model_selection import train_test_split
 
     if size == 0:
         return rows, rows[:0]
-    count = _count(size, total, key)
-    if unit is None:
-        stratify = None if labels is None else labels[rows]
-        items = rows
-    else:
-        items, first = np.unique(unit[rows], return_index=True)
-        stratify = None if labels is None else labels[rows][first]
+    count, items = _count(size, total, key), rows
+    if unit is not None:
+        items = np.unique(unit[rows])
         count = max(1, round(count * len(items) / len(rows)))
     if count >= len(items):
         what = "rows" if unit is None else "groups of rows"
         raise UserError(f"dataset.split.{key}", f"asks for {count} of {len(items)} {what}", "leave some to train on")
+    stratify = None if labels is None else labels[rows]
     try:
         rest, cut = train_test_split(items, test_size=count, random_state=config.seed, stratify=stratify)
     except ValueError as error:  # more strata than rows in a part
@@ -229,65 +325,15 @@ def kept_together(group: pd.Series | None, duplicate_groups: np.ndarray | None) 
     return np.asarray(connected_components(links, directed=False)[1][groups])
 
 
-def strata_of(tasks: list[str], labels: Callable[[str], pd.Series], parts: int) -> np.ndarray | None:
-    """Return a number per row for its combination of the tasks' labels (numbers by fifths of their ranks).
+def _combined(columns: Mapping[str, pd.Series], parts: int, smallest: int) -> np.ndarray | None:
+    """Return a number per row for its combination of the tasks' labels.
 
-    Raises
-    ------
-    UserError
-        If a combination has fewer rows than there are parts.
+    None if there is no task, a combination has fewer rows than there are parts, there are more combinations than rows
+    in the smallest part, or a row may have several labels of a task: then each label has to be spread by itself.
     """
-    import pandas as pd
-
-    if not tasks:
+    if not columns or any(isinstance(value, frozenset) for column in columns.values() for value in column.dropna()[:1]):
         return None
-    columns = []
-    for name in tasks:
-        column = labels(name)
-        if pd.api.types.is_float_dtype(column.dtype):
-            column = pd.qcut(column.rank(method="first"), QUANTILES, labels=False)
-        columns.append(column.map(str, na_action="ignore").fillna("(missing)"))
-    joined = functools.reduce(lambda left, right: left.str.cat(right, sep=", "), columns)
+    texts = [binned(column).fillna("(missing)") for column in columns.values()]
+    joined = functools.reduce(lambda left, right: left.str.cat(right, sep=", "), texts)
     counts = joined.value_counts()
-    if counts.min() < parts:
-        label, count = counts.idxmin(), counts.min()
-        rows = "a single row" if count == 1 else f"{count} rows"
-        hint = f"stratifying into {parts} parts needs {parts}; leave those rows out or do not stratify"
-        raise UserError("dataset.split.stratify", f"the class '{label}' of {', '.join(tasks)} has {rows}", hint)
-    return np.asarray(joined.factorize()[0])
-
-
-def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    import pandas as pd
-
-    values = table[column]
-    if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = pd.to_datetime(values, errors="coerce", utc=True, format=date_format(values, "dataset.split.time"))
-    wrong = values.isna().to_numpy()
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise UserError(
-            "dataset.split.time", f"'{table[column].iloc[row]}' in row {row + 1} of column '{column}' is not a time",
-            "a split by time needs a date or a number in every row",
-        )  # fmt: skip
-    order = np.argsort(values.to_numpy(), kind="stable")
-    test = _count(config.test, len(table), "test")
-    val = _count(config.val, len(table), "val")
-    if test + val >= len(table):
-        raise UserError("dataset.split", f"test and val ask for {test + val} of {len(table)} rows")
-    end = len(table) - test
-    return order[: end - val], order[end - val : end], order[end:]
-
-
-def _by_column(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    text = table[column].map(lambda value: str(value).strip().lower(), na_action="ignore").fillna("")
-    parts = text.map(NAMES)
-    unknown = parts.isna().to_numpy()
-    if unknown.any():
-        row = int(np.flatnonzero(unknown)[0])
-        what = f"'{table[column].iloc[row]}' in row {row + 1} of column '{column}' names no part"
-        raise UserError("dataset.split.column", what, "write train, val or test in every row")
-    train, val, test = (np.flatnonzero(parts == part) for part in ("train", "val", "test"))
-    if not len(val):
-        train, val = _cut(train, config.val, len(table), None, None, config, "val")
-    return train, val, test
+    return None if counts.min() < parts or len(counts) > smallest else np.asarray(joined.factorize()[0])

@@ -3,9 +3,9 @@
 The parts of a split and the folds of a cross-validation are both made here. Rows with the same labels in all tasks are
 dealt out in proportion first. What is left over goes the way of iterative stratification (Sechidis, Tsoumakas, Vlahavas
 2011, ECML PKDD, doi 10.1007/978-3-642-23808-6_10, algorithm 1): the label with the fewest rows left is dealt out first.
-A row goes to the part k with the largest Σ_l (wanted_kl − had_kl) / rows_l over all its labels l; the paper looks at
-the rarest alone, which left the others three times as uneven here. What is dealt out is a row or, with groups, a unit
-of rows that stay together.
+A row goes to the part k where it makes Σ_kl (wanted_kl − had_kl)² / wanted_kl least, over all its labels l; the paper
+looks at the rarest label alone, which left the others three times as uneven here. What is dealt out is a row or, with
+groups, a unit of rows that stay together.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def strata(columns: Mapping[str, pd.Series]) -> Strata:
     """
     import pandas as pd
 
-    rows, labels, names = [], [], []
+    rows, labels = [], []
+    names: list[str] = []
     for task, values in columns.items():
         present = values.dropna()
         if len(present) and isinstance(present.iloc[0], frozenset):
@@ -97,12 +98,16 @@ def deal(found: Strata, sizes: list[int], seed: int, unit: np.ndarray | None = N
     owners, labels = np.divmod(keys, len(found.names))
     starts = np.searchsorted(owners, np.arange(len(weights) + 1))
     table = _Table(labels, counts, starts, weights)
+    if 0 in sizes:  # such a part wants nothing
+        kept = [k for k, size in enumerate(sizes) if size]
+        return np.asarray(np.array(kept)[deal(found, [sizes[k] for k in kept], seed, unit)])
     share = np.array(sizes) / rows
     wanted = np.outer(share, found.counts)
+    lack = wanted.copy()
     room = np.array(sizes, dtype=float)
     part = np.full(len(weights), -1)
-    _in_proportion(table, share, part, room, wanted, random)
-    _iteratively(table, part, room, wanted, random)
+    _in_proportion(table, share, part, room, lack, random)
+    _iteratively(table, part, room, wanted, lack, random)
     return part[unit]
 
 
@@ -123,7 +128,7 @@ def _in_proportion(
     share: np.ndarray,
     part: np.ndarray,
     room: np.ndarray,
-    wanted: np.ndarray,
+    lack: np.ndarray,
     random: np.random.Generator,
 ) -> None:
     """Give of every m units that are alike ⌊m · share⌋ to each part: what no order of dealing could do better."""
@@ -139,14 +144,13 @@ def _in_proportion(
         part[chosen] = np.repeat(np.arange(len(share)), whole)
         here = table.of(units[0])
         room -= whole * table.weights[units[0]]
-        wanted[:, table.labels[here]] -= np.outer(whole, table.counts[here])
+        lack[:, table.labels[here]] -= np.outer(whole, table.counts[here])
 
 
 def _iteratively(
-    table: _Table, part: np.ndarray, room: np.ndarray, wanted: np.ndarray, random: np.random.Generator
+    table: _Table, part: np.ndarray, room: np.ndarray, wanted: np.ndarray, lack: np.ndarray, random: np.random.Generator
 ) -> None:
     """Deal out the units that are left, the rarest label first, larger units before smaller ones."""
-    rows_of = np.bincount(table.labels, weights=table.counts)
     left = np.flatnonzero(part < 0)
     left = random.permutation(left)
     left = left[np.argsort(-table.weights[left], kind="stable")]
@@ -163,12 +167,13 @@ def _iteratively(
             open_parts = np.flatnonzero(room >= 0.5) if (room >= 0.5).any() else np.arange(len(room))
             here = table.of(i)
             mine = table.labels[here]
-            lack = (wanted[np.ix_(open_parts, mine)] * table.counts[here] / rows_of[mine]).sum(1).round(9)
-            best = open_parts[lack == lack.max()]
+            gain = table.counts[here] * (2 * lack[np.ix_(open_parts, mine)] - table.counts[here])
+            gain = (gain / wanted[np.ix_(open_parts, mine)]).sum(1).round(9)
+            best = open_parts[gain == gain.max()]
             chosen = int(best[0] if len(best) == 1 else random.choice(best))
             part[i] = chosen
             room[chosen] -= table.weights[i]
-            wanted[chosen, mine] -= table.counts[here]
+            lack[chosen, mine] -= table.counts[here]
             for label in mine.tolist():
                 remaining[label] -= 1
         remaining = {label: count for label, count in remaining.items() if count > 0}

@@ -44,6 +44,9 @@ class TaskConfig(ABC):
         Multiplies this task's loss, before any balancer sees it.
     weight_schedule : WeightSchedule, optional
         How the weight changes over the epochs.
+    weight_column : str, optional
+        The column that says how much each row counts in this task's training loss, beside ``dataset.weight``; no
+        feature. It may be empty where there is no label.
     auxiliary : bool
         Train this task, but leave it out of the score.
     """
@@ -52,6 +55,7 @@ class TaskConfig(ABC):
     dataset: str | None = None
     weight: NonNegativeFloat = 1.0
     weight_schedule: WeightSchedule | None = None
+    weight_column: str | None = None
     auxiliary: bool = False
 
     level: ClassVar[Level] = "row"
@@ -87,6 +91,13 @@ class TaskConfig(ABC):
         By default they are the label column as it is; a kind that maps or checks labels does so here too.
         """
         return table[self.columns(name)[0]]
+
+    def strata(self, name: str, table: pd.DataFrame) -> pd.Series:
+        """Return what a stratified split spreads evenly: numbers (floats), classes, or a frozenset of labels a row.
+
+        By default what ``labels`` returns.
+        """
+        return self.labels(name, table)
 
     @abstractmethod
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> Task:

@@ -468,3 +468,41 @@ def test_methods_that_see_the_jacobian_tell_its_gramian():
         for loss in losses_of(before, step.tasks, batch)
     ]
     assert torch.allclose(gramian, torch.stack(rows) @ torch.stack(rows).T, rtol=1e-4)
+
+
+@dataclass
+class WeightedByHand(RegressionTask):
+    """A task whose loss has the weights of its rows in it: the last column of its target."""
+
+    def loss(self, output, target):
+        return target[:, 1] * super().loss(output, target[:, 0])
+
+
+@pytest.mark.parametrize("method", sorted(components("balancer")))
+def test_weights_of_each_task_by_row_are_exact_under_every_balancer(method):
+    """Weights in the mask give what the same weights inside the loss, of mean 1, give with no mask."""
+    torch.manual_seed(5)
+    rows, names = 24, ("a", "b", "c")
+    inputs = torch.randn(rows, 5)
+    values = {name: torch.randn(rows) for name in names}
+    weights = {name: torch.rand(rows) * (torch.rand(rows) < 0.7) for name in names}
+    arguments = (1.0, False, "mse", 1.0, "none", None)
+    masked = {name: RegressionTask(name, [name], *arguments) for name in names}
+    by_hand = {name: WeightedByHand(name, [name], *arguments) for name in names}
+    within = {name: torch.stack([values[name], weights[name] / weights[name].mean()], 1) for name in names}
+    batches = Batch(inputs, values, weights), Batch(inputs, within, dict.fromkeys(names))
+    balancer = components("balancer")[method](**({"in_order": [1.0, 2.0, 0.5]} if method == "static" else {}))
+    models = []
+    for tasks, batch in zip((masked, by_hand), batches, strict=True):
+        model, step = make(balancer, tasks)
+        for epoch in (1, 1, 2, 3):
+            model.zero_grad()
+            result = step(batch, epoch)
+            step.settle(1)
+            step.after(batch)
+        models.append((gradients(model), result))
+    (found, mine), (expected, other) = models
+    torch.testing.assert_close(mine.losses, other.losses)
+    torch.testing.assert_close(mine.weights, other.weights, rtol=1e-4, atol=1e-5)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)

@@ -85,7 +85,6 @@ DATA = {
     "a constant label": (["dataset=constant.csv", REGRESSION], "tasks.y: the label is constant over the training rows (3)"),
     "one class": (["dataset=constant.csv", CLASSES], "tasks.c: has one class only, 'a'"),
     "words for numbers": (["dataset=words.csv", REGRESSION], "tasks.y: 'tall' in row 21 is not a finite number"),
-    "a single row of a class, stratified": (["dataset=once.csv", CLASSES, "dataset.split.stratify=[c]"], "dataset.split.stratify: the class 'once' of c has a single row"),
     "an infinite feature": (["dataset=infinite.csv", REGRESSION], "infinite.csv: 'inf' in row 1 of column 'x' is not finite"),
     "a missing feature not to be filled": (["dataset=nan.csv", REGRESSION, "dataset.features.impute=none"], "nan.csv: the column 'x' has no value in row 1"),
     "a batch over the rows with batch norm": (["dataset=good.csv", REGRESSION, "trainer.batch_size=64", "model.trunk.norm=batch"], "trainer.batch_size: is 64, but there are 28 training rows"),

@@ -126,7 +126,7 @@ def test_rows_without_weight_teach_nothing(mtl: InProcess) -> None:
     [
         ([1] * 39 + [-1], "dataset.weight: '-1' in row 40 of column 'count' is not a weight"),
         (["1"] * 39 + ["much"], "dataset.weight: 'much' in row 40 of column 'count' is not a weight"),
-        ([0] * 40, "dataset.weight: all weights in column 'count' are 0"),
+        ([0] * 40, "training rows with a label of 'a' have weight 0 in column 'count'"),
     ],
 )
 def test_wrong_weights(mtl: InProcess, values: list[object], message: str) -> None:
@@ -134,6 +134,54 @@ def test_wrong_weights(mtl: InProcess, values: list[object], message: str) -> No
     status, _, err = mtl("train", "dataset=table.csv", "tasks={a: regression}", "dataset.weight=count")
     assert status == 2
     assert message in err
+
+
+def test_weights_of_each_task_by_row(mtl: InProcess) -> None:
+    """Rows whose labels of one task are wrong and count nothing still teach the other task."""
+    found = table(800).assign(trust=1.0, count=1.0)
+    train_rows = np.flatnonzero(found["part"] == "train")
+    wrong = train_rows[::2]
+    found.loc[wrong, "a"] *= -1
+    found.loc[wrong, "trust"] = 0.0
+    tasks = "{a: {kind: regression, weight_column: trust}, b: regression}"
+    line = train(mtl, found, "trainer.epochs=15", tasks=tasks)
+    assert line["metrics"]["a"]["r2"] > 0.8 and line["metrics"]["b"]["r2"] > 0.8
+    assert line["metrics"]["a"]["rows"] == 160, "metrics count all rows alike"
+    inputs = json.loads((Path(line["run_dir"]) / "run.json").read_text())["inputs"]
+    assert "trust" not in inputs
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"trust": 0.0},
+            "tasks.a.weight_column: all 480 training rows with a label of 'a' have weight 0 in column 'trust'",
+        ),
+        ({"count": 0.0}, "dataset.weight: all 480 training rows with a label of 'b' have weight 0 in column 'count'"),
+        ({"trust": None}, "tasks.a.weight_column: 'nan' in row 1 of column 'trust' is not a weight"),
+    ],
+)
+def test_training_rows_without_weight(mtl: InProcess, values: dict[str, float | None], message: str) -> None:
+    """Weights of validation and test rows alone are none."""
+    found = table(800).assign(trust=1.0, count=1.0)
+    for name, value in values.items():
+        found.loc[found["part"] == "train", name] = value
+    found.to_csv("table.csv", index=False)
+    tasks = "tasks={a: {kind: regression, weight_column: trust}, b: regression}"
+    arguments = ["train", "dataset=table.csv", tasks, "dataset.split.column=part", "dataset.weight=count"]
+    status, _, err = mtl(*arguments)
+    assert status == 2
+    assert message in err
+
+
+def test_a_missing_weight_where_there_is_no_label(mtl: InProcess) -> None:
+    found = table(300).assign(trust=1.0)
+    found.loc[::5, ["a", "trust"]] = None
+    train(mtl, found, "trainer.epochs=2", tasks="{a: {kind: regression, weight_column: trust}, b: regression}")
+    status, _, err = mtl("train", "dataset=digits", "tasks.digit.weight_column=w")
+    assert status == 2
+    assert "tasks.digit.weight_column: this data set has no columns beside inputs and labels" in err
 
 
 def test_wrong_schedules(mtl: InProcess) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,14 @@ from sklearn.model_selection import train_test_split
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.duplicates import equal_rows
-from mtl_cli.data.split import Split, SplitConfig, split_rows
+from mtl_cli.data.split import Rows, Split, SplitConfig, split_folds, split_rows
 
 
 def split(
     table: pd.DataFrame, features: list[str] | None = None, notices: list[str] | None = None, **keys: Any
 ) -> Split:
     return split_rows(
-        SplitConfig(**keys), table, equal_rows(table, features or list(table.columns)), lambda name: table[name],
+        SplitConfig(**keys), table, Rows(equal_rows(table, features or list(table.columns)), lambda name: table[name]),
         (notices if notices is not None else []).append,
     )  # fmt: skip
 
@@ -56,10 +58,41 @@ def test_stratified_by_several_columns() -> None:
         assert abs(table["b"].iloc[part].mean() - table["b"].mean()) < 0.03
 
 
-def test_a_class_with_a_single_row_under_stratification() -> None:
-    table = pd.DataFrame({"x": range(50), "a": ["common"] * 49 + ["once"]})
-    with pytest.raises(UserError, match="dataset.split.stratify: the class 'once' of a has a single row"):
-        split(table, ["x"], stratify=["a"])
+def test_a_class_with_a_single_row_is_named_and_the_others_are_balanced() -> None:
+    table = pd.DataFrame({"x": range(100), "a": ["common", "other"] * 49 + ["common", "once"]})
+    notices: list[str] = []
+    found = split(table, ["x"], notices, stratify=["a"])
+    assert notices == ["dataset.split.stratify: fewer rows than the 3 parts: a: once (1)"]
+    assert [len(rows) for rows in found.parts().values()] == [70, 10, 20]
+    assert [(table["a"].iloc[rows] == "common").sum() for rows in found.parts().values()] in ([35, 5, 10], [36, 5, 9])
+
+
+TAGS = pd.Series([frozenset("ab"), frozenset("a"), frozenset(), frozenset("c"), None] * 40)
+
+
+def test_stratified_by_tasks_of_several_kinds_whose_combinations_are_rare() -> None:
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"x": range(200), "y": random.random(200), "k": random.integers(0, 8, 200).astype(str)})
+    table["tags"] = TAGS
+    for group, most in ((None, 2), ("g", 3)):
+        found = split(table.assign(g=table["x"] // 2), ["x"], stratify=["y", "k", "tags"], group=group)
+        assert [len(rows) for rows in found.parts().values()] == [140, 20, 40]
+        for rows in (found.val, found.test):
+            assert abs(table["y"].iloc[rows].mean() - table["y"].mean()) < 0.05
+            assert table["k"].iloc[rows].nunique() == 8
+            carried = TAGS.iloc[rows].dropna()
+            expected = {"": 0.8, "a": 0.4, "b": 0.2, "c": 0.2}
+            for tag, share in expected.items():
+                count = sum(tag in tags or not tag for tags in carried)
+                assert abs(count - share * len(rows)) <= most, "rows too many or too few"
+
+
+def test_a_group_of_several_labels_counts_with_all_of_them() -> None:
+    """The first row of a group does not stand for the group."""
+    table = pd.DataFrame({"x": range(400), "g": np.repeat(range(40), 10), "a": (["p"] + ["q"] * 9) * 20 + ["p"] * 200})
+    found = split(table, ["x"], stratify=["a"], group="g")
+    for rows in found.parts().values():
+        assert abs((table["a"].iloc[rows] == "q").mean() - 0.45) < 0.1
 
 
 def test_groups_stay_together() -> None:
@@ -81,6 +114,42 @@ def test_time_order() -> None:
         assert len(found.test) == 20
 
 
+def panel(days: int, shops: int) -> pd.DataFrame:
+    """Return a table with a row for each day and shop, shuffled."""
+    dates = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.repeat(np.arange(days), shops), unit="D")
+    table = pd.DataFrame({"x": range(days * shops), "day": dates.strftime("%Y-%m-%d")})
+    return table.sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+@pytest.mark.parametrize("keys", [{"test": 0.23, "val": 0.15}, {"test": 0.23, "val": 0}, {"test": 0, "val": 33}])
+@pytest.mark.parametrize("spelt", ["date", "number", "time"])
+def test_no_time_is_cut(keys: dict[str, Any], spelt: str) -> None:
+    table = panel(days=12, shops=13)
+    if spelt == "number":
+        table["day"] = pd.to_datetime(table["day"]).dt.day_of_year
+    elif spelt == "time":
+        table["day"] = pd.to_datetime(table["day"])
+    notices: list[str] = []
+    found = split(table, ["x"], notices, time="day", **keys)
+    times = [table["day"].iloc[rows] for rows in found.parts().values()]
+    for earlier, later in itertools.pairwise([t for t in times if len(t)]):
+        assert earlier.max() < later.min()
+    asked = {key: size if size >= 1 else np.ceil(size * 156) for key, size in keys.items()}
+    for key, size in asked.items():
+        assert abs(len(found.parts()[key]) - size) <= 13 / 2 * (1 + (key == "val"))
+        assert bool(len(found.parts()[key])) == bool(size)
+    assert len(notices) == 1 and "rows of one time stay together" in notices[0]
+
+
+def test_too_few_times() -> None:
+    table = panel(days=2, shops=10)
+    with pytest.raises(UserError, match="2 different times, too few for 3 parts"):
+        split(table, ["x"], time="day")
+    assert len(split(table, ["x"], time="day", val=0).test) == 10
+    with pytest.raises(UserError, match="dataset.split.time: all rows have one time, 2024-01-01"):
+        split(panel(days=1, shops=10), ["x"], time="day")
+
+
 def test_a_row_without_a_time() -> None:
     with pytest.raises(UserError, match="'soon' in row 2 of column 'day' is not a date"):
         split(pd.DataFrame({"x": range(3), "day": ["2020-01-01", "soon", "2020-01-02"]}), ["x"], time="day")
@@ -92,6 +161,96 @@ def test_a_column_that_says_it() -> None:
     assert (found.train.tolist(), found.val.tolist(), found.test.tolist()) == (list(range(6)), [6, 7], [8, 9])
     with pytest.raises(UserError, match="'trian' in row 1 of column 'fold' names no part"):
         split(table.replace("train", "trian"), ["x"], column="fold")
+
+
+def by_id(table: pd.DataFrame, **keys: Any) -> Split:
+    rows = Rows(np.arange(len(table)), lambda name: table[name], table["id"])
+    return split_rows(SplitConfig(by="id", **keys), table, rows)
+
+
+def test_a_part_by_id_depends_on_the_id_alone() -> None:
+    table = pd.DataFrame({"id": [f"p{i}" for i in range(2000)], "x": 0})
+    names = pd.Series(by_id(table).names(2000), index=table["id"])
+    for rows, share in by_id(table).parts().items():
+        assert abs(len(share) / 2000 - {"train": 0.7, "val": 0.1, "test": 0.2}[rows]) < 0.03
+    other = pd.concat([table.sample(frac=0.5, random_state=1), pd.DataFrame({"id": ["new", " p7 "], "x": 0})])
+    again = pd.Series(by_id(other.reset_index(drop=True)).names(len(other)), index=other["id"])
+    shared = other["id"].str.strip()[lambda ids: ids != "new"]
+    assert again.drop("new").tolist() == names[shared].tolist()
+    assert (by_id(table, seed=1).names(2000) != names).any()
+    twice = by_id(pd.concat([table, table]).reset_index(drop=True)).names(4000)
+    assert (twice[:2000] == twice[2000:]).all(), "rows of one id stay together"
+
+
+def test_by_id_needs_ids_and_fractions() -> None:
+    problems = [str(p) for p in SplitConfig(by="id", test=200, group="g").check([], has_ids=False)]
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "dataset.split.test", "dataset.split", "dataset.split.by"
+    ]  # fmt: skip
+    with pytest.raises(UserError, match="row 2 has no id in column 'id'"):
+        by_id(pd.DataFrame({"id": ["a", None], "x": 0}))
+
+
+def from_file(table: pd.DataFrame, path: Path, ids: bool, notices: list[str]) -> np.ndarray:
+    rows = Rows(np.arange(len(table)), lambda name: table[name], table["id"] if ids else None)
+    return split_rows(SplitConfig(file=str(path)), table, rows, notices.append).names(len(table))
+
+
+def test_the_split_of_another_run(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": [f"{i:03d}" for i in range(40)], "x": range(40)})
+    names = split(table, ["x"]).names(40)
+    path, notices = tmp_path / "splits.csv", list[str]()
+    pd.DataFrame({"id": table["id"], "split": names}).to_csv(path, index=False)
+    backwards = table[::-1].reset_index(drop=True)
+    assert (from_file(backwards, path, True, notices) == names[::-1]).all()
+    assert (from_file(table[:30], path, True, notices) == names[:30]).all()
+    assert notices == [f"dataset.split.file: 10 ids of {path} are not in the table"]
+    with pytest.raises(UserError, match=r"1 of 41 ids are not in .*, such as 'new'"):
+        from_file(pd.concat([table, pd.DataFrame({"id": ["new"], "x": [1]})], ignore_index=True), path, True, notices)
+    with pytest.raises(UserError, match="has no column 'row'"):
+        from_file(table, path, False, notices)
+    pd.DataFrame({"row": range(40), "split": names}).to_csv(path, index=False)
+    assert (from_file(table, path, False, notices) == names).all()
+    assert "rows go by their numbers" in notices[-1]
+    with pytest.raises(UserError, match="is of 40 rows, the table has 39"):
+        from_file(table[:39], path, False, notices)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read: No such file"),
+        ("a,b\n1,2\n", "has no column 'split'"),
+        ("row,split\n0,train\n1,train\n2,tset\n", "'tset' in .* names no part"),
+        ("", "cannot be read: it is no CSV file"),
+    ],
+)
+def test_files_that_are_no_split(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "splits.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        from_file(numbered(3), path, False, [])
+
+
+def test_folds_follow_the_split() -> None:
+    table = panel(days=12, shops=5).assign(g=np.arange(60) // 4, id=[f"p{i}" for i in range(60)])
+    rows = Rows(np.arange(60), lambda name: table[name], table["id"])
+    chosen = np.arange(10, 60)
+    by_time = split_folds(SplitConfig(time="day"), table, rows, chosen, 3)
+    days = table["day"].iloc[chosen].to_numpy()
+    assert days[by_time == 0].max() < days[by_time == 1].min() and days[by_time == 1].max() < days[by_time == 2].min()
+    by_group = split_folds(SplitConfig(group="g"), table, rows, chosen, 3)
+    assert (pd.Series(by_group).groupby(table["g"].iloc[chosen].to_numpy()).nunique() == 1).all()
+    hashed = split_folds(SplitConfig(by="id"), table, rows, chosen, 3)
+    assert (split_folds(SplitConfig(by="id"), table, rows, chosen[5:20], 3) == hashed[5:20]).all()
+    assert np.bincount(split_folds(SplitConfig(), table, rows, chosen, 3)).tolist() == [17, 17, 16]
+
+
+def test_ids_called_split_are_kept_in_the_table_of_the_split() -> None:
+    ids = pd.Series(["a", "b"], name="split")
+    table = Split(np.array([0]), np.array([], int), np.array([1]), {}).table(ids)
+    assert table.to_dict("list") == {"id": ["a", "b"], "split": ["train", "test"]}
 
 
 def test_duplicates_are_counted() -> None:

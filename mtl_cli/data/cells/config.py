@@ -20,7 +20,8 @@ from mtl_cli.data.base import (
 )
 from mtl_cli.data.cells.file import EXTRA, CellFormat, missing_extra
 from mtl_cli.data.files import STDIN, resolve
-from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.split import Rows, SplitConfig, split_rows
+from mtl_cli.data.weights import weight_columns, weighted
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -102,27 +103,29 @@ class H5AD(CellFormat, DataSource):
         from mtl_cli.data.cells.reader import CellReader, genes_of, mark, pooled
         from mtl_cli.data.cells.scan import scan
         from mtl_cli.data.held_out import hold_out
-        from mtl_cli.data.tables.reader import check_columns, row_weights
+        from mtl_cli.data.tables.reader import check_columns
         from mtl_cli.tasks.hierarchy import learn_hierarchy
 
         file = self.open(self.path)
         table = file.obs
-        keys = {f"split.{key}": name for key, name in self.split.named_columns().items()}
-        check_columns(table, self.path, tasks, {"id": self.id, "weight": self.weight, **keys})
+        keys = {f"dataset.split.{key}": name for key, name in self.split.named_columns().items()}
+        keys |= weight_columns(self.weight, tasks)
+        check_columns(table, self.path, tasks, {"dataset.id": self.id, **keys})
         found = scan(file, self.transform)
         if self.transform == "log1p" and not found.whole:
             notice(f"{file.matrix.where} is not of whole numbers; if they are logs already, dataset.transform=none")
         parts = 2 + (self.split.val > 0 and self.split.test > 0)
-        read_labels = lambda name: pooled(tasks[name].labels(name, table), parts, name, notice)  # noqa: E731
-        split = split_rows(self.split, table, found.duplicate_groups, read_labels, notice)
-        split, held_out = hold_out(folding, self.split, split, table, found.duplicate_groups, tasks, table, notice)
+        read_labels = lambda name: pooled(tasks[name].strata(name, table), parts, name, notice)  # noqa: E731
+        rows = Rows(found.duplicate_groups, read_labels, self.names(file))
+        split = split_rows(self.split, table, rows, notice)
+        split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         genes, columns = genes_of(self, file, found, split.train, notice, like)
         labels = list(dict.fromkeys(column for name, task in tasks.items() for column in task.columns(name)))
         reader = CellReader(self, genes, found.whole, labels, mark(file, found, labels))
         examples = Examples(reader.rows(file, columns, found), table, self.names(file), self.path)
-        weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
-        encoded = encode_parts(split, fitted, examples.select, weights)
+        encoded = encode_parts(split, fitted, examples.select)
+        encoded["train"] = weighted(encoded["train"], table, split.train, self.weight, tasks)
         hierarchy = learn_hierarchy(self.hierarchy, self.levels, fitted, encoded["train"].targets, notice)
         return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids), held_out)
 

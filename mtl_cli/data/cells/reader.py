@@ -165,7 +165,7 @@ def pooled(labels: pd.Series, parts: int, name: str, notice: Notice) -> pd.Serie
 
     If that one is too small as well, its rows count with the largest class.
     """
-    if pd.api.types.is_float_dtype(labels.dtype):
+    if pd.api.types.is_float_dtype(labels.dtype) or isinstance(next(iter(labels.dropna()), None), frozenset):
         return labels
     text = labels.map(str, na_action="ignore").fillna("(missing)")
     counts = text.value_counts()

@@ -20,7 +20,7 @@ from mtl_cli.data.base import (
     encode_parts,
     fit_tasks,
 )
-from mtl_cli.data.split import Size, SplitConfig, split_rows
+from mtl_cli.data.split import Rows, Size, SplitConfig, split_rows
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -133,9 +133,9 @@ class ImageSource(DataSource):
         if loaded.parts is not None:
             parts[PART] = loaded.parts
         by_column = self.split.of_rows(None if loaded.parts is None else PART)
-        groups = equal_arrays(images)
-        split = split_rows(by_column, parts, groups, lambda name: labels[name], notice)
-        split, held_out = hold_out(folding, by_column, split, parts, groups, tasks, labels, notice)
+        rows = Rows(equal_arrays(images), lambda name: labels[name])
+        split = split_rows(by_column, parts, rows, notice)
+        split, held_out = hold_out(folding, by_column, split, parts, rows, tasks, labels, notice)
         fitted = fit_tasks(tasks, labels, split.train, notice)
         reader = ImageReader(self.load, fit_spec(images, split.train), fingerprint(loaded))
         ids = pd.Series(range(len(images)), name="row")

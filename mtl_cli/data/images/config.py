@@ -13,7 +13,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Config
 from mtl_cli.data.files import resolve
 from mtl_cli.data.images.base import PART, ImageSource, MissingFiles
-from mtl_cli.data.split import split_rows
+from mtl_cli.data.split import Rows, split_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -219,7 +219,7 @@ class MultiMNIST(ImageSource):
         mnist = self._mnist.load()
         digits = mnist.labels[LABEL].to_numpy()
         rows = pd.DataFrame({PART: mnist.parts})
-        split = split_rows(self.split.of_rows(PART), rows, np.arange(len(rows)), lambda name: rows[name])
+        split = split_rows(self.split.of_rows(PART), rows, Rows(np.arange(len(rows)), lambda name: rows[name]))
         parts = split.names(len(rows))
         partner = pair(parts, self.split.seed)
         labels = pd.DataFrame({"left": digits, "right": digits[partner]})

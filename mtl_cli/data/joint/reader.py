@@ -224,10 +224,11 @@ def _join_parts(parts: Mapping[str, Part], reader: JointReader, sampling: Sampli
         task: _spread(parts[name].targets[task], starts[name], sum(rows)) for task, name in reader.of_tasks.items()
     }
     labels = pd.concat([part.labels for part in parts.values()], ignore_index=True)
-    weights = None
-    if any(part.weights is not None for part in parts.values()):
-        every = [np.ones(len(part), "float32") if part.weights is None else part.weights for part in parts.values()]
-        weights = np.concatenate(every)
+    weights = {}
+    for task, name in reader.of_tasks.items():
+        if task in parts[name].weights:
+            weights[task] = np.zeros(sum(rows), "float32")
+            weights[task][starts[name] : starts[name] + len(parts[name])] = parts[name].weights[task]
     return Part(
         JointRows([part.inputs for part in parts.values()], reader.spec.kind != "joint", sampling),
         targets,

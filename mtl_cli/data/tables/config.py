@@ -15,12 +15,14 @@ from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
 from mtl_cli.data.files import STDIN, read_bytes, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
-from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.data.tables.features import FeatureConfig, feature_names
 from mtl_cli.data.tables.text import MISSING, check_names, read_text_table
+from mtl_cli.data.weights import weight_columns, weighted
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from mtl_cli.data.held_out import Folding
@@ -66,6 +68,10 @@ class TableSource(DataSource):
     @property
     def fixed_shape(self) -> bool:
         return self.sequence is None
+
+    @property
+    def has_columns(self) -> bool:
+        return True
 
     @property
     def keeps_encoder(self) -> bool:
@@ -123,7 +129,7 @@ class TableSource(DataSource):
             yield from error.problems
         if self.sequence is not None and self.features != FeatureConfig():
             yield Problem("dataset.features", "has no effect: the network reads only the sequence")
-        yield from self.split.check(list(config.tasks or {}))
+        yield from self.split.check(list(config.tasks or {}), has_ids=self.id is not None)
 
     def prepare(
         self,
@@ -142,10 +148,11 @@ class TableSource(DataSource):
         table = self.read(as_text, notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
-        keys = {"id": self.id, "weight": self.weight, "sequence": self.sequence}
+        weights = weight_columns(self.weight, tasks)
+        keys = {"dataset.id": self.id, "dataset.sequence": self.sequence, **weights}
         tables.check_columns(table, self.path, tasks, keys)
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
-        others = [*self.split.named_columns().values(), *(name for name in (self.id, self.weight) if name)]
+        others = [*self.split.named_columns().values(), *([self.id] if self.id else []), *weights.values()]
         names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         tables.refuse_lists(table, names, self.path)
         sequences = None
@@ -153,16 +160,22 @@ class TableSource(DataSource):
             sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
             sequences.encode(table, self.path)  # all of them must be right before anything else is reported
             sequences.compare(table, self.path, notice)
-        groups = equal_rows(table, names)
-        split = split_rows(self.split, table, groups, lambda name: tasks[name].labels(name, table), notice)
-        split, held_out = hold_out(folding, self.split, split, table, groups, tasks, table, notice)
+        rows = self._rows(table, equal_rows(table, names), tasks)
+        split = split_rows(self.split, table, rows, notice)
+        split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         encoder = sequences or tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
-        weights = None if self.weight is None else tables.row_weights(table[self.weight], self.weight)
         as_text += encoder.text_columns(table)
         reader = tables.TableReader(self, encoder, self.id, as_text, tables.fingerprint(table))
-        parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path), weights)
+        parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path))
+        parts["train"] = weighted(parts["train"], table, split.train, self.weight, tasks)
         return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out)
+
+    def _rows(self, table: pd.DataFrame, duplicate_groups: np.ndarray, tasks: Mapping[str, TaskConfig]) -> Rows:
+        """Return what a split may ask about the rows."""
+        ids = None if self.id is None else table[self.id]
+        again = None if self.path == STDIN else lambda state: self.restore(state).read_own(lambda line: None)
+        return Rows(duplicate_groups, lambda name: tasks[name].strata(name, table), ids, again)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.tables.reader import TableReader

@@ -107,7 +107,7 @@ class TableReader(Reader):
 def check_columns(
     table: pd.DataFrame, where: str, tasks: Mapping[str, TaskConfig], keys: Mapping[str, str | None]
 ) -> None:
-    """Raise UserError for each label column, and each column named by a key of the data set, that is not there."""
+    """Raise UserError for each label column, and each column named by another key, that is not there."""
     problems = []
     for name, task in tasks.items():
         for column in task.columns(name):
@@ -117,7 +117,7 @@ def check_columns(
     for key, other in keys.items():
         if other is not None and other not in table.columns:
             hint = did_you_mean(other, table.columns)
-            problems.append(Problem(f"dataset.{key}", f"{where} has no column '{other}'", hint))
+            problems.append(Problem(key, f"{where} has no column '{other}'", hint))
     if problems:
         raise UserError.of(problems)
 
@@ -173,19 +173,6 @@ def categories_as_text(reader: Reader) -> list[str]:
 def row_ids(table: pd.DataFrame, column: str | None) -> pd.Series:
     """Return the id column, or under the name ``row`` the rows' numbers in the table that they were read from."""
     return pd.Series(table.index, index=table.index, name="row") if column is None else table[column]
-
-
-def row_weights(column: pd.Series, name: str) -> np.ndarray:
-    """Return how much each row counts, float32 with mean 1. Raises UserError for what is no number ≥ 0."""
-    values = pd.to_numeric(column.astype("object"), errors="coerce").astype("float64").to_numpy()
-    wrong = ~(np.isfinite(values) & (values >= 0))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        what = f"'{column.iloc[row]}' in row {row + 1} of column '{name}' is not a weight"
-        raise UserError("dataset.weight", what, "a weight is a number, 0 or more")
-    if not values.any():
-        raise UserError("dataset.weight", f"all weights in column '{name}' are 0")
-    return np.asarray(values / values.mean(), dtype="float32")
 
 
 def fingerprint(table: pd.DataFrame) -> str:

@@ -48,6 +48,10 @@ class Multilabel(TaskConfig):
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name).labels(table)
 
+    def strata(self, name: str, table: pd.DataFrame) -> pd.Series:
+        task = self._unfitted(name)
+        return task.labels(table).map(lambda entry: frozenset(task.split(entry)), na_action="ignore")
+
     def _unfitted(self, name: str) -> MultilabelTask:
         return MultilabelTask(name, self.columns(name), self.weight, self.auxiliary, [], self.separator, self.none)
 

@@ -57,6 +57,11 @@ class Residue(TaskConfig):
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name).labels(table)
 
+    def strata(self, name: str, table: pd.DataFrame) -> pd.Series:
+        """Return which classes occur in each row."""
+        labels = self.labels(name, table)
+        return labels.map(lambda text: frozenset(set(text) - set(self.missing)), na_action="ignore")
+
     def _unfitted(self, name: str) -> ResidueTask:
         return ResidueTask(name, self.columns(name), self.weight, self.auxiliary, [], self.missing, self.mapping)
 

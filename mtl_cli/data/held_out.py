@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from mtl_cli.tasks.task import Task, TaskConfig
 
+AUTO_FOLDS = 5
+"""What ``trainer.folds: auto`` makes, where it makes any."""
+FEW_ROWS = 200
+"""Validation rows below which it does."""
 ALWAYS = -1
 """The fold number of a row that is never held out."""
 

@@ -13,6 +13,7 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.config.schema import Config
+from mtl_cli.data import held_out
 from mtl_cli.data.base import Notice, Prepared
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.held_out import Folding
@@ -21,6 +22,7 @@ from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.models.regularizer import Training
 from mtl_cli.runs import directory
+from mtl_cli.training.budget import settled
 from mtl_cli.training.callbacks.base import Callback
 from mtl_cli.training.callbacks.early_stopping import EarlyStopping
 from mtl_cli.training.callbacks.freeze import Freeze
@@ -33,11 +35,6 @@ from mtl_cli.training.callbacks.validation import Validate
 from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
 from mtl_cli.training.parameter_groups import parameter_groups
 from mtl_cli.training.transfer import prepare_like, read_source, take_trunk
-
-AUTO_FOLDS = 5
-"""What ``trainer.folds: auto`` makes, where it makes any."""
-FEW_ROWS = 200
-"""Validation rows below which it does."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ def asked_folding(config: Config) -> Folding | None:
     trainer = config.trainer
     automatic = config.dataset.makes_folds and not config.dataset.members and config.dataset.input_kind == "features"
     if trainer.folds == "auto" and automatic and trainer.early_stopping is not None:
-        return Folding(AUTO_FOLDS, trainer.repeats, FEW_ROWS, trainer.refit)
+        return Folding(held_out.AUTO_FOLDS, trainer.repeats, held_out.FEW_ROWS, trainer.refit)
     if isinstance(trainer.folds, int):
         return Folding(trainer.folds, trainer.repeats)
     return Folding(1) if trainer.refit and config.dataset.makes_folds else None
@@ -172,6 +169,9 @@ def build(ready: Ready) -> Run:
     """Build the network and all that trains it."""
     config, data, device, notice = ready.config, ready.data, ready.device, ready.notice
     network, batches = _build_network(config, data, device)
+    steps = math.ceil(len(batches) / config.trainer.accumulate)
+    config = replace(config, trainer=settled(config.trainer, steps, ready.member.fold is not None))
+    ready = replace(ready, config=config)
     if ready.source is not None:
         take_trunk(network, ready.source, config, notice, ready.member.number)
     kept = _self_contained(ready.plain, config)
@@ -181,7 +181,7 @@ def build(ready: Ready) -> Run:
     optimizer = config.optimizer.build(parameter_groups(network, config.optimizer), device)
     penalties = _penalties(ready, Training(network, data.tasks, batches, notice), optimizer)
     freeze = _freeze(config, network, step, notice)
-    advance = config.scheduler.build(optimizer, config.trainer.epochs)
+    advance = config.scheduler.build(optimizer, int(config.trainer.epochs))
     callbacks: list[Callback] = [] if freeze is None else [freeze]
     callbacks.append(penalties)
     if validation is not None:
@@ -193,7 +193,9 @@ def build(ready: Ready) -> Run:
         callbacks.append(StopAfter(ready.member.steps))
     stopping = None
     if validation is not None and config.trainer.early_stopping is not None:
-        stopping = EarlyStopping(config.trainer.early_stopping, 0 if freeze is None else freeze.until)
+        after = 0 if freeze is None else freeze.until
+        after = int(config.trainer.epochs) if config.scheduler.needs_end else after
+        stopping = EarlyStopping(config.trainer.early_stopping, after)
     return Run(ready, network, batches, step, optimizer, callbacks, penalties, stopping, kept)
 
 
@@ -214,7 +216,8 @@ def _validation(config: Config, data: Prepared, device: torch.device, notice: No
     """Return what scores the model on the validation rows; None if none of them has a label."""
     part = data.parts.get("val")
     if part is not None and any(target.mask.any() for target in part.targets.values()):
-        return Validation(Batches(part, device), data.tasks)
+        stopping = config.trainer.early_stopping
+        return Validation(Batches(part, device), data.tasks, "score" if stopping is None else stopping.monitor)
     if config.trainer.early_stopping is not None:
         what = "row is left for validation" if part is None else "validation row has a label"
         notice(f"no {what}: all epochs are trained, and the last one's weights are kept")

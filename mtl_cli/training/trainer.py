@@ -59,7 +59,7 @@ class Trainer(TrainerState):
                 callback.on_start(self)
                 started.callback(callback.on_stop, self)
             try:
-                while self.epoch < self.settings.epochs and self.stopped is None:
+                while self.epoch < self.epochs and self.stopped is None:
                     began = time.perf_counter()
                     summary = self._train_epoch(batches, parameters)
                     torch._foreach_copy_(last_good, current)

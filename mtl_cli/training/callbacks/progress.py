@@ -51,7 +51,7 @@ class ShowProgress(Callback):
         """Show that training begins."""
         parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
         tasks, device = list(trainer.step.tasks), str(trainer.step.device)
-        self._progress.start(trainer.settings.epochs, tasks, device, parameters, self._rows, self._member)
+        self._progress.start(trainer.epochs, tasks, device, parameters, self._rows, self._member)
 
     def on_epoch_start(self, trainer: TrainerState) -> None:
         """Begin to count the seconds."""

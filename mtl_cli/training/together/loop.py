@@ -113,7 +113,7 @@ class JointTrainer:
 
     def _drop_finished(self, stacks: list[ExitStack]) -> list[ExitStack]:
         """Close the members that are done or were stopped, and go on with the others."""
-        going = [i for i, one in enumerate(self.trainers) if one.stopped is None and one.epoch < one.settings.epochs]
+        going = [i for i, one in enumerate(self.trainers) if one.stopped is None and one.epoch < one.epochs]
         if len(going) == len(self.trainers):
             return stacks
         if going:

@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers on two cores
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,14 @@ import pytest
 
 MTL = Path(sys.executable).with_name("mtl")
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_split() -> Iterator[None]:
+    """`trainer.folds=auto` makes no folds, so that most tests train one network; tests of folds ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mtl_cli.data.held_out.FEW_ROWS", 0)
+        yield
 
 
 @pytest.fixture

@@ -145,8 +145,9 @@ def _trunk(config: Config) -> Iterator[Problem]:
     trunk = config.model.trunk if config.model else None
     if trunk is None:
         return
-    if isinstance(trunk.freeze, int) and config.trainer is not None and trunk.freeze >= config.trainer.epochs:
-        what = f"holds the trunk for {trunk.freeze} of {config.trainer.epochs} epochs"
+    epochs = None if config.trainer is None else config.trainer.epochs
+    if isinstance(trunk.freeze, int) and isinstance(epochs, int) and trunk.freeze >= epochs:
+        what = f"holds the trunk for {trunk.freeze} of {epochs} epochs"
         yield Problem("model.trunk.freeze", what, "give fewer than trainer.epochs, or all")
     yield from trunk.check(list(config.tasks or {}))
     gives, most = _given(config), trunk.longest
@@ -215,8 +216,9 @@ def _scheduler(config: Config) -> Iterator[Problem]:
     if scheduler.needs_validation and config.dataset is not None and not config.dataset.validates:
         what = f"{name_of('scheduler', scheduler)} needs validation rows"
         yield Problem("scheduler", what, "give dataset.split.val, or another scheduler")
-    if config.trainer is not None and scheduler.warmup >= config.trainer.epochs:
-        what = f"warms up for {scheduler.warmup} of {config.trainer.epochs} epochs"
+    epochs = None if config.trainer is None else config.trainer.epochs
+    if isinstance(epochs, int) and scheduler.warmup >= epochs:
+        what = f"warms up for {scheduler.warmup} of {epochs} epochs"
         yield Problem("scheduler.epochs", what, "give fewer than trainer.epochs")
     yield from scheduler.check(list(config.tasks or {}))
 
@@ -228,8 +230,26 @@ def _trainer(config: Config) -> Iterator[Problem]:
     if trainer.accumulate is not None and trainer.accumulate > 1 and trainer.batch_size is None:
         what = f"is {trainer.accumulate}, but trainer.batch_size=null makes all rows one batch"
         yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
+    yield from _members(config, trainer)
+    stopping = trainer.early_stopping
+    if stopping is not None and stopping.monitor != "score":
+        task = stopping.monitor.partition(".")[0]
+        if task not in (names := list(config.tasks or {})):
+            hint = did_you_mean(task, ["score", *names])
+            yield Problem("trainer.early_stopping.monitor", f"no task is called '{task}'", hint)
     if trainer.precision == "float16" and config.device == "cpu":
         yield Problem("trainer.precision", "float16 is not supported on the CPU", "trainer.precision=bfloat16")
+
+
+def _members(config: Config, trainer: Trainer) -> Iterator[Problem]:
+    """Check what is asked of folds."""
+    dataset, folded = config.dataset, trainer.folds not in ("none", "auto", None)
+    if dataset is not None and not dataset.makes_folds and (folded or trainer.refit):
+        key = "trainer.folds" if folded else "trainer.refit"
+        what = "needs rows that can be held out in turn, and those of this data set cannot"
+        yield Problem(key, what, "trainer.members=5 trains members of other seeds")
+    if trainer.folds == "none" and trainer.repeats is not None and trainer.repeats > 1:
+        yield Problem("trainer.repeats", "has no effect without folds", "give trainer.folds=5")
 
 
 def _is_alone(dataset: Any) -> bool:

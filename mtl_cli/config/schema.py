@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from mtl_cli.config.convert import (
+    Bound,
     Component,
     NonNegativeFloat,
     PositiveFloat,
@@ -53,17 +54,51 @@ class Model:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when the validation score has not risen by ``min_delta`` for ``patience`` epochs; keep the best weights."""
+    """Stop when no better epoch has come for some time, and keep the weights of the best.
 
-    patience: PositiveInt = 30
+    Parameters
+    ----------
+    monitor : str
+        What is to rise: ``score``; a task's name, for its skill; or ``TASK.METRIC``, which is to fall where less is
+        better.
+    patience : int or "auto"
+        Epochs to wait; ``auto`` waits 30, and longer if these are less than 600 steps.
+    min_delta : float
+        By how much it must rise to count as better.
+    smooth : int, "auto" or "none"
+        Epochs that its exponential mean is taken over; ``auto`` is 0.3 of the patience where a fold is held out.
+    """
+
+    monitor: str = "score"
+    patience: Literal["auto"] | PositiveInt = "auto"
     min_delta: NonNegativeFloat = 0.0
+    smooth: Literal["auto", "none"] | PositiveInt = "auto"
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """How long and in what pieces to train."""
+    """How long and in what pieces to train.
 
-    epochs: PositiveInt = 200
+    Parameters
+    ----------
+    epochs : int or "auto"
+        ``auto`` is 200, or as many more as make ``steps`` of them.
+    folds : int, "auto" or "none"
+        Members that each have another part of the rows held out; ``auto`` makes 5 where one split would leave few.
+    repeats : int
+        Times that the rows fall into folds anew.
+    members : int
+        Members of other seeds, of each fold or of the one split.
+    refit : bool
+        Train anew on all rows that are not test rows, as many steps as were found to be best.
+    """
+
+    epochs: Literal["auto"] | PositiveInt = "auto"
+    steps: PositiveInt = 3000
+    folds: Literal["auto", "none"] | Annotated[int, Bound(at_least=2)] = "auto"
+    repeats: PositiveInt = 1
+    members: PositiveInt = 1
+    refit: bool = False
     batch_size: PositiveInt | None = 64
     accumulate: PositiveInt = 1
     precision: PrecisionName = "float32"

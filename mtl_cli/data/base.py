@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.config.schema import Config
+    from mtl_cli.data.held_out import Folding, HeldOut
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.split import Split
     from mtl_cli.tasks.hierarchy import Hierarchy
@@ -68,6 +69,11 @@ class DataSource(ABC):
         return f"new{self.suffixes[0]}" if self.suffixes else "new.csv"
 
     @property
+    def makes_folds(self) -> bool:
+        """Whether ``prepare`` takes a ``folding``, and ``Prepared`` then says which rows are held out in turn."""
+        return False
+
+    @property
     def validates(self) -> bool:
         """Whether rows are left for validation, as far as the config says."""
         return True
@@ -105,7 +111,13 @@ class DataSource(ABC):
         yield from ()
 
     @abstractmethod
-    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+        folding: Folding | None = None,
+    ) -> Prepared:
         """Read, split and encode.
 
         Parameters
@@ -116,6 +128,8 @@ class DataSource(ABC):
             Takes a line that the user should see.
         like : Reader, optional
             Encode the features as this one does, where ``keeps_encoder`` or ``keeps_features``.
+        folding : Folding, optional
+            How the rows that are not test rows fall into folds, where ``makes_folds``.
 
         Raises
         ------
@@ -321,17 +335,24 @@ class Prepared:
         ``train``, and ``val`` and ``test`` where they have rows.
     splits : DataFrame
         The id of every row and its part.
+    held_out : HeldOut, optional
+        Where folds were asked for and made: which of the training rows are held out in turn.
     """
 
     tasks: dict[str, Task]
     reader: Reader
     parts: dict[str, Part]
     splits: pd.DataFrame
+    held_out: HeldOut | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""
-        tasks = [{"kind": task.kind, "state": task.state()} for task in self.tasks.values()]
-        return {"tasks": tasks, "reader": self.reader.state()}
+        return {"tasks": task_states(self.tasks), "reader": self.reader.state()}
+
+
+def task_states(tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
+    """Return tasks as a model file keeps them."""
+    return [{"kind": task.kind, "state": task.state()} for task in tasks.values()]
 
 
 def id_problems(name: str | None, tasks: Iterable[str]) -> Iterator[Problem]:

@@ -53,7 +53,7 @@ class Batches:
     def __init__(
         self, part: Part, device: torch.device, batch_size: int | None = None, seed: int = 0, smallest: int = 1
     ) -> None:
-        self.inputs = part.inputs.to(device)
+        self.device, self.inputs = device, part.inputs.to(device)
         self.targets = {name: torch.from_numpy(target.values).to(device) for name, target in part.targets.items()}
         self.masks = {name: _mask(target, part.weights.get(name), device) for name, target in part.targets.items()}
         self.rows = len(part)
@@ -62,6 +62,15 @@ class Batches:
 
     def __len__(self) -> int:
         return 1 if self._order is None else len(self._order)
+
+    def order(self) -> Iterator[torch.Tensor]:
+        """Yield the row numbers of the next epoch's batches, of rows that lie in one tensor."""
+        if self._order is None:
+            yield torch.arange(self.rows, device=self.device)
+            return
+        for chosen in self._order:
+            assert isinstance(chosen, torch.Tensor)
+            yield chosen
 
     def __iter__(self) -> Iterator[Batch]:
         if self._order is None:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Decided, Target, Task
 
+LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "log_loss", "ece"})
+"""The metrics of which less is better; of others, and of plugins', more is."""
 CHUNK = 16_384
 """Rows whose losses are computed at once."""
 
@@ -91,9 +94,16 @@ class Validation:
     batches : Batches
         The whole part.
     tasks : dict of str to Task
+    monitor : str, default "score"
+        What early stopping goes by: the score, ``TASK`` for a task's skill, or ``TASK.METRIC``.
+
+    Raises
+    ------
+    UserError
+        If the task has no such metric, or no label here.
     """
 
-    def __init__(self, batches: Batches, tasks: dict[str, Task]) -> None:
+    def __init__(self, batches: Batches, tasks: dict[str, Task], monitor: str = "score") -> None:
         self.inputs, self.targets, self.masks = batches.inputs, batches.targets, batches.masks
         self.rows = {name: None if mask is None else mask.nonzero()[:, 0] for name, mask in self.masks.items()}
         labelled = [name for name, rows in self.rows.items() if rows is None or len(rows)]
@@ -101,6 +111,9 @@ class Validation:
         self.all_tasks = tasks
         constant = {name: _constant(task, self.targets[name]) for name, task in tasks.items()}
         self.baselines = dict(zip(self.tasks, self._measure(constant)[0].tolist(), strict=True))
+        self.monitor = None if monitor == "score" else monitor.partition(".")
+        if self.monitor is not None:
+            self._check_monitor(constant)
 
     def _measure(self, found: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         losses, metrics = [], []
@@ -115,15 +128,40 @@ class Validation:
         return torch.stack(losses), torch.stack(metrics)
 
     def __call__(self, model: Network) -> dict[str, float]:
-        """Return ``val_loss_<task>``, ``val_<metric>_<task>`` and ``val_score``."""
-        losses, metrics = torch.stack(self._measure(outputs(model, self.inputs))).tolist()
-        row = {f"val_loss_{name}": loss for name, loss in zip(self.tasks, losses, strict=True)}
-        row |= {
-            f"val_{task.primary}_{name}": metric
-            for (name, task), metric in zip(self.tasks.items(), metrics, strict=True)
-        }
-        skills = {name: skill(loss, self.baselines[name]) for name, loss in zip(self.tasks, losses, strict=True)}
-        return row | {"val_score": score(skills, self.all_tasks)}
+        """Return ``val_loss_<task>``, ``val_<metric>_<task>``, NaN for a task without a label, and ``val_score``."""
+        found = outputs(model, self.inputs)
+        losses, metrics = torch.stack(self._measure(found)).tolist()
+        loss_of, metric_of = dict(zip(self.tasks, losses, strict=True)), dict(zip(self.tasks, metrics, strict=True))
+        row = {f"val_loss_{name}": loss_of.get(name, math.nan) for name in self.all_tasks}
+        row |= {f"val_{task.primary}_{name}": metric_of.get(name, math.nan) for name, task in self.all_tasks.items()}
+        skills = {name: skill(loss, self.baselines[name]) for name, loss in loss_of.items()}
+        row["val_score"] = score(skills, self.all_tasks)
+        if self.monitor is not None:
+            row["val_monitor"] = self._monitored(found, skills)
+        return row
+
+    def _monitored(self, found: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:
+        """Return what early stopping goes by, with its sign turned where less is better."""
+        assert self.monitor is not None
+        name, _, metric = self.monitor
+        if not metric:
+            return skills[name]
+        value = self._all_metrics(name, found)[metric]
+        return -value if metric in LOWER_IS_BETTER else value
+
+    def _all_metrics(self, name: str, found: Mapping[str, torch.Tensor]) -> dict[str, float]:
+        rows, output, target = self.rows[name], found[name], self.targets[name]
+        if rows is not None:
+            output, target = output[rows], target[rows]
+        return self.all_tasks[name].all_metrics(output.cpu().numpy(), target.cpu().numpy())
+
+    def _check_monitor(self, constant: Mapping[str, torch.Tensor]) -> None:
+        assert self.monitor is not None
+        where, (name, _, metric) = "trainer.early_stopping.monitor", self.monitor
+        if name not in self.tasks:
+            raise UserError(where, f"no validation row has a label of '{name}'", "monitor another task, or the score")
+        if metric and metric not in (known := self._all_metrics(name, constant)):
+            raise UserError(where, f"'{name}' has no metric '{metric}'", did_you_mean(metric, list(known)))
 
 
 def answered(output: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:

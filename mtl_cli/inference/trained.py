@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usab
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.reading import hinting
 from mtl_cli.inference.consistency import decide
-from mtl_cli.inference.evaluate import answered, evaluate, outputs
-from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.inference.evaluate import answered, evaluate
+from mtl_cli.inference.members import Member, Outputs, average, outputs_of, spread
+from mtl_cli.models.network import build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
@@ -39,10 +40,21 @@ class Answer:
         The model's own, by task.
     decided : dict of str to Decided
         The classes that a step behind the model chose; of the tasks that are not here, the most probable hold.
+    apart : dict of str to dict
+        By task and column, how far the members of a model of several are apart.
     """
 
     outputs: dict[str, np.ndarray]
     decided: dict[str, Decided] = field(default_factory=dict)
+    apart: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def select(self, rows: np.ndarray) -> Answer:
+        """Return what is said of some of the rows."""
+        return Answer(
+            {name: output[rows] for name, output in self.outputs.items()},
+            {name: decided.select(rows) for name, decided in self.decided.items()},
+            {name: {key: values[rows] for key, values in columns.items()} for name, columns in self.apart.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -72,11 +84,23 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a run learned, and what it needs to read data like those it learned from."""
+    """What a run learned, and what it needs to read data like those it learned from.
+
+    Parameters
+    ----------
+    path : Path
+        The run's folder.
+    config : TrainedConfig
+    members : list of Member
+        The networks whose mean prediction is the model's.
+    reader : Reader
+    tasks : dict of str to Task
+        Fitted to the rows that any of the members was trained on.
+    """
 
     path: Path
     config: TrainedConfig
-    network: Network
+    members: list[Member]
     reader: Reader
     tasks: dict[str, Task]
 
@@ -87,17 +111,16 @@ class TrainedModel:
         try:
             config = parse_trained(content["config"], content.get("plugins", {}))
             data = content["data"]
-            kinds = components("task")
-            tasks: dict[str, Task] = {}
-            for entry in data["tasks"]:
-                task = kinds[entry["kind"]].restore(entry["state"])
-                tasks[task.name] = task
+            tasks = _restored(data["tasks"])
             reader: Reader = config.dataset.restore(data["reader"])
-            network = build_network(config.model, reader.spec, shapes(tasks))
-            network.load_state_dict(content["weights"])
+            members = []
+            for member in content["members"]:
+                network = build_network(config.model, reader.spec, shapes(tasks))
+                network.load_state_dict(member["weights"])
+                members.append(Member(network.eval(), _restored(member["tasks"])))
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
-        return cls(find_model(path).parent, config, network.eval(), reader, tasks)
+        return cls(find_model(path).parent, config, members, reader, tasks)
 
     def with_keys(self, given: Mapping[str, Any]) -> TrainedModel:
         """Return the same model, which reads new files with other values of some keys of its data set.
@@ -202,8 +225,7 @@ class TrainedModel:
         if vote is not None and not any(task.one_class for task in self.tasks.values()):
             raise UserError("--vote", "no task of the run has one of several classes per row, to be voted on")
         clusters = None if vote is None else examples.table[vote]
-        found = self.outputs(examples.inputs)
-        return Answer(found, decide(found, self.tasks, levels, clusters, notice))
+        return joined(self.outputs_of_members(examples.inputs), self.tasks, levels, clusters, notice)
 
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
@@ -215,17 +237,23 @@ class TrainedModel:
             return None
         return levels if mode is None else replace(levels, mode=mode)
 
-    def outputs(self, inputs: InputRows) -> dict[str, np.ndarray]:
-        """Return each task's raw outputs; NaN in rows whose inputs are not finite, whatever the network makes of them.
+    def outputs_of_members(self, inputs: InputRows) -> list[Outputs]:
+        """Return each member's raw outputs by task.
 
-        A network may well make a number of an infinite input, for many an activation is flat out there.
+        They are NaN in rows whose inputs are not finite: a network may well make a number of an infinite input, for
+        many an activation is flat out there.
         """
-        found = {name: output.numpy() for name, output in outputs(self.network, inputs.to(CPU)).items()}
+        members = [outputs_of(member, inputs.to(CPU), self.tasks) for member in self.members]
         finite = inputs.finite()
         if finite is not None:
-            for output in found.values():
-                output[~finite] = np.nan
-        return found
+            for found in members:
+                for output in found.values():
+                    output[~finite] = np.nan
+        return members
+
+    def outputs(self, inputs: InputRows) -> Outputs:
+        """Return each task's raw outputs, whose predictions are the mean of the members'."""
+        return average(self.outputs_of_members(inputs), self.tasks)
 
     def evaluate(
         self, examples: Examples, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None
@@ -282,6 +310,25 @@ class TrainedModel:
         return Evaluated(report, part, answer, tasks, where)
 
 
+def _restored(saved: list[dict[str, Any]]) -> dict[str, Task]:
+    """Return tasks by name, as a model file keeps them."""
+    kinds = components("task")
+    tasks: list[Task] = [kinds[entry["kind"]].restore(entry["state"]) for entry in saved]
+    return {task.name: task for task in tasks}
+
+
+def joined(
+    members: Sequence[Outputs],
+    tasks: Mapping[str, Task],
+    hierarchy: Hierarchy | None,
+    clusters: pd.Series | None,
+    notice: Notice,
+) -> Answer:
+    """Return what members say of some rows together, after every step behind them."""
+    found = average(members, tasks)
+    return Answer(found, decide(found, tasks, hierarchy, clusters, notice), spread(members, tasks))
+
+
 def predictions(
     answer: Answer,
     tasks: Mapping[str, Task],
@@ -290,7 +337,7 @@ def predictions(
     origin: Origin | None = None,
     probabilities: bool = False,
 ) -> pd.DataFrame:
-    """Return the columns ``predicted_<task>`` and ``predicted_<task>_prob`` for each task.
+    """Return each task's columns ``predicted_<task>``, ``predicted_<task>_prob`` and, of members, ``<task>_spread``.
 
     They are empty in the rows without an answer (see ``answered``), and where data sets are joined in those that are
     not of the task's data set.
@@ -317,6 +364,7 @@ def predictions(
         columns = task.decode(output) if decided is None else task.decode_as(output, decided)
         if probabilities:
             columns = columns | task.probabilities(output)
+        columns = columns | {column: values[rows] for column, values in answer.apart.get(name, {}).items()}
         if not rows.all():
             columns = {column: _spread(values, rows) for column, values in columns.items()}
         frames.append(pd.DataFrame(columns, index=index))

@@ -137,21 +137,28 @@ def print_summary(console: Console, finished: Finished) -> None:
     """Print what a run came to: its test metrics, some predictions, what its history says, and what to do next."""
     splits, path = finished.metrics["splits"], str(finished.run.path)
     if finished.predictions is not None:
-        title = f"test, with the weights of epoch {finished.best.epoch}"
-        print_metrics(console, splits["test"], finished.tasks, title, METRICS)
+        print_metrics(console, splits["test"], finished.tasks, _titled(finished), METRICS)
         if "test_unseen" in splits:
             print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN, METRICS)
         _print_sample(console, finished.predictions, finished.tasks)
     history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
-    trainer = finished.config.trainer
-    for line in advice(list(finished.tasks), history, weights, trainer.epochs, trainer.early_stopping is not None):
-        console.print(f"note: {line}", markup=False, soft_wrap=True)
+    trainer, members = finished.config.trainer, finished.metrics.get("members", [])
+    history, weights = _of_first_member(history), _of_first_member(weights)
+    epochs = len(history["epoch"]) if trainer.epochs == "auto" else trainer.epochs
+    for line in advice(list(finished.tasks), history, weights, epochs, trainer.early_stopping is not None):
+        console.print(f"note: {'member 1: ' if members else ''}{line}", markup=False, soft_wrap=True)
     if (score := finished.metrics["score"]) is not None:
-        of = f"epoch {finished.best.epoch} of {len(history['epoch'])}"
+        of = f"{len(members)} members" if members else f"epoch {finished.best.epoch} of {len(history['epoch'])}"
         console.print(f"score {_short(score)}: the mean skill on the validation rows, {of}", markup=False)
     console.print(f"results are in {path}", markup=False, soft_wrap=True)
     following = f"next: mtl predict {shlex.quote(path)} {finished.config.dataset.example}"
     console.print(following, markup=False, soft_wrap=True)
+
+
+def _of_first_member(columns: Mapping[str, list[float]]) -> Mapping[str, list[float]]:
+    """Return the rows of a run's only member, or of the first of several, which follow one another."""
+    members = columns.get("member", [])
+    return {name: values[: members.count(1)] for name, values in columns.items()} if members else columns
 
 
 def _print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str, Task]) -> None:
@@ -178,6 +185,14 @@ def _print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[st
     console.print(table)
     if len(chosen) < len(cells):
         console.print(f"and {len(cells) - len(chosen)} more columns in {PREDICTIONS}", style="dim", markup=False)
+
+
+def _titled(finished: Finished) -> str:
+    members = finished.metrics.get("members", [])
+    means = [member for member in members if member["fold"] is None] or members  # those of a refit, if there was one
+    if len(means) > 1:
+        return f"test, the mean of {len(means)} members"
+    return f"test, with the weights of epoch {finished.best.epoch}"
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
@@ -119,4 +119,20 @@ def read_columns(path: Path) -> Columns:
     """Return the columns of a CSV file of numbers."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if rows and "member" in rows[0]:
+        rows = _means(rows)
     return {column: [float(row[column] or "nan") for row in rows] for column in (rows[0] if rows else {})}
+
+
+def _means(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return the mean over a run's members of rows of the same epoch and step, where some of them may have stopped."""
+    at: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        at.setdefault((row["epoch"], row.get("step", "")), []).append(row)
+    columns = [column for column in rows[0] if column != "member"]
+    found = [{c: _mean([float(row[c] or "nan") for row in same]) for c in columns} for same in at.values()]
+    return sorted(found, key=lambda row: (row["epoch"], row.get("step", 0)))
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -38,7 +38,7 @@ class TrainingProgress:
         self.console = console
         self._bar: Progress | None = None
         self._bar_task: TaskID | None = None
-        self._epochs, self._tasks = 0, [""]
+        self._epochs, self._tasks, self._member = 0, [""], ""
         self._started = self._last_line = 0.0
         self._wide = console.width >= 110
 
@@ -46,19 +46,25 @@ class TrainingProgress:
         """Show a line that the user should see."""
         self.console.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
 
-    def start(self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int) -> None:
-        """Show that training begins: of how many epochs at most, parameters and training rows."""
+    def start(
+        self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int, member: tuple[int, int] = (1, 1)
+    ) -> None:
+        """Show that training begins: of how many epochs at most, parameters and training rows, and which member."""
         self._epochs, self._tasks = epochs, tasks
-        self._started = self._last_line = time.monotonic()
-        size = f"{_count(len(tasks), 'task')}, {_count(parameters, 'parameter')}, {_count(rows, 'row')}"
-        line = f"training {size}, at most {_count(epochs, 'epoch')} on {device}"
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        (number, members), self._started = member, time.monotonic()
+        self._member = f"member {number}/{members}, " if members > 1 else ""
+        if number == 1:
+            self._last_line = self._started
+            size = f"{_count(len(tasks), 'task')}, {_count(parameters, 'parameter')}, {_count(rows, 'row')}"
+            each = f"{members} members in turn, each " if members > 1 else ""
+            line = f"training {each}{size}, at most {_count(epochs, 'epoch')} on {device}"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if self.console.is_terminal:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             described = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
             self._bar = Progress(
-                TextColumn("epoch"), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn(f"{self._member}epoch"), MofNCompleteColumn(), TimeRemainingColumn(),
                 *([BarColumn(bar_width=BAR - 2)] if self._wide else []),
                 described, console=self.console, transient=True, refresh_per_second=5,
             )  # fmt: skip
@@ -74,7 +80,7 @@ class TrainingProgress:
         if now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
             spent = now - self._started
-            line = f"epoch {epoch}/{self._epochs}  {share:.0%} of its batches  {spent:.0f} s"
+            line = f"{self._member}epoch {epoch}/{self._epochs}  {share:.0%} of its batches  {spent:.0f} s"
             print(line, file=sys.stderr, flush=True)
 
     def epoch(self, epoch: Epoch) -> None:
@@ -89,7 +95,8 @@ class TrainingProgress:
             spent = now - self._started
             left = spent / row["epoch"] * (self._epochs - row["epoch"])
             line = (
-                f"epoch {row['epoch']}/{self._epochs}  {self._describe(row)}  {spent:.0f} s, at most {left:.0f} s left"
+                f"{self._member}epoch {row['epoch']}/{self._epochs}  {self._describe(row)}  {spent:.0f} s,"
+                f" at most {left:.0f} s left"
             )
             print(line, file=sys.stderr, flush=True)
 

@@ -11,11 +11,13 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.parse import plugins_behind
 from mtl_cli.runs.directory import MODEL, RunDirectory
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a file of the old form could not be read any more."""
+ONE_NETWORK = 2
+"""The form of a file with a single network, which has not changed since."""
 
 
-def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], weights: dict[str, Any]) -> None:
+def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], members: list[dict[str, Any]]) -> None:
     """Write the model file.
 
     Parameters
@@ -25,25 +27,30 @@ def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], 
         The resolved config.
     data : dict
         Fitted encoders, tasks and the split, as plain values.
-    weights : dict
-        The network's state dict.
+    members : list of dict
+        Of each network ``weights``, its state dict, and ``tasks``, as they were fitted to the rows that it was trained
+        on. A single one's tasks are those in ``data``.
     """
     import torch
 
-    cpu = {name: tensor.detach().cpu() for name, tensor in weights.items()}
+    found = [
+        {**member, "weights": {name: tensor.detach().cpu() for name, tensor in member["weights"].items()}}
+        for member in members
+    ]
+    one = len(found) == 1
     content = {
-        "format": FORMAT,
+        "format": ONE_NETWORK if one else FORMAT,
         "mtl": __version__,
         "plugins": plugins_behind(config),
         "config": config,
         "data": data,
-        "weights": cpu,
+        **({"weights": found[0]["weights"]} if one else {"members": found}),
     }
     run.write(MODEL, lambda file: torch.save(content, file))
 
 
 def load_model(path: str) -> dict[str, Any]:
-    """Read the model file of a run, given its folder or the file itself.
+    """Read the model file of a run, given its folder or the file itself. ``members`` is always there.
 
     Raises
     ------
@@ -59,11 +66,13 @@ def load_model(path: str) -> dict[str, Any]:
         raise UserError(
             path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt"
         ) from error
-    if not isinstance(content, dict) or "format" not in content or "weights" not in content:
+    if not isinstance(content, dict) or "format" not in content or not content.keys() & {"weights", "members"}:
         raise UserError(path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt")
-    if content["format"] != FORMAT:
+    if content["format"] not in (ONE_NETWORK, FORMAT):
         hint = f"that was mtl {content.get('mtl')}; this is mtl {__version__}"
         raise UserError(path, f"is a model of format {content['format']}, not {FORMAT}", hint)
+    if "members" not in content:
+        content["members"] = [{"weights": content["weights"], "tasks": content["data"]["tasks"]}]
     return content
 
 

@@ -226,9 +226,48 @@ class Task(ABC):
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss per row, shape (n,)."""
 
+    def same_loss(self, other: Task) -> bool:
+        """Whether ``loss`` is the same for this task fitted to other rows; by default if all that was fitted is."""
+        return self.state() == other.state()
+
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         """Make one output of those of an ensemble's members, (n, members, outputs) to (n, outputs); their mean."""
         return mean_output(outputs)
+
+    def average(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Make one output of those of a run's members, (n, members, outputs) to (n, outputs).
+
+        Decoded, it is the mean of their predictions: of probabilities, or of numbers in label units.
+        """
+        return self.merge(outputs)
+
+    def in_own_units(self, output: np.ndarray, fitted: Task) -> np.ndarray:
+        """Return a model's outputs for ``fitted``, this task fitted to other rows, as outputs for this one.
+
+        By default they are the same. A kind that fits the units of its outputs, such as a mean and a deviation of the
+        labels, has to convert them.
+        """
+        return output
+
+    def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return how far a run's members are apart, by column: the deviation over the first axis.
+
+        Parameters
+        ----------
+        outputs : ndarray of shape (members, n, ...)
+
+        Returns
+        -------
+        dict
+            By default ``<task>_spread``, of the column ``predicted_<task>_prob``, or ``predicted_<task>`` if there is
+            none such and it is of numbers.
+        """
+        decoded = [self.decode(output) for output in outputs]
+        column = f"predicted_{self.name}_prob"
+        column = column if column in decoded[0] else f"predicted_{self.name}"
+        if not np.issubdtype(decoded[0][column].dtype, np.number):
+            return {}
+        return {f"{self.name}_spread": np.std([found[column] for found in decoded], axis=0, ddof=1)}
 
     @abstractmethod
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:

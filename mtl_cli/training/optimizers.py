@@ -7,7 +7,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat, Probability
 from mtl_cli.config.errors import Problem
@@ -75,6 +75,9 @@ class OptimizerConfig(ABC):
     lr: PositiveFloat = 1e-3
     lr_scale: LearningRates = field(default_factory=LearningRates)
 
+    elementwise: ClassVar[bool] = False
+    """Whether each number is moved by its own gradients alone: then parameters may be given it in any shape."""
+
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong with these keys for tasks of these names."""
         yield from ()
@@ -92,6 +95,8 @@ class Adam(OptimizerConfig):
     weight_decay: NonNegativeFloat = 0.0
     betas: tuple[Probability, Probability] = (0.9, 0.999)
 
+    elementwise: ClassVar[bool] = True
+
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
 
@@ -105,6 +110,8 @@ class AdamW(OptimizerConfig):
 
     weight_decay: NonNegativeFloat = 0.01
     betas: tuple[Probability, Probability] = (0.9, 0.999)
+
+    elementwise: ClassVar[bool] = True
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -123,6 +130,8 @@ class SGD(OptimizerConfig):
     weight_decay: NonNegativeFloat = 0.0
     momentum: Probability = 0.9
     nesterov: bool = True
+
+    elementwise: ClassVar[bool] = True
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim
@@ -145,6 +154,8 @@ class RMSprop(OptimizerConfig):
     weight_decay: NonNegativeFloat = 0.0
     smoothing: Probability = 0.99
     momentum: Probability = 0.0
+
+    elementwise: ClassVar[bool] = True
 
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
         from torch import optim

@@ -28,6 +28,9 @@ class SchedulerConfig(ABC):
     needs_validation: ClassVar[bool] = False
     """Whether it depends on the validation score."""
 
+    needs_end: ClassVar[bool] = False
+    """Whether it is made for all epochs: a training that stopped before its end would miss the small steps."""
+
     @property
     def warmup(self) -> int:
         """The epochs in which the learning rate rises."""
@@ -57,6 +60,8 @@ class Cosine(SchedulerConfig):
     """Half a cosine from the learning rate down to ``final`` times it at the last epoch."""
 
     final: Share = 0.0
+
+    needs_end: ClassVar[bool] = True
 
     def build(self, optimizer: Optimizer, epochs: int) -> Advance:
         from torch.optim.lr_scheduler import LambdaLR
@@ -104,6 +109,8 @@ class Warmup(SchedulerConfig):
 
     epochs: PositiveInt = 5
     final: Share = 0.0
+
+    needs_end: ClassVar[bool] = True
 
     @property
     def warmup(self) -> int:

@@ -59,11 +59,11 @@ class Trainer(TrainerState):
                 callback.on_start(self)
                 started.callback(callback.on_stop, self)
             try:
-                while self.epoch < self.settings.epochs and self.stopped is None:
+                while self.epoch < self.epochs and self.stopped is None:
                     began = time.perf_counter()
                     summary = self._train_epoch(batches, parameters)
                     torch._foreach_copy_(last_good, current)
-                    self._end_epoch(summary, began)
+                    self.end_epoch(summary, began)
             except (UserError, KeyboardInterrupt, SystemExit):
                 torch._foreach_copy_(current, last_good)
                 raise
@@ -109,7 +109,7 @@ class Trainer(TrainerState):
         for callback in self.callbacks:
             callback.on_step(self)
 
-    def _end_epoch(self, summary: Summary, began: float) -> None:
+    def end_epoch(self, summary: Summary, began: float) -> None:
         """Put the epoch's row of the history together and show it to the callbacks."""
         history: Row = {"epoch": self.epoch, "loss_total": summary.total}
         history |= {f"loss_{name}": loss for name, loss in zip(self.step.tasks, summary.losses, strict=True)}
@@ -117,7 +117,7 @@ class Trainer(TrainerState):
             history |= callback.measure(self)
         history |= {"lr": self.optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - began}
         epoch = Epoch(history, summary.balance)
-        self.best = Best(float("nan") if epoch.score is None else epoch.score, self.epoch)
+        self.best = Best(float("nan") if epoch.score is None else epoch.score, self.epoch, steps=self.steps)
         for callback in self.callbacks:
             callback.on_epoch_end(self, epoch)
 
@@ -140,7 +140,7 @@ class Trainer(TrainerState):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; to be called before ``fit``, with the same callbacks."""
         self.epoch, self.steps, self.stopped = saved["epoch"], saved["steps"], saved["stopped"]
-        self.best = Best(saved["score"], self.epoch)
+        self.best = Best(saved["score"], self.epoch, steps=self.steps)
         self.model.load_state_dict(saved["model"])
         self.step.load_state_dict(saved["step"])
         for callback, state in zip(self.callbacks, saved["callbacks"], strict=True):

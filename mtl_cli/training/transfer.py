@@ -12,6 +12,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, Model
 from mtl_cli.data.base import Notice, Prepared
+from mtl_cli.data.held_out import Folding
 from mtl_cli.data.inputs import InputSpec, feature_problems
 from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.models.network import Network
@@ -68,7 +69,7 @@ def _written(value: Any) -> str:
     return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
-def prepare_like(config: Config, source: TrainedModel, notice: Notice) -> Prepared:
+def prepare_like(config: Config, source: TrainedModel, notice: Notice, folding: Folding | None = None) -> Prepared:
     """Prepare the data set for the trunk of ``source``, which reads features by name and in units of its own.
 
     A table is encoded and scaled as it was there: refitted to the new rows, the same measurement would become another
@@ -81,10 +82,10 @@ def prepare_like(config: Config, source: TrainedModel, notice: Notice) -> Prepar
         With each feature that only one of the two has, or as ``prepare`` of the data set.
     """
     assert config.init_from is not None
+    further: dict[str, Any] = {} if folding is None else {"folding": folding}
     if config.dataset.keeps_encoder or config.dataset.keeps_features:
-        data: Prepared = config.dataset.prepare(config.tasks, notice, like=source.reader)
-    else:
-        data = config.dataset.prepare(config.tasks, notice)
+        further["like"] = source.reader
+    data: Prepared = config.dataset.prepare(config.tasks, notice, **further)
     _check_inputs(data.reader.spec, source.reader.spec, config.init_from)
     if data.reader.spec.kind == "joint":
         free = () if _same_parts(data.reader.spec.parts, source.reader.spec.parts) else ("activation",)
@@ -119,8 +120,11 @@ def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
         raise UserError.of(problems)
 
 
-def take_trunk(network: Network, source: TrainedModel, config: Config, notice: Notice) -> None:
+def take_trunk(network: Network, source: TrainedModel, config: Config, notice: Notice, member: int = 0) -> None:
     """Copy the trunk of ``source`` into ``network``, batch norm's running statistics included, and say what was taken.
+
+    Of a run with several members it is the trunk of one: as many members as there are get one each, and further ones
+    begin again with the first.
 
     Where both runs have the same tasks, what a sharing scheme adds for each task is taken too; and where both join data
     sets, the adapter of each that has the same name and features.
@@ -130,7 +134,7 @@ def take_trunk(network: Network, source: TrainedModel, config: Config, notice: N
     UserError
         If trunks are the tasks' own and the tasks are others, or a shape differs.
     """
-    run, old, new = config.init_from, source.network, network
+    run, old, new = config.init_from, source.members[member % len(source.members)].network, network
     if list(source.tasks) == list(network.heads):
         pairs: list[tuple[nn.Module, nn.Module]] = [(new.shared, old.shared)]
     elif network.trunks_of_tasks:

@@ -142,7 +142,7 @@ def test_interpolations() -> None:
     )
     assert assemble([], primary=file)["seed"] == 3
     assert assemble(["trainer.epochs=4"], primary=file)["seed"] == 4
-    assert assemble(["dataset=wine", "seed=${trainer.epochs}"])["seed"] == 200
+    assert assemble(["dataset=wine", "seed=${trainer.batch_size}"])["seed"] == 64
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

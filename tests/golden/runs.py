@@ -38,7 +38,7 @@ class Run:
         return ["train", *self.words, *COMMON, f"run_dir={folder}"]
 
 
-COMMON = ("device=cpu", "plots=false", "seed=0", "trainer.early_stopping=null")
+COMMON = ("device=cpu", "plots=false", "seed=0", "trainer.early_stopping=null", "trainer.folds=none")
 
 
 def write_houses(folder: Path) -> None:

@@ -9,6 +9,7 @@ from mtl_cli.balancing.step import TrainingStep
 from mtl_cli.config import schema
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.models.network import Network
+from mtl_cli.training.budget import settled
 from mtl_cli.training.callbacks.base import Best, Callback, Epoch, TrainerState
 from mtl_cli.training.callbacks.early_stopping import EarlyStopping
 from mtl_cli.training.callbacks.freeze import Freeze
@@ -34,6 +35,7 @@ def fit(
     penalties: Penalties | None = None, freeze: Freeze | None = None, more: Sequence[Callback] = (),
 ) -> Best:  # fmt: skip
     """Train ``model`` in place."""
+    trainer = settled(trainer, len(batches), held_out=False)
     callbacks: list[Callback] = [] if freeze is None else [freeze]
     callbacks.append(penalties or Penalties(model, None, "", optimizer))
     if validation is not None:

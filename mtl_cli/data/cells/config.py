@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
 from mtl_cli.config.registry import component, components
@@ -26,6 +26,9 @@ from mtl_cli.data.tables.deciding import Use, Words, label_uses, named_labels
 from mtl_cli.data.weights import weight_columns, weighted
 from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
+
+if TYPE_CHECKING:
+    from mtl_cli.data.held_out import Folding
 
 
 @component("dataset", "h5ad")
@@ -65,6 +68,10 @@ class H5AD(CellFormat, DataSource):
         return self.path
 
     @property
+    def makes_folds(self) -> bool:
+        return True
+
+    @property
     def validates(self) -> bool:
         return self.split.val > 0
 
@@ -92,10 +99,17 @@ class H5AD(CellFormat, DataSource):
                 several = [other for other, task in tasks.items() if isinstance(task, kind)]
                 yield Problem("dataset.levels", f"'{name}' is not a multiclass task", did_you_mean(name, several))
 
-    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+        folding: Folding | None = None,
+    ) -> Prepared:
         """Read, split and encode; with ``like``, a reader of cells, the genes are its genes, found by name."""
         from mtl_cli.data.cells.reader import CellReader, genes_of, mark, pooled
         from mtl_cli.data.cells.scan import scan
+        from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.tables.deciding import decide
         from mtl_cli.data.tables.reader import check_columns
         from mtl_cli.tasks.hierarchy import learn_hierarchy
@@ -112,7 +126,9 @@ class H5AD(CellFormat, DataSource):
             notice(f"{file.matrix.where} is not of whole numbers; if they are logs already, dataset.transform=none")
         parts = 2 + (self.split.val > 0 and self.split.test > 0)
         read_labels = lambda name: pooled(tasks[name].strata(name, table), parts, name, notice)  # noqa: E731
-        split = split_rows(self.split, table, Rows(found.duplicate_groups, read_labels, self.names(file)), notice)
+        rows = Rows(found.duplicate_groups, read_labels, self.names(file))
+        split = split_rows(self.split, table, rows, notice)
+        split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         genes, columns = genes_of(self, file, found, split.train, notice, like)
         labels = list(dict.fromkeys(column for name, task in tasks.items() for column in task.columns(name)))
@@ -121,7 +137,7 @@ class H5AD(CellFormat, DataSource):
         encoded = encode_parts(split, fitted, examples.select)
         encoded["train"] = weighted(encoded["train"], table, split.train, self.weight, tasks)
         hierarchy = learn_hierarchy(self.hierarchy, self.levels, fitted, encoded["train"].targets, notice)
-        return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids))
+        return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids), held_out)
 
     def _uses(self, tasks: Mapping[str, TaskConfig]) -> dict[str, Use]:
         uses = label_uses(tasks)

@@ -25,6 +25,7 @@ from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
+    from mtl_cli.data.held_out import Folding
     from mtl_cli.data.images.files import Loaded
 
 PART = "part"
@@ -104,6 +105,10 @@ class ImageSource(DataSource):
         return "new.npz"
 
     @property
+    def makes_folds(self) -> bool:
+        return True
+
+    @property
     def validates(self) -> bool:
         return self.split.val > 0
 
@@ -114,10 +119,17 @@ class ImageSource(DataSource):
     def check(self, config: Config) -> Iterator[Problem]:
         yield from self.split.of_rows(None).check([])
 
-    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+        folding: Folding | None = None,
+    ) -> Prepared:
         import pandas as pd
 
         from mtl_cli.data.duplicates import equal_arrays
+        from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.images.reader import ImageReader, fingerprint, fit_spec
         from mtl_cli.data.inputs import DenseRows
         from mtl_cli.data.tables.deciding import Words, decide, label_uses, named_labels
@@ -133,12 +145,14 @@ class ImageSource(DataSource):
         if loaded.parts is not None:
             parts[PART] = loaded.parts
         by_column = self.split.of_rows(None if loaded.parts is None else PART)
-        split = split_rows(by_column, parts, Rows(equal_arrays(images), lambda name: labels[name]), notice)
+        rows = Rows(equal_arrays(images), lambda name: labels[name])
+        split = split_rows(by_column, parts, rows, notice)
+        split, held_out = hold_out(folding, by_column, split, parts, rows, tasks, labels, notice)
         fitted = fit_tasks(tasks, labels, split.train, notice)
         reader = ImageReader(self.load, fit_spec(images, split.train), readings, fingerprint(loaded))
         ids = pd.Series(range(len(images)), name="row")
         everything = Examples(DenseRows(images), labels, ids, loaded.where)
-        return Prepared(fitted, reader, encode_parts(split, fitted, everything.select), split.table(ids))
+        return Prepared(fitted, reader, encode_parts(split, fitted, everything.select), split.table(ids), held_out)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.images.reader import ImageReader

@@ -197,6 +197,11 @@ class MultiMNIST(ImageSource):
         return self if self.root is not None else replace(self, root=root)
 
     @property
+    def makes_folds(self) -> bool:
+        """No: two images show one digit, and both are in one part of the split."""
+        return False
+
+    @property
     def _mnist(self) -> Idx:
         return Idx(root=self.root, name="mnist", classes=10)
 

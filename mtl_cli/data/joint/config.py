@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mtl_cli.config.convert import Component, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
@@ -14,6 +14,9 @@ from mtl_cli.data.base import DataSource, Notice, Prepared, Reader
 from mtl_cli.data.images.base import MissingFiles, fetch_hint
 from mtl_cli.data.joint.errors import WHERE, named, told, within
 from mtl_cli.tasks.task import TaskConfig
+
+if TYPE_CHECKING:
+    from mtl_cli.data.held_out import Folding
 
 
 @component("dataset", "joint")
@@ -64,6 +67,10 @@ class Joint(DataSource):
         return f"{name}={member.example}"
 
     @property
+    def makes_folds(self) -> bool:
+        return all(member.makes_folds for member in self.datasets.values())
+
+    @property
     def validates(self) -> bool:
         return any(member.validates for member in self.datasets.values())
 
@@ -102,7 +109,13 @@ class Joint(DataSource):
             what = f"give inputs of different kinds, which have no common trunk: {kinds}"
             yield Problem(WHERE, what, "join images with images, tables with tables")
 
-    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+        folding: Folding | None = None,
+    ) -> Prepared:
         """Read, split and encode each data set, and join them. Raises UserError too if they have no common trunk."""
         from mtl_cli.data.joint.reader import join_prepared
         from mtl_cli.data.joint.rows import Sampling
@@ -112,7 +125,7 @@ class Joint(DataSource):
             own = {task: made for task, made in tasks.items() if made.dataset == name}
             try:
                 with named(name):
-                    found[name] = member.prepare(own, told(name, notice))
+                    found[name] = member.prepare(own, told(name, notice), None, *([] if folding is None else [folding]))
             except MissingFiles as error:
                 missing.append(error)
         if missing:  # one command may fetch them all

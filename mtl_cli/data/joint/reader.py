@@ -11,6 +11,7 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Prepared, Reader
+from mtl_cli.data.held_out import HeldOut
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec, size_of
 from mtl_cli.data.joint.errors import WHERE, named, told
 from mtl_cli.data.joint.rows import JointRows, Sampling
@@ -180,8 +181,7 @@ def join_prepared(found: Mapping[str, Prepared], tasks: Sequence[str], sampling:
     of_tasks = {task: name for name, prepared in found.items() for task in prepared.tasks}
     of_tasks = {task: of_tasks[task] for task in tasks}
     fitted: dict[str, Task] = {task: found[name].tasks[task] for task, name in of_tasks.items()}
-    for task, name in of_tasks.items():
-        fitted[task].columns = [column_of(name, column) for column in fitted[task].columns]
+    _rename_columns(fitted, of_tasks)
     spec = join_specs(
         {name: prepared.reader.spec for name, prepared in found.items()},
         [len(prepared.parts["train"]) for prepared in found.values()],
@@ -197,7 +197,29 @@ def join_prepared(found: Mapping[str, Prepared], tasks: Sequence[str], sampling:
         own = pd.DataFrame({"row": prepared.splits.iloc[:, 0], "split": prepared.splits["split"]})
         own.insert(0, "dataset", name)
         splits.append(own)
-    return Prepared(fitted, reader, parts, pd.concat(splits, ignore_index=True))
+    return Prepared(fitted, reader, parts, pd.concat(splits, ignore_index=True), _join_held_out(found, of_tasks))
+
+
+def _rename_columns(fitted: Mapping[str, Task], of_tasks: Mapping[str, str]) -> None:
+    for task, name in of_tasks.items():
+        fitted[task].columns = [column_of(name, column) for column in fitted[task].columns]
+
+
+def _join_held_out(found: Mapping[str, Prepared], of_tasks: Mapping[str, str]) -> HeldOut | None:
+    """Return the folds of all data sets as one: fold k holds out fold k of each."""
+    folds = [prepared.held_out for prepared in found.values() if prepared.held_out is not None]
+    if len(folds) < len(found):
+        return None
+    starts = np.cumsum([0, *(len(prepared.splits) for prepared in found.values())][:-1])
+    tasks: list[list[dict[str, Task]]] = []
+    for repeat in range(len(folds[0].tasks)):
+        tasks.append([])
+        for fold in range(len(folds[0].tasks[repeat])):
+            own = {name: prepared.held_out.tasks[repeat][fold] for name, prepared in found.items() if prepared.held_out}
+            tasks[-1].append({task: own[name][task] for task, name in of_tasks.items()})
+            _rename_columns(tasks[-1][-1], of_tasks)
+    rows = np.concatenate([one.rows + start for one, start in zip(folds, starts, strict=True)])
+    return HeldOut(rows, np.concatenate([one.numbers for one in folds], axis=1), tasks)
 
 
 def _part(prepared: Prepared, name: str) -> Part:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from mtl_cli.data.held_out import Folding
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableSource(DataSource):
@@ -100,6 +102,10 @@ class TableSource(DataSource):
     @property
     def file(self) -> str:
         return self.path
+
+    @property
+    def makes_folds(self) -> bool:
+        return True
 
     @property
     def validates(self) -> bool:
@@ -181,8 +187,15 @@ class TableSource(DataSource):
             yield Problem("dataset.thousands", f"is '{self.thousands}', as dataset.decimal is", "leave one of them out")
         yield from id_problems(self.id, config.tasks or {})
 
-    def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
+    def prepare(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+        folding: Folding | None = None,
+    ) -> Prepared:
         from mtl_cli.data.duplicates import equal_rows
+        from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.tables import reader as tables
         from mtl_cli.data.tables.deciding import decide
 
@@ -206,12 +219,13 @@ class TableSource(DataSource):
             sequences.compare(table, self.path, notice)
         rows = self._rows(table, equal_rows(table, names), tasks)
         split = split_rows(self.split, table, rows, notice)
+        split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         encoder = sequences or tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
         reader = tables.TableReader(self, encoder, self.id, readings, tables.fingerprint(table))
         parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path))
         parts["train"] = weighted(parts["train"], table, split.train, self.weight, tasks)
-        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)))
+        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out)
 
     def _rows(self, table: pd.DataFrame, duplicate_groups: np.ndarray, tasks: Mapping[str, TaskConfig]) -> Rows:
         """Return what a split may ask about the rows."""

@@ -167,6 +167,9 @@ class BinaryTask(Task):
         weight = None if self.pos_weight == 1 else device_tensor((self.pos_weight,), output.device)
         return F.binary_cross_entropy_with_logits(output.squeeze(-1), target, pos_weight=weight, reduction="none")
 
+    def same_loss(self, other: Task) -> bool:
+        return isinstance(other, BinaryTask) and self.pos_weight == other.pos_weight
+
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return logit_of_mean(outputs)
 

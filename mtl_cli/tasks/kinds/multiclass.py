@@ -136,6 +136,11 @@ class MulticlassTask(Task):
         weights = None if self.class_weights is None else device_tensor(tuple(self.class_weights), output.device)
         return F.cross_entropy(output, target, weights, reduction="none", label_smoothing=self.label_smoothing)
 
+    def same_loss(self, other: Task) -> bool:
+        if not isinstance(other, MulticlassTask):
+            return False
+        return (self.class_weights, self.label_smoothing) == (other.class_weights, other.label_smoothing)
+
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return log_of_mean(outputs)
 
@@ -148,6 +153,13 @@ class MulticlassTask(Task):
             f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
             f"predicted_{self.name}_prob": decided.confidence,
         }
+
+    def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the deviation of the probability that members give to the class with the largest mean of them."""
+        probabilities = softmax(outputs)
+        predicted = probabilities.mean(0).argmax(1)
+        stated = probabilities[:, np.arange(len(predicted)), predicted]
+        return {f"{self.name}_spread": stated.std(0, ddof=1)}
 
     def _likeliest(self, output: np.ndarray) -> Decided:
         """Return the most probable class of each row, without the matrix of all probabilities."""

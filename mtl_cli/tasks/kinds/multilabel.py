@@ -186,6 +186,9 @@ class MultilabelTask(Task):
         weight = None if self.pos_weight is None else device_tensor(tuple(self.pos_weight), output.device)
         return F.binary_cross_entropy_with_logits(output, target, pos_weight=weight, reduction="none").mean(-1)
 
+    def same_loss(self, other: Task) -> bool:
+        return isinstance(other, MultilabelTask) and self.pos_weight == other.pos_weight
+
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return logit_of_mean(outputs)
 
@@ -195,6 +198,11 @@ class MultilabelTask(Task):
         predicted = np.array([self.join(row) for row in probability >= 0.5], dtype=object)
         by_label = {f"predicted_{self.name}_prob_{label}": probability[:, i] for i, label in enumerate(self.classes)}
         return {f"predicted_{self.name}": predicted, **by_label}
+
+    def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the deviation of the probability of each label."""
+        deviations = sigmoid(outputs).std(0, ddof=1)
+        return {f"{self.name}_spread_{label}": deviations[:, i] for i, label in enumerate(self.classes)}
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every label, shape (n, labels)."""

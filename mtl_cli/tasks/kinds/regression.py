@@ -172,6 +172,23 @@ class RegressionTask(Task):
             return F.l1_loss(prediction, target, reduction="none")
         return F.huber_loss(prediction, target, reduction="none", delta=self.delta)
 
+    def same_loss(self, other: Task) -> bool:
+        return isinstance(other, RegressionTask) and (self.loss_name, self.delta) == (other.loss_name, other.delta)
+
+    def average(self, outputs: torch.Tensor) -> torch.Tensor:
+        if self.transform == "none":
+            return outputs.mean(1)
+        values = outputs.double() * self.scale + self.center
+        mean = values.clamp(max=MAX_LOG).expm1().mean(1).log1p()
+        return ((mean - self.center) / self.scale).to(outputs.dtype)
+
+    def in_own_units(self, output: np.ndarray, fitted: Task) -> np.ndarray:
+        assert isinstance(fitted, RegressionTask)
+        if (fitted.center, fitted.scale) == (self.center, self.scale):
+            return output
+        values = output.astype("float64") * fitted.scale + fitted.center
+        return ((values - self.center) / self.scale).astype(output.dtype)
+
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         return {f"predicted_{self.name}": self._to_user(output[:, 0])}
 

@@ -14,7 +14,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class, unseen_classes
 from mtl_cli.tasks.labels import check_training_labels, each, label_column
-from mtl_cli.tasks.links import softmax
+from mtl_cli.tasks.links import log_of_mean, softmax
 from mtl_cli.tasks.task import Decided, Level, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -200,6 +200,18 @@ class ResidueTask(Task):
         texts[:] = ["".join(row[:length]) for row, length in zip(letters, lengths, strict=True)]
         sums = np.where(np.arange(best.shape[1]) < lengths[:, None], best, 0).sum(1)
         return {f"predicted_{self.name}": texts, f"predicted_{self.name}_prob": sums / np.maximum(lengths, 1)}
+
+    def average(self, outputs: torch.Tensor) -> torch.Tensor:
+        return log_of_mean(outputs)
+
+    def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return, by row, the mean over its residues of the deviation of the predicted class's probability."""
+        inside = ~np.isnan(outputs[0, :, :, 0])
+        probabilities = softmax(np.nan_to_num(outputs))
+        predicted = probabilities.mean(0).argmax(2)
+        stated = np.take_along_axis(probabilities, predicted[None, :, :, None], 3)[..., 0]
+        sums = np.where(inside, stated.std(0, ddof=1), 0).sum(1)
+        return {f"{self.name}_spread": sums / np.maximum(inside.sum(1), 1)}
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         """Return the metrics over all labelled residues."""

@@ -42,6 +42,12 @@ class Epoch:
         """The score on the validation rows; None if there are none."""
         return self.history.get("val_score")
 
+    @property
+    def monitored(self) -> float | None:
+        """What early stopping goes by, larger where better; the score, unless ``monitor`` names another."""
+        value = self.history.get("val_monitor", self.score)
+        return None if value is None else float(value)
+
 
 @dataclass(frozen=True)
 class Best:
@@ -55,11 +61,14 @@ class Best:
         From 1; 0 as long as no epoch has ended well.
     weights : dict of str to Tensor, optional
         A copy of the model's state dict, where it is not simply that of the last epoch.
+    steps : int
+        Steps of the optimiser up to the end of that epoch.
     """
 
     score: float = -math.inf
     epoch: int = 0
     weights: dict[str, torch.Tensor] | None = None
+    steps: int = 0
 
 
 @dataclass
@@ -109,6 +118,11 @@ class TrainerState:
     def model(self) -> Network:
         """The network that is trained."""
         return cast("Network", self.step.model)
+
+    @property
+    def epochs(self) -> int:
+        """The epochs at most; the settings have a number once a run is built."""
+        return int(self.settings.epochs)
 
     def stop(self, reason: str) -> None:
         """End the training after the step under way, or else the next one; the epoch is closed as a whole one is."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from mtl_cli.config import schema
 from mtl_cli.training.callbacks.base import Best, Callback, Epoch, TrainerState
@@ -19,6 +20,7 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     settings : schema.EarlyStopping
+        With numbers in place of ``auto``.
     after : int
         The epoch up to which the training is not stopped, such as the last one in which the trunk is frozen.
     """
@@ -26,14 +28,26 @@ class EarlyStopping(Callback):
     def __init__(self, settings: schema.EarlyStopping, after: int = 0) -> None:
         self._settings, self._after = settings, after
         self.best = Best()
+        self._highest, self._mean = -math.inf, cast("float | None", None)
 
     def on_epoch_end(self, trainer: TrainerState, epoch: Epoch) -> None:
         """Keep the weights if they are the best so far, or stop if those have been the best for long enough."""
-        score, min_delta = epoch.score, self._settings.min_delta if self.best.weights else 0.0
-        if score is not None and score > self.best.score + min_delta:
-            self.best = Best(score, trainer.epoch, copy.deepcopy(trainer.model.state_dict()))
-        elif trainer.epoch - max(self.best.epoch, self._after) >= self._settings.patience:
+        score, min_delta = self._smoothed(epoch), self._settings.min_delta if self.best.weights else 0.0
+        if score is not None and score > self._highest + min_delta:
+            self._highest = score
+            shown = score if epoch.score is None else epoch.score
+            self.best = Best(shown, trainer.epoch, copy.deepcopy(trainer.model.state_dict()), trainer.steps)
+        elif trainer.epoch - max(self.best.epoch, self._after) >= int(self._settings.patience):
             trainer.stop(f"no better score in {self._settings.patience} epochs")
+
+    def _smoothed(self, epoch: Epoch) -> float | None:
+        """Return the exponential mean of what is monitored; what is not known takes no part in it."""
+        value = epoch.monitored
+        if value is None or math.isnan(value):
+            return None
+        share = 1 / int(self._settings.smooth)
+        self._mean = value if self._mean is None else (1 - share) * self._mean + share * value
+        return self._mean
 
     def on_stop(self, trainer: TrainerState) -> None:
         """Restore the best weights."""
@@ -43,8 +57,11 @@ class EarlyStopping(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best epoch and its weights."""
-        return {"score": self.best.score, "epoch": self.best.epoch, "weights": self.best.weights}
+        best = self.best
+        kept = {"score": best.score, "epoch": best.epoch, "weights": best.weights, "steps": best.steps}
+        return kept | {"highest": self._highest, "mean": self._mean}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
-        self.best = Best(**saved)
+        self._highest, self._mean = saved["highest"], saved["mean"]
+        self.best = Best(saved["score"], saved["epoch"], saved["weights"], saved["steps"])

@@ -15,22 +15,25 @@ class History(Callback):
     ----------
     history, weights : Path
         The two files.
+    member : int, optional
+        The number of a run's member, for a first column; the files are those of all members.
     """
 
-    def __init__(self, history: Path, weights: Path) -> None:
-        self._paths = history, weights
+    def __init__(self, history: Path, weights: Path, member: int | None = None) -> None:
+        self._paths, self._member = (history, weights), member
         self._logs: list[CSVLog] = []
 
     def on_start(self, trainer: TrainerState) -> None:
         """Open the files."""
-        self._logs = [CSVLog(path) for path in self._paths]
+        self._logs = [CSVLog(path, append=self._member is not None) for path in self._paths]
 
     def on_epoch_end(self, trainer: TrainerState, epoch: Epoch) -> None:
         """Write the epoch's rows."""
         history, weights = self._logs
-        history.append(epoch.history)
+        first = {} if self._member is None else {"member": self._member}
+        history.append(first | epoch.history)
         for row in epoch.balance:
-            weights.append(row)
+            weights.append(first | row)
 
     def on_stop(self, trainer: TrainerState) -> None:
         """Close the files."""

@@ -40,6 +40,11 @@ class Penalties(Callback):
         self._optimizer, self._group = optimizer, learnt.index(True) if True in learnt else 0
         self._sharing: list[torch.Tensor] = []
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is added to the losses, nor any step taken."""
+        return self._regularizer is None and self._network.penalty() is None
+
     def on_gradients(self, trainer: TrainerState) -> None:
         """Add the gradients of the penalties."""
         self.add([result.counts for result in trainer.results])

@@ -16,8 +16,10 @@ class Progress(Protocol):
     def notice(self, line: str) -> None:
         """Show a line that the user should see."""
 
-    def start(self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int) -> None:
-        """Show that training begins: of how many epochs at most, parameters and training rows."""
+    def start(
+        self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int, member: tuple[int, int] = (1, 1)
+    ) -> None:
+        """Show that training begins: of how many epochs at most, parameters and rows, and which member of how many."""
 
     def part(self, epoch: int, share: float) -> None:
         """Show what share of an epoch's batches is done; called about once a second in a long epoch."""
@@ -37,17 +39,19 @@ class ShowProgress(Callback):
     progress : Progress
     rows : int
         Training rows.
+    member : tuple of int
+        Which member of a run is trained, from 1, and how many it has.
     """
 
-    def __init__(self, progress: Progress, rows: int) -> None:
-        self._progress, self._rows = progress, rows
+    def __init__(self, progress: Progress, rows: int, member: tuple[int, int] = (1, 1)) -> None:
+        self._progress, self._rows, self._member = progress, rows, member
         self._shown = 0.0
 
     def on_start(self, trainer: TrainerState) -> None:
         """Show that training begins."""
         parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
         tasks, device = list(trainer.step.tasks), str(trainer.step.device)
-        self._progress.start(trainer.settings.epochs, tasks, device, parameters, self._rows)
+        self._progress.start(trainer.epochs, tasks, device, parameters, self._rows, self._member)
 
     def on_epoch_start(self, trainer: TrainerState) -> None:
         """Begin to count the seconds."""

@@ -98,7 +98,7 @@ def make(epochs: int, *more: Callback, patience: int = 100, lr: float = 0.01) ->
     callbacks = [
         Validate(Validation(Batches(part, CPU), tasks)),
         LearningRate(StepDecay(every=2, factor=0.5).build(optimizer, epochs)),
-        EarlyStopping(schema.EarlyStopping(patience=patience)),
+        EarlyStopping(schema.EarlyStopping(patience=patience, smooth=1)),
         *more,
     ]
     return Trainer(step, optimizer, settings, callbacks), Batches(part, CPU, 16)

@@ -36,7 +36,7 @@ def run(scores: list[float], after: int = 0, **keys: Any) -> tuple[Trainer, Scor
     step = TrainingStep(network, tasks, Uniform(), CPU)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     scored = Scores(scores)
-    stopping = EarlyStopping(schema.EarlyStopping(**keys), after)
+    stopping = EarlyStopping(schema.EarlyStopping(smooth=1, **keys), after)
     trainer = Trainer(step, optimizer, schema.Trainer(epochs=len(scores)), [scored, stopping])
     trainer.fit(Batches(part, CPU))
     return trainer, scored
@@ -59,7 +59,7 @@ def test_the_first_epoch_of_the_best_score_is_kept(scores: list[float], kept: in
 
 
 def test_a_rise_must_be_large_enough() -> None:
-    assert run([0.1, 0.15, 0.19, 0.21, 0.2], min_delta=0.1)[0].best.epoch == 4
+    assert run([0.1, 0.15, 0.19, 0.21, 0.2], min_delta=0.1, patience=30)[0].best.epoch == 4
 
 
 def test_patience_begins_when_the_trunk_is_trained() -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from mtl_cli.balancing import engine
 from mtl_cli.balancing.backward import Roots
 from mtl_cli.balancing.mixed_precision import full
 from mtl_cli.config.errors import UserError
@@ -75,12 +76,12 @@ class HeadBoundary:
         """
         found: Sequence[torch.Tensor | None]
         if land:
-            torch.autograd.backward(rows, upstream)
+            engine.backward([rows], [upstream])
             found = [copy.grad for copy in self._copies]
         else:
             outputs = {i: output for i, output in enumerate(self.outputs.values()) if output.requires_grad}
             wanted = [*self._copies, *outputs.values()]
-            found = torch.autograd.grad(rows, wanted, upstream, retain_graph=True, allow_unused=True)
+            found = engine.grad(rows, wanted, upstream)
             errors = zip(outputs.items(), found[len(self._copies) :], strict=True)
             self._errors = [(task, output, error) for (task, output), error in errors if error is not None]
             found = found[: len(self._copies)]

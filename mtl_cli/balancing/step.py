@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from mtl_cli.balancing import engine
 from mtl_cli.balancing.backward import send_back, send_direction
 from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
 from mtl_cli.balancing.boundary import HeadBoundary
@@ -111,7 +112,7 @@ class TrainingStep:
             losses = self._losses(batch)
             if weighs:
                 self._decide(losses, TaskGradients(), epoch)
-            torch.autograd.backward(losses.rows, losses.upstream(self._factors(self.weights)))
+            engine.backward([losses.rows], [losses.upstream(self._factors(self.weights))])
         self.steps += 1
         self.seen_step = self.steps if weighs else self.seen_step
         sizes = self.sizes if balancer.needs != "losses" and weighs else self.probe()

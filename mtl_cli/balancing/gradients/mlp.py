@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from mtl_cli.balancing import engine
 from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.gradients.factored import factored_gramian, is_worth_it
 from mtl_cli.balancing.gradients.hooks import is_hooked
@@ -132,7 +133,8 @@ class Stack(Reference):
             elif isinstance(module, nn.ReLU):
                 deltas = deltas * full(output).sign()
             else:
-                (slope,) = torch.autograd.grad(output, inputs, torch.ones_like(output), retain_graph=True)
+                (slope,) = engine.grad(output, [inputs], torch.ones_like(output))
+                assert slope is not None
                 deltas = deltas * full(slope)
 
 

@@ -16,6 +16,8 @@ from mtl_cli.training.run import Finished
 SHOWN = 5
 WIDEST = 20
 """Characters of a cell, such as of a sequence's labels."""
+VERY_WIDE = 10_000
+"""Columns of a console that any table fits."""
 UNSEEN = "test rows that repeat no row trained on"
 
 
@@ -36,7 +38,7 @@ def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[st
         metrics = [metric for metric in example if metric not in ("rows", "loss", "skill", "constant")]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in (kind, "rows", "skill", *metrics):
-            table.add_column(column, justify="left" if column == kind else "right")
+            table.add_column(column, justify="left" if column == kind else "right", no_wrap=column == kind)
         for name, values in measured.items():
             if "skill" not in values:
                 table.add_row(escape(name), "0")
@@ -46,6 +48,9 @@ def print_metrics(console: Console, report: Mapping[str, Any], tasks: Mapping[st
             )
             constant = values["constant"]
             table.add_row("  constant", "", "0", *(_short(constant[metric]) for metric in metrics), style="dim")
+        if console.measure(table, options=console.options.update(width=VERY_WIDE)).maximum > console.width:
+            for heading in table.columns:  # in several lines, rather than cut
+                heading.header = str(heading.header).replace("_", "\n")
         console.print(table)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,10 +33,7 @@ class Site:
         self, where: Path, *arguments: str, plugins: bool = True, line: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run ``mtl`` of this checkout in a folder, with the packages of the site or without; ``line`` is completed."""
-        paths = [str(ROOT), *([str(self.folder)] if plugins else [])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COMP_LINE": line}
-        command = [sys.executable, "-m", "mtl_cli", *arguments]
-        return subprocess.run(command, cwd=where, capture_output=True, text=True, env=environment, timeout=120)
+        return warm.mtl(where, *arguments, path=(ROOT, *([self.folder] if plugins else [])), line=line)
 
 
 HEADER = """\

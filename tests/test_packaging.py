@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -13,15 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
+
 ROOT = Path(__file__).parents[1]
 TRAIN = ["train", "dataset=wine", "balancer=gradnorm", "trainer.epochs=1", "plots=false"]
 
 
 def run(folder: Path, python_path: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(python_path)}
-    return subprocess.run(
-        [sys.executable, "-m", "mtl_cli", *TRAIN], cwd=folder, capture_output=True, text=True, env=environment
-    )
+    return warm.mtl(folder, *TRAIN, path=(python_path,))
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +110,7 @@ def test_a_plugin_adds_a_balancer_and_its_config(tmp_path: Path) -> None:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mtl-doubling\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[mtl_cli.plugins]\ndoubling = mtl_doubling\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path / "site")])}
-
-    def mtl(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "mtl_cli", "train", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
-
+    mtl = functools.partial(warm.mtl, tmp_path, "train", path=(ROOT, tmp_path / "site"))
     keys = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
     done = mtl(*keys, "balancer=doubling", "balancer.by=3")
     assert done.returncode == 0, done.stderr

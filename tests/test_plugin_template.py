@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests import warm
 from tests.conftest import houses
 
 ROOT = Path(__file__).parents[1]
@@ -33,13 +34,7 @@ def mtl(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Mtl:
     """`mtl` in a process that finds the package, in a folder with houses as JSON lines."""
     folder = tmp_path_factory.mktemp("work")
     houses().to_json(folder / "houses.jsonl", orient="records", lines=True)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "mtl_cli", *arguments]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-
-    return run
+    return functools.partial(warm.mtl, folder, path=(site, ROOT))
 
 
 def test_its_parts_are_listed(mtl: Mtl) -> None:

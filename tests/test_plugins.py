@@ -186,6 +186,24 @@ def test_of_two_plugins_with_one_name_the_first_is_used(tmp_path: Path) -> None:
     assert "doubling" not in site.mtl(tmp_path, "list", "balancers").stdout
 
 
+def test_files_that_we_read_stay_ours(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    site.install("mtl_aspectra", SPECTRA.replace('(".spectra",)', '(".spectra", ".csv")'))
+    site.install(
+        "mtl_listed",
+        SPECTRA.replace('(".spectra",)', '[".spectra"]').replace('"dataset", "spectra"', '"dataset", "listed"'),
+    )
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{i % 3}\n" for i in range(30)))
+    done = site.mtl(tmp_path, "config", "show", "dataset=t.csv", "tasks={y: regression}")
+    assert done.returncode == 0 and "kind: csv" in done.stdout
+    assert done.stderr.splitlines() == [
+        "mtl: plugin aspectra (mtl-aspectra 1.0): files ending in .csv stay with dataset=csv; "
+        "dataset=spectra dataset.path=FILE reads them",
+        "mtl: plugin listed (mtl-listed 1.0) is left out: dataset 'listed': Spectra's suffixes must be a tuple, "
+        "such as ('.csv',)",
+    ]
+
+
 def test_a_command_is_run_and_listed(tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     site.install("mtl_count", COMMAND)

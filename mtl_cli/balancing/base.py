@@ -24,7 +24,7 @@ State = Mapping[str, "torch.Tensor"]
 
 COSTS: dict[Needs, str] = {
     "losses": "a plain step",
-    "norms": "and T gradients at the last shared layer",
+    "norms": "and T gradients, last layer",
     "gramian": "and T gradients, layer by layer",
     "jacobian": "and T gradients, all in memory",
 }
@@ -200,10 +200,19 @@ class GramianBalancer(Balancer):
     needs: ClassVar[Needs] = "gramian"
     solver_state: ClassVar[tuple[str, ...]] = ()
     """The parts of the state that ``solve_with_state`` reads and may change."""
+    draws_orders: ClassVar[bool] = False
+    """Whether a step draws T × T numbers, by whose ranks each task's row is an order of all tasks."""
 
     @property
     def at_representation(self) -> bool:
         return self.geometry == "representation"
+
+    def draw(
+        self, tasks: int, parameters: int, device: torch.device, generator: torch.Generator
+    ) -> torch.Tensor | None:
+        import torch
+
+        return torch.rand(tasks, tasks, generator=generator) if self.draws_orders else None
 
     def solve(self, gramian: Array) -> Array:
         """Return the weights, shape (K,), for a Gramian of shape (K, K) without the eigenvalues that are rounding."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.cli.commands import commands
+from mtl_cli.cli.help import topics
 from mtl_cli.cli.list import GROUPS
 from mtl_cli.cli.words import FLAGS, read_words
 from mtl_cli.config.assemble import Assembler
@@ -76,6 +77,8 @@ def _answers(before: list[str], typed: str) -> list[str]:
         return _that_start(list(DATASETS) if rest else ["fetch"], typed)
     if command == "list":
         return _that_start(GROUPS, typed)
+    if command == "help":
+        return [] if rest else _that_start(topics(), typed)
     if command == "config" and not rest:
         return _that_start(["show"], typed)
     if command == "config":

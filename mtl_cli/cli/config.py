@@ -28,8 +28,8 @@ def run(argv: list[str]) -> int:
         print(HELP, end="")
         return 0
     if not argv or argv[0] not in COMMANDS:
-        what, hint = ("needs a command", None) if not argv else ("unknown command", did_you_mean(argv[0], COMMANDS))
-        raise UserError(argv[0] if argv else "mtl config", what, hint or "mtl config show KEY=VALUE…")
+        what, hint = ("is missing", None) if not argv else ("unknown command", did_you_mean(argv[0], COMMANDS))
+        raise UserError(argv[0] if argv else "COMMAND", what, hint or "mtl config show KEY=VALUE…")
     return show(argv[1:])
 
 

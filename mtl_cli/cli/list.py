@@ -46,7 +46,8 @@ def parser() -> Parser:
         epilog="""\
 examples:
   mtl list balancers
-  mtl list balancers --json | jq -r '.[] | select(.needs == "losses").name'""",
+  mtl list balancers --json | jq -r '.[] | select(.needs == "losses").name'
+  mtl list balancers --json | jq -r '.[] | "\\(.name) \\(.paper)"'      sources in full""",
     )
     result.add_argument("what", metavar="WHAT", nargs="?", help=f"one of {', '.join(GROUPS)}; by default this list")
     result.add_argument("--json", action="store_true", help="print a JSON list")
@@ -62,8 +63,13 @@ def run(argv: list[str]) -> int:
     if not rows and not arguments.json:
         print("none; a plugin appears here once its package is installed (mtl help plugins)", file=sys.stderr)
         return 0
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(json.dumps(rows, indent=2, ensure_ascii=False) if arguments.json else aligned(rows, width))
+    if arguments.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        print(aligned(fitted(rows, width), width))
+    else:
+        print(aligned(rows))
     return 0
 
 
@@ -110,6 +116,13 @@ def _plugins() -> list[Row]:
         }
         for plugin in plugins()
     ]
+
+
+def fitted(rows: list[Row], width: int) -> list[Row]:
+    """Return rows with papers by author and year alone where they would not fit; ``--json`` has the sources in full."""
+    if "paper" not in rows[0] or max(map(len, aligned(rows).splitlines())) <= width:
+        return rows
+    return [{**row, "paper": row["paper"].partition(",")[0]} for row in rows]
 
 
 def aligned(rows: list[Row], width: int | None = None) -> str:

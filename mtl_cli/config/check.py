@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtl_cli.config.assemble import Assembled, Assembler
 from mtl_cli.config.errors import Problem, UserError
@@ -62,10 +62,12 @@ def check_runs(runs: Sequence[list[str]], assembler: Assembler, problems: Iterab
     UserError
         With every problem of any of the runs, each once.
     """
-    found, checked = dict.fromkeys(problems), []
-    for words in runs:
+    found: dict[Problem, list[int]] = {problem: [] for problem in problems}
+    checked = []
+    for number, words in enumerate(runs):
         settings = _read(words, assembler)
-        found |= dict.fromkeys(settings.problems)
+        for problem in settings.problems:
+            found.setdefault(problem, []).append(number)
         known, said = {}, _said(words)
         try:
             assembled = assembler(_with_some_dataset(settings))
@@ -73,10 +75,34 @@ def check_runs(runs: Sequence[list[str]], assembler: Assembler, problems: Iterab
             checked.append(Checked(words, assembled, parse(assembled.plain)))
         except UserError as error:
             own = [improve(problem, known, said) for problem in error.problems]
-            found |= dict.fromkeys(_of_their_own(own, settings))
+            for problem in _of_their_own(own, settings):
+                found.setdefault(problem, []).append(number)
     if found:
-        raise UserError.of(found)
+        raise UserError.of(_in_their_runs(problem, numbers, runs) for problem, numbers in found.items())
     return checked
+
+
+def _in_their_runs(problem: Problem, numbers: Sequence[int], runs: Sequence[list[str]]) -> Problem:
+    """Return a problem with the combination of values that has it, where one value alone does not say so.
+
+    Parameters
+    ----------
+    problem : Problem
+    numbers : sequence of int
+        Of the runs that have it.
+    runs : sequence of list of str
+        All runs' words, in the same order.
+    """
+    having = [runs[number] for number in numbers]
+    if not having or len(having) == len(runs):
+        return problem
+    swept = [place for place, values in enumerate(zip(*runs, strict=True)) if len(set(values)) > 1]
+    common = {place: having[0][place] for place in swept if len({words[place] for words in having}) == 1}
+    alone = [place for place, word in common.items() if all(run in having for run in runs if run[place] == word)]
+    named = common.values() if not alone else [common[alone[0]]]
+    if len(swept) == 1 or not common or (alone and having[0][alone[0]].startswith(f"{problem.where}=")):
+        return problem
+    return replace(problem, what=f"{problem.what} (with {' '.join(named)})")
 
 
 def _read(words: list[str], assembler: Assembler) -> Settings:

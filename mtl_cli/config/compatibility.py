@@ -112,9 +112,12 @@ def _balancer(config: Config) -> Iterator[Problem]:
     if balancer is None:
         return
     yield from balancer.check(list(config.tasks or {}))
+    name = name_of("balancer", balancer)
+    if balancer.needs == "losses" and balancer.backend != "auto":
+        what = f"has no effect: {name} asks for no gradients of the tasks"
+        yield Problem("balancer.backend", what, "leave it out, or choose a balancer that needs more than losses")
     if balancer.needs == "losses" or config.model is None:
         return
-    name = name_of("balancer", balancer)
     if balancer.needs not in ("norms", "gramian", "jacobian", *(known := components("statistic"))):
         what = f"{name} needs '{balancer.needs}', and no statistic has that name"
         yield Problem(

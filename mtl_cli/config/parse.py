@@ -88,18 +88,19 @@ def _required(cls: type) -> dict[str, None]:
 
 
 def _without_misspelt_tasks(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Take out tasks without a kind whose names are near another's: a key of that one was meant."""
+    """Take out tasks without a kind where others have one: a key of one of those was meant, most likely."""
     tasks = raw.get("tasks")
     if not isinstance(tasks, Mapping):
         return raw, []
     whole = [name for name, task in tasks.items() if not isinstance(task, Mapping) or "kind" in task]
     kept, problems = {}, []
     for name, task in tasks.items():
-        hint = None if name in whole or not whole else did_you_mean(str(name), whole)
-        if hint is not None and hint.startswith("did"):
-            problems.append(Problem(f"tasks.{name}", f"no task is called '{name}'", hint))
-        else:
+        if name in whole or not whole:
             kept[name] = task
+            continue
+        hint = did_you_mean(str(name), whole) or ""
+        hint += "" if hint.startswith("did") else f"; tasks.{name}.kind=… would add it"
+        problems.append(Problem(f"tasks.{name}", f"no task is called '{name}'", hint))
     return {**raw, "tasks": kept}, problems
 
 

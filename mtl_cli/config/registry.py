@@ -180,9 +180,10 @@ def plugin_of(group: str, name: str) -> Plugin | None:
 
 
 def kind_of_file(path: str) -> str | None:
-    """Return the kind of data set whose files end as ``path`` does, or None."""
-    for kind, source in components("dataset").items():
-        if path.lower().endswith(source.suffixes):
+    """Return the kind of data set whose files end as ``path`` does, or None: ours before one that a plugin adds."""
+    known = components("dataset")
+    for kind in sorted(known, key=lambda kind: not _is_ours(known[kind])):
+        if path.lower().endswith(known[kind].suffixes):
             return kind
     return None
 
@@ -235,7 +236,23 @@ def _load(entry: importlib.metadata.EntryPoint) -> Plugin:
                 added.append(f"{group}.{name}")
                 if plugin.fault is not None:
                     del known[name]
-    return plugin if plugin.fault is not None else dataclasses.replace(plugin, adds=tuple(sorted(added)))
+    if plugin.fault is not None:
+        return plugin
+    for key in added:
+        _tell_of_taken_suffixes(plugin, *key.split(".", 1))
+    return dataclasses.replace(plugin, adds=tuple(sorted(added)))
+
+
+def _tell_of_taken_suffixes(plugin: Plugin, group: str, name: str) -> None:
+    """Say which endings of a plugin's files are those of our data sets, which go on reading them."""
+    if group != "dataset":
+        return
+    ours = {
+        suffix: kind for kind, source in _registered[group].items() if _is_ours(source) for suffix in source.suffixes
+    }
+    for suffix in filter(ours.__contains__, _registered[group][name].suffixes):
+        line = f"files ending in {suffix} stay with dataset={ours[suffix]}; dataset={name} dataset.path=FILE reads them"
+        print(f"mtl: plugin {plugin.name} ({plugin}): {line}", file=sys.stderr)
 
 
 def _is_ours(thing: Any) -> bool:
@@ -262,6 +279,8 @@ def _fault(group: str, name: Any, thing: Any) -> str | None:
             return f"{thing.__name__} must inherit from {module}.{base}"
     if lacking := sorted(getattr(thing, "__abstractmethods__", ())):
         return f"{thing.__name__} lacks {', '.join(lacking)}"
+    if group == "dataset" and not isinstance(vars(thing).get("suffixes", ()), tuple):
+        return f"{thing.__name__}'s suffixes must be a tuple, such as ('.csv',)"
     return _dataclass_fault(thing) if group in SELECTORS else None
 
 

@@ -160,7 +160,11 @@ def take_trunk(network: Network, source: TrainedModel, config: Config, notice: N
         tensors, numbers = tensors + len(parameters), numbers + sum(p.numel() for p in parameters)
         taken |= {id(p) for p in parameters}
     fresh = sum(p.numel() for p in network.parameters() if id(p) not in taken)
-    inputs = "inputs are encoded and scaled as there" if config.dataset.keeps_encoder else "inputs are encoded anew"
+    inputs = (
+        "inputs are encoded and scaled as there"
+        if config.dataset.keeps_encoder
+        else "inputs are encoded as this config says"
+    )
     adapters = f", with the adapters of {', '.join(entered)}" if entered else ""
     notice(
         f"init_from: the trunk is that of {run}, {numbers:,} parameters in {tensors} tensors{adapters}; {inputs};"

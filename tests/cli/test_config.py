@@ -90,7 +90,7 @@ def test_one_line_and_nothing_made(mtl: InProcess, command: list[str], words: li
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["config"], "mtl config: error: mtl config: needs a command; mtl config show KEY=VALUE…"),
+        (["config"], "mtl config: error: COMMAND: is missing; mtl config show KEY=VALUE…"),
         (["config", "shwo"], "mtl config: error: shwo: unknown command; did you mean show?"),
         (["config", "show", "-m", "dataset=wine"], "mtl config: error: -m: is for mtl train"),
         (["list", "gradnorm"], "mtl list: error: gradnorm: cannot be listed; mtl list balancers shows it"),

@@ -71,8 +71,8 @@ def commands_of(block: Block) -> list[str]:
     return found
 
 
-def run_block(block: Block, mtl: InProcess) -> None:
-    """Run the commands of a block: here if it is nothing but `mtl` commands, else in a shell."""
+def run_block(block: Block, mtl: InProcess) -> str:
+    """Run the commands of a block: here if it is nothing but `mtl` commands, else in a shell; return its output."""
     commands = commands_of(block)
     if all(line.startswith("mtl ") and not re.search(r"[|$<;]", line) for line in commands):
         for line in commands:
@@ -84,9 +84,10 @@ def run_block(block: Block, mtl: InProcess) -> None:
             assert status == 0, f"{line}\n{err}"
             if file:
                 Path(file.strip()).write_text(out)
-        return
+        return ""
     done = subprocess.run(["bash", "-c", f"set -e\n{SHELL}{block.text}"], capture_output=True, text=True)
     assert done.returncode == 0, f"{block.text}\n{done.stderr[-3000:]}"
+    return done.stdout
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
@@ -94,10 +95,12 @@ def test_every_command_runs_in_order_in_a_new_users_folder(page: Path, users_fol
     found = [block for block in blocks(page) if block.runs]
     if any("jq" in block.text for block in found) and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
-    for block in found:
-        run_block(block, mtl)
-    if page.stem == "runs":
+    printed = [run_block(block, mtl) for block in found]
+    if page.stem == "runs":  # a pipeline of installed commands
         assert len((users_folder / "scored.csv").read_text().splitlines()) == 21
+        score, *rows = next(filter(None, printed)).splitlines()
+        assert 0 < float(score) < 1
+        assert [set(json.loads(row)) >= {"predicted_quality"} for row in rows] == [True] * 3
 
 
 def test_the_pages_have_commands_and_what_is_not_run_says_why() -> None:

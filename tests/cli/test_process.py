@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MTL, Command
+from tests.conftest import MTL, Command, InProcess
 
 LONG = ["train", "dataset=wine", "trainer.epochs=100000", "trainer.early_stopping=null", "plots=false", "run_dir=run"]
 
@@ -38,12 +36,12 @@ def test_a_wrong_config_is_found_without_torch() -> None:
     assert imported(code, "torch", "pandas", "sklearn") == []
 
 
-def test_training_does_not_import_torchs_compiler(tmp_path: Path) -> None:
+def test_training_imports_neither_torchs_compiler_nor_sympy(tmp_path: Path) -> None:
     code = (
         f"import os; os.chdir({str(tmp_path)!r})\nfrom mtl_cli.cli.main import run\n"
         "assert run(['train', 'dataset=wine', 'trainer.epochs=1', 'plots=false', 'scheduler=cosine']) == 0"
     )
-    assert imported(code, "torch", "torch._dynamo") == ["torch"]
+    assert imported(code, "torch", "torch._dynamo", "sympy") == ["torch"]
 
 
 def test_help_teaches(command: Command) -> None:
@@ -69,13 +67,17 @@ def test_python_m(tmp_path: Path) -> None:
 
 
 def test_a_closed_pipe_is_141_and_the_run_is_whole(tmp_path: Path) -> None:
+    """And where stderr is no terminal, progress is told in lines."""
     script = (
         f"'{MTL}' train dataset=wine trainer.epochs=1 plots=false run_dir=run 2>err | head -0; echo ${{PIPESTATUS[0]}}"
     )
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "141\n"
-    assert "Traceback" not in (tmp_path / "err").read_text()
+    told = (tmp_path / "err").read_text()
+    assert "Traceback" not in told
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
+    assert "\x1b" not in told
+    assert "training 2 tasks" in told
 
 
 def test_a_closed_pipe_while_completion_is_installed(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_closed_pipe_while_completion_is_installed(tmp_path: Path) -> None:
     ("number", "code", "status"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_signals_end_a_run_in_one_line_and_keep_its_model(
-    tmp_path: Path, number: signal.Signals, code: int, status: str
+    tmp_path: Path, mtl: InProcess, number: signal.Signals, code: int, status: str
 ) -> None:
     process = subprocess.Popen([MTL, *LONG], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     history = tmp_path / "run" / "mtl_history.csv"
@@ -103,36 +105,9 @@ def test_signals_end_a_run_in_one_line_and_keep_its_model(
     assert "Traceback" not in err
     assert err.splitlines()[-1] == {130: "mtl train: interrupted", 143: "mtl: terminated"}[code]
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == status
-    predicted = subprocess.run(
-        [MTL, "predict", "run", Path(__file__).parents[2] / "mtl_cli/data/builtin/winequality-red.csv"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert predicted.returncode == 0, "the model so far can be used"
-    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
-
-
-def test_a_pipeline_as_in_the_readme(tmp_path: Path) -> None:
-    if shutil.which("jq") is None:
-        pytest.skip("jq is not installed")
     wine = Path(__file__).parents[2] / "mtl_cli/data/builtin/winequality-red.csv"
-    script = (
-        "run=$(mtl train dataset=wine balancer=gradnorm trainer.epochs=2 2>/dev/null | jq -r .run_dir)\n"
-        f'mtl predict "$run" {wine} > scored.csv && mtl evaluate "$run" 2>/dev/null | jq .score && wc -l < scored.csv'
-    )
-    path = f"{MTL.parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-ec", script], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PATH": path}
-    )
-    assert done.returncode == 0, done.stderr
-    score, lines = done.stdout.split()
-    assert 0 < float(score) < 1
-    assert int(lines) == 1600
-
-
-def test_progress_lines_where_stderr_is_no_terminal(command: Command) -> None:
-    done = command("train", "dataset=wine", "trainer.epochs=1", "plots=false")
-    assert "\x1b" not in done.stderr
-    assert "training 2 tasks" in done.stderr
+    assert mtl("predict", "run", str(wine))[0] == 0, "the model so far can be used"
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
 
 
 @pytest.mark.parametrize(
@@ -152,13 +127,14 @@ def test_progress_lines_where_stderr_is_no_terminal(command: Command) -> None:
         ("mtl train dataset=wine optimizer=nope trainer.epo", "trainer.epochs="),
         ("mtl config sh", "show"),
         ("mtl list sched", "schedulers"),
+        ("mtl help prot", "proteins"),
     ],
 )
-def test_completion(line: str, expected: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
-    done = subprocess.run([MTL, "-sc", "query=bash"], cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == [expected]
-    assert done.stderr == ""
+def test_completion(line: str, expected: str, mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    status, out, err = mtl("-sc", "query=bash")
+    assert (status, out.split(), err) == (0, [expected], "")
 
 
 def test_completion_in_a_real_shell(tmp_path: Path) -> None:

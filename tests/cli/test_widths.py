@@ -7,9 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from mtl_cli.cli.list import aligned
+from mtl_cli.cli.list import aligned, fitted, table
 from mtl_cli.cli.train_help import train_help
+from mtl_cli.reports.console import print_metrics
 from mtl_cli.reports.progress import TrainingProgress
+from mtl_cli.tasks.kinds.binary import BinaryTask
 from tests.conftest import InProcess
 
 WIDEST = 80
@@ -51,6 +53,36 @@ def test_a_list_is_wrapped_in_a_terminal_only() -> None:
     assert aligned(rows) == "name  what\na     one two three four five six\nlong"
     assert aligned(rows, 22) == "name  what\na     one two three\n      four five six\nlong"
     assert aligned(rows, 5) == aligned(rows, 22), "16 characters are kept"
+
+
+def test_balancers_fit_a_terminal_with_papers_by_author_and_year() -> None:
+    rows = table("balancers")
+    assert max(map(len, aligned(rows).splitlines())) > WIDEST
+    lines = aligned(fitted(rows, WIDEST), WIDEST).splitlines()
+    assert len(lines) == len(rows) + 1 and max(map(len, lines)) <= WIDEST
+    assert next(line for line in lines if line.startswith("gradnorm ")).endswith("  Chen et al. 2018")
+    assert fitted(rows, 200) == rows
+
+
+def test_metrics_fit_a_terminal_and_no_heading_is_cut() -> None:
+    text = io.StringIO()
+    metrics = {
+        "accuracy": 0.6,
+        "balanced_accuracy": 0.53,
+        "macro_f1": 0.44,
+        "roc_auc": 0.8,
+        "log_loss": 0.66,
+        "ece": 0.04,
+    }
+    values = {"rows": 256, "loss": 0.66, "skill": 0.04321, **metrics, "constant": {"loss": 0.7, **metrics}}
+    report = {"rows": 256, "score": 0.1, "tasks": {"is_good": values}}
+    tasks = {"is_good": BinaryTask("is_good", ["is_good"], 1.0, False, [0, 1], None, None)}
+    print_metrics(Console(file=text, width=WIDEST), report, tasks, "test")
+    assert max(map(len, text.getvalue().splitlines())) <= WIDEST
+    assert "…" not in text.getvalue() and "\n  constant " in text.getvalue() and " balanced " in text.getvalue()
+    wide = io.StringIO()
+    print_metrics(Console(file=wide, width=120), report, tasks, "test")
+    assert " balanced_accuracy " in wide.getvalue()
 
 
 def test_one_is_counted_as_one() -> None:

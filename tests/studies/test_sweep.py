@@ -13,18 +13,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.conftest import MTL, Command, InProcess
+from tests.conftest import MTL, InProcess
 
 QUICK = ("trainer.epochs=1", "plots=false", "model.trunk.hidden=[8]")
 
 
-def test_processes_make_the_runs_that_one_process_makes(command: Command, tmp_path: Path) -> None:
+def test_processes_make_the_runs_that_one_process_makes(mtl: InProcess, tmp_path: Path) -> None:
     words = ("train", "-m", "dataset=wine", "balancer=uniform,gradnorm", "seed=0,1", *QUICK)
-    here = command(*words, "run_dir=here")
-    there = command(*words, "run_dir=there", "launcher=processes", "n_jobs=2")
-    assert (here.returncode, there.returncode) == (0, 0), there.stderr
-    assert here.stdout.replace("here/", "there/") == there.stdout, "the lines, and their order"
-    assert "Traceback" not in there.stderr
+    status, here, _ = mtl(*words, "run_dir=here")
+    assert status == 0
+    status, there, told = mtl(*words, "run_dir=there", "launcher=processes", "n_jobs=2")
+    assert status == 0, told
+    assert here.replace("here/", "there/") == there, "the lines, and their order"
+    assert "Traceback" not in told
     for i in range(4):
         one, other = (tmp_path / name / str(i) for name in ("here", "there"))
         assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir())
@@ -69,8 +70,10 @@ WRONG = {
     "the last job": (["seed=0,1,x"], ["seed: must be a whole number, not 'x'"]),
     "a combination of two keys": (
         ["balancer=gradnorm,uniform", "model.trunk.hidden=[8],[]"],
-        ["model.trunk.hidden: is empty: balancer=gradnorm needs a shared layer"],
+        ["model.trunk.hidden: is empty: balancer=gradnorm needs a shared layer (with balancer=gradnorm model.trunk.hidden=[]);"],
     ),
+    "a value whatever the others are": (["seed=0,1", "balancer=uniform,gradnorm", "trainer.epochs=1,0"], ["trainer.epochs: must be above 0, not 0"]),
+    "one key of several for its own value": (["seed=0,1", "balancer=gradnorm,rlw", "+balancer.alpha=2"], ["balancer.alpha: unknown key (with balancer=rlw)"]),
     "each problem once": (["seed=0,1", "trainer.lrr=1", "device=gpu"], ["device: cannot be 'gpu'", "trainer.lrr: unknown key"]),
     "a name in a list": (["balancer=uniform,nope"], ["balancer: there is no 'nope'"]),
     "a launcher": (["seed=0,1", "launcher=ray"], ["launcher: there is no 'ray'; choose from here, processes"]),

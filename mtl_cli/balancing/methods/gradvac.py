@@ -37,6 +37,7 @@ class GradVac(GramianBalancer):
     beta: Annotated[float, Bound(at_least=0, below=1)] = 0.01
 
     solver_state: ClassVar = ("similarity",)
+    draws_orders: ClassVar[bool] = True
     paper: ClassVar[str] = "Wang et al. 2021, arXiv 2010.05874"
 
     def init_state(self, tasks: list[str], device: torch.device) -> State:
@@ -46,11 +47,6 @@ class GradVac(GramianBalancer):
             **super().init_state(tasks, device),
             "similarity": torch.zeros(len(tasks), len(tasks), dtype=torch.float64),
         }
-
-    def draw(self, tasks: int, parameters: int, device: torch.device, generator: torch.Generator) -> torch.Tensor:
-        import torch
-
-        return torch.rand(tasks, tasks, generator=generator)
 
     def solve_with_state(
         self, gramian: Array, chosen: Indices, state: dict[str, Array], draws: Array | None

@@ -9,8 +9,6 @@ from mtl_cli.balancing.base import GramianBalancer
 from mtl_cli.config.registry import component
 
 if TYPE_CHECKING:
-    import torch
-
     from mtl_cli.balancing.solvers.linalg import Array, Indices
 
 
@@ -23,12 +21,8 @@ class PCGrad(GramianBalancer):
     suffices.
     """
 
+    draws_orders: ClassVar[bool] = True
     paper: ClassVar[str] = "Yu et al. 2020, arXiv 2001.06782"
-
-    def draw(self, tasks: int, parameters: int, device: torch.device, generator: torch.Generator) -> torch.Tensor:
-        import torch
-
-        return torch.rand(tasks, tasks, generator=generator)
 
     def solve_with_state(
         self, gramian: Array, chosen: Indices, state: dict[str, Array], draws: Array | None

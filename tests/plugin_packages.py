@@ -100,7 +100,7 @@ SPECTRA = f"""{HEADER}
 from dataclasses import field
 
 from mtl_cli.data.base import DataSource, Examples, Prepared, Reader, encode_parts, fit_tasks
-from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.models.trunk import Trunk, TrunkConfig
 
 @component("dataset", "spectra")
@@ -121,7 +121,7 @@ class Spectra(DataSource):
 
         examples = read(self.path)
         labels = lambda name: tasks[name].labels(name, examples.table)
-        split = split_rows(self.split, examples.table, np.arange(len(examples.ids)), labels, notice)
+        split = split_rows(self.split, examples.table, Rows(np.arange(len(examples.ids)), labels), notice)
         fitted = fit_tasks(tasks, examples.table, split.train, notice)
         reader = SpectraReader(self.path, examples.inputs.values.shape[1:])
         return Prepared(fitted, reader, encode_parts(split, fitted, examples.select), split.table(examples.ids))

@@ -21,7 +21,7 @@ from mtl_cli.data.base import DataSource
 from mtl_cli.models.trunk import TrunkConfig
 from tests.plugin_packages import COMMAND, DOUBLING, FIRST_LAYER, PLAIN, SPECTRA, Site
 
-WINE = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
+WINE = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run", "trainer.folds=none"]
 BROKEN = {
     "absent": "import no_such_module\n",
     "leaving": "raise SystemExit(3)\n",

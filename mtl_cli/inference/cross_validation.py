@@ -84,7 +84,7 @@ def cross_validated(
     measured = {}
     for name in tasks:
         reports = [fold["tasks"][name] for fold in folds]
-        keys = [key for key in max(reports, key=len) if key not in ("rows", "constant")]
+        keys = [key for key in max(reports, key=len) if key not in ("rows", "constant", "classes", "not_finite")]
         measured[name] = {key: interval([report.get(key, math.nan) for report in reports], share) for key in keys}
     return {
         "folds": int(numbers[0].max() + 1),

@@ -47,7 +47,7 @@ CONFIG = {
     "a key added": (["dataset=wine", "+typo=1"], "typo: unknown key"),
     "a key added by force": (["dataset=wine", "++trainer.typo=1"], "trainer.typo: unknown key"),
     "a wrong type": (["dataset=wine", "optimizer.lr=abc"], "optimizer.lr: must be a number, not 'abc'"),
-    "a fraction of an epoch": (["dataset=wine", "trainer.epochs=1.5"], "trainer.epochs: must be a whole number, not 1.5"),
+    "a fraction of an epoch": (["dataset=wine", "trainer.epochs=1.5"], "trainer.epochs: must be 'auto' or a whole number, not 1.5"),
     "no value": (["dataset=wine", "optimizer.lr=null"], "optimizer.lr: must be a number, not null"),
     "no path": (["dataset=csv", REGRESSION], "dataset.path: needs a value; give dataset.path=…"),
     "no tasks": (["dataset=good.csv"], "tasks: no task is given"),
@@ -65,7 +65,7 @@ CONFIG = {
     "a device that is not there": (["dataset=wine", "device=mps"], "device: there is no mps device on this machine; there is"),
     "no such file": (["dataset=god.csv", REGRESSION], "god.csv: there is no such file; did you mean good.csv?"),
     "a folder": (["dataset=folder.csv", REGRESSION], "folder.csv: is a folder, not a file"),
-    "a file of no known kind": (["dataset=good.xlsx", REGRESSION], "dataset: there is no 'good.xlsx'"),
+    "a file of no known kind": (["dataset=good.xlsx", REGRESSION], "good.xlsx: there is no such file; did you mean good.csv?"),
 }  # fmt: skip
 
 DATA = {

@@ -10,10 +10,10 @@ demo: .venv/installed
 	$(BIN)/mtl train dataset=wine balancer=gradnorm
 
 test: .venv/developing
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/developing
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 bench: .venv/developing
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -39,7 +39,8 @@ def test_a_wrong_config_is_found_without_torch() -> None:
 def test_training_imports_neither_torchs_compiler_nor_sympy(tmp_path: Path) -> None:
     code = (
         f"import os; os.chdir({str(tmp_path)!r})\nfrom mtl_cli.cli.main import run\n"
-        "assert run(['train', 'dataset=wine', 'trainer.epochs=1', 'plots=false', 'scheduler=cosine']) == 0"
+        "words = ['dataset=wine', 'balancer=gradnorm', 'trainer.epochs=1', 'plots=false', 'scheduler=cosine']\n"
+        "assert run(['train', *words]) == 0"
     )
     assert imported(code, "torch", "torch._dynamo", "sympy") == ["torch"]
 

@@ -25,10 +25,10 @@ from mtl_cli.data.batches import Batches
 from mtl_cli.data.cells.config import H5AD
 from mtl_cli.data.cells.reader import CellReader
 from mtl_cli.data.cells.scan import scan
-from mtl_cli.data.tables.reading import Readings
 from mtl_cli.data.files import resolve
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.split import SplitConfig
+from mtl_cli.data.tables.reading import Readings
 from mtl_cli.models.network import Shape, build_network, shapes
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.multiclass import Multiclass

@@ -219,7 +219,7 @@ def test_usual_words_are_no_label_and_said_to_be(tmp_path: Path) -> None:
     found, said = prepared(tmp_path, table, {"cell": Binary()})
     assert rows(found, "cell").notna().tolist() == [True, True, *[False] * 5, True] * 5
     assert said == ["{}: 20 × 'nan', 'None', 'Unknown', 'unassigned' in 'cell' are no label "
-                    "(dataset.no_label and dataset.missing list such words)".format(tmp_path / "t.csv")]  # fmt: skip
+                    "(dataset.no_label lists such words)".format(tmp_path / "t.csv")]  # fmt: skip
 
 
 @pytest.mark.parametrize(

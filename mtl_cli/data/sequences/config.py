@@ -15,6 +15,7 @@ from mtl_cli.data.sequences.fasta import read_fasta
 from mtl_cli.data.sequences.reader import check_unique
 from mtl_cli.data.tables.config import TableSource
 from mtl_cli.data.tables.encoding import decode
+from mtl_cli.data.tables.reading import stripped
 from mtl_cli.data.tables.text import MISSING
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class FASTA(TableSource):
         if self.id not in labels.columns:
             hint = f"dataset.id=… names it; {did_you_mean(self.id, labels.columns)}"
             raise UserError("dataset.id", f"{self.labels} has no column '{self.id}'", hint)
+        labels = labels.assign(**{self.id: stripped(labels[self.id])})
         if labels[self.id].isna().any():
             row = int(labels[self.id].isna().to_numpy().argmax())
             raise UserError(self.labels, f"row {row + 1} has no id in the column '{self.id}'")

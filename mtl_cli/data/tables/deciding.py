@@ -22,6 +22,8 @@ Use = Literal["feature", "numeric", "categorical", "date", "class", "number", "t
 """What a column is read for: a feature, of a declared kind or not; classes or numbers to learn; or text as written."""
 MOST = 0.9
 """From this share on, a column is of numbers (or dates) with odd words, and the user is asked what those are."""
+VOTES = 2000
+"""Different texts that say whether a column has decimal commas."""
 SAMPLE = 500
 """Different texts of which one at least must be a number, or a date, for all to be looked at."""
 
@@ -103,7 +105,7 @@ def decide(
             problems.extend(Problem(where, problem.what, problem.hint) for problem in error.problems)
     if problems:
         raise UserError.of(problems)
-    for line in decisions([column for column in found if column.name not in kept], uses):
+    for line in decisions([column for column in found if column.name not in kept], uses, words):
         notice(f"{where}: {line}")
     return Readings(found)
 
@@ -156,6 +158,7 @@ def _votes_comma(counts: Mapping[str, int] | None) -> bool | None:
     """Tell whether a column writes decimal commas, None if it can be read either way or has no fractions."""
     if counts is None or not _any(counts, _is_number):
         return None
+    counts = dict(itertools.islice(counts.items(), VOTES))
     one, other = (judge_numbers(counts, FORMS, comma) for comma in (True, False))
     if one.form.decimal != other.form.decimal or 2 * one.count < sum(counts.values()):
         return None
@@ -262,11 +265,11 @@ def _is_date(text: str) -> bool:
     return judge_dates({text: 1}).count > 0
 
 
-def decisions(columns: Sequence[ColumnReading], uses: Mapping[str, Use]) -> list[str]:
+def decisions(columns: Sequence[ColumnReading], uses: Mapping[str, Use], words: Words) -> list[str]:
     """Return what was decided, a line for all columns of which the same is to be said."""
     said: dict[str, list[str]] = {}
     for column in columns:
-        for line in _said_of(column, uses[column.name]):
+        for line in _said_of(column, uses[column.name], words):
             said.setdefault(line, []).append(f"'{column.name}'")
     lines = []
     for line, names in said.items():
@@ -275,16 +278,18 @@ def decisions(columns: Sequence[ColumnReading], uses: Mapping[str, Use]) -> list
     return lines
 
 
-def _said_of(column: ColumnReading, use: Use) -> list[str]:
+def _said_of(column: ColumnReading, use: Use, words: Words) -> list[str]:
     lines = []
     if column.odd:
         shown = ", ".join(f"'{word}'" for word in list(column.odd)[:6]) + (", …" if len(column.odd) > 6 else "")
         cells = sum(column.odd.values())
         if use == "class":
-            kept = "dataset.no_label and dataset.missing list such words"
-            lines.append(f"{cells} × {shown} in COLUMNS {'is' if cells == 1 else 'are'} no label ({kept})")
+            key = "missing" if set(column.odd) <= set(words.missing) else "no_label"
+            said = f"{'is' if cells == 1 else 'are'} no label (dataset.{key} lists such words)"
+            lines.append(f"{cells} × {shown} in COLUMNS {said}")
         else:
-            lines.append(f"{cells} × {shown} in COLUMNS {'is' if cells == 1 else 'are'} taken as missing")
+            taken = "no label" if use == "number" else "taken as missing"
+            lines.append(f"{cells} × {shown} in COLUMNS {'is' if cells == 1 else 'are'} {taken}")
     if column.strays:
         lines.append(f"COLUMNS is taken as text: most values are numbers, '{next(iter(column.strays))[:30]}' is not")
     if column.kind == "numeric" and column.as_written:

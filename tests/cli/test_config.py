@@ -11,11 +11,11 @@ from tests.conftest import InProcess
 
 
 def test_the_config_is_shown_and_nothing_is_trained(mtl: InProcess) -> None:
-    status, out, err = mtl("config", "show", "dataset=wine", "balancer=gradnorm", "seed=${trainer.epochs}")
+    status, out, err = mtl("config", "show", "dataset=wine", "balancer=gradnorm", "seed=${trainer.batch_size}")
     config = yaml.safe_load(out)
     assert (status, err) == (0, "")
     assert config["balancer"]["alpha"] == 1.5
-    assert config["seed"] == 200
+    assert config["seed"] == 64
     assert config["model"]["sharing"] == {"kind": "hard"}
     assert list(Path.cwd().iterdir()) == []
 
@@ -51,7 +51,7 @@ def test_folders_and_names(mtl: InProcess) -> None:
         config = yaml.safe_load(mtl("config", "show", "dataset=wine", "balancer=double", *words)[1])
         assert config["balancer"]["weights"] == {"quality": 2.0}
     config = yaml.safe_load(mtl("config", "show", "--config-name", "study", "balancer=double", "-cd", "mine")[1])
-    assert (config["seed"], config["balancer"]["name"], config["trainer"]["epochs"]) == (7, "static", 200)
+    assert (config["seed"], config["balancer"]["name"], config["trainer"]["batch_size"]) == (7, "static", 64)
 
 
 @pytest.mark.parametrize("command", [["train"], ["config", "show"]])

@@ -214,7 +214,16 @@ def test_losses_that_must_be_positive():
 @pytest.mark.parametrize("balancer", ["uniform", "upgrad"])
 def test_the_command(tmp_path, balancer):
     """A run that goes astray ends with one line and exit status 2."""
-    command = [sys.executable, "-m", "mtl_cli", "train", "dataset=wine", f"balancer={balancer}", "plots=false", "trainer.folds=none"]
+    command = [
+        sys.executable,
+        "-m",
+        "mtl_cli",
+        "train",
+        "dataset=wine",
+        f"balancer={balancer}",
+        "plots=false",
+        "trainer.folds=none",
+    ]
     options = ["run_dir=run", "trainer.epochs=3", "trainer.log_balance=20", "trainer.batch_size=128"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -66,7 +66,7 @@ class EarlyStopping:
     min_delta : float
         By how much it must rise to count as better.
     smooth : int, "auto" or "none"
-        Epochs that its exponential mean is taken over; ``auto`` is half of the patience where a fold is held out.
+        Epochs that its exponential mean is taken over; ``auto`` is 0.3 of the patience where a fold is held out.
     """
 
     monitor: str = "score"

@@ -17,7 +17,7 @@ PATIENCE = 30
 """Epochs that a better one is waited for at least."""
 PATIENT_STEPS = 600
 """Steps likewise."""
-SMOOTH = 0.5
+SMOOTH = 0.3
 """Of the patience, the epochs that the scores of a fold are averaged over."""
 
 

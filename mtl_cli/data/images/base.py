@@ -24,7 +24,7 @@ from mtl_cli.data.split import Rows, Size, SplitConfig, split_rows
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
-    from mtl_cli.data.held_out import Folding
+    from mtl_cli.data.folding import Folding
     from mtl_cli.data.images.files import Loaded
 
 PART = "part"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.config.schema import Config
-    from mtl_cli.data.held_out import Folding, HeldOut
+    from mtl_cli.data.folding import Folding, HeldOut
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.split import Split
     from mtl_cli.tasks.hierarchy import Hierarchy

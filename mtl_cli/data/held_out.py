@@ -7,13 +7,14 @@ its training rows alone, so that nothing of a row's label is known where the row
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Notice, Part, Prepared, fit_tasks
+from mtl_cli.data.folding import ALWAYS, Folding, HeldOut
 from mtl_cli.data.split import Rows, Split, SplitConfig, split_folds
 
 if TYPE_CHECKING:
@@ -25,68 +26,16 @@ AUTO_FOLDS = 5
 """What ``trainer.folds: auto`` makes, where it makes any."""
 FEW_ROWS = 200
 """Validation rows below which it does."""
-ALWAYS = -1
-"""The fold number of a row that is never held out."""
 
 
-@dataclass(frozen=True)
-class Folding:
-    """What a data set is asked for: how its rows, but for the test rows, are to fall into folds.
-
-    Parameters
-    ----------
-    folds : int
-        From 2 on; 1 holds the validation rows of the split out.
-    repeats : int
-        Times that the rows fall into folds anew.
-    few : int, optional
-        Only if fewer rows than these would be left for validation, and if they can; None: always.
-    pool : bool
-        Join the validation rows to the training rows, and hold them out, where ``few`` makes no folds.
-    """
-
-    folds: int
-    repeats: int = 1
-    few: int | None = None
-    pool: bool = False
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """n rows, and the folds of them that are held out in turn.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n,)
-        The rows' numbers in the data set, in the order of the training part.
-    numbers : ndarray of shape (repeats, n)
-        Each row's fold, from 0; ``ALWAYS`` if it is never held out.
-    tasks : list of list of dict of str to Task
-        By repeat and fold: fitted to the rows that train while the fold is held out.
-    """
-
-    rows: np.ndarray
-    numbers: np.ndarray
-    tasks: list[list[dict[str, Task]]]
-
-    def part(self, data: Prepared, repeat: int, fold: int) -> Prepared:
-        """Return the data of the member that a fold is held out of; ``data`` has all the rows as its training part."""
-        own = self.numbers[repeat]
-        tasks = self.tasks[repeat][fold]
-        chosen = {"train": own != fold, "val": own == fold}
-        parts = {name: select(data.parts["train"], np.flatnonzero(rows), tasks) for name, rows in chosen.items()}
-        return replace(data, tasks=tasks, parts=parts, held_out=None)
-
-    def table(self, splits: pd.DataFrame) -> pd.DataFrame:
-        """Return the table of the parts with a column ``fold`` (``fold_2`` … for repeats), from 1, empty for none."""
-        import pandas as pd
-
-        found = splits.copy()
-        for repeat, own in enumerate(self.numbers, start=1):
-            column = pd.Series(pd.NA, index=range(len(splits)), dtype="Int64")
-            column.iloc[self.rows[own >= 0]] = own[own >= 0] + 1
-            found["fold" if repeat == 1 else f"fold_{repeat}"] = column.to_numpy()
-        return found
+def without_fold(data: Prepared, repeat: int, fold: int) -> Prepared:
+    """Return the data of the member that a fold is held out of; ``data`` has all the rows as its training part."""
+    held = data.held_out
+    assert held is not None
+    own, tasks = held.numbers[repeat], held.tasks[repeat][fold]
+    chosen = {"train": own != fold, "val": own == fold}
+    parts = {name: select(data.parts["train"], np.flatnonzero(rows), tasks) for name, rows in chosen.items()}
+    return replace(data, tasks=tasks, parts=parts, held_out=None)
 
 
 def select(part: Part, rows: np.ndarray, tasks: Mapping[str, Task]) -> Part:

@@ -16,7 +16,7 @@ from mtl_cli.config.schema import Config
 from mtl_cli.data import held_out
 from mtl_cli.data.base import Notice, Prepared
 from mtl_cli.data.batches import Batches
-from mtl_cli.data.held_out import Folding
+from mtl_cli.data.folding import Folding
 from mtl_cli.inference.evaluate import Validation
 from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
@@ -85,14 +85,14 @@ class Ready:
 
     def of(self, member: Member) -> Ready:
         """Return what a member starts from."""
-        held, data, trainer = self.data.held_out, self.data, self.config.trainer
+        data, trainer = self.data, self.config.trainer
         if member.steps is not None:
             data = replace(data, parts={"train": data.parts["train"]})
             batches = Batches(data.parts["train"], torch.device("cpu"), trainer.batch_size)
             epochs = math.ceil(member.steps * trainer.accumulate / len(batches))
             trainer = replace(trainer, epochs=epochs)
-        elif held is not None and member.repeat is not None and member.fold is not None:
-            data = held.part(data, member.repeat, member.fold)
+        elif member.repeat is not None and member.fold is not None:
+            data = held_out.without_fold(data, member.repeat, member.fold)
         config = replace(self.config, seed=self.config.seed + member.number, trainer=trainer)
         return replace(self, config=config, data=data, member=member)
 

@@ -12,7 +12,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Config, Model
 from mtl_cli.data.base import Notice, Prepared
-from mtl_cli.data.held_out import Folding
+from mtl_cli.data.folding import Folding
 from mtl_cli.data.inputs import InputSpec, feature_problems
 from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.models.network import Network

@@ -51,7 +51,7 @@ def test_folders_and_names(mtl: InProcess) -> None:
         config = yaml.safe_load(mtl("config", "show", "dataset=wine", "balancer=double", *words)[1])
         assert config["balancer"]["weights"] == {"quality": 2.0}
     config = yaml.safe_load(mtl("config", "show", "--config-name", "study", "balancer=double", "-cd", "mine")[1])
-    assert (config["seed"], config["balancer"]["name"], config["trainer"]["epochs"]) == (7, "static", "auto")
+    assert (config["seed"], config["balancer"]["name"], config["trainer"]["batch_size"]) == (7, "static", 64)
 
 
 @pytest.mark.parametrize("command", [["train"], ["config", "show"]])

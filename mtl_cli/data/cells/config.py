@@ -28,7 +28,7 @@ from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
-    from mtl_cli.data.held_out import Folding
+    from mtl_cli.data.folding import Folding
 
 
 @component("dataset", "h5ad")

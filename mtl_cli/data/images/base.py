@@ -25,7 +25,7 @@ from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
-    from mtl_cli.data.held_out import Folding
+    from mtl_cli.data.folding import Folding
     from mtl_cli.data.images.files import Loaded
 
 PART = "part"
@@ -145,7 +145,7 @@ class ImageSource(DataSource):
         if loaded.parts is not None:
             parts[PART] = loaded.parts
         by_column = self.split.of_rows(None if loaded.parts is None else PART)
-        rows = Rows(equal_arrays(images), lambda name: labels[name])
+        rows = Rows(equal_arrays(images), lambda name: tasks[name].strata(name, labels))
         split = split_rows(by_column, parts, rows, notice)
         split, held_out = hold_out(folding, by_column, split, parts, rows, tasks, labels, notice)
         fitted = fit_tasks(tasks, labels, split.train, notice)

@@ -16,7 +16,7 @@ from mtl_cli.data.joint.errors import WHERE, named, told, within
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
-    from mtl_cli.data.held_out import Folding
+    from mtl_cli.data.folding import Folding
 
 
 @component("dataset", "joint")

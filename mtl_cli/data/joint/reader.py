@@ -11,7 +11,7 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Prepared, Reader
-from mtl_cli.data.held_out import HeldOut
+from mtl_cli.data.folding import HeldOut
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec, size_of
 from mtl_cli.data.joint.errors import WHERE, named, told
 from mtl_cli.data.joint.rows import JointRows, Sampling

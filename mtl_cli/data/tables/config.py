@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from mtl_cli.data.held_out import Folding
+    from mtl_cli.data.folding import Folding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -285,11 +285,10 @@ def _header(file: TextFile, separator: str) -> list[str]:
             raise UserError(file.where, f"the header cannot be read: {error}") from error
     if found is None:
         raise UserError(file.where, "the file is empty")
-    names = [name.strip().removeprefix("\ufeff") for name in found]
-    spread = [name for name in names if "\n" in name or "\r" in name]
+    spread = [name for name in found if "\n" in name or "\r" in name]
     if (spread and "".join(read).count('"') % 2) or any(separator in name for name in spread):
-        raise UserError(file.where, f"a quote in the header is not closed: '{spread[0][:40].splitlines()[0]}…'")
-    return names
+        raise UserError(file.where, f"a quote in the header is not closed: '{spread[0].strip()[:40].splitlines()[0]}…'")
+    return [one_line(name.removeprefix("\ufeff")) for name in found]
 
 
 def _check_header(header: list[str], separator: str, file: TextFile) -> None:
@@ -299,6 +298,11 @@ def _check_header(header: list[str], separator: str, file: TextFile) -> None:
             what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
             raise UserError(file.where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
     check_names(header, file.where)
+
+
+def one_line(name: str) -> str:
+    """Return a column's name as it can be written elsewhere: without spaces around it, a line break as a space."""
+    return " ".join(part.strip() for part in name.replace("\r", "\n").split("\n") if part.strip())
 
 
 def check_names(names: list[str], where: str) -> None:

@@ -16,6 +16,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.cells.genes import GeneConfig
 from mtl_cli.data.cells.matrix import DAMAGE, CellMatrix, Transform, reason
 from mtl_cli.data.files import STDIN, resolve
+from mtl_cli.data.tables.reading import stripped
 
 if TYPE_CHECKING:
     import h5py
@@ -95,7 +96,7 @@ class CellFormat:
 
     def names(self, file: CellFile) -> pd.Series:
         """Return what names the cells of a file: the column ``id`` if the file has it, else its own names."""
-        return file.names if self.id is None or self.id not in file.obs.columns else file.obs[self.id]
+        return file.names if self.id is None or self.id not in file.obs.columns else stripped(file.obs[self.id])
 
 
 def missing_extra() -> str | None:

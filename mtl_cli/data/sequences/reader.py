@@ -50,10 +50,6 @@ class SequenceEncoder:
         """The columns that are read."""
         return [self.column]
 
-    def text_columns(self, table: pd.DataFrame) -> list[str]:
-        """Return the columns that are to be read as they are written."""
-        return [self.column]
-
     def encode(self, table: pd.DataFrame, where: str) -> TokenRows:
         """Return the inputs.
 

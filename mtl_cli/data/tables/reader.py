@@ -17,6 +17,7 @@ from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputSpec, feature_problems
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
+from mtl_cli.data.tables.reading import Readings
 from mtl_cli.tasks.task import TaskConfig
 
 
@@ -44,8 +45,8 @@ class TableReader(Reader):
         The data set's config.
     encoder : FeatureEncoder or SequenceEncoder
     id_column : str, optional
-    text_columns : list of str
-        Columns that a text file's reader keeps as they are written: class labels, ids and categories.
+    readings : Readings
+        How cells become values: the same in every file.
     fingerprint : str
         Of the data set's own table, to tell whether it is still the same.
     """
@@ -53,7 +54,7 @@ class TableReader(Reader):
     source: TableFile
     encoder: FeatureEncoder | SequenceEncoder
     id_column: str | None
-    text_columns: list[str]
+    readings: Readings
     fingerprint: str
 
     @property
@@ -66,7 +67,7 @@ class TableReader(Reader):
         return {
             "sequence" if isinstance(self.encoder, SequenceEncoder) else "features": self.encoder.state(),
             "id_column": self.id_column,
-            "text_columns": self.text_columns,
+            "readings": self.readings.state(),
             "fingerprint": self.fingerprint,
         }
 
@@ -78,7 +79,8 @@ class TableReader(Reader):
             encoder = SequenceEncoder.from_state(state["sequence"])
         else:
             encoder = FeatureEncoder.from_state(state["features"])
-        return cls(source, encoder, state["id_column"], state["text_columns"], state["fingerprint"])
+        readings = Readings.from_state(state["readings"])
+        return cls(source, encoder, state["id_column"], readings, state["fingerprint"])
 
     def encode(self, table: pd.DataFrame, where: str) -> Examples:
         """Return a table's rows with their inputs encoded; it may lack the id column."""
@@ -88,7 +90,7 @@ class TableReader(Reader):
     def read(self, path: str, notice: Notice) -> Examples:
         """Read a table of the kind that its name implies; what the data set itself is as text from standard input."""
         where = "stdin" if path == STDIN else path
-        table = self.source.other(path).read(self.text_columns, notice)
+        table = self.readings.apply(self.source.other(path).read(self.readings.as_written, notice))
         examples = self.encode(table, where)
         self.encoder.compare(table, where, notice)
         return examples
@@ -98,7 +100,7 @@ class TableReader(Reader):
         path, hint = self.source.path, "give a table to evaluate on"
         if path == STDIN:
             raise UserError("the run's own table", "was read from standard input and is gone", hint)
-        table = self.source.read(self.text_columns, notice)
+        table = self.readings.apply(self.source.read(self.readings.as_written, notice))
         if fingerprint(table) != self.fingerprint:
             raise UserError(path, "has changed since the run was made", hint)
         return replace(self.encode(table, path), duplicate_groups=equal_rows(table, self.encoder.sources))
@@ -163,11 +165,12 @@ def encoder_of(reader: Reader, names: list[str]) -> FeatureEncoder:
     return reader.encoder
 
 
-def categories_as_text(reader: Reader) -> list[str]:
-    """Return the categorical feature columns that another run read as they are written."""
+def readings_of(reader: Reader | None) -> Readings:
+    """Return how another run reads its features; none if it is no run on a table's features."""
     if not isinstance(reader, TableReader) or not isinstance(reader.encoder, FeatureEncoder):
-        return []
-    return [c.name for c in reader.encoder.columns if c.kind == "categorical" and c.name in reader.text_columns]
+        return Readings([])
+    sources = reader.encoder.sources
+    return Readings([column for column in reader.readings.columns if column.name in sources])
 
 
 def row_ids(table: pd.DataFrame, column: str | None) -> pd.Series:

@@ -242,6 +242,8 @@ def odd_cells(draft: Draft, draw: random.Random) -> None:
 
 
 def decimal_commas(draft: Draft, draw: random.Random) -> None:
+    """Write the features' numbers with commas; what points in the labels are is open then."""
+    draft.labels = {name: None if draft.kinds[name] == "regression" else c for name, c in draft.labels.items()}
     for place, name in enumerate(draft.header):
         if place and name not in draft.kinds:
             for row in draft.rows:

@@ -152,7 +152,9 @@ class FeatureEncoder:
             elif others := column.other_numbers(values):
                 notice(f"{where}: the column '{column.name}' was only 0 and 1 in training; {others} rows hold others")
             elif unknown := column.unknown_levels(values):
-                shown = ", ".join(f"'{level}'" for level in unknown[:3]) + (", …" if len(unknown) > 3 else "")
+                shown = ", ".join(f"'{' '.join(level.split())[:60]}'" for level in unknown[:3]) + (
+                    ", …" if len(unknown) > 3 else ""
+                )
                 notice(f"{where}: the column '{column.name}' has levels that training did not have: {shown}")
 
     def state(self) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,12 +28,15 @@ _DAY = 24 * 60 * 60 * 1_000_000
 """Microseconds of a day."""
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _NAME = r"(?P<month>(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)\.?"
-_TIME = (
-    r"(?:(?:t|,?\s+)(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>[.,]\d+)?)?"
-    r"(?:\s*(?P<half>[ap])\.?m\.?)?(?:\s*(?P<zone>z|utc|gmt|[+-]\d{2}(?::?\d{2})?))?)?"
+_CUT = re.compile(r"(?:[tT]|,?\s+)(?=\d{1,2}:\d\d)")
+"""What stands between a date and a time of day."""
+_TIME = re.compile(
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?P<fraction>[.,]\d+)?)?"
+    r"(?:\s*(?P<half>[ap])\.?m\.?)?(?:\s*(?P<zone>z|utc|gmt|[+-]\d{2}(?::?\d{2})?))?",
+    re.IGNORECASE,
 )
 _DATES = [
-    re.compile(rf"(?:[a-z]{{3,9}},\s*)?{date}{_TIME}", re.IGNORECASE)
+    re.compile(rf"(?:[a-z]{{3,9}},\s*)?{date}", re.IGNORECASE)
     for date in (
         r"(?P<a>\d{1,4})(?P<mark>[-/.])(?P<b>\d{1,2})(?P=mark)(?P<c>\d{1,4})",
         rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[-/.\s]*{_NAME},?[-/\s]*(?P<year>\d{{4}}|\d{{2}})",
@@ -42,7 +45,8 @@ _DATES = [
         r"(?P<year>(?:1[89]|20|21)\d\d)[-/](?P<month>0[1-9]|1[0-2])",
     )
 ]
-_BY_ORDER = re.compile(r"\s*(?:[A-Za-z]{3,9},\s*)?\d{1,2}[-/.]\d{1,2}[-/.]")
+_KEPT = 2**16
+"""Days, and times of day, that are parsed once only."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,25 @@ def parse_date(text: str, order: str = "") -> datetime | None:
 
     ``order`` is one of ``ORDERS``; without it, a text that needs one is None.
     """
-    found = _match(text.strip())
+    date, time = _cut(text)
+    day, clock = _day(date, order), _clock(time)
+    if day is None or clock is None:
+        return None
+    try:
+        return day + clock
+    except OverflowError:  # the first day of the year 1, further east
+        return None
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Return the date and the time of day, which may be empty, of a text."""
+    date, *rest = _CUT.split(text.strip(), maxsplit=1)
+    return date, "".join(rest)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _day(text: str, order: str) -> datetime | None:
+    found = next((found for pattern in _DATES if (found := pattern.fullmatch(text))), None)
     if found is None:
         return None
     parts = found.groupdict()
@@ -90,13 +112,9 @@ def parse_date(text: str, order: str = "") -> datetime | None:
         year, month, day = parts["year"], parts["month"], parts.get("day") or "1"
         month = month if month.isdecimal() else str(_MONTHS.index(month[:3].lower()) + 1)
     try:
-        return _instant(_full(year), int(month), int(day), parts)
-    except (ValueError, OverflowError):  # there is no 31 February
+        return datetime(_full(year), int(month), int(day))
+    except ValueError:  # there is no 31 February
         return None
-
-
-def _match(text: str) -> re.Match[str] | None:
-    return next((found for pattern in _DATES if (found := pattern.fullmatch(text))), None)
 
 
 def _full(year: str) -> int:
@@ -105,21 +123,29 @@ def _full(year: str) -> int:
     return number if len(year) == 4 else number + (1900 if number >= 69 else 2000)
 
 
-def _instant(year: int, month: int, day: int, parts: Mapping[str, str | None]) -> datetime:
-    hour, zone = int(parts["hour"] or 0), (parts["zone"] or "z").lower()
-    if half := parts["half"]:
+@functools.lru_cache(maxsize=_KEPT)
+def _clock(text: str) -> timedelta | None:
+    """Return how far behind midnight in UTC a time of day is, with its zone; None for what is no time of day."""
+    if not text:
+        return timedelta()
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
+    if half := found["half"]:
         if not 1 <= hour <= 12:
-            raise ValueError("not an hour of half a day")
+            return None
         hour = hour % 12 + 12 * (half.lower() == "p")
-    fraction = int((parts["fraction"] or ".0")[1:].ljust(6, "0")[:6])
-    offset = timedelta()
-    if zone[0] in "+-":
-        digits = zone[1:].replace(":", "")
-        offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0)) * (-1 if zone[0] == "-" else 1)
-    made = datetime(
-        year, month, day, hour, int(parts["minute"] or 0), int(parts["second"] or 0), fraction, timezone(offset)
-    )
-    return made.astimezone(UTC).replace(tzinfo=None)
+    if hour > 23 or minute > 59 or second > 59:
+        return None
+    since = timedelta(hours=hour, minutes=minute, seconds=second)
+    since += timedelta(microseconds=int((found["fraction"] or ".0")[1:].ljust(6, "0")[:6]))
+    zone = found["zone"] or "z"
+    if zone[0] not in "+-":
+        return since
+    digits = zone[1:].replace(":", "")
+    east = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
+    return since + east if zone[0] == "-" else since - east
 
 
 def judge_dates(counts: Mapping[str, int], day_first: bool | None = None) -> DateJudgement:
@@ -133,21 +159,22 @@ def judge_dates(counts: Mapping[str, int], day_first: bool | None = None) -> Dat
         What the user says of dates that might be day first as well as month first.
     """
     orders = ORDERS if day_first is None else (DAY_FIRST if day_first else MONTH_FIRST, YEAR_FIRST)
-    dates = {orders[0]: {text: parse_date(text, orders[0]) for text in counts}}
-    open_texts = [text for text in counts if _BY_ORDER.match(text)]
-    if not any(parse_date(text, order) for text in open_texts for order in orders):
-        others = {text: counts[text] for text, date in dates[orders[0]].items() if date is None}
-        return DateJudgement("", sum(counts.values()) - sum(others.values()), others)
-    for order in orders[1:]:
-        dates[order] = dates[orders[0]] | {text: parse_date(text, order) for text in open_texts}
-    found = {
-        order: sum(counts[text] for text, date in read.items() if date is not None) for order, read in dates.items()
-    }
-    most = max(found.values())
-    tied = [order for order in orders if found[order] == most]
-    rivals = [order for order in tied[1:] if order != YEAR_FIRST and dates[order] != dates[tied[0]]]
-    others = {text: counts[text] for text, date in dates[tied[0]].items() if date is None}
-    return DateJudgement(tied[0], most, others, rivals[0] if rivals else None)
+    days = {text: date for text in counts if _clock((cut := _cut(text))[1]) is not None and (date := cut[0])}
+    cells: dict[str, int] = {}
+    for text, date in days.items():
+        cells[date] = cells.get(date, 0) + counts[text]
+    read = {order: {date: day for date in cells if (day := _day(date, order))} for order in ("", *orders)}
+    found = {order: sum(cells[date] for date in dates) for order, dates in read.items()}
+    best = max(orders, key=lambda order: found[order])
+    if found[best] == found[""]:
+        best = ""
+    rivals = [
+        order
+        for order in orders
+        if best and found[order] == found[best] and read[order] != read[best] and order != YEAR_FIRST
+    ]
+    others = {text: count for text, count in counts.items() if days.get(text) not in read[best]}
+    return DateJudgement(best, found[best], others, rivals[0] if rivals else None)
 
 
 def text_dates(texts: pd.Series, order: str) -> pd.Series:

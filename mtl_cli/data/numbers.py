@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 CURRENCY = "$€£¥₹"
@@ -17,6 +18,8 @@ _UNIT = re.compile(
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "’": "'"})
 _FEWEST = 6
 """Different numbers that a unit must stand beside, so that `500 mg` and `1000 mg` stay two categories."""
+_FEW = 1000
+"""Different texts that tell which forms to look at in all of them."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,15 @@ def judge_numbers(
         Whether the rest of the table writes decimal commas, where that is known.
     """
     plain = {text: text.translate(_SPACES).strip() for text in counts}
-    unit = _common_unit(plain.values())
+    unit = _common_unit(list(itertools.islice(plain.values(), _FEW)))
     if unit:
         plain = {text: without_unit(short)[0] for text, short in plain.items()}
+    if len(forms) > 1:  # the forms that a few of the texts leave are tried on all
+        few = dict(itertools.islice(plain.items(), _FEW))
+        tried = {form: _count(few, counts, form) for form in forms}
+        if not any(tried.values()):
+            return NumberJudgement(forms[0], 0, dict(counts))
+        forms = [form for form in forms if tried[form] == max(tried.values())]
     found = {form: _count(plain, counts, form) for form in forms}
     most = max(found.values())
     tied = [form for form in forms if found[form] == most]
@@ -156,7 +165,7 @@ def _choose(
     return (commas if comma else points)[0], None
 
 
-def _common_unit(texts: Iterable[str]) -> str:
+def _common_unit(texts: Sequence[str]) -> str:
     """Return the unit that stands beside most of the numbers, if it is the only one."""
     split = [without_unit(text) for text in texts]
     units = {unit for _, unit in split if unit}

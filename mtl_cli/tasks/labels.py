@@ -127,10 +127,15 @@ def holds_words(values: pd.Series, words: Iterable[str]) -> np.ndarray:
     import pandas as pd
 
     keys = {text_of(word) for word in words}
+    numbers = {key for key in keys if _NUMBER.fullmatch(key)}
     if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.isin([float(key) for key in keys if _NUMBER.fullmatch(key)]).to_numpy(dtype=bool)
-    codes, different = pd.factorize(values)
-    return np.array([*(text_of(value) in keys for value in different), False], dtype=bool)[codes]
+        return values.isin([float(key) for key in numbers]).to_numpy(dtype=bool)
+    hit: np.ndarray = values.isin(list(keys)).to_numpy(dtype=bool)
+    if not numbers:
+        return hit
+    codes, different = pd.factorize(values)  # a number may be written in many ways
+    written = np.array([*(text_of(value) in numbers for value in different), False], dtype=bool)
+    return np.asarray(hit | written[codes])
 
 
 def without(values: pd.Series, words: Iterable[str]) -> pd.Series:

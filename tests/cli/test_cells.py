@@ -28,6 +28,7 @@ from mtl_cli.data.cells.scan import scan
 from mtl_cli.data.files import resolve
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.split import SplitConfig
+from mtl_cli.data.tables.reading import Readings
 from mtl_cli.models.network import Shape, build_network, shapes
 from mtl_cli.models.trunks.mlp import MLP
 from mtl_cli.tasks.kinds.multiclass import Multiclass
@@ -276,7 +277,7 @@ def test_a_file_stays_open_only_where_batches_read_it(mtl: InProcess, cells: Pat
     """And predictions can go into the very file that was predicted."""
     source = H5AD(path="cells.h5ad", backed=backed)
     file = source.open("cells.h5ad")
-    reader = CellReader(source, [f"G{i}" for i in range(60)], True, [], "")
+    reader = CellReader(source, [f"G{i}" for i in range(60)], True, [], Readings([]), "")
     rows = reader.rows(file, np.arange(60, dtype="int32"), scan(file, "log1p"))
     assert bool(file.opened) == backed
     assert np.array_equal(rows.take(slice(None)), np.log1p(make_counts(make_cells()).toarray()))

@@ -22,6 +22,8 @@ Use = Literal["feature", "numeric", "categorical", "date", "class", "number", "t
 """What a column is read for: a feature, of a declared kind or not; classes or numbers to learn; or text as written."""
 MOST = 0.9
 """From this share on, a column is of numbers (or dates) with odd words, and the user is asked what those are."""
+VOTES = 2000
+"""Different texts that say whether a column has decimal commas."""
 SAMPLE = 500
 """Different texts of which one at least must be a number, or a date, for all to be looked at."""
 
@@ -156,6 +158,7 @@ def _votes_comma(counts: Mapping[str, int] | None) -> bool | None:
     """Tell whether a column writes decimal commas, None if it can be read either way or has no fractions."""
     if counts is None or not _any(counts, _is_number):
         return None
+    counts = dict(itertools.islice(counts.items(), VOTES))
     one, other = (judge_numbers(counts, FORMS, comma) for comma in (True, False))
     if one.form.decimal != other.form.decimal or 2 * one.count < sum(counts.values()):
         return None

@@ -135,7 +135,15 @@ def kind_of_type(values: pd.Series) -> Kind:
 
 def stripped(values: pd.Series) -> pd.Series:
     """Return a column whose texts have no space around them, missing where nothing is left."""
-    return _each_text(values, lambda text: text.strip() or None) if holds_text(values) else values
+    import pandas as pd
+
+    if not holds_text(values):
+        return values
+    if isinstance(values.dtype, pd.StringDtype):  # without a loop over the cells
+        text = values.str.strip()
+        bare = text.mask(text == "")
+        return values if bare.equals(values) else bare
+    return _each_text(values, lambda text: text.strip() or None)
 
 
 def _is_no_value(values: pd.Series) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def _stem(path: str | None, choice: str) -> str:
     """Return what to call the data set in a run's name: its file, or what was chosen if it has none of its own."""
     if path is None or path.startswith(SHIPPED):
         return choice
-    return Path(path).name.split(".")[0] or "table"
+    return re.sub(r"[*?\[\]]", "", Path(path).name.split(".")[0]).strip("-_ ") or "table"  # a pattern has no name
 
 
 def rerunnable(plain: dict[str, Any]) -> dict[str, Any]:

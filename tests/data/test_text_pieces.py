@@ -112,8 +112,9 @@ def test_an_open_quote_in_the_header_is_named(data: bytes) -> None:
         read_text_table(data, "t.csv")
 
 
-def test_a_name_may_have_lines() -> None:
-    assert list(read_text_table(b'"price\n(EUR)",b\n1,2\n', "t.csv").columns) == ["price\n(EUR)", "b"]
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n "])
+def test_a_line_break_in_a_name_is_a_space(end: str) -> None:
+    assert list(read_text_table(f'" price{end}(EUR)",b\n1,2\n'.encode(), "t.csv").columns) == ["price (EUR)", "b"]
 
 
 @pytest.mark.parametrize("length", [130_000, 200_000, 3_000_000])

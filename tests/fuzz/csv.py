@@ -143,12 +143,14 @@ def _run(command: Any, words: list[str]) -> tuple[int, str, str]:
     return status, out.getvalue(), err.getvalue()
 
 
-def sample(count: int, seed: int, first: int = 0, trained_each: int = TRAINED_EACH) -> tuple[dict[str, int], list[str]]:
+def sample(
+    count: int, seed: int, first: int = 0, trained_each: int = TRAINED_EACH, without: tuple[str, ...] = ()
+) -> tuple[dict[str, int], list[str]]:
     """Check ``count`` cases. Return how many went how, and what was wrong with which."""
     went: collections.Counter[str] = collections.Counter()
     wrong = []
     for number in range(first, first + count):
-        case = make(random.Random(f"{seed}/{number}"))
+        case = make(random.Random(f"{seed}/{number}"), without)
         with tempfile.TemporaryDirectory() as folder:
             try:
                 went[check(case, Path(folder))] += 1

@@ -13,9 +13,9 @@ from tests.fuzz.tables import make
 
 
 def test_no_table_ends_in_a_traceback_or_loses_a_row() -> None:
-    went, wrong = fuzz.sample(60, seed=3, trained_each=30)
+    went, wrong = fuzz.sample(40, seed=3, trained_each=20)
     assert wrong == []
-    assert went["used"] > 20 and went["trained"] + went["refused"] > 10
+    assert went["used"] > 15 and went["refused"] > 5
 
 
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:

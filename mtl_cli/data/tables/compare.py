@@ -77,7 +77,7 @@ class Comparison:
                 notice(f"{where}: the column '{column.name}' was only 0 and 1 in training; {rows}")
             elif seen.unknown:
                 unknown = sorted(seen.unknown)
-                shown = ", ".join(f"'{level}'" for level in unknown[:3]) + (", …" if len(unknown) > 3 else "")
+                shown = ", ".join(f"'{' '.join(level.split())[:60]}'" for level in unknown[:3]) + (", …" if len(unknown) > 3 else "")
                 notice(f"{where}: the column '{column.name}' has levels that training did not have: {shown}")
             elif line := self._outside(column, seen):
                 outside.append(line)

@@ -301,19 +301,26 @@ class CSV(TableSource):
             found = [str(name) for name, values in table.items() if values.dtype.kind == "f"]
             others = (values for name, values in table.items() if name not in text_columns)
             if found and has_decimal_commas(others):  # 1.234 may be a thousand there: the cells are needed as written
-                silent = lambda line: None  # noqa: E731
-                return read_text_table(
-                    open_bytes, self.path, text_columns=[*text_columns, *found], notice=silent, **keys
-                )
+                return read_text_table(open_bytes, self.path, text_columns=[*text_columns, *found], **keys)
         return table
 
     def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        from mtl_cli.data.tables.deciding import has_decimal_commas
+
         if matching_files(self.path) != [self.path]:
             yield from super().chunks(rows, text_columns, notice)
             return
-        open_bytes = opener(self.path)
+        open_bytes, as_text = opener(self.path), text_columns
         keys = self.settled(open_bytes, notice)
-        yield from text_table_chunks(open_bytes, self.path, rows, text_columns=text_columns, notice=notice, **keys)
+        if self.decimal is None:
+            found: dict[str, None] = {}
+            commas = False
+            for chunk in text_table_chunks(open_bytes, self.path, rows, text_columns=text_columns, **keys):
+                found |= {str(name): None for name, values in chunk.items() if values.dtype.kind == "f"}
+                others = (values for name, values in chunk.items() if name not in text_columns)
+                commas = commas or has_decimal_commas(others)
+            as_text = [*text_columns, *found] if commas else text_columns
+        yield from text_table_chunks(open_bytes, self.path, rows, text_columns=as_text, notice=notice, **keys)
 
     def settled(self, open_bytes: Opener, notice: Notice) -> ReadingKeys:
         """Return the keys that this file is read with."""

@@ -31,15 +31,15 @@ class ReadingKeys(TypedDict, total=False):
     ----------
     separator, encoding : str, optional
         Found from the text where None.
-    decimal : str
-        The decimal mark of numbers.
+    decimal : str, optional
+        The decimal mark of numbers; a point where None.
     missing : list of str
         What an empty cell may be written as, beside nothing at all; ``MISSING`` by default.
     """
 
     separator: str | None
     encoding: str | None
-    decimal: str
+    decimal: str | None
     missing: list[str]
 
 
@@ -191,7 +191,7 @@ def _open(
     words = ["", *keys.get("missing", MISSING)]
     as_text = [name for name in dict.fromkeys(text_columns) if name in header]
     missing = {name: [""] if name in as_text else words for name in header}
-    return _Text(file, header, mark, keys.get("decimal", "."), as_text, missing)
+    return _Text(file, header, mark, keys.get("decimal") or ".", as_text, missing)
 
 
 EMPTY, MIXED = "empty", "mixed"
@@ -281,11 +281,10 @@ def _header(file: TextFile, separator: str) -> list[str]:
             raise UserError(file.where, f"the header cannot be read: {error}") from error
     if found is None:
         raise UserError(file.where, "the file is empty")
-    names = [name.strip().removeprefix("\ufeff") for name in found]
-    spread = [name for name in names if "\n" in name or "\r" in name]
+    spread = [name for name in found if "\n" in name or "\r" in name]
     if (spread and "".join(read).count('"') % 2) or any(separator in name for name in spread):
-        raise UserError(file.where, f"a quote in the header is not closed: '{spread[0][:40].splitlines()[0]}…'")
-    return names
+        raise UserError(file.where, f"a quote in the header is not closed: '{spread[0].strip()[:40].splitlines()[0]}…'")
+    return [one_line(name.removeprefix("\ufeff")) for name in found]
 
 
 def _check_header(header: list[str], separator: str, file: TextFile) -> None:
@@ -295,6 +294,11 @@ def _check_header(header: list[str], separator: str, file: TextFile) -> None:
             what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
             raise UserError(file.where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
     check_names(header, file.where)
+
+
+def one_line(name: str) -> str:
+    """Return a column's name as it can be written elsewhere: without spaces around it, a line break as a space."""
+    return " ".join(part.strip() for part in name.replace("\r", "\n").split("\n") if part.strip())
 
 
 def check_names(names: list[str], where: str) -> None:

@@ -141,7 +141,7 @@ def print_summary(console: Console, finished: Finished) -> None:
         print_metrics(console, splits["test"], finished.tasks, title, METRICS)
         if "test_unseen" in splits:
             print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN, METRICS)
-        _print_sample(console, finished.predictions, finished.tasks)
+        print_sample(console, finished.predictions, finished.tasks)
     history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
     trainer = finished.config.trainer
     for line in advice(list(finished.tasks), history, weights, trainer.epochs, trainer.early_stopping is not None):
@@ -154,7 +154,7 @@ def print_summary(console: Console, finished: Finished) -> None:
     console.print(following, markup=False, soft_wrap=True)
 
 
-def _print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str, Task]) -> None:
+def print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str, Task]) -> None:
     """Print the first test rows: as many tasks as fit, each with its label and its prediction."""
     sample = predictions.head(SHOWN)
     cells = {str(column): [_short(value) for value in sample[column]] for column in sample.columns}

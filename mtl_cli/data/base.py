@@ -7,7 +7,7 @@ the tasks fitted to the training rows, and a ``Reader`` for files to come, which
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -328,6 +328,19 @@ class Prepared:
         """Return what predicting needs, as plain values."""
         tasks = [{"kind": task.kind, "state": task.state()} for task in self.tasks.values()]
         return {"tasks": tasks, "reader": self.reader.state()}
+
+
+def id_problems(name: str | None, tasks: Iterable[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the name of the ids' column (None: rows are numbered): files would have it twice."""
+    ours = {"split": "splits.csv"}
+    for task in tasks:
+        ours |= dict.fromkeys((task, f"predicted_{task}", f"predicted_{task}_prob"), "predictions.csv")
+    if name in ours:
+        hint = "rename the column, or leave dataset.id out: rows are then numbered"
+        yield Problem("dataset.id", f"'{name}' is the name of another column of {ours[name]}", hint)
+    if name is None and "row" in tasks:
+        hint = "give it another name: tasks='{NAME: {kind: …, target: row}}'"
+        yield Problem("tasks.row", "'row' is what the numbers of rows are called in predictions.csv", hint)
 
 
 def encode_parts(

@@ -227,7 +227,7 @@ class CodedRows(InputRows):
 
     def __init__(self, numbers: torch.Tensor, places: torch.Tensor, codes: torch.Tensor, width: int) -> None:
         self.numbers, self.places, self.codes, self.width = numbers, places, codes, width
-        self.chunk = min(InputRows.chunk, max(256, 2**22 // max(width, 1)))
+        self.chunk = min(InputRows.chunk, max(256, 2**21 // max(width, 1)))
 
     def __len__(self) -> int:
         return len(self.codes)

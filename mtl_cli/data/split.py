@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_cli.config.convert import Bound, Seed
 from mtl_cli.config.errors import Problem, UserError, did_you_mean, unknown_tasks
-from mtl_cli.data.dates import date_format
+from mtl_cli.data.dates import as_dates
 from mtl_cli.data.duplicates import OnDuplicates, find_duplicates, tell_of_duplicates
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _by_time(config: SplitConfig, table: pd.DataFrame, column: str) -> tuple[np.
 
     values = table[column]
     if not pd.api.types.is_numeric_dtype(values.dtype):
-        values = pd.to_datetime(values, errors="coerce", utc=True, format=date_format(values, "dataset.split.time"))
+        values = as_dates(values, "dataset.split.time")
     wrong = values.isna().to_numpy()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.tasks.labels import text_of
 from mtl_cli.tasks.task import Label
 
 
@@ -31,11 +32,12 @@ def class_weights(
     if asked == "balanced":
         return [float(counts.sum() / (len(counts) * max(count, 1))) for count in counts]
     assert isinstance(asked, Mapping)
-    names = [str(label) for label in classes]
+    names = [text_of(label) for label in classes]
     for name in asked:
-        if name not in names:
+        if text_of(name) not in names:
             raise UserError(f"{where}.class_weights.{name}", f"no class is '{name}'", did_you_mean(name, names))
-    return [asked.get(name, 1.0) for name in names]
+    given = {text_of(name): weight for name, weight in asked.items()}
+    return [given.get(name, 1.0) for name in names]
 
 
 def best_constant(counts: np.ndarray, weights: Sequence[float] | None, smoothing: float = 0.0) -> list[float]:

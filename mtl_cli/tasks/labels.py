@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 20
 """Different numbers with fractions that may still be classes, such as ratings in half points."""
-_INTEGER = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")  # 1.0 is how whole numbers are written beside missing ones
+USUAL_NO_LABEL = [
+    "NA", "N/A", "n/a", "#N/A", "<NA>", "nan", "NaN", "null", "NULL", "None", "?",
+    "unknown", "Unknown", "UNKNOWN", "unassigned", "Unassigned",
+]  # fmt: skip
+"""Words that people write where there is no label."""
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")  # 007 is a text, and keeps its zeros
 _BOOLEANS = {"True": True, "False": False, "true": True, "false": False, "TRUE": True, "FALSE": False}
+_EXACT = 1e15
+"""Below it, a float that is whole is written as one."""
 
 
 def label_column(table: pd.DataFrame, column: str, task: str) -> pd.Series:
@@ -61,46 +68,93 @@ def each(labels: pd.Series, convert: Callable[[Any], Label]) -> pd.Series:
 
 
 def text_of(value: Any) -> str:
-    """Return a value as text; 2 and 2.0 are one, for a column of whole numbers is read as either."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """Return a value as text, a number always in the same way: 4, 4.0 and "4.00" are one, and so are 0.5 and "0.50"."""
+    if isinstance(value, str):
+        text = value.strip()
+        return text_of(_number(text)) if _NUMBER.fullmatch(text) else text
+    if isinstance(value, float | np.floating):
+        number = float(str(value))  # 0.1 of 32 bits is 0.1
+        return str(int(number)) if number.is_integer() and abs(number) < _EXACT else repr(number)
+    return str(value)
+
+
+def _number(text: str) -> int | float:
+    """Return the number of a text that ``_NUMBER`` fits: an int if it is whole."""
+    whole, _, rest = text.partition(".")
+    return int(whole) if whole.lstrip("+-").isdecimal() and not rest.strip("0") else float(text)
 
 
 def typed_classes(labels: pd.Series) -> pd.Series:
-    """Give labels read as text the type they are written in.
+    """Give labels the type that they are written in.
 
-    All whole numbers become int (``007`` keeps its zeros, as text), all true/false become bool, whole-valued floats
-    from a typed file become int; everything else stays.
+    All numbers become int where all are whole, else float, however they are spelt; all true/false become bool. Else
+    they are text without spaces around it (``007`` keeps its zeros), in which one number is one text.
     """
     import pandas as pd
 
     if isinstance(labels.dtype, pd.CategoricalDtype):  # a type for each category that is there, not for each row
         used = labels.cat.remove_unused_categories()
-        typed = typed_classes(pd.Series(used.cat.categories.to_numpy(dtype=object)))
-        names = np.array([*typed, None], dtype=object)
+        names = np.array([*typed_classes(pd.Series(used.cat.categories.to_numpy(dtype=object))), None], dtype=object)
         return pd.Series(names[used.cat.codes], index=labels.index, dtype="object")
-    present = labels.dropna()
-    if pd.api.types.is_bool_dtype(labels.dtype) or all(isinstance(label, bool) for label in present):
-        return each(labels, bool)
-    if pd.api.types.is_numeric_dtype(labels.dtype):
-        whole = bool((present == present.round()).all())
-        return each(labels, int if whole else float)
-    text = present.astype(str)
-    if text.isin(list(_BOOLEANS)).all() and len(text):
-        return each(labels, _BOOLEANS.__getitem__)
-    if text.map(lambda value: bool(_INTEGER.fullmatch(value))).all() and len(text):
-        return each(labels, lambda label: int(str(label).split(".")[0]))
-    return each(labels, str)
+    codes, found = pd.factorize(labels)
+    different = list(found)
+    if all(isinstance(label, bool | np.bool_) for label in different):
+        typed: list[Label] = [bool(label) for label in different]
+    else:
+        texts = [text_of(label) for label in different]
+        if all(text in _BOOLEANS for text in texts):
+            typed = [_BOOLEANS[text] for text in texts]
+        elif all(_NUMBER.fullmatch(text) for text in texts):
+            numbers = [_number(text) for text in texts]
+            typed = list(numbers) if all(isinstance(n, int) for n in numbers) else [float(n) for n in numbers]
+        else:
+            typed = [*_one_spelling([str(label).strip() for label in different], texts)]
+    array = np.empty(len(typed) + 1, dtype=object)
+    array[:-1] = typed
+    return pd.Series(array[codes], index=labels.index, dtype="object", name=labels.name)
 
 
-def apply_mapping(labels: pd.Series, mapping: dict[str, Any] | None, where: str) -> pd.Series:
-    """Replace labels by ``mapping``, compared as text. Raises UserError for a label without an entry."""
+def _one_spelling(written: list[str], texts: list[str]) -> list[str]:
+    """Return labels as they are written, but those that are one number in several ways as ``text_of`` has it."""
+    ways: dict[str, set[str]] = {}
+    for label, text in zip(written, texts, strict=True):
+        ways.setdefault(text, set()).add(label)
+    return [label if len(ways[text]) == 1 else text for label, text in zip(written, texts, strict=True)]
+
+
+def holds_words(values: pd.Series, words: Iterable[str]) -> np.ndarray:
+    """Return which cells hold one of some words, or one of the numbers that they write."""
+    import pandas as pd
+
+    keys = {text_of(word) for word in words}
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return values.isin([float(key) for key in keys if _NUMBER.fullmatch(key)]).to_numpy(dtype=bool)
+    codes, different = pd.factorize(values)
+    return np.array([*(text_of(value) in keys for value in different), False], dtype=bool)[codes]
+
+
+def without(values: pd.Series, words: Iterable[str]) -> pd.Series:
+    """Return a column that is missing where it holds one of some words, or one of the numbers that they write."""
+    hit = holds_words(values, words)
+    return values.mask(hit) if hit.any() else values
+
+
+def apply_mapping(labels: pd.Series, mapping: Mapping[str, Any] | None, where: str) -> pd.Series:
+    """Replace labels by ``mapping``, compared as text; what it maps to null is no label.
+
+    Raises
+    ------
+    UserError
+        For a label without an entry.
+    """
     if mapping is None:
         return labels
     text = each(labels, text_of)
-    unknown = sorted(set(text.dropna()) - set(mapping))
+    entries = {text_of(key): value for key, value in mapping.items()}
+    unknown = sorted(set(text.dropna()) - set(entries))
     if unknown:
         raise UserError(f"{where}.mapping", f"has no entry for '{unknown[0]}'", f"it maps {', '.join(mapping)}")
-    return each(text, mapping.__getitem__)
+    return each(text, entries.__getitem__)
 
 
 def class_list(labels: pd.Series, where: str) -> list[Label]:

@@ -68,6 +68,11 @@ class TaskConfig(ABC):
         """Whether a text file's labels are to be read as they are written, not as numbers."""
         return True
 
+    @property
+    def named_labels(self) -> set[str]:
+        """The labels that these keys name: they are labels, whatever else they may mean in other tables."""
+        return set()
+
     def weight_at(self, epoch: int) -> float:
         """Return the task's weight in an epoch, from 1."""
         return self.weight if self.weight_schedule is None else self.weight_schedule.at(self.weight, epoch)

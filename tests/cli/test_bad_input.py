@@ -65,7 +65,7 @@ CONFIG = {
     "a device that is not there": (["dataset=wine", "device=mps"], "device: there is no mps device on this machine; there is"),
     "no such file": (["dataset=god.csv", REGRESSION], "god.csv: there is no such file; did you mean good.csv?"),
     "a folder": (["dataset=folder.csv", REGRESSION], "folder.csv: is a folder, not a file"),
-    "a file of no known kind": (["dataset=good.xlsx", REGRESSION], "dataset: there is no 'good.xlsx'"),
+    "a file of no known kind": (["dataset=good.sav", REGRESSION], "dataset: there is no 'good.sav'"),
 }  # fmt: skip
 
 DATA = {

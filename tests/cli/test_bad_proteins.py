@@ -44,7 +44,7 @@ def test_a_gzip_that_ends_too_early(mtl: InProcess, tmp_path: Path) -> None:
     (tmp_path / "x.fasta.gz").write_bytes(packed[:-12])
     status, _, err = mtl("train", "dataset=x.fasta.gz", "tasks={structure: residue}", "model=sequence_cnn")
     assert status == 2
-    assert err.startswith("mtl train: error: x.fasta.gz: cannot be unpacked")
+    assert err.startswith("mtl train: error: x.fasta.gz: is cut off")
 
 
 CONFIG = {

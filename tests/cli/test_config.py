@@ -77,7 +77,7 @@ def test_folders_and_names(mtl: InProcess) -> None:
         (["dataset=wine", "--batch-size", "3"], "--batch-size: unknown flag; did you mean trainer.batch_size=3?"),
         (["dataset=wine", "--lr"], "--lr: unknown flag; did you mean optimizer.lr=…?"),
         (["dataset=wine", "--seed=3"], "--seed: unknown flag; did you mean seed=3?"),
-        ([], "dataset: needs a value; give dataset=FILE.csv or one of csv, "),
+        ([], "dataset: needs a value; give dataset=FILE.csv or one of arff, csv, "),
     ],
 )
 def test_one_line_and_nothing_made(mtl: InProcess, command: list[str], words: list[str], line: str) -> None:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import CodedRows
+from mtl_cli.data.tables.deciding import Words, decide
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
 from tests.conftest import houses
 
@@ -21,6 +22,11 @@ NAMES = ["area", "rooms", "city", "garden", "built"]
 def fit(table: pd.DataFrame, train: np.ndarray | None = None, **options: object) -> FeatureEncoder:
     rows = np.arange(len(table)) if train is None else train
     return fit_features(FeatureConfig(**options), table, list(table.columns), rows, "t.csv")  # type: ignore[arg-type]
+
+
+def as_read(table: pd.DataFrame) -> pd.DataFrame:
+    readings = decide(table, dict.fromkeys(table.columns, "feature"), Words(), "t.csv", lambda line: None)
+    return readings.apply(table)
 
 
 @pytest.mark.parametrize(("scale", "scaler"), [("standard", StandardScaler()), ("robust", RobustScaler())])
@@ -33,7 +39,7 @@ def test_scaling_is_scikit_learns_on_the_training_rows(scale: str, scaler: Stand
 
 
 def test_other_rows_do_not_matter_to_the_fit() -> None:
-    table = houses()
+    table = as_read(houses())
     train = np.arange(100)
     other = table.copy()
     other.loc[100:, "area"] *= 1000
@@ -43,7 +49,7 @@ def test_other_rows_do_not_matter_to_the_fit() -> None:
 
 
 def test_kinds_are_told_apart_and_named() -> None:
-    table = houses()
+    table = as_read(houses())
     encoder = fit_features(FeatureConfig(), table, NAMES, np.arange(len(table)), "t")
     kinds = {column.name: column.kind for column in encoder.columns}
     assert kinds == {"area": "numeric", "rooms": "numeric", "city": "categorical", "garden": "boolean", "built": "date"}
@@ -100,34 +106,31 @@ def test_numbers_declared_categorical() -> None:
     assert encoder.names[:2] == ["code=1", "code=2"]
 
 
-@pytest.mark.parametrize(
-    ("written", "days"),
-    [
-        (["2024-01-01", "2024-01-02 12:00"], 1.5),
-        (["31.12.2023", "01.01.2024"], 1),
-        (["01/31/2024", "02/01/2024"], 1),
-    ],
-)
-def test_forms_of_dates(written: list[str], days: float) -> None:
-    table = pd.DataFrame({"when": written * 5, "x": range(10)})
-    encoder = fit(table, scale="none")
-    found = encoder.transform(table, "t").astype("float64")[:, 0]
-    assert encoder.columns[0].kind == "date"
-    assert found[1] - found[0] == pytest.approx(days, abs=0.01)
-
-
-def test_dates_that_may_be_two_things_are_refused() -> None:
-    with pytest.raises(
-        UserError, match="such as '01/02/2024', may be day first or month first; write them as 2020-12-31"
-    ):
-        fit(pd.DataFrame({"when": ["01/02/2024", "03/04/2024"], "x": [1, 2]}))
+def test_numbers_are_no_dates() -> None:
     with pytest.raises(UserError, match="the column 'year' holds numbers, not dates"):
         fit(pd.DataFrame({"year": [2001, 2002], "x": [1, 2]}), date=["year"])
 
 
-def test_decimal_commas_are_pointed_out() -> None:
-    with pytest.raises(UserError, match="the column 'x' holds decimal commas; dataset.decimal=',' reads them"):
-        fit(pd.DataFrame({"x": ["1,5", "2,25"], "y": [1, 2]}))
+@pytest.mark.parametrize("values", [[0, 1, 1, 0, 1], [0.0, np.nan, 1.0, 1.0, 0.0], [True, False, True, True, False]])
+def test_zeros_and_ones_are_yes_and_no(values: list[object]) -> None:
+    table = pd.DataFrame({"flag": values, "x": np.arange(5.0)})
+    encoder = fit(table)
+    assert encoder.columns[0].kind == "boolean"
+    present = table["flag"].notna().to_numpy()
+    np.testing.assert_array_equal(
+        encoder.transform(table, "t")[present, 0], np.array(values, "float32")[present], "they are not standardised"
+    )
+    assert encoder.indicators[0] == 0
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2], [1, 1, 1], [0.0, 0.5, 1.0]])
+def test_other_numbers_are_measurements(values: list[float]) -> None:
+    assert fit(pd.DataFrame({"flag": values, "x": [1.5, 2.5, 3.5]})).columns[0].kind == "numeric"
+
+
+def test_zeros_and_ones_declared_numbers() -> None:
+    table = pd.DataFrame({"flag": [0, 1, 1, 0], "x": range(4)})
+    assert fit(table, numeric=["flag"]).transform(table, "t")[:, 0].tolist() == [-1, 1, 1, -1]
 
 
 def test_decimals_of_a_typed_file_are_numbers() -> None:
@@ -178,7 +181,7 @@ def test_columns_by_name_and_pattern() -> None:
 
 
 def test_a_new_table_that_lacks_columns_names_them_all() -> None:
-    encoder = fit(houses()[NAMES])
+    encoder = fit(as_read(houses()[NAMES]))
     with pytest.raises(UserError) as caught:
         encoder.transform(
             pd.DataFrame({"aera": [1.0], "city": ["Oslo"], "garden": [True], "built": ["2001-01-01"]}), "n.csv"
@@ -190,7 +193,7 @@ def test_a_new_table_that_lacks_columns_names_them_all() -> None:
 
 
 def test_state_round_trip() -> None:
-    table = houses()[NAMES]
+    table = as_read(houses()[NAMES])
     encoder = fit(table)
     again = FeatureEncoder.from_state(encoder.state())
     np.testing.assert_array_equal(again.transform(table, "t"), encoder.transform(table, "t"))

@@ -108,8 +108,14 @@ def test_leading_blank_lines_and_quotes_after_spaces() -> None:
 
 def test_what_stands_for_an_empty_cell() -> None:
     text = "a,b\nNA,1\n,2\nNone,3\n"
-    assert read(text, text_columns=["a"])["a"].isna().tolist() == [True, True, False]
-    assert read(text, text_columns=["a"], missing=[])["a"].isna().tolist() == [False, True, False]
+    assert read(text)["a"].isna().tolist() == [True, True, False]
+    assert read(text, missing=[])["a"].isna().tolist() == [False, True, False]
+
+
+def test_columns_as_written_know_no_word_for_an_empty_cell() -> None:
+    table = read("ticker,b\nNA,1\nnull,NA\nnan,3\n,4\n", text_columns=["ticker"])
+    assert table["ticker"].isna().tolist() == [False, False, False, True]
+    assert table["b"].isna().tolist() == [False, True, False, False]
 
 
 def test_an_unknown_encoding() -> None:

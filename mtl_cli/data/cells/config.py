@@ -17,10 +17,13 @@ from mtl_cli.data.base import (
     Reader,
     encode_parts,
     fit_tasks,
+    id_problems,
 )
 from mtl_cli.data.cells.file import EXTRA, CellFormat, missing_extra
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.tables.deciding import Use, Words, label_uses, named_labels
+from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 
@@ -33,6 +36,8 @@ class H5AD(CellFormat, DataSource):
     ----------
     weight : str, optional
         The column of ``obs`` that says how much a cell counts in the training loss. Metrics count all cells alike.
+    no_label : list of str
+        What a missing label may be written as; a label that a task names is one.
     split : SplitConfig
         Its columns are those of ``obs``. A class with fewer cells than there are parts is stratified with others.
     hierarchy : {"report", "enforce", "none"}
@@ -42,6 +47,7 @@ class H5AD(CellFormat, DataSource):
     """
 
     weight: str | None = None
+    no_label: list[str] = field(default_factory=lambda: list(USUAL_NO_LABEL))
     split: SplitConfig = field(default_factory=SplitConfig)
     hierarchy: Literal["report", "enforce", "none"] = "report"
     levels: list[str] | None = None
@@ -75,6 +81,7 @@ class H5AD(CellFormat, DataSource):
             yield Problem("dataset.layer", "cannot read a layer and raw at once", "choose one")
         tasks = config.tasks or {}
         yield from self.split.check(list(tasks))
+        yield from id_problems(self.id, tasks)
         if self.levels is None:
             return
         yield from unknown_tasks(self.levels, list(tasks), "dataset.levels")
@@ -88,6 +95,7 @@ class H5AD(CellFormat, DataSource):
         """Read, split and encode; with ``like``, a reader of cells, the genes are its genes, found by name."""
         from mtl_cli.data.cells.reader import CellReader, genes_of, mark, pooled
         from mtl_cli.data.cells.scan import scan
+        from mtl_cli.data.tables.deciding import decide
         from mtl_cli.data.tables.reader import check_columns, row_weights
         from mtl_cli.tasks.hierarchy import learn_hierarchy
 
@@ -95,6 +103,8 @@ class H5AD(CellFormat, DataSource):
         table = file.obs
         keys = {f"split.{key}": name for key, name in self.split.named_columns().items()}
         check_columns(table, self.path, tasks, {"id": self.id, "weight": self.weight, **keys})
+        readings = decide(table, self._uses(tasks), self._words(tasks), self.path, notice)
+        table = readings.apply(table)
         found = scan(file, self.transform)
         if self.transform == "log1p" and not found.whole:
             notice(f"{file.matrix.where} is not of whole numbers; if they are logs already, dataset.transform=none")
@@ -104,12 +114,19 @@ class H5AD(CellFormat, DataSource):
         fitted = fit_tasks(tasks, table, split.train, notice)
         genes, columns = genes_of(self, file, found, split.train, notice, like)
         labels = list(dict.fromkeys(column for name, task in tasks.items() for column in task.columns(name)))
-        reader = CellReader(self, genes, found.whole, labels, mark(file, found, labels))
+        reader = CellReader(self, genes, found.whole, labels, readings, mark(file, found, labels))
         examples = Examples(reader.rows(file, columns, found), table, self.names(file), self.path)
         weights = None if self.weight is None else row_weights(table[self.weight], self.weight)
         encoded = encode_parts(split, fitted, examples.select, weights)
         hierarchy = learn_hierarchy(self.hierarchy, self.levels, fitted, encoded["train"].targets, notice)
         return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids))
+
+    def _uses(self, tasks: Mapping[str, TaskConfig]) -> dict[str, Use]:
+        uses = label_uses(tasks)
+        return uses if self.split.group is None else uses | {self.split.group: "text"}
+
+    def _words(self, tasks: Mapping[str, TaskConfig]) -> Words:
+        return Words(no_label=self.no_label, labels=named_labels(tasks))
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.cells.reader import CellReader

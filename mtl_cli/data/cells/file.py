@@ -14,8 +14,9 @@ import numpy as np
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.cells.genes import GeneConfig
-from mtl_cli.data.cells.matrix import CellMatrix, Transform
+from mtl_cli.data.cells.matrix import DAMAGE, CellMatrix, Transform, reason
 from mtl_cli.data.files import STDIN, resolve
+from mtl_cli.data.tables.reading import stripped
 
 if TYPE_CHECKING:
     import h5py
@@ -99,7 +100,7 @@ class CellFormat:
 
     def names(self, file: CellFile) -> pd.Series:
         """Return what names the cells of a file: the column ``id`` if the file has it, else its own names."""
-        return file.names if self.id is None or self.id not in file.obs.columns else file.obs[self.id]
+        return file.names if self.id is None or self.id not in file.obs.columns else stripped(file.obs[self.id])
 
 
 def missing_extra() -> str | None:
@@ -124,14 +125,21 @@ def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backe
     Raises
     ------
     UserError
-        If it is none, holds no such matrix, or anndata is not installed.
+        If it is none, is damaged, holds no such matrix, or anndata is not installed.
     """
-    import pandas as pd
-
     if path == STDIN:
         raise UserError("stdin", "an .h5ad file cannot come through a pipe", "give its name")
     if missing_extra():
         raise UserError(path, f"reading .h5ad files needs {missing_extra()}", EXTRA)
+    try:
+        return _open_cells(path, layer, use_raw, backed)
+    except DAMAGE as error:
+        raise UserError(path, f"is damaged: {reason(error)}", "copy or fetch it again") from error
+
+
+def _open_cells(path: str, layer: str | None, use_raw: bool, backed: bool) -> CellFile:
+    import pandas as pd
+
     file, legacy = open_file(path)
     found: Any = file
     with warnings.catch_warnings():
@@ -149,6 +157,8 @@ def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backe
         source = _by_rows(source, f"{path}: {name}", backed, held)
     if obs.empty and not len(obs):
         raise UserError(path, "holds no cell")
+    if not len(var):
+        raise UserError(path, f"holds no gene in {name}")
     matrix = CellMatrix(source, (len(obs), len(var)), f"{path}: {name}")
     if matrix.indptr is None and tuple(matrix.values.shape) != matrix.shape:
         raise UserError(path, f"is damaged: {name} is of shape {matrix.values.shape}, not {matrix.shape}")
@@ -190,8 +200,12 @@ def _table(source: Any) -> pd.DataFrame:
         return source
     import anndata
 
-    table = anndata.io.read_elem(source)
-    assert isinstance(table, pd.DataFrame)
+    try:
+        table = anndata.io.read_elem(source)
+    except Exception as error:  # what anndata raises of forms that it does not know has no public name
+        raise ValueError(reason(error)) from error
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"{source.name} is no table")
     return table
 
 

@@ -15,6 +15,24 @@ if TYPE_CHECKING:
 Transform = Literal["none", "log1p", "binarize"]
 ENTRIES = 2**18
 """Values of a block: two megabytes with their columns."""
+DAMAGE = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    MemoryError,
+    AssertionError,
+)
+"""What h5py and anndata raise, beside errors that derive from these, of a file that is damaged or no AnnData's."""
+
+
+def reason(error: BaseException) -> str:
+    """Return what an exception says, in one line; its type if it says nothing."""
+    text = " ".join(str(error).split())[:200]
+    return text if text else type(error).__name__
 
 
 class CellMatrix:
@@ -82,6 +100,12 @@ class CellMatrix:
         spans : list of pairs of int
             First and last (exclusive) rows.
         """
+        try:
+            return self._csr(spans)
+        except DAMAGE as error:  # such as a block of the file that is cut off
+            raise UserError(self.where, f"is damaged: {reason(error)}", "copy or fetch the file again") from error
+
+    def _csr(self, spans: list[tuple[int, int]]) -> csr_array:
         from scipy.sparse import csr_array
 
         if self.indptr is None:

@@ -19,6 +19,7 @@ from mtl_cli.data.cells.scan import Scan, scan
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reader import fingerprint
+from mtl_cli.data.tables.reading import Readings
 from mtl_cli.tasks.hierarchy import Hierarchy
 
 LARGEST_LOG = 50.0
@@ -39,6 +40,8 @@ class CellReader(Reader):
         Whether all training values were whole numbers.
     labels : list of str
         The label columns.
+    readings : Readings
+        How cells of ``obs`` become values.
     fingerprint : str
         Of the data set's own cells, to tell whether they are still the same.
     hierarchy : Hierarchy, optional
@@ -48,6 +51,7 @@ class CellReader(Reader):
     genes: list[str]
     whole: bool
     labels: list[str]
+    readings: Readings
     fingerprint: str
     hierarchy: Hierarchy | None = None
 
@@ -62,6 +66,7 @@ class CellReader(Reader):
             "genes": self.genes,
             "whole": self.whole,
             "labels": self.labels,
+            "readings": self.readings.state(),
             "fingerprint": self.fingerprint,
             "hierarchy": None if self.hierarchy is None else self.hierarchy.state(),
         }
@@ -70,7 +75,8 @@ class CellReader(Reader):
     def from_state(cls, source: CellFormat, state: dict[str, Any]) -> CellReader:
         """Make the reader that ``state`` was taken from."""
         hierarchy = None if state["hierarchy"] is None else Hierarchy(**state["hierarchy"])
-        return cls(source, **{**state, "hierarchy": hierarchy})
+        readings = Readings.from_state(state["readings"])
+        return cls(source, **{**state, "hierarchy": hierarchy, "readings": readings})
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -88,7 +94,8 @@ class CellReader(Reader):
             kinds = ["whole numbers, as counts are", "not whole numbers"]
             these, those = kinds if found.whole else kinds[::-1]
             notice(f"{path}: its values are {these}, and those in training were {those}; are both of one kind?")
-        return Examples(self.rows(file, columns, found), file.obs, self.source.names(file), path)
+        obs = self.readings.apply(file.obs)
+        return Examples(self.rows(file, columns, found), obs, self.source.names(file), path)
 
     def read_own(self, notice: Notice) -> Examples:
         """Read the run's own cells. Raises UserError if they are not as they were."""
@@ -98,7 +105,8 @@ class CellReader(Reader):
         if mark(file, found, self.labels) != self.fingerprint:
             raise UserError(path, "has changed since the run was made", "give a file to evaluate on")
         columns = self._match(file, lambda line: None)
-        examples = Examples(self.rows(file, columns, found), file.obs, self.source.names(file), path)
+        obs = self.readings.apply(file.obs)
+        examples = Examples(self.rows(file, columns, found), obs, self.source.names(file), path)
         return replace(examples, duplicate_groups=found.duplicate_groups)
 
     def _match(self, file: CellFile, notice: Notice) -> np.ndarray:

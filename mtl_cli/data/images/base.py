@@ -21,6 +21,7 @@ from mtl_cli.data.base import (
     fit_tasks,
 )
 from mtl_cli.data.split import Size, SplitConfig, split_rows
+from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -86,9 +87,12 @@ class ImageSource(DataSource):
 
     Parameters
     ----------
+    no_label : list of str
+        Labels that mean that there is none; a label that a task names is one.
     split : ImageSplit
     """
 
+    no_label: list[str] = field(default_factory=lambda: list(USUAL_NO_LABEL))
     split: ImageSplit = field(default_factory=ImageSplit)
 
     @property
@@ -116,18 +120,22 @@ class ImageSource(DataSource):
         from mtl_cli.data.duplicates import equal_arrays
         from mtl_cli.data.images.reader import ImageReader, fingerprint, fit_spec
         from mtl_cli.data.inputs import DenseRows
+        from mtl_cli.data.tables.deciding import Words, decide, label_uses, named_labels
 
         loaded = self.load()
-        images, labels = loaded.images, loaded.labels
+        images = loaded.images
         columns = {f"tasks.{name}.target": task.columns(name) for name, task in tasks.items()}
         check_usable(columns, loaded.unusable, loaded.where)
+        words = Words(no_label=self.no_label, labels=named_labels(tasks))
+        readings = decide(loaded.labels, label_uses(tasks), words, loaded.where, notice)
+        labels = readings.apply(loaded.labels)
         parts = pd.DataFrame(index=range(len(images)))
         if loaded.parts is not None:
             parts[PART] = loaded.parts
         by_column = self.split.of_rows(None if loaded.parts is None else PART)
         split = split_rows(by_column, parts, equal_arrays(images), lambda name: labels[name], notice)
         fitted = fit_tasks(tasks, labels, split.train, notice)
-        reader = ImageReader(self.load, fit_spec(images, split.train), fingerprint(loaded))
+        reader = ImageReader(self.load, fit_spec(images, split.train), readings, fingerprint(loaded))
         ids = pd.Series(range(len(images)), name="row")
         everything = Examples(DenseRows(images), labels, ids, loaded.where)
         return Prepared(fitted, reader, encode_parts(split, fitted, everything.select), split.table(ids))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -143,15 +146,26 @@ def read_images(path: str) -> ImageFile:
     return ImageFile(images, table, {})
 
 
+_MAGIC = {"npz": (b"PK\x03\x04", b"PK\x05\x06"), "npy": (b"\x93NUMPY",)}
+"""How files of NumPy's begin."""
+DAMAGE = (
+    ValueError, OSError, EOFError, MemoryError, KeyError, TypeError, OverflowError, NotImplementedError, RuntimeError,
+    SyntaxError, struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What NumPy and zipfile raise of a file that is damaged, or whose header lies about its shape or type."""
+
+
 def _from_numpy(file: Path, where: str) -> ImageFile:
+    form = file.name.lower().rpartition(".")[2]
+    _check_form(file, form, where)
     try:
         content = np.load(file, allow_pickle=False)
         if isinstance(content, np.ndarray):
             images = as_images(content, where)
             return ImageFile(images, pd.DataFrame(index=range(len(images))), {})
         pixels = content.get("images")
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(where, f"cannot be read as {file.suffix[1:]}: {error}") from error
+    except DAMAGE as error:
+        raise UserError(where, f"cannot be read as {form}: {_reason(error)}") from error
     if pixels is None:
         raise UserError(where, f"has no array 'images'; it has {', '.join(content) or 'none'}")
     images = as_images(pixels, where)
@@ -166,13 +180,35 @@ def _from_numpy(file: Path, where: str) -> ImageFile:
     return ImageFile(images, table, unusable)
 
 
+def _check_form(file: Path, form: str, where: str) -> None:
+    """Raise UserError for a file that is something else than its name says."""
+    try:
+        with file.open("rb") as stream:
+            begin = stream.read(512)
+    except OSError as error:
+        raise UserError(where, f"cannot be read: {error.strerror or error}") from error
+    if not begin:
+        raise UserError(where, "the file is empty")
+    if not begin.startswith(_MAGIC[form]):
+        other = next((kind for kind, magic in _MAGIC.items() if begin.startswith(magic)), None)
+        is_text = begin.isascii() and b"\0" not in begin
+        what = f"is an {other} file by its content" if other else "is text" if is_text else "is something else"
+        raise UserError(where, f"{what}, no {form} file", "numpy.savez(path, images=…, label=…) writes an npz file")
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).split("\n")[0][:200]
+    return text if text else type(error).__name__
+
+
 def _column(content: np.lib.npyio.NpzFile, name: str, images: int) -> np.ndarray | str:
     """Return labels as int64, float64, bool, or objects that are text; or what is wrong with them."""
     try:
         array = content[name]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         objects = "Object arrays" in str(error)
-        return "holds Python objects, not text, numbers or true and false" if objects else f"cannot be read: {error}"
+        known = "holds Python objects, not text, numbers or true and false"
+        return known if objects else f"cannot be read: {_reason(error)}"
     if array.ndim != 1:
         return f"is an array of {array.ndim} dimensions, not one label per image"
     if array.dtype.kind not in "biufU":

@@ -16,6 +16,7 @@ from mtl_cli.data.duplicates import equal_arrays
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.images.files import SUFFIXES, Loaded, read_images
 from mtl_cli.data.inputs import DenseRows, InputSpec, size_of
+from mtl_cli.data.tables.reading import Readings
 
 CHUNK = 4096
 
@@ -30,12 +31,15 @@ class ImageReader(Reader):
         Reads the data set itself.
     input_spec : InputSpec
         What the network reads.
+    readings : Readings
+        How cells of labels become values.
     fingerprint : str
         Of the data set's own images and labels, to tell whether they are still the same.
     """
 
     load: Callable[[], Loaded]
     input_spec: InputSpec
+    readings: Readings
     fingerprint: str
 
     @property
@@ -44,12 +48,13 @@ class ImageReader(Reader):
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""
-        return {"spec": self.spec.state(), "fingerprint": self.fingerprint}
+        return {"spec": self.spec.state(), "readings": self.readings.state(), "fingerprint": self.fingerprint}
 
     @classmethod
     def from_state(cls, load: Callable[[], Loaded], state: dict[str, Any]) -> ImageReader:
         """Make the reader that ``state`` was taken from."""
-        return cls(load, InputSpec.from_state(state["spec"]), state["fingerprint"])
+        readings = Readings.from_state(state["readings"])
+        return cls(load, InputSpec.from_state(state["spec"]), readings, state["fingerprint"])
 
     def read(self, path: str, notice: Notice) -> Examples:
         """Read images from an idx, npz or npy file. Raises UserError if they are of another size."""
@@ -61,14 +66,15 @@ class ImageReader(Reader):
             raise UserError(
                 path, f"holds images of {size_of(images.shape[1:])}; the model reads {size_of(self.spec.shape)}"
             )
-        return Examples(DenseRows(images), labels, _ids(len(images)), path, unusable=unusable)
+        return Examples(DenseRows(images), self.readings.apply(labels), _ids(len(images)), path, unusable=unusable)
 
     def read_own(self, notice: Notice) -> Examples:
         """Read the data set itself again. Raises UserError if it cannot be read, or is not as it was."""
         loaded = self.load()
         if fingerprint(loaded) != self.fingerprint:
             raise UserError(loaded.where, "has changed since the run was made", "give a file to evaluate on")
-        examples = Examples(DenseRows(loaded.images), loaded.labels, _ids(len(loaded.images)), loaded.where)
+        labels = self.readings.apply(loaded.labels)
+        examples = Examples(DenseRows(loaded.images), labels, _ids(len(loaded.images)), loaded.where)
         return replace(examples, duplicate_groups=equal_arrays(loaded.images))
 
 

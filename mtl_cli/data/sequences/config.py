@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
@@ -15,6 +15,8 @@ from mtl_cli.data.sequences.fasta import read_fasta
 from mtl_cli.data.sequences.reader import check_unique
 from mtl_cli.data.tables.config import TableSource
 from mtl_cli.data.tables.encoding import decode
+from mtl_cli.data.tables.reading import stripped
+from mtl_cli.data.tables.text import MISSING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +45,7 @@ class FASTA(TableSource):
     labels: str | None = None
     id: str | None = "id"
     sequence: str | None = "sequence"
+    missing: list[str] = field(default_factory=lambda: list(MISSING))
     unlabelled: Literal["error", "keep", "drop"] = "error"
 
     suffixes: ClassVar[tuple[str, ...]] = tuple(
@@ -95,6 +98,7 @@ class FASTA(TableSource):
         if self.id not in labels.columns:
             hint = f"dataset.id=… names it; {did_you_mean(self.id, labels.columns)}"
             raise UserError("dataset.id", f"{self.labels} has no column '{self.id}'", hint)
+        labels = labels.assign(**{self.id: stripped(labels[self.id])})
         if labels[self.id].isna().any():
             row = int(labels[self.id].isna().to_numpy().argmax())
             raise UserError(self.labels, f"row {row + 1} has no id in the column '{self.id}'")

@@ -42,7 +42,7 @@ def read_fasta(text: str, where: str, id_column: str, sequence_column: str) -> p
                 raise UserError(where, f"line {number} is not of any record: '{line[:20]}'", hint)
             pieces[-1].append(line)
             continue
-        name, _, rest = line[1:].strip().partition(" ")
+        name, rest = (*line[1:].split(None, 1), "", "")[:2]  # a tab ends the id as a space does
         record = f"record {len(ids) + 1} (line {number})"
         if not name:
             raise UserError(where, f"{record} has no id", "name it behind the '>'")

@@ -50,10 +50,6 @@ class SequenceEncoder:
         """The columns that are read."""
         return [self.column]
 
-    def text_columns(self, table: pd.DataFrame) -> list[str]:
-        """Return the columns that are to be read as they are written."""
-        return [self.column]
-
     def encode(self, table: pd.DataFrame, where: str) -> TokenRows:
         """Return the inputs.
 
@@ -74,9 +70,10 @@ class SequenceEncoder:
             ids = table[self.id_column]
             check_unique(ids, where)
         tokens, full = residues.encode(sequences, ids, where)
+        stops = sequences.str.strip().str.endswith("*").to_numpy(dtype=bool)
         longest = self.max_length
         if longest is None or not (full > longest).any():
-            return TokenRows(torch.from_numpy(tokens), full)
+            return TokenRows(torch.from_numpy(tokens), full, stops=stops)
         if not self.truncate:
             row = int(np.flatnonzero(full > longest)[0])
             what = f"{residues.name_row(sequences, ids, row)} has {full[row]} residues, more than the {longest} allowed"
@@ -84,7 +81,7 @@ class SequenceEncoder:
                 f"dataset.max_length={full.max()} allows it, if the model does; dataset.truncate=true cuts its end off"
             )
             raise UserError(where, what, hint)
-        return TokenRows(torch.from_numpy(tokens), np.minimum(full, longest), full, np.cumsum(full) - full)
+        return TokenRows(torch.from_numpy(tokens), np.minimum(full, longest), full, np.cumsum(full) - full, stops)
 
     def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
         """Tell what a user should know of a table's sequences: that they are cut, or are no proteins."""

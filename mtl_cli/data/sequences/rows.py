@@ -71,6 +71,8 @@ class TokenRows(InputRows):
         Before rows were cut to the longest that is allowed.
     starts : ndarray of int64, shape (n,), optional
         Where each row begins; by default where the one before ends.
+    stops : ndarray of bool, shape (n,), optional
+        Whether a row's text ended in a stop ``*``, which is no token.
     """
 
     lengths: np.ndarray
@@ -81,10 +83,12 @@ class TokenRows(InputRows):
         lengths: np.ndarray,
         full_lengths: np.ndarray | None = None,
         starts: np.ndarray | None = None,
+        stops: np.ndarray | None = None,
     ) -> None:
         self.tokens, self.lengths = tokens, lengths
         self.full_lengths = lengths if full_lengths is None else full_lengths
         self.starts = np.cumsum(lengths) - lengths if starts is None else starts
+        self.stops = np.zeros(len(lengths), bool) if stops is None else stops
         self._lengths, self._starts = torch.from_numpy(lengths), torch.from_numpy(self.starts)
 
     def __len__(self) -> int:
@@ -92,10 +96,10 @@ class TokenRows(InputRows):
 
     def select(self, rows: np.ndarray) -> TokenRows:
         """Return some rows; the tokens are not copied."""
-        return TokenRows(self.tokens, self.lengths[rows], self.full_lengths[rows], self.starts[rows])
+        return TokenRows(self.tokens, self.lengths[rows], self.full_lengths[rows], self.starts[rows], self.stops[rows])
 
     def to(self, device: torch.device) -> TokenRows:
-        return TokenRows(self.tokens.to(device), self.lengths, self.full_lengths, self.starts)
+        return TokenRows(self.tokens.to(device), self.lengths, self.full_lengths, self.starts, self.stops)
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """Return token numbers of shape (rows, longest of them), int64, padded with 0."""
@@ -121,15 +125,20 @@ class TokenRows(InputRows):
         return [*found, order[start:]]
 
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
-        """Cut texts with a character per token to the tokens that are kept. Raises UserError if lengths differ."""
+        """Cut texts with a character per token to the tokens that are kept. Raises UserError if lengths differ.
+
+        A text may have a character for the stop ``*`` that ended a sequence; it goes as the stop did.
+        """
         kept: list[str | None] = []
         names = None if ids.name == "row" else ids
-        for row, (text, full, length) in enumerate(zip(labels, self.full_lengths, self.lengths, strict=True)):
+        rows = zip(labels, self.full_lengths, self.lengths, self.stops, strict=True)
+        for row, (text, full, length, stop) in enumerate(rows):
             if not isinstance(text, str):
                 kept.append(None)
                 continue
-            if len(text) != full:
-                what = f"{name_row(labels, names, row)} has {full} residues and {len(text)} labels"
+            if len(text) != full and not (stop and len(text) == full + 1):
+                closed = ", without the closing *," if stop else ""
+                what = f"{name_row(labels, names, row)} has {full} residues{closed} and {len(text)} labels"
                 raise UserError(where, what, "each residue needs a character, such as - where it has no label")
             kept.append(text[:length])
         return pd.Series(kept, index=labels.index, dtype="object", name=labels.name)

@@ -85,9 +85,9 @@ def named(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return a table with its columns' names as text. Raises UserError for blank or equal ones, or no row."""
     import pandas as pd
 
-    from mtl_cli.data.tables.text import check_names
+    from mtl_cli.data.tables.text import check_names, one_line
 
-    names = [str(name).strip() for name in table.columns]
+    names = [one_line(str(name)) for name in table.columns]
     check_names(names, where)
     if not len(table):
         raise UserError(where, "the table has no row")

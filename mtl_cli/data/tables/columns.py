@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.dates import DATE_PARTS, ISO, date_numbers
+from mtl_cli.data.dates import DATE_PARTS, date_numbers
+from mtl_cli.data.tables.reading import Kind, kind_of_type
 from mtl_cli.tasks.labels import first, refuse_values, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["numeric", "boolean", "date", "categorical"]
 OTHER = "other"
 """The shared level of rare and of unknown values."""
 _BOOLEANS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 _A = {"numeric": "a number", "boolean": "true or false"}
-_DECIMAL_COMMA = r"-?\d{1,3}(\.\d{3})*,\d+|-?\d+,\d+|-?\d+"
 
 
 @dataclass
@@ -37,8 +36,6 @@ class Column:
         Whether a further input says that the value is missing.
     impute : bool
         Whether a missing number may be filled in.
-    date_format : str
-        As ``pandas.to_datetime`` takes it.
     low, high : list of float
         Per number, the least and the largest of training.
     """
@@ -52,7 +49,6 @@ class Column:
     has_other: bool = False
     has_missing: bool = False
     impute: bool = True
-    date_format: str = ISO
     low: list[float] = field(default_factory=list)
     high: list[float] = field(default_factory=list)
 
@@ -93,6 +89,14 @@ class Column:
             return []
         return sorted(set(values.dropna().map(text_of)) - set(self.levels)) if not self.has_other else []
 
+    def other_numbers(self, values: pd.Series) -> int:
+        """Return how many cells hold a number that is neither 0 nor 1, of a column that was only those in training."""
+        import pandas as pd
+
+        if self.kind != "boolean" or not pd.api.types.is_numeric_dtype(values.dtype):
+            return 0
+        return int((values.notna() & ~values.isin([0, 1])).sum())
+
     def codes(self, values: pd.Series) -> np.ndarray:
         """Return the number of each value's level among the inputs, int32 of shape (n,); −1 for none of them."""
         import pandas as pd
@@ -111,28 +115,18 @@ class Column:
         return block
 
 
-def kind_of(values: pd.Series, where: str) -> Kind:
-    """Tell a column's kind by what it holds. Raises UserError for numbers with decimal commas."""
+def kind_of(values: pd.Series) -> Kind:
+    """Tell what inputs a column of values becomes; numbers that are only 0 and 1 say yes or no."""
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(values.dtype):
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return "categorical"
+    kind = kind_of_type(values)
+    if kind == "numeric" and values.min() == 0 and values.max() == 1 and values.dropna().isin([0, 1]).all():
         return "boolean"
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return "numeric"
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return "date"
-    inferred = {"decimal": "numeric", "integer": "numeric", "floating": "numeric", "mixed-integer-float": "numeric"}
-    inferred |= {"boolean": "boolean", "date": "date", "datetime": "date"}
-    if (held := pd.api.types.infer_dtype(values, skipna=True)) in inferred:
-        return cast(Kind, inferred[held])
-    present = values.dropna().astype(str)
-    if present.str.fullmatch(r"(?i)true|false").all():
+    if kind == "categorical" and {str(value).lower() for value in values.dropna().unique()} <= {"true", "false"}:
         return "boolean"
-    if present.str.match(r"(\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?|\d{1,2}([./-])\d{1,2}\3\d{4})$").all():
-        return "date"
-    if present.str.fullmatch(_DECIMAL_COMMA).all():
-        raise UserError(where, f"the column '{values.name}' holds decimal commas", "dataset.decimal=',' reads them")
-    return "categorical"
+    return kind
 
 
 def fit_levels(column: Column, values: pd.Series, min_count: int) -> int:
@@ -175,7 +169,7 @@ def numbers(values: pd.Series, column: Column, where: str, hint: str | None = No
     import pandas as pd
 
     if column.kind == "date":
-        return date_numbers(values, column.date_format, where)
+        return date_numbers(values, where)
     if pd.api.types.is_numeric_dtype(values.dtype):
         result = values.to_numpy("float64", na_value=np.nan)
     else:

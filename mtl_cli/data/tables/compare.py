@@ -26,6 +26,8 @@ class Seen:
     values: int = 0
     unknown: set[str] = field(default_factory=set)
     """Levels that training did not have."""
+    others: int = 0
+    """Numbers that are neither 0 nor 1, where training had only those."""
     above: int = 0
     below: int = 0
     least: float = np.inf
@@ -52,6 +54,7 @@ class Comparison:
         for column, seen in zip(self.columns, self.seen, strict=True):
             values = table[column.name]
             seen.values += int(values.notna().sum())
+            seen.others += column.other_numbers(values)
             seen.unknown |= set(column.unknown_levels(values))
             if column.kind == "numeric" and column.low:
                 found = numbers(values, column, where)[:, 0]
@@ -69,6 +72,9 @@ class Comparison:
         for column, seen in zip(self.columns, self.seen, strict=True):
             if not seen.values:
                 notice(f"{where}: the column '{column.name}' has no value; it is filled in as in training")
+            elif seen.others:
+                what = f"was only 0 and 1 in training; {seen.others} rows hold others"
+                notice(f"{where}: the column '{column.name}' {what}")
             elif seen.unknown:
                 unknown = sorted(seen.unknown)
                 shown = ", ".join(f"'{level}'" for level in unknown[:3]) + (", …" if len(unknown) > 3 else "")

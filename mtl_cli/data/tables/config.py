@@ -5,18 +5,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component, components, file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.schema import Config
-from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks
+from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks, id_problems
 from mtl_cli.data.files import STDIN, Opener, matching_files, opener, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import SplitConfig, split_rows
+from mtl_cli.data.tables.deciding import Use, Words, label_uses, named_labels
 from mtl_cli.data.tables.encoding import first_lines
-from mtl_cli.data.tables.features import FeatureConfig, feature_names
+from mtl_cli.data.tables.features import FeatureConfig, declared_kind, feature_names
 from mtl_cli.data.tables.text import (
     MISSING,
     ReadingKeys,
@@ -25,6 +26,7 @@ from mtl_cli.data.tables.text import (
     read_text_table,
     text_table_chunks,
 )
+from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
@@ -48,6 +50,14 @@ class TableSource(DataSource):
         The most residues a sequence may have; 1022 is what ESM-2 was trained on.
     truncate : bool
         Whether a longer sequence loses its end; otherwise it is an error.
+    missing : list of str
+        What an empty cell may be written as, beside nothing at all; not in ids and groups, which are as written.
+    no_label : list of str
+        What a missing label may be written as, beside these; a label that a task names is one.
+    thousands : str, optional
+        The mark between groups of three digits; found in each column where None.
+    day_first : bool, optional
+        Whether 05/01/2022 is in January, where a column leaves that open.
     features : FeatureConfig
     split : SplitConfig
     """
@@ -58,6 +68,10 @@ class TableSource(DataSource):
     sequence: str | None = None
     max_length: PositiveInt | None = 1022
     truncate: bool = False
+    missing: list[str] = field(default_factory=list)
+    no_label: list[str] = field(default_factory=lambda: list(USUAL_NO_LABEL))
+    thousands: str | None = None
+    day_first: bool | None = None
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
@@ -84,6 +98,11 @@ class TableSource(DataSource):
     @property
     def validates(self) -> bool:
         return self.split.val > 0
+
+    @property
+    def decimal_mark(self) -> str | None:
+        """The decimal mark of numbers that are written as text, None where it is to be found."""
+        return None
 
     @property
     def longest(self) -> int | None:
@@ -152,15 +171,17 @@ class TableSource(DataSource):
         if self.sequence is not None and self.features != FeatureConfig():
             yield Problem("dataset.features", "has no effect: the network reads only the sequence")
         yield from self.split.check(list(config.tasks or {}))
+        if self.thousands is not None and self.thousands == self.decimal_mark:
+            yield Problem("dataset.thousands", f"is '{self.thousands}', as dataset.decimal is", "leave one of them out")
+        yield from id_problems(self.id, config.tasks or {})
 
     def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         from mtl_cli.data.duplicates import equal_rows
         from mtl_cli.data.tables import reader as tables
+        from mtl_cli.data.tables.deciding import decide
 
-        as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
-        as_text += [name for name in (self.id, self.sequence) if name]
-        as_text += tables.categories_as_text(like) if like is not None else []
-        table = self.read(as_text, notice)
+        known = tables.readings_of(like)
+        table = self.read([*self._as_written(tasks), *known.as_written], notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
         keys = {"id": self.id, "weight": self.weight, "sequence": self.sequence}
@@ -169,6 +190,8 @@ class TableSource(DataSource):
         others = [*self.split.named_columns().values(), *(name for name in (self.id, self.weight) if name)]
         names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         tables.refuse_lists(table, names, self.path)
+        readings = decide(table, self._uses(tasks, names), self._words(tasks), self.path, notice, known)
+        table = readings.apply(table)
         sequences = None
         if self.sequence is not None:
             sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
@@ -179,10 +202,29 @@ class TableSource(DataSource):
         fitted = fit_tasks(tasks, table, split.train, notice)
         encoder = sequences or tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
         weights = None if self.weight is None else tables.row_weights(table[self.weight], self.weight)
-        as_text += encoder.text_columns(table)
-        reader = tables.TableReader(self, encoder, self.id, as_text, tables.fingerprint(table))
+        reader = tables.TableReader(self, encoder, self.id, readings, tables.fingerprint(table))
         parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path), weights)
         return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)))
+
+    def _as_written(self, tasks: Mapping[str, TaskConfig]) -> list[str]:
+        """Return the columns that are text whatever they look like."""
+        labels = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
+        named = [name for name in (self.id, self.sequence, self.split.group) if name]
+        return [*labels, *named, *self.features.categorical]
+
+    def _uses(self, tasks: Mapping[str, TaskConfig], features: list[str]) -> dict[str, Use]:
+        """Return what each column is read for."""
+        uses: dict[str, Use] = {} if self.split.time is None else {self.split.time: "feature"}
+        uses |= {name: self._feature_use(name) for name in features}
+        uses |= label_uses(tasks)
+        return uses | {name: "text" for name in (self.id, self.sequence, self.split.group) if name}
+
+    def _feature_use(self, name: str) -> Use:
+        return cast(Use, declared_kind(self.features, name) or "feature")
+
+    def _words(self, tasks: Mapping[str, TaskConfig]) -> Words:
+        labels = named_labels(tasks)
+        return Words(self.missing, self.no_label, self.decimal_mark, self.thousands, self.day_first, labels)
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.tables.reader import TableReader
@@ -203,15 +245,15 @@ class CSV(TableSource):
         Found from the first lines where null.
     encoding : str, optional
         Where null: UTF-8, UTF-16 by its byte-order mark, else cp1252 with a notice.
-    decimal : str
-        The decimal mark of numbers.
+    decimal : str, optional
+        The decimal mark of numbers; found in each column where null.
     missing : list of str
-        What marks an empty cell, in labels too; an empty cell always does.
+        What an empty cell may be written as, beside nothing at all; not in ids and groups, which are as written.
     """
 
     separator: str | None = None
     encoding: str | None = None
-    decimal: str = "."
+    decimal: str | None = None
     missing: list[str] = field(default_factory=lambda: list(MISSING))
 
     suffixes: ClassVar[tuple[str, ...]] = (
@@ -223,17 +265,44 @@ class CSV(TableSource):
     )  # fmt: skip
 
     def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+        from mtl_cli.data.tables.deciding import has_decimal_commas
+
         open_bytes = opener(self.path)
         keys = self.settled(open_bytes, notice)
-        return read_text_table(open_bytes, self.path, text_columns=text_columns, notice=notice, **keys)
+        table = read_text_table(open_bytes, self.path, text_columns=text_columns, notice=notice, **keys)
+        if self.decimal is None:
+            found = [str(name) for name, values in table.items() if values.dtype.kind == "f"]
+            others = (values for name, values in table.items() if name not in text_columns)
+            if found and has_decimal_commas(others):  # 1.234 may be a thousand there: the cells are needed as written
+                table = read_text_table(open_bytes, self.path, text_columns=[*text_columns, *found], **keys)
+        return table
 
     def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
+        from mtl_cli.data.tables.deciding import has_decimal_commas
+
         if matching_files(self.path) != [self.path]:
             yield from super().chunks(rows, text_columns, notice)
             return
-        open_bytes = opener(self.path)
+        open_bytes, as_text = opener(self.path), text_columns
         keys = self.settled(open_bytes, notice)
-        yield from text_table_chunks(open_bytes, self.path, rows, text_columns=text_columns, notice=notice, **keys)
+        if self.decimal is None:
+            found: dict[str, None] = {}
+            commas = False
+            for chunk in self._chunks(open_bytes, rows, text_columns, lambda line: None, keys):
+                found |= {str(name): None for name, values in chunk.items() if values.dtype.kind == "f"}
+                others = (values for name, values in chunk.items() if name not in text_columns)
+                commas = commas or has_decimal_commas(others)
+            as_text = [*text_columns, *found] if commas else text_columns
+        yield from self._chunks(open_bytes, rows, as_text, notice, keys)
+
+    def _chunks(
+        self, open_bytes: Opener, rows: int, as_text: list[str], notice: Notice, keys: ReadingKeys
+    ) -> Iterator[pd.DataFrame]:
+        return text_table_chunks(open_bytes, self.path, rows, text_columns=as_text, notice=notice, **keys)
+
+    @property
+    def decimal_mark(self) -> str | None:
+        return self.decimal
 
     def settled(self, open_bytes: Opener, notice: Notice) -> ReadingKeys:
         """Return the keys that this file is read with."""

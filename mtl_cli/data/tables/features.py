@@ -11,8 +11,9 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.dates import date_format
-from mtl_cli.data.tables.columns import Column, Kind, fit_levels, fit_numbers, kind_of, numbers, refuse_too_large
+from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers
+from mtl_cli.data.tables.reading import Kind
+from mtl_cli.tasks.labels import refuse_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_DENSE = 128
 """Inputs of categories that are kept in memory as they are; more are made per batch."""
+LARGEST, LARGEST_UNSCALED = 1e100, 1e18
+"""Larger numbers have squares that are infinite, in 64 bits or, where they are not scaled, in 32."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,6 @@ class FeatureEncoder:
     def sources(self) -> list[str]:
         """The columns that are read."""
         return [column.name for column in self.columns]
-
-    def text_columns(self, table: pd.DataFrame) -> list[str]:
-        """Return the columns that are to be read as they are written: categories that are no numbers."""
-        from pandas.api.types import is_numeric_dtype
-
-        return [c.name for c in self.columns if c.kind == "categorical" and not is_numeric_dtype(table[c.name])]
 
     @property
     def names(self) -> list[str]:
@@ -217,7 +214,7 @@ def fit_features(
         if values.iloc[train].isna().all():
             notice(f"{where}: the column '{name}' is empty in the training rows and is left out")
             continue
-        column = Column(name, _declared(config, name) or kind_of(values, where), impute=config.impute != "none")
+        column = Column(name, declared_kind(config, name) or kind_of(values), impute=config.impute != "none")
         column.has_missing = bool(values.iloc[train].isna().any())
         if column.kind == "categorical":
             levels = fit_levels(column, values.iloc[train], config.min_count)
@@ -227,10 +224,11 @@ def fit_features(
                     f" the rows give dataset.id={name}, if it is of no use dataset.features.exclude=[{name}]"
                 )
         else:
-            if column.kind == "date":
-                column.date_format = date_format(values, where)
             found = numbers(values, column, where, hint=f"dataset.features.categorical=[{name}] takes it as text")
-            refuse_too_large(found, values, where)
+            refuse_values(np.isinf(found).any(1), values, where, "is not finite")
+            wrong = (np.abs(found) > (LARGEST_UNSCALED if config.scale == "none" else LARGEST)).any(1)
+            hint = "if it stands for a missing value, dataset.missing=[…] names it"
+            refuse_values(wrong, values, where, "is too large to learn from", hint)
             fit_numbers(column, found[train], config.scale, config.impute)
             if is_integer_dtype(values.dtype) and len(values) > 20 and values.is_unique and _steps_by_one(values):
                 notice(f"{where}: the column '{name}' counts the rows; if it is an id, use dataset.id={name}")
@@ -249,7 +247,8 @@ def _kinds(config: FeatureConfig) -> dict[Kind, list[str]]:
     return {"numeric": config.numeric, "categorical": config.categorical, "date": config.date}
 
 
-def _declared(config: FeatureConfig, name: str) -> Kind | None:
+def declared_kind(config: FeatureConfig, name: str) -> Kind | None:
+    """Return the kind that the user says a column is of, if any."""
     kinds = _kinds(config).items()
     return next((kind for kind, patterns in kinds if any(_fits(name, p) for p in patterns)), None)
 

@@ -20,6 +20,7 @@ from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.tables.columns import numbers, refuse_too_large
 from mtl_cli.data.tables.compare import Comparison
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
+from mtl_cli.data.tables.reading import ColumnReading, Readings
 from mtl_cli.tasks.task import TaskConfig
 
 CHUNK = 32_768
@@ -59,8 +60,8 @@ class TableReader(Reader):
         The data set's config.
     encoder : FeatureEncoder or SequenceEncoder
     id_column : str, optional
-    text_columns : list of str
-        Columns that a text file's reader keeps as they are written: class labels, ids and categories.
+    readings : Readings
+        How cells become values: the same in every file.
     fingerprint : str
         Of the data set's own table, to tell whether it is still the same.
     given : mapping
@@ -70,7 +71,7 @@ class TableReader(Reader):
     source: TableFile
     encoder: FeatureEncoder | SequenceEncoder
     id_column: str | None
-    text_columns: list[str]
+    readings: Readings
     fingerprint: str
     given: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,7 +85,7 @@ class TableReader(Reader):
         return {
             "sequence" if isinstance(self.encoder, SequenceEncoder) else "features": self.encoder.state(),
             "id_column": self.id_column,
-            "text_columns": self.text_columns,
+            "readings": self.readings.state(),
             "fingerprint": self.fingerprint,
         }
 
@@ -96,7 +97,8 @@ class TableReader(Reader):
             encoder = SequenceEncoder.from_state(state["sequence"])
         else:
             encoder = FeatureEncoder.from_state(state["features"])
-        return cls(source, encoder, state["id_column"], state["text_columns"], state["fingerprint"])
+        readings = Readings.from_state(state["readings"])
+        return cls(source, encoder, state["id_column"], readings, state["fingerprint"])
 
     def encode(self, table: pd.DataFrame, where: str) -> Examples:
         """Return a table's rows with their inputs encoded; it may lack the id column."""
@@ -114,7 +116,7 @@ class TableReader(Reader):
     def read(self, path: str, notice: Notice) -> Examples:
         """Read a table of the kind that its name implies; what the data set itself is as text from standard input."""
         reader, source, where = self._of(path)
-        table = source.read(reader.text_columns, notice)
+        table = reader.readings.apply(source.read(reader.readings.as_written, notice))
         examples = reader.encode(table, where)
         reader.encoder.compare(table, where, notice)
         return examples
@@ -125,7 +127,8 @@ class TableReader(Reader):
             return
         reader, source, where = self._of(path)
         comparison = Comparison(self.encoder.columns)
-        for table in source.chunks(CHUNK, reader.text_columns, notice):
+        for chunk in source.chunks(CHUNK, reader.readings.as_written, notice):
+            table = reader.readings.apply(chunk)
             yield reader.encode(table, where)
             comparison.add(table, where)
         comparison.tell(where, notice)
@@ -137,7 +140,8 @@ class TableReader(Reader):
         reader = self
         if "id" in self.given:
             column = vars(source)["id"]
-            reader = replace(reader, id_column=column, text_columns=[*self.text_columns, *([column] if column else [])])
+            own = [] if column is None else [ColumnReading(column, "text", as_written=True)]
+            reader = replace(reader, id_column=column, readings=Readings([*self.readings.columns, *own]))
         if isinstance(self.encoder, SequenceEncoder):
             keys = {key: vars(source)[key] for key in ("max_length", "truncate") if key in self.given}
             reader = replace(reader, encoder=replace(self.encoder, **keys))
@@ -148,7 +152,7 @@ class TableReader(Reader):
         path, hint = self.source.path, "give a table to evaluate on"
         if path == STDIN:
             raise UserError("the run's own table", "was read from standard input and is gone", hint)
-        table = self.source.read(self.text_columns, notice)
+        table = self.readings.apply(self.source.read(self.readings.as_written, notice))
         if fingerprint(table) != self.fingerprint:
             raise UserError(path, "has changed since the run was made", hint)
         return replace(self.encode(table, path), duplicate_groups=equal_rows(table, self.encoder.sources))
@@ -216,11 +220,12 @@ def encoder_of(reader: Reader, names: list[str]) -> FeatureEncoder:
     return reader.encoder
 
 
-def categories_as_text(reader: Reader) -> list[str]:
-    """Return the categorical feature columns that another run read as they are written."""
+def readings_of(reader: Reader | None) -> Readings:
+    """Return how another run reads its features; none if it is no run on a table's features."""
     if not isinstance(reader, TableReader) or not isinstance(reader.encoder, FeatureEncoder):
-        return []
-    return [c.name for c in reader.encoder.columns if c.kind == "categorical" and c.name in reader.text_columns]
+        return Readings([])
+    sources = reader.encoder.sources
+    return Readings([column for column in reader.readings.columns if column.name in sources])
 
 
 def row_ids(table: pd.DataFrame, column: str | None) -> pd.Series:

@@ -31,15 +31,15 @@ class ReadingKeys(TypedDict, total=False):
     ----------
     separator, encoding : str, optional
         Found from the text where None.
-    decimal : str
-        The decimal mark of numbers.
+    decimal : str, optional
+        The decimal mark of numbers; a point where None.
     missing : list of str
         What an empty cell may be written as, beside nothing at all; ``MISSING`` by default.
     """
 
     separator: str | None
     encoding: str | None
-    decimal: str
+    decimal: str | None
     missing: list[str]
 
 
@@ -52,7 +52,6 @@ def read_text_table(
     where: str,
     text_columns: list[str] | None = None,
     notice: Callable[[str], None] = lambda line: None,
-    verbatim: list[str] | None = None,
     **keys: Unpack[ReadingKeys],
 ) -> pd.DataFrame:
     """Read delimited text with a header.
@@ -64,11 +63,9 @@ def read_text_table(
     where : str
         The file's name for messages.
     text_columns : list of str, optional
-        Columns to keep as they are written.
+        Columns to keep as they are written; nothing but an empty cell is missing there.
     notice : callable
         Takes a line that the user should see.
-    verbatim : list of str, optional
-        Those of ``text_columns`` in which only an empty cell is missing, and ``NA`` is a text as any other.
 
     Raises
     ------
@@ -77,7 +74,7 @@ def read_text_table(
     """
     import pandas as pd
 
-    text = _open(data, where, text_columns or [], notice, verbatim or [], keys)
+    text = _open(data, where, text_columns or [], notice, keys)
     pieces: dict[str, list[Any]] = {name: [] for name in text.header}
     for piece in text.pieces():
         for name in text.header:  # apart, so that no piece is kept for one of its columns
@@ -104,7 +101,6 @@ def text_table_chunks(
     rows: int,
     text_columns: list[str] | None = None,
     notice: Callable[[str], None] = lambda line: None,
-    verbatim: list[str] | None = None,
     **keys: Unpack[ReadingKeys],
 ) -> Iterator[pd.DataFrame]:
     """Read delimited text in tables of at most ``rows`` rows, in memory that does not grow with the file.
@@ -112,7 +108,7 @@ def text_table_chunks(
     The tables are what ``read_text_table`` returns, cut in pieces: the same types, the same index. For that the file is
     read through twice. The other arguments, and the errors, are those of ``read_text_table``.
     """
-    text = _open(data, where, text_columns or [], notice, verbatim or [], keys)
+    text = _open(data, where, text_columns or [], notice, keys)
     seen: dict[str, set[str]] = {name: set() for name in text.header}
     total, short = 0, False
     for piece in text.pieces():
@@ -184,7 +180,6 @@ def _open(
     where: str,
     text_columns: list[str],
     notice: Callable[[str], None],
-    verbatim: list[str],
     keys: ReadingKeys,
 ) -> _Text:
     open_bytes = opener_of(data, where) if isinstance(data, bytes) else data
@@ -194,9 +189,9 @@ def _open(
     header = _header(file, mark)
     _check_header(header, mark, file)
     words = ["", *keys.get("missing", MISSING)]
-    as_text = [name for name in dict.fromkeys([*text_columns, *verbatim]) if name in header]
-    missing = {name: [""] if name in verbatim else words for name in header}
-    return _Text(file, header, mark, keys.get("decimal", "."), as_text, missing)
+    as_text = [name for name in dict.fromkeys(text_columns) if name in header]
+    missing = {name: [""] if name in as_text else words for name in header}
+    return _Text(file, header, mark, keys.get("decimal") or ".", as_text, missing)
 
 
 EMPTY, MIXED = "empty", "mixed"
@@ -286,11 +281,10 @@ def _header(file: TextFile, separator: str) -> list[str]:
             raise UserError(file.where, f"the header cannot be read: {error}") from error
     if found is None:
         raise UserError(file.where, "the file is empty")
-    names = [name.strip().removeprefix("\ufeff") for name in found]
-    spread = [name for name in names if "\n" in name or "\r" in name]
+    spread = [name for name in found if "\n" in name or "\r" in name]
     if (spread and "".join(read).count('"') % 2) or any(separator in name for name in spread):
-        raise UserError(file.where, f"a quote in the header is not closed: '{spread[0][:40].splitlines()[0]}…'")
-    return names
+        raise UserError(file.where, f"a quote in the header is not closed: '{spread[0].strip()[:40].splitlines()[0]}…'")
+    return [one_line(name.removeprefix("\ufeff")) for name in found]
 
 
 def _check_header(header: list[str], separator: str, file: TextFile) -> None:
@@ -300,6 +294,11 @@ def _check_header(header: list[str], separator: str, file: TextFile) -> None:
             what = f"has one column only ('{header[0][:40]}') with the separator '{separator}'"
             raise UserError(file.where, what, f"is the separator '{likely}'? dataset.separator='{likely}'")
     check_names(header, file.where)
+
+
+def one_line(name: str) -> str:
+    """Return a column's name as it can be written elsewhere: without spaces around it, a line break as a space."""
+    return " ".join(part.strip() for part in name.replace("\r", "\n").split("\n") if part.strip())
 
 
 def check_names(names: list[str], where: str) -> None:

@@ -47,19 +47,23 @@ class Binary(TaskConfig):
     positive : str, optional
         The class whose probability is predicted. By default the second in order: True, 1, or the later in the alphabet.
     mapping : dict, optional
-        A class for each label in the column, such as ``{M: malignant, B: benign}``.
+        A class for each label in the column, such as ``{M: malignant, B: benign}``; null for what is no label.
     pos_weight : float or "auto", optional
         Weight of the positive rows in the loss; ``auto`` is negatives / positives among the training rows.
     """
 
     at_least: float | None = None
     positive: str | bool | None = None
-    mapping: dict[str, Label] | None = None
+    mapping: dict[str, Label | None] | None = None
     pos_weight: Literal["auto"] | PositiveFloat | None = None
 
     @property
     def labels_as_text(self) -> bool:
         return self.at_least is None
+
+    @property
+    def named_labels(self) -> set[str]:
+        return {*(self.mapping or {}), *([] if self.positive is None else [str(self.positive)])}
 
     def check(self, name: str) -> Iterator[Problem]:
         if self.at_least is not None and self.mapping is not None:
@@ -88,11 +92,12 @@ class Binary(TaskConfig):
             hint = "use kind: multiclass, or give at_least=… or a mapping"
             raise UserError(where, f"has {len(task.classes)} classes ({shown}), not two", hint)
         if self.positive is not None:
-            names = [str(label) for label in task.classes]
-            if str(self.positive) not in names:
+            names = [text_of(label) for label in task.classes]
+            positive = text_of(self.positive)
+            if positive not in names:
                 near = did_you_mean(str(self.positive), names)
                 raise UserError(f"{where}.positive", f"no label is '{self.positive}'", near)
-            if str(self.positive) == names[0]:
+            if positive == names[0]:
                 task.classes.reverse()
         target = task.encode(labels)
         check_training_labels(target.mask[train], where)
@@ -118,7 +123,7 @@ class BinaryTask(Task):
 
     classes: list[Label]
     at_least: float | None
-    mapping: dict[str, Label] | None
+    mapping: dict[str, Label | None] | None
     pos_weight: float = 1.0
     constant: float = 0.0
     """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""

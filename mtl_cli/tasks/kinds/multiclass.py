@@ -40,16 +40,21 @@ class Multiclass(TaskConfig):
     Parameters
     ----------
     mapping : dict, optional
-        A class for each label in the column.
+        A class for each label in the column; null for what is no label, as in ``{Unknown: null}``.
     class_weights : "balanced" or dict, optional
         Weight of each class in the loss; ``balanced`` is n / (classes · n_class) over the training rows.
     label_smoothing : float
         The share of each row's target that is spread over all classes.
     """
 
-    mapping: dict[str, Label] | None = None
+    mapping: dict[str, Label | None] | None = None
     class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
     label_smoothing: Probability = 0.0
+
+    @property
+    def named_labels(self) -> set[str]:
+        weighted = self.class_weights if isinstance(self.class_weights, dict) else {}
+        return {*(self.mapping or {}), *weighted}
 
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name).labels(table)
@@ -92,7 +97,7 @@ class MulticlassTask(Task):
     """A multiclass task fitted to its training rows. See ``Task`` for the methods."""
 
     classes: list[Label]
-    mapping: dict[str, Label] | None
+    mapping: dict[str, Label | None] | None
     label_smoothing: float
     class_weights: list[float] | None = None
     constant: list[float] | None = None

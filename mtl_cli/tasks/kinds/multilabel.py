@@ -47,6 +47,10 @@ class Multilabel(TaskConfig):
 
     several_columns: ClassVar[bool] = True
 
+    @property
+    def named_labels(self) -> set[str]:
+        return {self.none}
+
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name).labels(table)
 

@@ -11,7 +11,7 @@ import numpy as np
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
-from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, typed_classes
+from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, refuse_values, typed_classes
 from mtl_cli.tasks.task import Target, Task, TaskConfig
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_LOG = 80.0
 """Predictions of log(1 + y) are cut here, where y is 5e34: a wild one stays a number."""
+
+LARGEST, LARGEST_PLAIN = 1e100, 1e18
+"""Larger labels have squares that are infinite, in 64 bits or, where they are not standardised, in 32."""
 
 
 @component("task", "regression")
@@ -39,14 +42,14 @@ class Regression(TaskConfig):
     standardize : bool
         Train on labels with mean 0 and deviation 1 over the training rows.
     mapping : dict, optional
-        A number for each label, such as ``{low: 0, high: 1}``.
+        A number for each label, such as ``{low: 0, high: 1}``; null for what is no label.
     """
 
     loss: Literal["mse", "mae", "huber"] = "mse"
     delta: PositiveFloat = 1.0
     transform: Literal["none", "log1p"] = "none"
     standardize: bool = True
-    mapping: dict[str, float] | None = None
+    mapping: dict[str, float | None] | None = None
 
     @property
     def loss_name(self) -> str:
@@ -54,7 +57,11 @@ class Regression(TaskConfig):
 
     @property
     def labels_as_text(self) -> bool:
-        return False
+        return self.mapping is not None
+
+    @property
+    def named_labels(self) -> set[str]:
+        return set(self.mapping or {})
 
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name).labels(table)
@@ -77,6 +84,7 @@ class Regression(TaskConfig):
         labels = task.labels(table)
         if labels.isna().all():
             raise UserError(where, f"all labels in column '{task.columns[0]}' are missing")
+        task.refuse_extremes(labels, LARGEST if self.standardize else LARGEST_PLAIN)
         values, mask = task.transformed(labels)
         values = values[train][mask[train]]
         if not len(values):
@@ -102,7 +110,7 @@ class RegressionTask(Task):
     loss_name: str
     delta: float
     transform: str
-    mapping: dict[str, float] | None
+    mapping: dict[str, float | None] | None
     center: float = 0.0
     scale: float = 1.0
     constant: float = 0.0
@@ -131,7 +139,14 @@ class RegressionTask(Task):
             column = apply_mapping(typed_classes(column), self.mapping, where)
         return numbers(column, where, "for text labels use kind: multiclass, or give a mapping to numbers")
 
+    def refuse_extremes(self, labels: pd.Series, most: float) -> None:
+        """Raise UserError for a label whose square is no number that can be computed with."""
+        hint = "if it stands for a missing label, dataset.no_label=[…] names it"
+        wrong = (labels.abs() > most).to_numpy()
+        refuse_values(wrong, labels, f"tasks.{self.name}", "is too large to learn", hint)
+
     def encode(self, labels: pd.Series) -> Target:
+        self.refuse_extremes(labels, LARGEST)
         values, mask = self.transformed(labels)
         return Target(np.where(mask, (values - self.center) / self.scale, 0.0).astype("float32"), mask)
 

@@ -18,8 +18,9 @@ class Parser(argparse.ArgumentParser):
 
 
 READING_KEYS = """\
-how a new file is read, where not as the training file was: keys of the data set, such as
-  dataset.separator=';' dataset.decimal=, dataset.encoding=latin-1 dataset.id=name
+how a new file is read, where not as the training file was: keys of the data
+set, such as
+  dataset.separator=';' dataset.decimal=, dataset.encoding=latin-1
                              tables; a separator is also found by itself
   dataset.layer=counts dataset.use_raw=true dataset.genes.names=symbol
                              cells

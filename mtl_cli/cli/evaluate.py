@@ -18,8 +18,8 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measure a trained model: a table on a terminal, metrics as JSON in a pipe.",
         epilog=f"""\
-What is measured is what `mtl predict` writes with the same options. A label of a
-class that the run does not know is told, and not measured.
+What is measured is what `mtl predict` writes with the same options. A label of
+a class that the run does not know is told, and not measured.
 
 {READING_KEYS}
 examples:

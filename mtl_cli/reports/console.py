@@ -140,7 +140,7 @@ def print_summary(console: Console, finished: Finished) -> None:
         print_metrics(console, splits["test"], finished.tasks, _titled(finished), METRICS)
         if "test_unseen" in splits:
             print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN, METRICS)
-        _print_sample(console, finished.predictions, finished.tasks)
+        print_sample(console, finished.predictions, finished.tasks)
     history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
     trainer, members = finished.config.trainer, finished.metrics.get("members", [])
     history, weights = _of_first_member(history), _of_first_member(weights)
@@ -161,7 +161,7 @@ def _of_first_member(columns: Mapping[str, list[float]]) -> Mapping[str, list[fl
     return {name: values[: members.count(1)] for name, values in columns.items()} if members else columns
 
 
-def _print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str, Task]) -> None:
+def print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str, Task]) -> None:
     """Print the first test rows: as many tasks as fit, each with its label and its prediction."""
     sample = predictions.head(SHOWN)
     cells = {str(column): [_short(value) for value in sample[column]] for column in sample.columns}

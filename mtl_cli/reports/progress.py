@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
-AROUND, BAR = 26, 22
-"""Columns that the epoch and the time take beside what is said of an epoch, and the bar."""
+AROUND, BAR = 17, 22
+"""Columns that the words and the time take beside the epoch and what is said of it, and the bar."""
 LINE = 80
 """Columns of what is said of an epoch where there is no terminal."""
 
@@ -111,10 +111,11 @@ class TrainingProgress:
         shown = [f"val_score {row['val_score']:.4f}"] if "val_score" in row else []
         shown += [f"loss {row['loss_total']:.4g}"]
         shown += [f"{key} {row[key]:.4g}" for key in row if key.startswith("penalty_")]
-        room = self.console.width - AROUND - (BAR if self._wide else 0) if self._bar is not None else LINE
+        around = AROUND + 2 * len(str(self._epochs)) + (BAR if self._wide else 0)
+        room = self.console.width - around if self._bar is not None else LINE
         room -= sum(len(text) + 2 for text in shown)
         for number, name in enumerate(self._tasks):
-            text, rest = f"{name} {row[f'loss_{name}']:.4g}", len(self._tasks) - number
+            text, rest = f"{name} {row[f'loss_{name}']:.3g}", len(self._tasks) - number
             more = f"and {rest} more"
             if len(text) + 2 > room - (len(more) + 2 if rest > 1 else 0):
                 return "  ".join([*shown, more if number else f"{rest} tasks"] if len(more) + 2 <= room else shown)

@@ -54,8 +54,8 @@ class Comparison:
         for column, seen in zip(self.columns, self.seen, strict=True):
             values = table[column.name]
             seen.values += int(values.notna().sum())
-            seen.unknown |= set(column.unknown_levels(values))
             seen.others += column.other_numbers(values)
+            seen.unknown |= set(column.unknown_levels(values))
             if column.kind == "numeric" and column.low:
                 found = numbers(values, column, where)[:, 0]
                 found = found[~np.isnan(found)]
@@ -73,11 +73,12 @@ class Comparison:
             if not seen.values:
                 notice(f"{where}: the column '{column.name}' has no value; it is filled in as in training")
             elif seen.others:
-                rows = f"{seen.others} rows hold others"
-                notice(f"{where}: the column '{column.name}' was only 0 and 1 in training; {rows}")
+                what = f"was only 0 and 1 in training; {seen.others} rows hold others"
+                notice(f"{where}: the column '{column.name}' {what}")
             elif seen.unknown:
                 unknown = sorted(seen.unknown)
-                shown = ", ".join(f"'{' '.join(level.split())[:60]}'" for level in unknown[:3]) + (", …" if len(unknown) > 3 else "")
+                shown = ", ".join(f"'{' '.join(level.split())[:60]}'" for level in unknown[:3])
+                shown += ", …" if len(unknown) > 3 else ""
                 notice(f"{where}: the column '{column.name}' has levels that training did not have: {shown}")
             elif line := self._outside(column, seen):
                 outside.append(line)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mtl_cli.config.schema import Config
     from mtl_cli.data.inputs import InputRows, InputSpec
+    from mtl_cli.data.look import FeatureLook, Look
     from mtl_cli.data.split import Split
     from mtl_cli.tasks.hierarchy import Hierarchy
     from mtl_cli.tasks.task import Target, Task, TaskConfig
@@ -115,6 +116,10 @@ class DataSource(ABC):
         UserError
             With all tasks' problems at once; otherwise the first one found.
         """
+
+    def look(self, notice: Notice) -> Look | None:
+        """Return the first look without any task; None if the data set has no columns to look at."""
+        return None
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Reader:
@@ -288,12 +293,15 @@ class Prepared:
         ``train``, and ``val`` and ``test`` where they have rows.
     splits : DataFrame
         The id of every row and its part.
+    features : FeatureLook, optional
+        What the features of a table are like, for the first look.
     """
 
     tasks: dict[str, Task]
     reader: Reader
     parts: dict[str, Part]
     splits: pd.DataFrame
+    features: FeatureLook | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""

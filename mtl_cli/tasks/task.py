@@ -177,6 +177,10 @@ class Task(ABC):
     def labels(self, table: pd.DataFrame) -> pd.Series:
         """Return the labels in the user's own terms, missing where there are none."""
 
+    def strata(self, labels: pd.Series) -> pd.Series:
+        """Return labels as ``TaskConfig.strata`` does: numbers (floats), classes, or a frozenset of labels a row."""
+        return labels
+
     @abstractmethod
     def encode(self, labels: pd.Series) -> Target:
         """Turn labels into what the loss takes. Raises UserError for a label it was not fitted for."""

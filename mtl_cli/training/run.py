@@ -24,6 +24,7 @@ from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Notice, Part, Prepared
 from mtl_cli.data.batches import Batches
+from mtl_cli.data.look import look_at
 from mtl_cli.inference.evaluate import Validation, evaluate, outputs
 from mtl_cli.inference.trained import TrainedModel, predictions_with_labels
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
@@ -191,6 +192,7 @@ def train(
     """
     started = time.perf_counter()
     run = build(prepare(config, plain, progress))
+    progress.look(look_at(run.ready.data))
     folder = RunDirectory(make_directory())
     with _recorded(folder, {"command": command, **_record(run)}, started, run):
         best = fit(run, folder)

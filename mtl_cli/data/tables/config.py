@@ -16,7 +16,7 @@ from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts
 from mtl_cli.data.files import STDIN, read_bytes, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import Rows, SplitConfig, split_rows
-from mtl_cli.data.tables.features import FeatureConfig, feature_names
+from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, feature_names
 from mtl_cli.data.tables.text import MISSING, check_names, read_text_table
 from mtl_cli.data.weights import weight_columns, weighted
 from mtl_cli.tasks.task import TaskConfig
@@ -24,6 +24,8 @@ from mtl_cli.tasks.task import TaskConfig
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from mtl_cli.data.look import FeatureLook, Look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,7 @@ class TableSource(DataSource):
     def prepare(self, tasks: Mapping[str, TaskConfig], notice: Notice, like: Reader | None = None) -> Prepared:
         from mtl_cli.data.duplicates import equal_rows
         from mtl_cli.data.tables import reader as tables
+        from mtl_cli.data.tables.left_out import left_out
 
         as_text = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
         as_text += [name for name in (self.id, self.sequence) if name]
@@ -142,6 +145,8 @@ class TableSource(DataSource):
         others = [*self.split.named_columns().values(), *([self.id] if self.id else []), *weights.values()]
         names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
         tables.refuse_lists(table, names, self.path)
+        skipped = {} if self.sequence else left_out(table, names, tables.kept_names(self.features, names, like))
+        names = [name for name in names if name not in skipped]
         sequences = None
         if self.sequence is not None:
             sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
@@ -155,7 +160,38 @@ class TableSource(DataSource):
         reader = tables.TableReader(self, encoder, self.id, as_text, tables.fingerprint(table))
         parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path))
         parts["train"] = weighted(parts["train"], table, split.train, self.weight, tasks)
-        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)))
+        look = None if isinstance(encoder, SequenceEncoder) else self._look(table, encoder, tasks, skipped)
+        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), look)
+
+    def look(self, notice: Notice) -> Look | None:
+        import numpy as np
+
+        from mtl_cli.data.look import Look
+        from mtl_cli.data.tables import reader as tables
+        from mtl_cli.data.tables.left_out import left_out
+
+        table = self.read([self.id] if self.id else [], notice)
+        others = [*self.split.named_columns().values(), *(name for name in (self.id, self.weight) if name)]
+        names = feature_names(self.features, table, [], others)
+        tables.refuse_lists(table, names, self.path)
+        skipped = left_out(table, names, tables.kept_names(self.features, names, None))
+        kept, rows = [name for name in names if name not in skipped], np.arange(len(table))
+        encoder = tables.feature_encoder(self.features, table, kept, rows, self.path, notice, None)
+        features = self._look(table, encoder, {}, skipped)
+        return Look({}, len(table), {}, "features", (features.inputs,), features)
+
+    def _look(
+        self, table: pd.DataFrame, encoder: FeatureEncoder, tasks: Mapping[str, TaskConfig], skipped: dict[str, str]
+    ) -> FeatureLook:
+        """Return the first look at the features."""
+        from mtl_cli.data.look import look_at_features
+        from mtl_cli.data.tables.earlier import labels_elsewhere
+
+        kinds = {column.name: column.kind for column in encoder.columns}
+        levels = sum(len(column.levels) + column.has_other for column in encoder.columns)
+        labels = {name: task.strata(name, table) for name, task in tasks.items()}
+        elsewhere = {} if self.path == STDIN else labels_elsewhere(self.path)
+        return look_at_features(table, kinds, levels, len(encoder.names), skipped, labels, elsewhere)
 
     def _rows(self, table: pd.DataFrame, duplicate_groups: np.ndarray, tasks: Mapping[str, TaskConfig]) -> Rows:
         """Return what a split may ask about the rows."""

@@ -17,6 +17,7 @@ from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputSpec, feature_problems
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
+from mtl_cli.data.tables.left_out import asked_for
 from mtl_cli.tasks.task import TaskConfig
 
 
@@ -161,6 +162,12 @@ def encoder_of(reader: Reader, names: list[str]) -> FeatureEncoder:
     if problems := feature_problems(names, known, "dataset.features.exclude"):
         raise UserError.of(problems)
     return reader.encoder
+
+
+def kept_names(config: FeatureConfig, names: list[str], like: Reader | None) -> list[str]:
+    """Return the columns that stay features whatever they hold: those that were asked for, or another run has."""
+    known = like.encoder.sources if isinstance(like, TableReader) and isinstance(like.encoder, FeatureEncoder) else []
+    return [*asked_for(config, names), *known]
 
 
 def categories_as_text(reader: Reader) -> list[str]:

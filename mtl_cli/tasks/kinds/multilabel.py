@@ -50,7 +50,7 @@ class Multilabel(TaskConfig):
 
     def strata(self, name: str, table: pd.DataFrame) -> pd.Series:
         task = self._unfitted(name)
-        return task.labels(table).map(lambda entry: frozenset(task.split(entry)), na_action="ignore")
+        return task.strata(task.labels(table))
 
     def _unfitted(self, name: str) -> MultilabelTask:
         return MultilabelTask(name, self.columns(name), self.weight, self.auxiliary, [], self.separator, self.none)
@@ -135,6 +135,9 @@ class MultilabelTask(Task):
         carried = table_of_flags.fillna(0).astype(bool).to_numpy()
         joined = [self.join(row) for row in carried]
         return pd.Series(joined, index=table.index, dtype="object").mask(missing)
+
+    def strata(self, labels: pd.Series) -> pd.Series:
+        return labels.map(lambda entry: frozenset(self.split(entry)), na_action="ignore")
 
     def split(self, entry: str) -> list[str]:
         """Return the labels in one row's entry."""

@@ -16,6 +16,8 @@ Roots = list[tuple[torch.Tensor, torch.Tensor]]
 def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> None:
     """Send gradients into ``.grad`` by one backward pass of autograd, in which hooks fire once for each parameter.
 
+    The known gradient of a parameter that nobody has a hook on is added without that pass.
+
     Parameters
     ----------
     roots : list of (Tensor, Tensor)
@@ -23,9 +25,18 @@ def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> Non
     inputs : sequence of Parameter, optional
         Where they are to land; by default wherever they come.
     """
-    pairs = [(tensor, gradient.to(tensor.dtype)) for tensor, gradient in roots if tensor.requires_grad]
-    if pairs:
-        torch.autograd.backward([tensor for tensor, _ in pairs], [gradient for _, gradient in pairs], inputs=inputs)
+    tensors, gradients = [], []
+    for tensor, gradient in roots:
+        if not tensor.requires_grad:
+            continue
+        gradient = gradient.to(tensor.dtype)
+        if tensor.is_leaf and not tensor._backward_hooks and not tensor._post_accumulate_grad_hooks:
+            tensor.grad = gradient if tensor.grad is None else tensor.grad.add_(gradient)
+        else:
+            tensors.append(tensor)
+            gradients.append(gradient)
+    if tensors:
+        torch.autograd.backward(tensors, gradients, inputs=inputs)
 
 
 def send_direction(
@@ -40,4 +51,4 @@ def send_direction(
     if own:
         send_back(below, own)
     pieces = torch.split_with_sizes(direction, [p.numel() for p in shared])
-    send_back([*heads, *((p, piece.view(p.shape)) for p, piece in zip(shared, pieces, strict=True))])
+    send_back([*heads, *((p, piece.view(p.shape).clone()) for p, piece in zip(shared, pieces, strict=True))])

@@ -125,8 +125,6 @@ class Balancer:
     """The losses for which the method is defined; ``shift`` is for methods that are not defined for all."""
     looks_ahead: ClassVar[bool] = False
     """Whether ``after`` is to be told the losses of the same batch after the optimiser's step."""
-    weighs_heads: ClassVar[bool] = False
-    """Whether ``decide`` gives ``head_weights``: then the heads' gradients wait for it under ``heads: unit`` too."""
     paper: ClassVar[str] = ""
     """Such as "Chen et al. 2018, arXiv 1711.02257"."""
     cost: ClassVar[str] = ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from mtl_cli.balancing.backward import Roots
+from mtl_cli.balancing.chain import Chain, is_chain
 from mtl_cli.balancing.mixed_precision import full
 from mtl_cli.config.errors import UserError
 
@@ -32,15 +34,18 @@ class Representation(NamedTuple):
 
 
 class HeadBoundary:
-    """Runs the heads on detached copies of the representations, one for each task.
+    """Runs the heads on detached representations, and sends each task's gradient back to its own.
 
-    One backward pass through the heads then gives every task's gradient at its own copy.
+    Heads of any kind read a copy for each task, so that one backward pass through all of them gives every task's
+    gradient. Heads that are chains without hooks need no graph of autograd's, whose pass ends at their outputs.
 
     Parameters
     ----------
     representations : mapping of str to Tensor
         z_t by task.
     heads : mapping of str to Module
+    chains : mapping of str to Chain, optional
+        The same heads as chains, if all of them are: see ``head_chains``.
 
     Attributes
     ----------
@@ -50,52 +55,61 @@ class HeadBoundary:
         Each z once, with its c_t; after ``receive``.
     """
 
-    def __init__(self, representations: Mapping[str, torch.Tensor], heads: Mapping[str, nn.Module]) -> None:
-        names, tensors = list(representations), list(representations.values())
-        self._copies = [full(z.detach()).requires_grad_() for z in tensors]
-        self.outputs = {name: heads[name](copy) for name, copy in zip(names, self._copies, strict=True)}
+    def __init__(
+        self,
+        representations: Mapping[str, torch.Tensor],
+        heads: Mapping[str, nn.Module],
+        chains: Mapping[str, Chain] = MappingProxyType({}),
+    ) -> None:
+        tensors = list(representations.values())
         readers: dict[int, list[int]] = {}
         for number, z in enumerate(tensors):
             readers.setdefault(id(z), []).append(number)
         self._readers = [(tensors[numbers[0]], numbers) for numbers in readers.values()]
         self.representations: list[Representation] = []
-        self._errors: list[tuple[int, torch.Tensor, torch.Tensor]] = []
-
-    def receive(self, rows: torch.Tensor, upstream: torch.Tensor, land: bool) -> None:
-        """Send the gradient at the losses' rows back through the heads to c_t.
-
-        Parameters
-        ----------
-        rows : Tensor of shape (T, n)
-            The losses of ``outputs``, with their graph.
-        upstream : Tensor of shape (T, n)
-        land : bool
-            Whether what arrives at the heads' parameters is to be added to their ``.grad``. If not, ``heads`` says what
-            is to be sent back in the end.
-        """
-        found: Sequence[torch.Tensor | None]
-        if land:
-            torch.autograd.backward(rows, upstream)
-            found = [copy.grad for copy in self._copies]
+        self._roots: list[tuple[int, torch.Tensor, torch.Tensor]] = []  # what trains each head on L_t: see send_back
+        hooked = any(chain.is_hooked() for chain in chains.values())
+        self._chains = [] if hooked or any(z.dim() != 2 for z in tensors) else list(chains.values())
+        if self._chains:
+            with torch.no_grad():
+                found = [chain.run(z).requires_grad_() for chain, z in zip(self._chains, tensors, strict=True)]
         else:
-            outputs = {i: output for i, output in enumerate(self.outputs.values()) if output.requires_grad}
-            wanted = [*self._copies, *outputs.values()]
-            found = torch.autograd.grad(rows, wanted, upstream, retain_graph=True, allow_unused=True)
-            errors = zip(outputs.items(), found[len(self._copies) :], strict=True)
-            self._errors = [(task, output, error) for (task, output), error in errors if error is not None]
-            found = found[: len(self._copies)]
-        each = [torch.zeros_like(z) if c is None else c for z, c in zip(self._copies, found, strict=True)]
-        self._copies = []
+            self._copies = [full(z.detach()).requires_grad_() for z in tensors]
+            found = [head(copy) for head, copy in zip(heads.values(), self._copies, strict=True)]
+        self.outputs = dict(zip(representations, found, strict=True))
+
+    def receive(self, total: torch.Tensor) -> None:
+        """Send the gradient of Σ_t s_t L_t, which has its graph, back to c_t. To be called without gradients."""
+        each = self._by_chains(total) if self._chains else self._by_autograd(total)
         self.representations = [
             Representation(z, tasks, torch.stack([each[task] for task in tasks])) for z, tasks in self._readers
         ]
 
+    def _by_chains(self, total: torch.Tensor) -> list[torch.Tensor]:
+        errors, each = torch.autograd.grad(total, list(self.outputs.values())), []
+        for task, (chain, error) in enumerate(zip(self._chains, errors, strict=True)):
+            deltas = full(error)
+            for parts, below in chain.back(deltas, to_inputs=True):
+                self._roots += [(task, part.parameter, part.full()) for part in parts]
+                deltas = below
+            chain.clear()
+            each.append(deltas)
+        return each
+
+    def _by_autograd(self, total: torch.Tensor) -> list[torch.Tensor]:
+        copies, self._copies = self._copies, []
+        outputs = {i: output for i, output in enumerate(self.outputs.values()) if output.requires_grad}
+        found = torch.autograd.grad(total, [*copies, *outputs.values()], retain_graph=True, allow_unused=True)
+        errors = zip(outputs.items(), found[len(copies) :], strict=True)
+        self._roots = [(task, output, error) for (task, output), error in errors if error is not None]
+        return [torch.zeros_like(z) if c is None else c for z, c in zip(copies, found, strict=False)]
+
     def heads(self, weights: torch.Tensor | None) -> Roots:
         """Return where, and what, is to be sent back to train each head on w_t L_t; None says that w_t is 1."""
         if weights is None:
-            return [(output, error) for _, output, error in self._errors]
+            return [(tensor, gradient) for _, tensor, gradient in self._roots]
         each = weights.unbind()
-        return [(output, error * each[task]) for task, output, error in self._errors]
+        return [(tensor, gradient * each[task]) for task, tensor, gradient in self._roots]
 
     def flat(self) -> torch.Tensor:
         """Return c_t, shape (T, numbers of z), where all tasks read one z."""
@@ -123,3 +137,11 @@ def _some(weights: torch.Tensor, tasks: Sequence[int]) -> torch.Tensor:
     """Return the weights of these tasks, without waiting for the device as an index from a list would."""
     each = weights.unbind()
     return torch.stack([each[task] for task in tasks])
+
+
+def head_chains(heads: Mapping[str, nn.Module]) -> dict[str, Chain]:
+    """Return the heads as chains of layers; none if one of them is something else."""
+    found = {name: list(head) if type(head) is nn.Sequential else [head] for name, head in heads.items()}
+    if not all(map(is_chain, found.values())):
+        return {}
+    return {name: Chain(modules, [heads[name]]) for name, modules in found.items()}

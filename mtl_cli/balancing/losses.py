@@ -13,46 +13,40 @@ from mtl_cli.tasks.task import Task
 
 
 class Losses(NamedTuple):
-    """The losses of a batch, T tasks and n rows.
+    """The losses of a batch.
 
     Parameters
     ----------
-    rows : Tensor of shape (T, n)
-        With their graph.
+    with_graph : Tensor of shape (T,)
+        Each task's mean over the rows with a label, from which a backward pass may start; 0 where there is none.
     means : Tensor of shape (T,)
-        Over the rows with a label, without a graph; 0 where there is none.
+        The same numbers alone.
     counts : Tensor of shape (T,), or int
         Rows with a label.
-    shares : Tensor of shape (T, n), optional
-        A row's share in the mean, mask / count; None says 1 / n for all.
     """
 
-    rows: torch.Tensor
+    with_graph: torch.Tensor
     means: torch.Tensor
     counts: torch.Tensor | int
-    shares: torch.Tensor | None = None
 
-    def upstream(self, factors: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of Σ_t f_t L_t at ``rows``, shape (T, n), for factors f of shape (T,)."""
-        if self.shares is None:
-            n = self.rows.shape[1]
-            return (factors / n).to(self.rows.dtype).unsqueeze(1).expand(-1, n)
-        return self.shares * factors.to(self.rows.dtype).unsqueeze(1)
+    def total(self, factors: torch.Tensor) -> torch.Tensor:
+        """Return Σ_t f_t L_t with its graph, for factors f of shape (T,)."""
+        return torch.dot(self.with_graph, factors.to(self.with_graph.dtype))
 
 
 def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
     rows = torch.stack([_of_rows(task, full(outputs[name]), batch.targets[name]) for name, task in tasks.items()])
-    values = rows.detach()
-    n = values.shape[1]
+    n = rows.shape[1]
     if not any(mask is not None for mask in batch.masks.values()):
-        return Losses(rows, values.mean(1), n)
+        means = rows.mean(1)
+        return Losses(means, means.detach(), n)
     masks = [batch.masks[name] for name in tasks]
-    every = values.new_ones(n)
-    labelled = torch.stack([every if mask is None else mask.to(values.dtype) for mask in masks])
+    every = rows.new_ones(n)
+    labelled = torch.stack([every if mask is None else mask.to(rows.dtype) for mask in masks])
     counts = labelled.sum(1)
-    shares = labelled / counts.where(counts > 0, 1.0).unsqueeze(1)
-    return Losses(rows, (values * shares).sum(1), counts, shares)
+    means = (rows * (labelled / counts.where(counts > 0, 1.0).unsqueeze(1))).sum(1)
+    return Losses(means, means.detach(), counts)
 
 
 def _of_rows(task: Task, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

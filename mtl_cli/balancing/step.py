@@ -20,7 +20,7 @@ import torch
 
 from mtl_cli.balancing.backward import send_back, send_direction
 from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
-from mtl_cli.balancing.boundary import HeadBoundary
+from mtl_cli.balancing.boundary import HeadBoundary, head_chains
 from mtl_cli.balancing.gradients import TaskGradients, choose_backend, task_gradients
 from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.balancing.mixed_precision import MixedPrecision
@@ -82,8 +82,7 @@ class TrainingStep:
         self._rested = (0, 0)  # epochs and steps in which it was held
         self._before: dict[str, Any] | None = None  # the state before the batches that are not settled
         self._gradients = choose_backend(model, balancer, len(tasks))
-        every = [id(p) for module in model.modules() for p in module.parameters(recurse=False)]
-        self._tied = len(set(every)) < len(every)
+        self._heads = head_chains(model.heads) if balancer.backend == "auto" else {}
         self.probe = HeadProbe(model, tasks)
 
     @property
@@ -111,7 +110,7 @@ class TrainingStep:
             losses = self._losses(batch)
             if weighs:
                 self._decide(losses, TaskGradients(), epoch)
-            torch.autograd.backward(losses.rows, losses.upstream(self._factors(self.weights)))
+            losses.total(self._factors(self.weights)).backward()  # type: ignore[no-untyped-call]
         self.steps += 1
         self.seen_step = self.steps if weighs else self.seen_step
         sizes = self.sizes if balancer.needs != "losses" and weighs else self.probe()
@@ -157,13 +156,14 @@ class TrainingStep:
         self.precision.learn(went_well)
         return went_well
 
-    @torch.no_grad()
     def after(self, batch: Batch) -> None:
         """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others.
 
         Of several batches to a step of the optimiser, this is to be the last.
         """
-        if self.balancer.looks_ahead:
+        if not self.balancer.looks_ahead:
+            return
+        with torch.no_grad():
             losses = self._losses(batch)
             if not self.precision.scales or bool(losses.means.isfinite().all()):
                 self.state = self.balancer.after(self.state, self._as_seen(losses))
@@ -205,12 +205,12 @@ class TrainingStep:
 
     def _through_boundary(self, batch: Batch, epoch: int, weighs: bool) -> Losses:
         with self.precision.forward():
-            boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads)
+            boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads, self._heads)
         losses = task_losses(self.tasks, batch, boundary.outputs)
         balancer = self.balancer
-        early = balancer.heads == "unit" and not balancer.weighs_heads and not self._tied
-        boundary.receive(losses.rows, losses.upstream(self._factors(None)), land=early)
+        total = losses.total(self._factors(None))
         with torch.no_grad():
+            boundary.receive(total)
             direction = None
             if weighs:
                 gradients = TaskGradients()
@@ -218,14 +218,14 @@ class TrainingStep:
                     gradients = task_gradients(self._gradients, boundary, balancer).divided(self.precision.scale)
                 direction = self._decide(losses, gradients, epoch).direction
             heads = boundary.heads(self.weights if balancer.heads == "weighted" else self.head_weights)
-            below = boundary.weighted(self.weights)
-        if direction is None:
-            send_back([*heads, *below])
-        elif balancer.at_representation:
-            send_back([*heads, *boundary.directed(direction * self.precision.scale)])
-        else:
-            shared = self._gradients.parameters
-            send_direction(self.model, shared, direction * self.precision.scale, heads, below)
+            if direction is None:
+                send_back([*heads, *self._gradients.through(boundary.weighted(self.weights))])
+            elif balancer.at_representation:
+                below = self._gradients.through(boundary.directed(direction * self.precision.scale))
+                send_back([*heads, *below])
+            else:
+                below, shared = boundary.weighted(self.weights), self._gradients.parameters
+                send_direction(self.model, shared, direction * self.precision.scale, heads, below)
         return losses
 
     def _factors(self, weights: torch.Tensor | None) -> torch.Tensor:
@@ -256,7 +256,6 @@ class TrainingStep:
             gradients.other,
         )
 
-    @torch.no_grad()
     def _decide(self, losses: Losses, gradients: TaskGradients, epoch: int) -> Decision:
         """Ask the balancer; keep its state, and the weights that this step is to use."""
         statistics = self._statistics(losses, gradients, epoch)

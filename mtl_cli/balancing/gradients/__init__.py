@@ -73,14 +73,10 @@ def choose_backend(model: SharedModel, balancer: Balancer, tasks: int) -> Refere
         raise _nothing_shared("the last shared layer")
     if balancer.needs != "losses" and not model.shared_parameters():
         raise _nothing_shared("shared parameters")
-    if (
-        balancer.backend == "auto"
-        and balancer.needs in ("norms", "gramian", "jacobian")
-        and not balancer.at_representation
-    ):
+    if balancer.backend == "auto" and balancer.needs in ("norms", "gramian", "jacobian"):
         if is_plain_stack(model):
             return Stack(model)
-        if balancer.needs == "gramian" and wide_layers(model, tasks):
+        if balancer.needs == "gramian" and not balancer.at_representation and wide_layers(model, tasks):
             return Factored(model, tasks)
     return Reference(model)
 

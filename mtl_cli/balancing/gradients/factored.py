@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from mtl_cli.balancing.boundary import HeadBoundary
-from mtl_cli.balancing.gradients.hooks import is_hooked
+from mtl_cli.balancing.chain import is_hooked
 from mtl_cli.balancing.gradients.reference import Reference, passes, products
 from mtl_cli.balancing.mixed_precision import full
 from mtl_cli.balancing.model import SharedModel

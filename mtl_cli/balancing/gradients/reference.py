@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mtl_cli.balancing.backward import Roots
 from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.model import SharedModel
 from mtl_cli.data.inputs import Inputs
@@ -53,6 +54,10 @@ class Reference:
     def jacobian(self, boundary: HeadBoundary) -> torch.Tensor:
         """Return the gradients g_t on ``parameters`` side by side, shape (T, P)."""
         return passes(boundary, self.parameters)
+
+    def through(self, roots: Roots) -> Roots:
+        """Return from where, and what, is to be sent back in place of gradients at the representations, as the last."""
+        return roots
 
 
 def passes(boundary: HeadBoundary, wanted: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -40,7 +40,6 @@ class Impartial(GramianBalancer):
 
     needs_losses: ClassVar = "nonnegative"
     solver_state: ClassVar = ("log_scale",)
-    weighs_heads: ClassVar[bool] = True
     paper: ClassVar[str] = "Liu et al. 2021, openreview IMPnRXEWpvr"
 
     def init_state(self, tasks: list[str], device: torch.device) -> State:

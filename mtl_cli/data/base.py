@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mtl_cli.config.schema import Config
     from mtl_cli.data.folding import Folding, HeldOut
     from mtl_cli.data.inputs import InputRows, InputSpec
+    from mtl_cli.data.look import FeatureLook, Look
     from mtl_cli.data.split import Split
     from mtl_cli.tasks.hierarchy import Hierarchy
     from mtl_cli.tasks.task import Target, Task, TaskConfig
@@ -136,6 +137,10 @@ class DataSource(ABC):
         UserError
             With all tasks' problems at once; otherwise the first one found.
         """
+
+    def look(self, notice: Notice) -> Look | None:
+        """Return the first look without any task; None if the data set has no columns to look at."""
+        return None
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Reader:
@@ -337,6 +342,8 @@ class Prepared:
         The id of every row and its part.
     held_out : HeldOut, optional
         Where folds were asked for and made: which of the training rows are held out in turn.
+    features : FeatureLook, optional
+        What the features of a table are like, for the first look.
     """
 
     tasks: dict[str, Task]
@@ -344,6 +351,7 @@ class Prepared:
     parts: dict[str, Part]
     splits: pd.DataFrame
     held_out: HeldOut | None = None
+    features: FeatureLook | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""

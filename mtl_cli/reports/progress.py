@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Column
 
+from mtl_cli.data.look import Look
+from mtl_cli.reports.first_look import first_lines
 from mtl_cli.training.callbacks.base import Epoch
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ class TrainingProgress:
     def notice(self, line: str) -> None:
         """Show a line that the user should see."""
         self.console.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def look(self, look: Look) -> None:
+        """Show the first look at the data."""
+        for line in first_lines(look, self.console.width if self.console.is_terminal else 100):
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def start(
         self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int, member: tuple[int, int] = (1, 1)

@@ -218,6 +218,10 @@ class Task(ABC):
         """
         return self.labels(table), {}
 
+    def strata(self, labels: pd.Series) -> pd.Series:
+        """Return labels as ``TaskConfig.strata`` does: numbers (floats), classes, or a frozenset of labels a row."""
+        return labels
+
     @abstractmethod
     def encode(self, labels: pd.Series) -> Target:
         """Turn labels into what the loss takes. Raises UserError for a label it was not fitted for."""

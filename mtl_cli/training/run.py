@@ -18,6 +18,7 @@ from mtl_cli import __version__
 from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
+from mtl_cli.data.look import look_at
 from mtl_cli.inference.trained import Answer
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
@@ -100,6 +101,7 @@ def train(
     ready = prepare(config, plain, progress)
     members = members_of(ready)
     first = begin(ready, members[0], len(members) > 1)
+    progress.look(look_at(ready.data))
     tell_members(ready, len(members))
     folder = RunDirectory(make_directory())
     with _recorded(folder, {"command": command, **_record(ready, first, len(members))}, started, first):

@@ -17,7 +17,7 @@ from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.data.tables.deciding import Use, Words, label_uses, named_labels
 from mtl_cli.data.tables.encoding import first_lines
-from mtl_cli.data.tables.features import FeatureConfig, declared_kind, feature_names
+from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, declared_kind, feature_names
 from mtl_cli.data.tables.text import (
     MISSING,
     ReadingKeys,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.data.folding import Folding
+    from mtl_cli.data.look import FeatureLook, Look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +199,7 @@ class TableSource(DataSource):
         from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.tables import reader as tables
         from mtl_cli.data.tables.deciding import decide
+        from mtl_cli.data.tables.left_out import left_out
 
         known = tables.readings_of(like)
         table = self.read([*self._as_written(tasks), *known.as_written], notice)
@@ -212,6 +214,8 @@ class TableSource(DataSource):
         tables.refuse_lists(table, names, self.path)
         readings = decide(table, self._uses(tasks, names), self._words(tasks), self.path, notice, known)
         table = readings.apply(table)
+        skipped = {} if self.sequence else left_out(table, names, tables.kept_names(self.features, names, like))
+        names = [name for name in names if name not in skipped]
         sequences = None
         if self.sequence is not None:
             sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
@@ -225,7 +229,40 @@ class TableSource(DataSource):
         reader = tables.TableReader(self, encoder, self.id, readings, tables.fingerprint(table))
         parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path))
         parts["train"] = weighted(parts["train"], table, split.train, self.weight, tasks)
-        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out)
+        look = None if isinstance(encoder, SequenceEncoder) else self._look(table, encoder, tasks, skipped)
+        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out, look)
+
+    def look(self, notice: Notice) -> Look | None:
+        import numpy as np
+
+        from mtl_cli.data.look import Look
+        from mtl_cli.data.tables import reader as tables
+        from mtl_cli.data.tables.deciding import decide
+        from mtl_cli.data.tables.left_out import left_out
+
+        table = self.read(self._as_written({}), notice)
+        others = [*self.split.named_columns().values(), *(name for name in (self.id, self.weight) if name)]
+        names = feature_names(self.features, table, [], others)
+        tables.refuse_lists(table, names, self.path)
+        table = decide(table, self._uses({}, names), self._words({}), self.path, notice).apply(table)
+        skipped = left_out(table, names, tables.kept_names(self.features, names, None))
+        kept, rows = [name for name in names if name not in skipped], np.arange(len(table))
+        encoder = tables.feature_encoder(self.features, table, kept, rows, self.path, notice, None)
+        features = self._look(table, encoder, {}, skipped)
+        return Look({}, len(table), {}, "features", (features.inputs,), features)
+
+    def _look(
+        self, table: pd.DataFrame, encoder: FeatureEncoder, tasks: Mapping[str, TaskConfig], skipped: dict[str, str]
+    ) -> FeatureLook:
+        """Return the first look at the features."""
+        from mtl_cli.data.look import look_at_features
+        from mtl_cli.data.tables.earlier import labels_elsewhere
+
+        kinds = {column.name: column.kind for column in encoder.columns}
+        levels = sum(len(column.levels) + column.has_other for column in encoder.columns)
+        labels = {name: task.strata(name, table) for name, task in tasks.items()}
+        elsewhere = {} if self.path == STDIN else labels_elsewhere(self.path)
+        return look_at_features(table, kinds, levels, len(encoder.names), skipped, labels, elsewhere)
 
     def _rows(self, table: pd.DataFrame, duplicate_groups: np.ndarray, tasks: Mapping[str, TaskConfig]) -> Rows:
         """Return what a split may ask about the rows."""

@@ -20,6 +20,7 @@ from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.tables.columns import numbers, refuse_too_large
 from mtl_cli.data.tables.compare import Comparison
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
+from mtl_cli.data.tables.left_out import asked_for
 from mtl_cli.data.tables.reading import ColumnReading, Readings
 from mtl_cli.tasks.task import TaskConfig
 
@@ -219,6 +220,12 @@ def encoder_of(reader: Reader, names: list[str]) -> FeatureEncoder:
     if problems := feature_problems(names, known, "dataset.features.exclude"):
         raise UserError.of(problems)
     return reader.encoder
+
+
+def kept_names(config: FeatureConfig, names: list[str], like: Reader | None) -> list[str]:
+    """Return the columns that stay features whatever they hold: those that were asked for, or another run has."""
+    known = like.encoder.sources if isinstance(like, TableReader) and isinstance(like.encoder, FeatureEncoder) else []
+    return [*asked_for(config, names), *known]
 
 
 def readings_of(reader: Reader | None) -> Readings:

@@ -56,7 +56,7 @@ class Multilabel(TaskConfig):
 
     def strata(self, name: str, table: pd.DataFrame) -> pd.Series:
         task = self._unfitted(name)
-        return task.labels(table).map(lambda entry: frozenset(task.split(entry)), na_action="ignore")
+        return task.strata(task.labels(table))
 
     def _unfitted(self, name: str) -> MultilabelTask:
         return MultilabelTask(name, self.columns(name), self.weight, self.auxiliary, [], self.separator, self.none)
@@ -156,6 +156,9 @@ class MultilabelTask(Task):
             unknown.update(label for label in found if label not in self.classes)
             kept.append(self.separator.join(label for label in found if label in self.classes) or self.none)
         return labels.where(labels.isna(), kept), dict(unknown)
+
+    def strata(self, labels: pd.Series) -> pd.Series:
+        return labels.map(lambda entry: frozenset(self.split(entry)), na_action="ignore")
 
     def split(self, entry: str) -> list[str]:
         """Return the labels in one row's entry."""

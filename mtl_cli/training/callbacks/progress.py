@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from mtl_cli.data.look import Look
 from mtl_cli.training.callbacks.base import Callback, Epoch, TrainerState
 
 SECONDS_BETWEEN_PARTS = 1.0
@@ -15,6 +16,9 @@ class Progress(Protocol):
 
     def notice(self, line: str) -> None:
         """Show a line that the user should see."""
+
+    def look(self, look: Look) -> None:
+        """Show the first look at the data."""
 
     def start(
         self, epochs: int, tasks: list[str], device: str, parameters: int, rows: int, member: tuple[int, int] = (1, 1)

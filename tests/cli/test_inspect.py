@@ -1,0 +1,74 @@
+"""`mtl inspect`, and the first look before training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import InProcess, houses
+
+
+def test_inspect_prints_what_training_says(mtl: InProcess) -> None:
+    status, out, _ = mtl("inspect", "wine")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == "1,599 rows: 1,119 to train (70%), 160 to validate (10%), 320 to test (20%)"
+    assert "target is_good: binary, 1,599 labels: True 53.5%, False 46.5%" in lines
+    status, _, err = mtl("train", "dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run")
+    assert status == 0
+    assert set(lines[:4]) <= set(err.splitlines())
+    assert err.index("11 features") < err.index("training 2 tasks")
+
+
+def test_inspect_as_json(mtl: InProcess, houses_csv: Path) -> None:
+    status, out, _ = mtl("inspect", str(houses_csv), "tasks={price: regression}", "--format=json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["parts"] == {"train": 168, "val": 24, "test": 48}
+    assert found["features"]["left_out"] == {"house": "names the rows"}
+    assert found["targets"]["price"]["labels"] == houses()["price"].notna().sum()
+
+
+def test_inspect_without_tasks_looks_at_the_columns(mtl: InProcess, houses_csv: Path) -> None:
+    status, out, _ = mtl("inspect", str(houses_csv), "--format", "json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["targets"] == {} and found["left"] == 240
+    assert set(found["features"]["columns"]) == set(houses().columns) - {"house"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["inspect"], "dataset: needs a value"),
+        (["inspect", "nothing.csv"], "nothing.csv"),
+        (["inspect", "wine", "--format", "yaml"], "--format: 'yaml' is no format"),
+        (["inspect", "wine", "--format"], "--format: needs a value"),
+        (["inspect", "wine", "-m"], "mtl inspect looks at one data set"),
+        (["inspect", "digits", "tasks={}"], "tasks: no task is given"),
+        (["inspect", "wine", "dataset.splt.test=3"], "dataset.splt"),
+    ],
+)
+def test_wrong_words(mtl: InProcess, words: list[str], message: str) -> None:
+    status, out, err = mtl(*words)
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_what_is_left_out_is_no_input_and_can_be_taken(mtl: InProcess) -> None:
+    table = houses().drop(columns="house").assign(counter=range(240), name=[f"Mr {i}" for i in range(240)])
+    table.to_csv("t.csv", index=False)
+    base = ["train", "dataset=t.csv", "tasks={price: regression}", "trainer.epochs=1", "plots=false"]
+    status, _, err = mtl(*base, "run_dir=left")
+    assert status == 0 and "left out: counter (counts the rows); name (names the rows)" in err
+    status, _, err = mtl(*base, "run_dir=taken", "dataset.features.numeric=[counter]")
+    assert status == 0 and "left out: name (names the rows)" in err
+    inputs = [json.loads((Path(run) / "run.json").read_text())["inputs"] for run in ("left", "taken")]
+    assert "counter" not in inputs[0] and "counter" in inputs[1]
+    new = pd.read_csv("t.csv").drop(columns=["counter", "name"])
+    new.to_csv("new.csv", index=False)
+    status, _, err = mtl("predict", "left", "new.csv")
+    assert status == 0, err

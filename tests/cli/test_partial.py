@@ -156,7 +156,7 @@ def test_weights_of_each_task_by_row(mtl: InProcess) -> None:
     [
         (
             {"trust": 0.0},
-            "tasks.a.weight_column: all 480 training rows with a label of 'a' have weight 0 in column 'trust'",
+            "all 480 training rows with a label of 'a' have weight 0 in column 'count' times 'trust'",
         ),
         ({"count": 0.0}, "dataset.weight: all 480 training rows with a label of 'b' have weight 0 in column 'count'"),
         ({"trust": None}, "tasks.a.weight_column: 'nan' in row 1 of column 'trust' is not a weight"),

@@ -129,7 +129,9 @@ def quoted(text: str) -> str:
 
 def shown(told: str) -> str:
     """Return what a run told, without notes, epochs and folders."""
-    return "\n".join(row.rstrip() for row in told.splitlines() if not row.startswith(("note:", "epoch", "results")))
+    return "\n".join(
+        row.rstrip() for row in told.splitlines() if not row.startswith(("note:", "epoch", "member", "results"))
+    )
 
 
 def main() -> None:

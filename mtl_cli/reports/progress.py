@@ -59,11 +59,12 @@ class TrainingProgress:
         """Show that training begins: of how many epochs at most, parameters and training rows, and which member."""
         self._epochs, self._tasks = epochs, tasks
         (number, members), self._started = member, time.monotonic()
-        self._member = f"member {number}/{members}, " if members > 1 else ""
-        if number == 1:
+        self._member = f"member {number}/{members}, " if members > 1 and number else ""
+        if number <= 1:
             self._last_line = self._started
             size = f"{_count(len(tasks), 'task')}, {_count(parameters, 'parameter')}, {_count(rows, 'row')}"
-            each = f"{members} members in turn, each " if members > 1 else ""
+            how = "in turn" if number else "at once"
+            each = f"{members} members {how}, each " if members > 1 else ""
             line = f"training {each}{size}, at most {_count(epochs, 'epoch')} on {device}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if self.console.is_terminal:

@@ -22,6 +22,7 @@ from mtl_cli.training.callbacks.progress import ShowProgress
 from mtl_cli.training.device import seed_everything
 from mtl_cli.training.together.fits import fits
 from mtl_cli.training.together.loop import JointTrainer
+from mtl_cli.training.together.show import ShowFirst
 from mtl_cli.training.trainer import Trainer
 
 
@@ -112,7 +113,9 @@ def _train(
         return
     for member in members:
         run = first if member is members[0] else begin(ready, member, several)
-        trainer = _trainer(run, folder, member.number if several else None, members)
+        place = members.index(member) + 1, len(members)
+        show = ShowProgress(ready.progress, len(run.ready.data.parts["train"]), place)
+        trainer = _trainer(run, folder, member.number if several else None, show)
         try:
             trainer.fit(run.batches)
         finally:
@@ -125,7 +128,8 @@ def _at_once(ready: Ready, first: Run, members: Sequence[Member], folder: RunDir
     for member in members[1:]:
         runs.append(begin(ready, member, True))
         generators.append(torch.Generator().set_state(torch.get_rng_state()))
-    trainers = [_trainer(run, folder, run.ready.member.number, members) for run in runs]
+    show = ShowFirst(ShowProgress(ready.progress, len(first.ready.data.parts["train"]), (0, len(members))))
+    trainers = [_trainer(run, folder, run.ready.member.number, show) for run in runs]
     try:
         JointTrainer(runs, trainers, generators).fit()
     finally:
@@ -140,13 +144,11 @@ def _reached(run: Run, trainer: Trainer) -> Iterator[Trained]:
         yield Trained(run.ready.member, run.ready.config.seed, model, trainer.best)
 
 
-def _trainer(run: Run, folder: RunDirectory, member: int | None, members: Sequence[Member]) -> Trainer:
+def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback) -> Trainer:
     ready = run.ready
     history = History(folder.path / directory.HISTORY, folder.path / ready.weights_name, member)
     info = RunInfo(folder.path, ready.plain, ready.notice)
     chosen = [callback.build(info) for callback in ready.config.trainer.callbacks.values()]
-    place = members.index(ready.member) + 1, len(members)
-    show = ShowProgress(ready.progress, len(ready.data.parts["train"]), place)
     callbacks: list[Callback] = [*run.callbacks, history, show, *chosen]
     if run.stopping is not None:  # last, so that it restores the best weights before the others are told of the end
         callbacks.append(run.stopping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
+from mtl_cli.balancing.result import StepResult
 from mtl_cli.data import held_out
 from mtl_cli.inference.cross_validation import interval
 from mtl_cli.runs.model_file import load_model
 from mtl_cli.training import members
+from mtl_cli.training.together.rows import Step
+from mtl_cli.training.together.step import JointStep
 from tests.conftest import InProcess, houses
 
 SMALL = ("plots=false", "trainer.epochs=3", "device=cpu")
@@ -205,3 +210,48 @@ def test_the_interval_is_that_of_nadeau_and_bengio() -> None:
     half = 2.7764451 * np.sqrt(0.005 * (1 / 5 + 1 / 4))
     assert found == pytest.approx({"mean": 0.6, "low": 0.6 - half, "high": 0.6 + half})
     assert np.isnan(interval([0.5, float("nan")], 0.25)["low"])
+
+
+def test_members_trained_at_once_have_one_display(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=80)
+    monkeypatch.setattr("mtl_cli.reports.console.stderr_console", lambda: console)
+    status, _, err = mtl("train", "dataset=wine", "trainer.folds=2", *SMALL)
+    assert status == 0, err
+    assert "training 2 members at once, each 2 tasks" in shown.getvalue()
+
+
+def test_what_was_reached_is_kept_of_all_members(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def interrupted(self: JointStep, step: Step, epoch: int) -> list[StepResult]:
+        calls.append(epoch)
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return whole(self, step, epoch)
+
+    whole = JointStep.__call__
+    monkeypatch.setattr(JointStep, "__call__", interrupted)
+    status, _, _ = mtl("train", "dataset=wine", "trainer.folds=2", *SMALL, "run_dir=run")
+    assert status == 130 and calls.count(3) == 1
+    assert json.loads(Path("run/run.json").read_text())["status"] == "interrupted"
+    assert [len(load_model("run")["members"]), pd.read_csv("run/mtl_history.csv")["epoch"].max()] == [2, 2]
+
+
+@pytest.mark.parametrize("balancer", ["uniform", "gradnorm"])
+def test_members_that_go_astray_end_with_one_line(mtl: InProcess, balancer: str) -> None:
+    words = ("dataset=wine", "trainer.folds=2", f"balancer={balancer}", "optimizer=sgd", "optimizer.lr=1e30")
+    status, out, err = mtl("train", *words, *SMALL, "run_dir=run")
+    errors = [line for line in err.splitlines() if line.startswith("mtl train: error")]
+    assert (status, out, len(errors)) == (2, "", 1)
+    assert "Traceback" not in err and not Path("run/mtl_model.pt").exists()
+
+
+def test_a_run_starts_from_the_trunks_of_members(train, mtl: InProcess) -> None:
+    train("first", "dataset=wine", "trainer.members=2")
+    train("second", "dataset=wine", "trainer.folds=3", "init_from=first", "model.trunk.freeze=all")
+    first, second = load_model("first")["members"], load_model("second")["members"]
+    for number, source in enumerate((0, 1, 0)):
+        torch.testing.assert_close(
+            second[number]["weights"]["shared.trunk.0.weight"], first[source]["weights"]["shared.trunk.0.weight"]
+        )

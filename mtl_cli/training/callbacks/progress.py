@@ -44,7 +44,7 @@ class ShowProgress(Callback):
     rows : int
         Training rows.
     member : tuple of int
-        Which member of a run is trained, from 1, and how many it has.
+        Which member of a run is trained, from 1, and how many it has; 0 if all are trained at once.
     """
 
     def __init__(self, progress: Progress, rows: int, member: tuple[int, int] = (1, 1)) -> None:

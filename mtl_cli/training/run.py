@@ -56,6 +56,8 @@ class Finished:
         What ``predictions.csv`` holds.
     weights_name : str
         The name of the file with the balancer's weights.
+    epochs : int
+        The most that a member was to have.
     """
 
     run: RunDirectory
@@ -67,6 +69,7 @@ class Finished:
     answer: Answer | None
     predictions: pd.DataFrame | None
     weights_name: str
+    epochs: int
 
 
 def train(
@@ -107,7 +110,7 @@ def train(
     with _recorded(folder, {"command": command, **_record(ready, first, len(members))}, started, first):
         write_start(ready, folder)
         model, trained = train_members(ready, first, folder)
-        finished = write(ready, folder, measure(ready, model, trained))
+        finished = write(first.ready, folder, measure(ready, model, trained))
         if finish is not None:
             finish(finished)
     return finished
@@ -147,6 +150,7 @@ def write(ready: Ready, folder: RunDirectory, measured: Measured) -> Finished:
         measured.answer,
         measured.predictions,
         ready.weights_name,
+        int(ready.config.trainer.epochs),
     )
 
 

@@ -64,6 +64,11 @@ def test_another_separator_is_found(mtl: InProcess, model: str, trained: Path) -
     assert "note: new.csv: the header has no ';' between its columns; they are cut at ','" in err
     rows(trained).to_csv("tabs.txt", sep="\t", decimal=",", index=False)
     assert mtl("predict", model, "tabs.txt")[1] == same
+    rows(trained).assign(heat=[f"{heat:,.2f}" for heat in 1000 + rows(trained)["heat"]]).to_csv(
+        "grouped.csv", index=False
+    )
+    status, out, err = mtl("predict", model, "grouped.csv", "dataset.decimal=.", "dataset.thousands=,")
+    assert status == 0 and "200 of 200 rows: heat above all of training, up to 10" in err
     rows(trained).to_csv("odd.csv", sep="~", index=False)
     status, out, err = mtl("predict", model, "odd.csv", "dataset.separator=~", "dataset.decimal=.")
     assert out == same, err

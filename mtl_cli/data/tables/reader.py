@@ -144,6 +144,10 @@ class TableReader(Reader):
             others = [reading for reading in self.readings.columns if reading.name != column]
             named = [ColumnReading(column, "text", as_written=True)] if column else []
             reader = replace(reader, id_column=column, readings=Readings([*others, *named]))
+        form = {key: vars(source)[key] for key in ("decimal", "thousands") if self.given.get(key) is not None}
+        if form:
+            columns = [replace(column, form=replace(column.form, **form)) for column in reader.readings.columns]
+            reader = replace(reader, readings=Readings(columns))
         if isinstance(self.encoder, SequenceEncoder):
             keys = {key: vars(source)[key] for key in ("max_length", "truncate") if key in self.given}
             reader = replace(reader, encoder=replace(self.encoder, **keys))

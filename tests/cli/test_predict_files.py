@@ -226,3 +226,16 @@ def test_formulas_are_kept_and_told_or_quoted(mtl: InProcess, model: str) -> Non
     names = read(quoted)["name"].tolist()
     assert names == [f"'{name}" if i < 4 else name for i, name in enumerate(frame["name"])] and "formula" not in err
     assert read(quoted).drop(columns="name").equals(read(out).drop(columns="name"))
+
+
+def test_the_order_of_day_and_month_may_be_another(mtl: InProcess) -> None:
+    days = pd.date_range("2022-01-01", periods=200)
+    frame = pd.DataFrame({"when": days.strftime("%d/%m/%Y"), "y": np.sin(np.arange(200) / 30)})
+    frame.to_csv("days.csv", index=False)
+    words = ["dataset=days.csv", "tasks={y: regression}", "trainer.epochs=2", "trainer.folds=none", "run_dir=run"]
+    assert mtl("train", *words, "plots=false")[0] == 0
+    frame[:12].to_csv("day_first.csv", index=False)
+    frame.assign(when=days.strftime("%m/%d/%Y"))[:12].to_csv("month_first.csv", index=False)
+    same = mtl("predict", "run", "day_first.csv")[1]
+    assert mtl("predict", "run", "month_first.csv", "dataset.day_first=false")[1] == same
+    assert mtl("predict", "run", "month_first.csv")[1] != same

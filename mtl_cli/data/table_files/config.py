@@ -31,6 +31,7 @@ class Excel(TableSource):
 
     sheet: str | None = None
 
+    reading_keys: ClassVar[tuple[str, ...]] = (*TableSource.reading_keys, "sheet")
     suffixes: ClassVar[tuple[str, ...]] = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
     def check(self, config: Config) -> Iterator[Problem]:

@@ -80,7 +80,7 @@ class TableSource(DataSource):
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
-    reading_keys: ClassVar[tuple[str, ...]] = ("id", "max_length", "truncate", "thousands")
+    reading_keys: ClassVar[tuple[str, ...]] = ("id", "max_length", "truncate", "thousands", "day_first")
     piped: ClassVar[str] = "csv"
     """The kind of data set that standard input is read as."""
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.base import Examples, Notice, Reader
+from mtl_cli.data.dates import DAY_FIRST, MONTH_FIRST
 from mtl_cli.data.duplicates import equal_rows
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputSpec, feature_problems
@@ -145,9 +146,11 @@ class TableReader(Reader):
             named = [ColumnReading(column, "text", as_written=True)] if column else []
             reader = replace(reader, id_column=column, readings=Readings([*others, *named]))
         form = {key: vars(source)[key] for key in ("decimal", "thousands") if self.given.get(key) is not None}
-        if form:
-            columns = [replace(column, form=replace(column.form, **form)) for column in reader.readings.columns]
-            reader = replace(reader, readings=Readings(columns))
+        columns = [replace(column, form=replace(column.form, **form)) for column in reader.readings.columns]
+        if (day_first := self.given.get("day_first")) is not None:
+            order = DAY_FIRST if day_first else MONTH_FIRST
+            columns = [replace(column, order=order) if column.kind == "date" else column for column in columns]
+        reader = replace(reader, readings=Readings(columns))
         if isinstance(self.encoder, SequenceEncoder):
             keys = {key: vars(source)[key] for key in ("max_length", "truncate") if key in self.given}
             reader = replace(reader, encoder=replace(self.encoder, **keys))

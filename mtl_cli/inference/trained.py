@@ -21,7 +21,7 @@ from mtl_cli.data.inputs import InputRows
 from mtl_cli.inference.consistency import class_predictions
 from mtl_cli.inference.evaluate import evaluate
 from mtl_cli.inference.members import Member, Outputs, average, outputs_of, spread
-from mtl_cli.models.network import build_network, shapes
+from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
@@ -69,6 +69,11 @@ class TrainedModel:
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
         return cls(find_model(path).parent, config, members, reader, tasks)
+
+    @property
+    def network(self) -> Network:
+        """The network; of several members the first one's."""
+        return self.members[0].network
 
     def read(self, path: str, notice: Notice) -> Examples:
         """Read what the model is to predict or to be evaluated on."""

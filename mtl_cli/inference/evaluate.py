@@ -96,6 +96,8 @@ class Validation:
     tasks : dict of str to Task
     monitor : str, default "score"
         What early stopping goes by: the score, ``TASK`` for a task's skill, or ``TASK.METRIC``.
+    every : bool, default False
+        Name tasks without a label too, with NaN: folds differ in their labels, and share a history.
 
     Raises
     ------
@@ -103,12 +105,12 @@ class Validation:
         If the task has no such metric, or no label here.
     """
 
-    def __init__(self, batches: Batches, tasks: dict[str, Task], monitor: str = "score") -> None:
+    def __init__(self, batches: Batches, tasks: dict[str, Task], monitor: str = "score", every: bool = False) -> None:
         self.inputs, self.targets, self.masks = batches.inputs, batches.targets, batches.masks
         self.rows = {name: None if mask is None else mask.nonzero()[:, 0] for name, mask in self.masks.items()}
         labelled = [name for name, rows in self.rows.items() if rows is None or len(rows)]
         self.tasks = {name: task for name, task in tasks.items() if name in labelled}
-        self.all_tasks = tasks
+        self.all_tasks, self.named = tasks, tasks if every else self.tasks
         constant = {name: _constant(task, self.targets[name]) for name, task in tasks.items()}
         self.baselines = dict(zip(self.tasks, self._measure(constant)[0].tolist(), strict=True))
         self.monitor = None if monitor == "score" else monitor.partition(".")
@@ -132,8 +134,8 @@ class Validation:
         found = outputs(model, self.inputs)
         losses, metrics = torch.stack(self._measure(found)).tolist()
         loss_of, metric_of = dict(zip(self.tasks, losses, strict=True)), dict(zip(self.tasks, metrics, strict=True))
-        row = {f"val_loss_{name}": loss_of.get(name, math.nan) for name in self.all_tasks}
-        row |= {f"val_{task.primary}_{name}": metric_of.get(name, math.nan) for name, task in self.all_tasks.items()}
+        row = {f"val_loss_{name}": loss_of.get(name, math.nan) for name in self.named}
+        row |= {f"val_{task.primary}_{name}": metric_of.get(name, math.nan) for name, task in self.named.items()}
         skills = {name: skill(loss, self.baselines[name]) for name, loss in loss_of.items()}
         row["val_score"] = score(skills, self.all_tasks)
         if self.monitor is not None:

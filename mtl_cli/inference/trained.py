@@ -21,7 +21,7 @@ from mtl_cli.data.reading import hinting
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
 from mtl_cli.inference.members import Member, Outputs, average, outputs_of, spread
-from mtl_cli.models.network import build_network, shapes
+from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
@@ -121,6 +121,11 @@ class TrainedModel:
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
         return cls(find_model(path).parent, config, members, reader, tasks)
+
+    @property
+    def network(self) -> Network:
+        """The network; of several members the first one's."""
+        return self.members[0].network
 
     def with_keys(self, given: Mapping[str, Any]) -> TrainedModel:
         """Return the same model, which reads new files with other values of some keys of its data set.

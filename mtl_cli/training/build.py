@@ -176,7 +176,11 @@ def build(ready: Ready) -> Run:
         take_trunk(network, ready.source, config, notice, ready.member.number)
     kept = _self_contained(ready.plain, config)
     choose_threads(batches.batch_size, multiply_adds(network, batches.inputs.take(slice(0, 1))))
-    validation = None if ready.member.steps is not None else _validation(config, data, device, notice)
+    validation = (
+        None
+        if ready.member.steps is not None
+        else _validation(config, data, device, notice, ready.member.fold is not None)
+    )
     step = TrainingStep(network, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
     optimizer = config.optimizer.build(parameter_groups(network, config.optimizer), device)
     penalties = _penalties(ready, Training(network, data.tasks, batches, notice), optimizer)
@@ -212,12 +216,15 @@ def _build_network(config: Config, data: Prepared, device: torch.device) -> tupl
     return network, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
 
 
-def _validation(config: Config, data: Prepared, device: torch.device, notice: Notice) -> Validation | None:
+def _validation(
+    config: Config, data: Prepared, device: torch.device, notice: Notice, folded: bool
+) -> Validation | None:
     """Return what scores the model on the validation rows; None if none of them has a label."""
     part = data.parts.get("val")
     if part is not None and any(target.mask.any() for target in part.targets.values()):
         stopping = config.trainer.early_stopping
-        return Validation(Batches(part, device), data.tasks, "score" if stopping is None else stopping.monitor)
+        monitor = "score" if stopping is None else stopping.monitor
+        return Validation(Batches(part, device), data.tasks, monitor, folded)
     if config.trainer.early_stopping is not None:
         what = "row is left for validation" if part is None else "validation row has a label"
         notice(f"no {what}: all epochs are trained, and the last one's weights are kept")

@@ -16,8 +16,8 @@ from tests.conftest import Command, InProcess
 HOUSES = "tasks={price: {kind: regression, transform: log1p}, sold: binary, kind: multiclass, tags: multilabel}"
 
 
-def test_the_main_job_with_its_defaults(command: Command, tmp_path: Path) -> None:
-    done = command("train", "dataset=wine", "balancer=gradnorm")
+def test_the_main_job_on_one_split(command: Command, tmp_path: Path) -> None:
+    done = command("train", "dataset=wine", "balancer=gradnorm", "trainer.folds=none")
     assert done.returncode == 0, done.stderr
     line = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
@@ -71,7 +71,7 @@ def test_the_main_job_with_its_defaults(command: Command, tmp_path: Path) -> Non
 
     record = json.loads((run / "run.json").read_text())
     assert (record["status"], record["seed"], record["device"]) == ("done", 0, "cpu")
-    assert record["command"] == ["mtl", "train", "dataset=wine", "balancer=gradnorm"]
+    assert record["command"] == ["mtl", "train", "dataset=wine", "balancer=gradnorm", "trainer.folds=none"]
     content = torch.load(run / "mtl_model.pt", weights_only=True)
     assert content["format"] == 2
     assert "the first test rows" in done.stderr

@@ -215,7 +215,7 @@ def test_bad_images_to_predict(mtl: InProcess) -> None:
     for file, what in {
         "large.npz": "holds images of 1 × 28 × 28; the model reads 1 × 12 × 12",
         "nameless.npz": "has no array 'images'; it has pixels",
-        "text.npz": "cannot be read as npz",
+        "text.npz": "is text, no npz file",
         "table.csv": "does not look like a file of images by its name",
         "missing.npz": "there is no such file",
     }.items():

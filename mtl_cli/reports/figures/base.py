@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mtl_cli.reports.figures.layout import Axes as Axes  # noqa: PLC0414 - for plugins, from here
+from mtl_cli.reports.figures.layout import Axes as Axes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -60,15 +60,17 @@ def counted(answers: Answers) -> tuple[list[str], np.ndarray]:
         names = sorted(names, key=natural)
     true, guess = (each.astype(str) for each in (answers.labels, answers.predicted))
     if task.level == "token":
-        true, guess = _tokens(true, guess)
+        true, guess = _tokens(true, guess, names)
     position = {name: i for i, name in enumerate(names)}
-    pairs = [(position[t], position[g]) for t, g in zip(true, guess, strict=True) if t in position]
+    pairs = [(position[t], position[g]) for t, g in zip(true, guess, strict=True)]
     counts = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(counts, tuple(np.array(pairs).T), 1)
     return names, counts
 
 
-def _tokens(true: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the characters of texts, as far as both texts of a row go; a sequence may have been cut."""
+def _tokens(true: np.ndarray, guess: np.ndarray, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the characters of texts that have a label, as far as both texts go; a sequence may have been cut."""
     both = [(t[: len(g)], g[: len(t)]) for t, g in zip(true, guess, strict=True)]
-    return np.array(list("".join(t for t, _ in both))), np.array(list("".join(g for _, g in both)))
+    every = np.array([list("".join(texts)) for texts in zip(*both, strict=True)])
+    labelled = np.isin(every[0], names)
+    return every[0, labelled], every[1, labelled]

@@ -65,15 +65,14 @@ def _set_axes(axes: Axes, drawn: np.ndarray, logarithmic: bool) -> tuple[float, 
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     low, high = float(drawn.min()), float(drawn.max())
-    if not logarithmic:
-        room = 0.03 * ((high - low) or 1.0)
-        low, high = low - room, high + room
-    elif low > 0 and high > 2 * low:
-        low, high = low / 1.1, high * 1.1
-    if logarithmic:  # log(1 + y) is linear below 1, as this scale is
+    if logarithmic:  # log(1 + y) is linear below 1, as the second of the scales is
         scale = {"value": "log"} if low >= 1 else {"value": "symlog", "linthresh": 1.0}
         axes.set_xscale(**scale)
         axes.set_yscale(**scale)
+        low, high = (low / 1.1 if low >= 1 else low - 0.03), high * 1.1 + 0.03
+    else:
+        room = 0.03 * ((high - low) or 1.0)
+        low, high = low - room, high + room
     axes.set(xlim=(low, high), ylim=(low, high))
     for axis in (axes.xaxis, axes.yaxis) if logarithmic else ():
         axis.set_major_formatter(FuncFormatter(plain))

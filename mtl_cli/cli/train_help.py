@@ -48,7 +48,7 @@ groups and their files; each file's keys are set as GROUP.KEY=VALUE:
 every key and its default: mtl config show dataset=csv; explained in the files of
 {conf}
 
-other keys: seed=0 device=auto|cpu|cuda|mps plots=true run_dir=FOLDER
+other keys: seed=0 device=auto|cpu|cuda|mps plots=true|svg|false run_dir=FOLDER
   init_from=RUN                          start from the trunk of another run
   model.trunk.freeze=none|all|EPOCHS     do not train the trunk, or not at first
   optimizer.lr_scale.trunk=0.1           the trunk's learning rate, times optimizer.lr

@@ -132,5 +132,5 @@ class Config(TrainedConfig):
     init_from: str | None = None
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    plots: bool = True
+    plots: bool | Literal["png", "svg"] = True
     run_dir: str | None = None

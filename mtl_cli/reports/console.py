@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mtl_cli.reports.advice import advice
-from mtl_cli.reports.plots import read_columns
+from mtl_cli.reports.plots import of_member, read_columns
 from mtl_cli.runs.directory import HISTORY, METRICS, PREDICTIONS
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
@@ -155,9 +155,8 @@ def print_summary(console: Console, finished: Finished) -> None:
 
 
 def _of_first_member(columns: Mapping[str, list[float]]) -> Mapping[str, list[float]]:
-    """Return the rows of a run's only member, or of the first of several, which follow one another."""
-    members = columns.get("member", [])
-    return {name: values[: members.count(1)] for name, values in columns.items()} if members else columns
+    """Return the rows of a run's only member, or of the first of several."""
+    return of_member(columns, columns["member"][0]) if columns.get("member") else columns
 
 
 def print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str, Task]) -> None:

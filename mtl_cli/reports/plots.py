@@ -1,4 +1,4 @@
-"""Drawing a run's figures as PNG files, without pyplot, which would take a display and half a second."""
+"""Drawing a run's figures as PNG or SVG files, without pyplot, which would take a display and half a second."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
+from mtl_cli.reports.figures.layout import settings
 from mtl_cli.runs.directory import HISTORY, PLOTS
 
 if TYPE_CHECKING:
@@ -22,11 +24,30 @@ if TYPE_CHECKING:
     from mtl_cli.tasks.task import Task
     from mtl_cli.training.run import Finished
 
-Drawing = tuple[str, Callable[[Axes], None]]
-"""A file's stem, and what draws its content."""
+Form = Literal["png", "svg"]
+DPI = 200
 
 
-def write_plots(finished: Finished, notice: Callable[[str], None]) -> list[Path]:
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that is to be drawn.
+
+    Parameters
+    ----------
+    stem : str
+        Of its file's name.
+    draw : callable
+        Draws on axes.
+    table : callable
+        Returns the rows of the CSV file that goes with it, if any.
+    """
+
+    stem: str
+    draw: Callable[[Axes], None]
+    table: Callable[[], list[dict[str, Any]]]
+
+
+def write_plots(finished: Finished, notice: Callable[[str], None], form: Form = "png") -> list[Path]:
     """Draw every figure that suits a run, into its folder.
 
     A figure that fails costs a line, and no other figure.
@@ -36,37 +57,65 @@ def write_plots(finished: Finished, notice: Callable[[str], None]) -> list[Path]
     finished : Finished
     notice : callable
         Takes a line that the user should see.
+    form : {"png", "svg"}
+        Of the files.
     """
-    history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
-    course = Course(list(finished.tasks), history, weights, finished.best.epoch)
     answers = [] if finished.part is None else list(answers_of(finished.tasks, finished.part, finished.answer))
-    return _write(finished.run.path / PLOTS, course, answers, notice)
+    return _write(finished.run.path / PLOTS, course_of(finished), answers, notice, form)
 
 
 def write_task_plots(folder: Path, evaluated: Evaluated, notice: Callable[[str], None]) -> list[Path]:
     """Draw every figure of a task's predictions on rows that a model was evaluated on, as ``write_plots`` does."""
-    answers = list(answers_of(evaluated.tasks, evaluated.part, evaluated.answer))
-    return _write(folder, None, answers, notice)
+    answers = list(answers_of(evaluated.tasks, evaluated.part, evaluated.answer, evaluated.where))
+    return _write(folder, None, answers, notice, "png")
 
 
-def answers_of(tasks: Mapping[str, Task], part: Part, answer: Answer | None) -> Iterator[Answers]:
+def answers_of(
+    tasks: Mapping[str, Task], part: Part, answer: Answer | None, where: str = "test rows"
+) -> Iterator[Answers]:
     """Yield what figures show of each task: its labels and its predictions, as they are written."""
     if answer is not None:
         for name, task in tasks.items():
-            yield Answers(task, part, answer.outputs[name], answer.decided.get(name))
+            yield Answers(task, part, answer.outputs[name], answer.decided.get(name), where)
 
 
-def _write(folder: Path, course: Course | None, answers: list[Answers], notice: Callable[[str], None]) -> list[Path]:
+def course_of(finished: Finished) -> Course:
+    """Return how a run's training went; members that a refit trained on all rows are left out."""
+    history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
+    names = list(finished.tasks)
+    numbers = list(dict.fromkeys(history.get("member", [])))
+    trained = finished.metrics.get("members", [])
+    folds = [member["fold"] is not None for member in trained]
+    if len(trained) == len(numbers) and any(folds):
+        numbers = [number for number, fold in zip(numbers, folds, strict=True) if fold]
+    epochs = [member["epoch"] for member in trained] if len(trained) >= len(numbers) else [0] * len(numbers)
+    members = tuple(
+        Course(names, of_member(history, number), of_member(weights, number), epoch)
+        for number, epoch in zip(numbers, epochs, strict=False)
+    )
+    if not members:
+        return Course(names, history, weights, finished.best.epoch)
+    if len(members) == 1:
+        return members[0]
+    histories, every = [one.history for one in members], [one.weights for one in members]
+    return Course(names, _means(histories), _means(every), finished.best.epoch, members)
+
+
+def _write(
+    folder: Path, course: Course | None, answers: list[Answers], notice: Callable[[str], None], form: Form
+) -> list[Path]:
     folder.mkdir(exist_ok=True)
     written, drawings = [], []
     for name, figure in components("figure").items():
         with _noting_failure(name, notice):
             drawings += list(_drawings(name, figure(), course, answers))
-    for stem, draw in drawings:
-        with _noting_failure(stem, notice):
-            path = folder / f"{_file_name(stem)}.png"
-            _draw(path, draw, notice)
+    for drawing in drawings:
+        with _noting_failure(drawing.stem, notice):
+            path = folder / f"{_file_name(drawing.stem)}.{form}"
+            _draw(path, drawing.draw, notice)
             written.append(path)
+            if rows := drawing.table():
+                atomic(path.with_suffix(".csv"), partial(_write_rows, rows=rows))
     return written
 
 
@@ -86,11 +135,12 @@ def _drawings(
     """Yield what a figure draws of a run."""
     if isinstance(figure, RunFigure):
         if course is not None and figure.suits(course):
-            yield name, partial(figure.draw, course=course)
+            yield Drawing(name, partial(figure.draw, course=course), partial(figure.table, course))
         return
     for answers in every:
         if answers.mask.any() and (name in answers.task.pictures or figure.suits(answers)):
-            yield f"{figure.stem}_{answers.task.name}", partial(figure.draw, answers=answers)
+            stem = f"{figure.stem}_{answers.task.name}"
+            yield Drawing(stem, partial(figure.draw, answers=answers), partial(figure.table, answers))
 
 
 def _draw(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
@@ -98,13 +148,15 @@ def _draw(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings(record=True) as caught:
-        figure = Figure(figsize=(6, 4), dpi=100)
+    form = path.suffix[1:]
+    plain: dict[str, Any] = {"metadata": {"Date": None}} if form == "svg" else {}  # one seed gives one file
+    with matplotlib.rc_context(settings()), warnings.catch_warnings(record=True) as caught:
+        figure = Figure(figsize=(6, 4), dpi=DPI)
         FigureCanvasAgg(figure)
         axes = figure.add_axes((0.13, 0.14, 0.83, 0.76))
-        axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
-        atomic(path, lambda file: figure.savefig(file, bbox_inches="tight"))  # class names may be long
+        inside = figure.get_tightbbox().padded(0.08)  # names may be long; "tight" would lay all out twice
+        atomic(path, lambda file: figure.savefig(file, bbox_inches=inside, format=form, **plain))
     lines = list(dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught))
     if lines:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
@@ -119,20 +171,23 @@ def read_columns(path: Path) -> Columns:
     """Return the columns of a CSV file of numbers."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if rows and "member" in rows[0]:
-        rows = _means(rows)
     return {column: [float(row[column] or "nan") for row in rows] for column in (rows[0] if rows else {})}
 
 
-def _means(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """Return the mean over a run's members of rows of the same epoch and step, where some of them may have stopped."""
-    at: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in rows:
-        at.setdefault((row["epoch"], row.get("step", "")), []).append(row)
-    columns = [column for column in rows[0] if column != "member"]
-    found = [{c: _mean([float(row[c] or "nan") for row in same]) for c in columns} for same in at.values()]
-    return sorted(found, key=lambda row: (row["epoch"], row.get("step", 0)))
+def of_member(columns: Columns, number: float) -> Columns:
+    """Return the rows of one of a run's members, which may lie between those of others."""
+    own = [row for row, member in enumerate(columns.get("member", [])) if member == number]
+    return {name: [values[row] for row in own] for name, values in columns.items() if name != "member"}
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def _means(members: list[Columns]) -> Columns:
+    """Return the means over members, row by row, as far as all of them have rows."""
+    first = members[0]
+    return {name: [sum(row) / len(row) for row in zip(*(one[name] for one in members), strict=False)] for name in first}
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -79,7 +79,7 @@ def run_training(job: Job, progress: Progress) -> Finished:
     if job.folder is None and config.run_dir is not None:
         directory.check_free(config.run_dir)
 
-    from mtl_cli.reports.plots import write_plots
+    from mtl_cli.reports.plots import Form, write_plots
     from mtl_cli.training.run import train
 
     def make_directory() -> Path:
@@ -88,7 +88,8 @@ def run_training(job: Job, progress: Progress) -> Finished:
             return Path(job.folder)
         return directory.fresh(job.name) if config.run_dir is None else directory.claim(config.run_dir)
 
-    draw = partial(write_plots, notice=progress.notice) if config.plots else None
+    form: Form = "svg" if config.plots == "svg" else "png"
+    draw = partial(write_plots, notice=progress.notice, form=form) if config.plots else None
     return train(config, rerunnable(job.plain), job.command, make_directory, progress, draw)
 
 

@@ -183,7 +183,9 @@ class Task(ABC):
     lower_is_better: ClassVar[bool] = False
     level: ClassVar[Level] = "row"
     pictures: ClassVar[tuple[str, ...]] = ()
-    """Which of ``scatter``, ``confusion`` and ``calibration`` show this kind's predictions."""
+    """Which of ``scatter``, ``confusion``, ``label_confusion`` and ``calibration`` show this kind's predictions."""
+    stated: ClassVar[tuple[str, str]] = ("predicted probability", "observed frequency")
+    """What ``confidence`` returns, in words."""
     one_class: ClassVar[bool] = False
     """Whether a row has one of several classes, which steps behind the model may choose in the model's place: such a
     kind has ``decode_as`` and ``metrics_as``."""
@@ -201,6 +203,11 @@ class Task(ABC):
     @property
     def squared_error(self) -> bool:
         """Whether its loss is a squared error; other losses are taken for −log p of a label."""
+        return False
+
+    @property
+    def log_axes(self) -> bool:
+        """Whether its labels are to be shown on logarithmic axes."""
         return False
 
     @abstractmethod

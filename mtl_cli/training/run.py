@@ -110,7 +110,8 @@ def train(
     with _recorded(folder, {"command": command, **_record(ready, first, len(members))}, started, first):
         write_start(ready, folder)
         model, trained = train_members(ready, first, folder)
-        finished = write(first.ready, folder, measure(ready, model, trained))
+        epochs = int(first.ready.config.trainer.epochs)  # where the config says auto, what that came to
+        finished = write(ready, folder, measure(ready, model, trained), epochs)
         if finish is not None:
             finish(finished)
     return finished
@@ -133,8 +134,8 @@ def write_start(ready: Ready, folder: RunDirectory) -> None:
     folder.write(directory.SPLITS, lambda file: splits.to_csv(file, index=False))
 
 
-def write(ready: Ready, folder: RunDirectory, measured: Measured) -> Finished:
-    """Write the metrics, and the predictions of the test rows and of those held out."""
+def write(ready: Ready, folder: RunDirectory, measured: Measured, epochs: int) -> Finished:
+    """Write the metrics, and the predictions of the test rows and of those held out; ``epochs`` as ``Finished`` has."""
     data, tables = ready.data, {directory.PREDICTIONS: measured.predictions, directory.OUT_OF_FOLD: measured.held_out}
     folder.write_json(directory.METRICS, measured.metrics)
     for name, table in tables.items():
@@ -150,7 +151,7 @@ def write(ready: Ready, folder: RunDirectory, measured: Measured) -> Finished:
         measured.answer,
         measured.predictions,
         ready.weights_name,
-        int(ready.config.trainer.epochs),
+        epochs,
     )
 
 

@@ -47,7 +47,8 @@ def test_a_small_network_learns_families_states_and_composition(learned: Path) -
     ]:
         assert tasks[name]["constant"][metric] <= constant
         assert tasks[name][metric] > least, f"{name} {metric}"
-    assert (learned / "run/plots/calibration_structure.png").is_file()
+    for picture in ("calibration_structure", "confusion_structure", "confusion_terms"):
+        assert (learned / f"run/plots/{picture}.png").is_file()
 
 
 def test_predictions_say_a_state_for_each_residue(learned: Path) -> None:

@@ -104,8 +104,8 @@ def test_a_table_of_ones_own(mtl: InProcess, houses_csv: Path) -> None:
 def test_the_pictures_of_every_kind_of_task(mtl: InProcess, houses_csv: Path) -> None:
     assert mtl("train", "dataset=houses.csv", HOUSES, "trainer.epochs=2", "run_dir=run")[0] == 0
     assert {path.name for path in Path("run/plots").iterdir()} == {
-        "losses.png", "weights.png", "predicted_price.png", "confusion_sold.png", "calibration_sold.png",
-        "confusion_kind.png", "calibration_kind.png", "calibration_tags.png",
+        "losses.png", "predicted_price.png", "confusion_sold.png", "calibration_sold.png", "confusion_kind.png",
+        "calibration_kind.png", "confusion_tags.png", "calibration_tags.png",
     }  # fmt: skip
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in Path("run/plots").iterdir())
 

@@ -58,4 +58,4 @@ def test_known_keys_are_those_that_the_check_knows() -> None:
         assert {f"balancer.{key}" for key in plain["balancer"]} <= set(known)
         assert {"trainer.epochs", "tasks.quality.weight", "dataset.split.stratify", "model.trunk.hidden"} <= set(known)
     assert known["device"] == ["auto", "cpu", "cuda", "mps"]
-    assert known["plots"] == ["true", "false"]
+    assert known["plots"] == ["true", "false", "png", "svg"]

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mtl_cli.reports.figures.layout import Axes as Axes
+
 if TYPE_CHECKING:
     import numpy as np
 
     from mtl_cli.data.base import Part
     from mtl_cli.tasks.task import Decided, Task
 
-Axes = Any
-"""A matplotlib Axes; text on it is drawn as written, not as mathematics."""
 Columns = Mapping[str, list[float]]
 """The columns of a CSV file of numbers, by name."""
 
@@ -28,25 +28,35 @@ class Course:
     ----------
     tasks : list of str
     history : mapping of str to list of float
-        The columns of ``mtl_history.csv``.
+        The columns of ``mtl_history.csv``; of several members the means, as far as all of them were trained.
     weights : mapping of str to list of float
-        Those of ``<balancer>_weights.csv``; none if no step was logged.
+        Those of ``<balancer>_weights.csv``, likewise; none if no step was logged.
     best : int
-        The epoch whose weights were kept.
+        The epoch whose weights were kept; 0 if that is not known.
+    members : tuple of Course
+        How it went for each of the run's members, if there are several.
     """
 
     tasks: list[str]
     history: Columns
     weights: Columns
     best: int
+    members: tuple[Course, ...] = ()
 
 
 class Figure(ABC):
-    """A picture of a finished run: a ``RunFigure`` or a ``TaskFigure``."""
+    """A picture of a finished run: a ``RunFigure`` or a ``TaskFigure``.
+
+    It is drawn on axes that are alone in a figure; ``figures/layout.py`` makes them larger, or several of them.
+    """
 
     @abstractmethod
     def draw(self, axes: Axes, shown: Any, /) -> None:
         """Draw on axes that are empty."""
+
+    def table(self, shown: Any, /) -> list[dict[str, Any]]:
+        """Return the rows of a CSV file to be written beside a picture that has no room for all; none by default."""
+        return []
 
 
 class RunFigure(Figure):
@@ -63,23 +73,26 @@ class RunFigure(Figure):
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answers in one task, on test rows; n of them have a label and an answer.
+    """What a model answers in one task, on rows such as the test rows; n of them have a label and an answer.
 
     Parameters
     ----------
     task : Task
     part : Part
-        All test rows.
+        All these rows.
     all_outputs : ndarray
         The model's outputs on all of them.
     decided : Decided, optional
         The classes that a step behind the model chose for them.
+    where : str
+        What to call the rows.
     """
 
     task: Task
     part: Part
     all_outputs: np.ndarray
     decided: Decided | None = None
+    where: str = "test rows"
 
     @cached_property
     def mask(self) -> np.ndarray:
@@ -137,9 +150,3 @@ class TaskFigure(Figure):
     @abstractmethod
     def draw(self, axes: Axes, answers: Answers) -> None:
         """Draw."""
-
-
-def legend(axes: Axes, entries: int) -> None:
-    """Draw the legend, unless it has too many entries to be read."""
-    if entries <= 24:
-        axes.legend(frameon=False, fontsize=8, ncols=1 if entries <= 8 else 2)

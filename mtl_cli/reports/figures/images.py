@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from mtl_cli.config.registry import component
 from mtl_cli.reports.figures.base import Answers, Axes, TaskFigure
+from mtl_cli.reports.figures.layout import VERMILION
 
 COLUMNS, ROWS = 8, 4
 GAP = 0.35
@@ -43,12 +44,12 @@ class WorstImages(TaskFigure):
             pixels = image.movedim(0, -1).numpy()[..., :3] if len(image) >= 3 else image[0].numpy()
             extent = (left + 0.04, left + 0.96, bottom + 0.04, bottom + 0.96)
             axes.imshow(pixels / top, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="equal")
-            color = "C3" if guess != true else "black"
+            color = VERMILION if guess != true else "black"
             text = f"{_short(guess)} ({_short(true)})"
             axes.text(left + 0.5, bottom, text, ha="center", va="top", fontsize=6, color=color)
         axes.set(
             xlim=(0, COLUMNS), ylim=(-(ROWS - 1) * (1 + GAP) - GAP, 1),
-            title=f"{task.name}: the test images of largest loss, predicted (true)",
+            title=f"{task.name}: the images of largest loss, {answers.where}, predicted (true)",
         )  # fmt: skip
         axes.set_axis_off()
 

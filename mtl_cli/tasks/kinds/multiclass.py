@@ -106,6 +106,7 @@ class MulticlassTask(Task):
     kind: ClassVar[str] = "multiclass"
     one_class: ClassVar[bool] = True
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
+    stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
     primary: ClassVar[str] = "accuracy"
 
     @property

@@ -109,7 +109,7 @@ class MultilabelTask(Task):
     constant: list[float] | None = None
 
     kind: ClassVar[str] = "multilabel"
-    pictures: ClassVar[tuple[str, ...]] = ("calibration",)
+    pictures: ClassVar[tuple[str, ...]] = ("label_confusion", "calibration")
     primary: ClassVar[str] = "micro_f1"
 
     @property

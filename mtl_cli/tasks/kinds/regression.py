@@ -129,6 +129,10 @@ class RegressionTask(Task):
         return self.loss_name == "mse"
 
     @property
+    def log_axes(self) -> bool:
+        return self.transform == "log1p"
+
+    @property
     def baseline(self) -> np.ndarray:
         return np.array([self.constant], dtype="float32")
 

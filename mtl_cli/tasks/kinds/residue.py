@@ -114,7 +114,8 @@ class ResidueTask(Task):
 
     kind: ClassVar[str] = "residue"
     level: ClassVar[Level] = "token"
-    pictures: ClassVar[tuple[str, ...]] = ("calibration",)
+    pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
+    stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
     primary: ClassVar[str] = "accuracy"
 
     @property

@@ -66,4 +66,4 @@ def to_normal(found: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     share = (above + below) / 2
     share[found - SMALLEST < quantiles[0]] = 0.0
     share[found + SMALLEST > quantiles[-1]] = 1.0
-    return ndtri(np.clip(share, SMALLEST, 1 - SMALLEST))
+    return np.asarray(ndtri(np.clip(share, SMALLEST, 1 - SMALLEST)))

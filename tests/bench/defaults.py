@@ -32,6 +32,8 @@ from tests.bench.rivals import RIVALS, predict_rival
 from tests.bench.tables import Table, half, load, names
 
 COLUMNS = ["table", "split", "method", "task", "skill", "error", "constant", "seconds", "settings"]
+FLOOR = -1.0
+"""A skill that is as bad as it gets: one stray reading in a test row may make it any number."""
 Said = dict[str, Any]
 """By task: numbers, or a column of probabilities per class, as text."""
 
@@ -142,7 +144,7 @@ def show(options: argparse.Namespace) -> None:
     """Print each method's mean skill by table, its mean rank, its lead over the first method, and its time.
 
     Only splits count on which all methods were run. The lead is the mean over tables with its standard error, the time
-    the median over tables of the ratio to the first method.
+    the median over tables of the ratio to the first method. In means, what is worse than ``FLOOR`` counts as that.
     """
     found = pd.read_csv(options.results, dtype={"split": str})
     found = found[found["table"].isin(options.tables) & found["method"].isin(options.methods)]
@@ -153,13 +155,14 @@ def show(options: argparse.Namespace) -> None:
     print(f"| table | splits | {' | '.join(options.methods)} |\n|---|{'---|' * (len(options.methods) + 1)}")
     for name, row in skill.iterrows():
         print(f"| {name} | {used[name]} | {' | '.join(f'{value:.3f}' for value in row)} |")
-    lead = skill.sub(skill[first], axis=0)
+    lead = skill.clip(FLOOR).sub(skill[first].clip(FLOOR), axis=0)
     error = lead.std() / np.sqrt(len(lead))
     cells = {
-        "mean skill": [f"{value:.3f}" for value in skill.mean()],
+        "mean skill": [f"{value:.3f}" for value in skill.clip(FLOOR).mean()],
         "median skill": [f"{value:.3f}" for value in skill.median()],
         "mean rank": [f"{value:.2f}" for value in skill.rank(axis=1, ascending=False).mean()],
         f"lead over {first}": [f"{lead[m].mean():+.3f} ± {error[m]:.3f}" for m in options.methods],
+        "ahead, behind": [f"{(lead[m] > 0).sum()}, {(lead[m] < 0).sum()}" for m in options.methods],
         "time": [f"{value:.2f}" for value in seconds.div(seconds[first], axis=0).median()],
     }
     for label, values in cells.items():

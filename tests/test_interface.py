@@ -159,3 +159,15 @@ def test_tasks_of_any_name(folder: Path) -> None:
 def test_balancers_by_name() -> None:
     gradnorm = mtl_cli.balancers()["gradnorm"](alpha=0.5)  # type: ignore[call-arg]
     assert gradnorm.needs == "norms"
+
+
+@pytest.mark.parametrize("scale", ["quantile", "clip"])
+def test_how_features_were_scaled_is_kept_with_the_model(scale: str, folder: Path) -> None:
+    houses(80).to_csv("houses.csv", index=False)
+    found = mtl_cli.train(
+        "dataset=houses.csv", "tasks={price: regression}", f"dataset.features.scale={scale}", "trainer.epochs=1",
+        "trainer.folds=none", "model.trunk.hidden=[4]", "plots=false",
+    )  # fmt: skip
+    said = found.predictions.set_index("row")["predicted_price"]
+    again = mtl_cli.load(found).predict("houses.csv").set_index("row")["predicted_price"]
+    np.testing.assert_allclose(again[said.index], said, rtol=1e-6)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import CodedRows
@@ -29,13 +30,43 @@ def as_read(table: pd.DataFrame) -> pd.DataFrame:
     return readings.apply(table)
 
 
-@pytest.mark.parametrize(("scale", "scaler"), [("standard", StandardScaler()), ("robust", RobustScaler())])
+NORMAL = QuantileTransformer(n_quantiles=30, output_distribution="normal")
+
+
+@pytest.mark.parametrize(
+    ("scale", "scaler"), [("standard", StandardScaler()), ("robust", RobustScaler()), ("quantile", NORMAL)]
+)
 def test_scaling_is_scikit_learns_on_the_training_rows(scale: str, scaler: StandardScaler) -> None:
-    table = pd.DataFrame(np.random.default_rng(0).normal(3, 5, (50, 3)), columns=list("abc"))
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"a": random.normal(3, 5, 50), "b": random.standard_cauchy(50), "c": random.poisson(2, 50)})
     train = np.arange(30)
     encoder = fit(table, train, scale=scale)
     expected = scaler.fit(table.iloc[train]).transform(table)
     np.testing.assert_allclose(encoder.transform(table, "t.csv"), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_is_robust_scaling_bent_at_three() -> None:
+    table = pd.DataFrame({"a": np.random.default_rng(0).normal(3, 5, 50), "b": [7.0] * 46 + [6.0, 8.0, 7.5, 7.0]})
+    table.loc[49, "a"] = 1e90
+    inputs = fit(table, scale="clip").transform(table, "t.csv")
+    robust = RobustScaler().fit_transform(table[["a"]])[:-1, 0]
+    np.testing.assert_allclose(inputs[:-1, 0], robust / np.sqrt(1 + (robust / 3) ** 2), rtol=1e-5)
+    assert inputs[49, 0] == 3
+    halves = table["b"].to_numpy() - 7  # the quartiles are equal: half the range is 1
+    np.testing.assert_allclose(inputs[:, 1], halves / np.sqrt(1 + (halves / 3) ** 2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["standard", "robust", "quantile", "clip"])
+def test_every_scale_keeps_what_is_constant_infinite_or_missing_apart(scale: str) -> None:
+    table = pd.DataFrame({"x": np.arange(20.0), "same": 0.1, "gap": [np.nan, *range(19)]})
+    table["when"] = pd.date_range("2020-01-01", periods=20, freq="9D")
+    encoder = fit(table, scale=scale)
+    again = FeatureEncoder.from_state(json.loads(json.dumps(encoder.state())))
+    inputs = again.transform(table, "t.csv")
+    assert np.array_equal(inputs, encoder.transform(table, "t.csv")) and np.isfinite(inputs).all()
+    assert (np.abs(inputs[:, 1]) < 1e-6).all()
+    new = table.assign(x=[np.inf, -np.inf, *range(18)])
+    assert np.isfinite(again.transform(new, "n.csv")).all(1).tolist() == [False] * 2 + [True] * 18
 
 
 def test_other_rows_do_not_matter_to_the_fit() -> None:

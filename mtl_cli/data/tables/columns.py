@@ -10,6 +10,7 @@ import numpy as np
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.dates import DATE_PARTS, date_numbers
 from mtl_cli.data.tables.reading import Kind, kind_of_type
+from mtl_cli.data.tables.scaling import Scale, center_and_scale, landmarks, smooth_clip, to_normal
 from mtl_cli.tasks.labels import first, refuse_values, text_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Column:
     name, kind : str
     fill, center, scale : list of float
         Per number: its replacement where it is missing, and (number − center) / scale.
+    clip : bool
+        Whether what is scaled is then clipped smoothly.
+    landmarks : list of list of float
+        Per number, the quantiles by whose ranks it is scaled in place of center and scale; empty for none.
     levels : list of str
         Of a categorical column; ``has_other`` says whether rare ones share a further level.
     has_missing : bool
@@ -51,6 +56,8 @@ class Column:
     impute: bool = True
     low: list[float] = field(default_factory=list)
     high: list[float] = field(default_factory=list)
+    clip: bool = False
+    landmarks: list[list[float]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -80,8 +87,19 @@ class Column:
                 hint = "dataset.features.impute=median fills it in"
                 raise UserError(where, f"the column '{self.name}' has no value in row {row}", hint)
             found = numbers(values, self, where)
-            block = (np.where(np.isnan(found), self.fill, found) - self.center) / self.scale
+            block = self._scaled(np.where(np.isnan(found), self.fill, found))
         return np.column_stack([block, missing]) if self.has_missing else block
+
+    def _scaled(self, found: np.ndarray) -> np.ndarray:
+        """Return numbers as they were scaled in training; what is infinite stays so, for its row gets no prediction."""
+        scaled = (found - self.center) / self.scale
+        if self.clip:
+            return np.where(np.isinf(found), found, smooth_clip(np.where(np.isinf(found), 0, scaled)))
+        for number, quantiles in enumerate(self.landmarks):
+            if quantiles:
+                own = found[:, number]
+                scaled[:, number] = np.where(np.isinf(own), own, to_normal(own, np.array(quantiles)))
+        return scaled
 
     def unknown_levels(self, values: pd.Series) -> list[str]:
         """Return the levels that this column was not fitted to; none if it has a level for the others."""
@@ -137,25 +155,26 @@ def fit_levels(column: Column, values: pd.Series, min_count: int) -> int:
     return len(counts)
 
 
-def fit_numbers(column: Column, found: np.ndarray, scale: str, impute: str) -> None:
+def fit_numbers(column: Column, found: np.ndarray, scale: Scale, impute: str) -> None:
     """Fit fill, center and scale to the numbers of the training rows, shape (n, width), NaN where missing."""
     present = found[~np.isnan(found[:, 0])]
-    low, median, high = np.quantile(present, [0.25, 0.5, 0.75], axis=0)
     column.low, column.high = present.min(0).tolist(), present.max(0).tolist()
-    mean, deviation = present.mean(0), present.std(0)
+    mean = present.mean(0)
     if column.kind == "boolean":
         column.fill = np.round(mean).tolist()
     elif column.kind == "date":
         column.fill = mean.tolist()
     else:
-        column.fill = {"median": median, "mean": mean}.get(impute, np.zeros_like(mean)).tolist()
+        column.fill = {"median": np.median(present, axis=0), "mean": mean}.get(impute, np.zeros_like(mean)).tolist()
     if column.kind == "boolean" or scale == "none":
         column.center, column.scale = [0.0] * len(mean), [1.0] * len(mean)
         return
-    center, spread = (mean, deviation) if scale == "standard" else (median, high - low)
-    spread = np.where(spread > 0, spread, deviation)  # half of the rows may share one value
-    constant = spread <= 1e-12 * np.abs(present).max(0)  # rounding, not variation
-    column.center, column.scale = center.tolist(), np.where(constant, 1.0, spread).tolist()
+    center, spread = center_and_scale(present, scale)
+    column.center, column.scale, column.clip = center.tolist(), spread.tolist(), scale == "clip"
+    if scale == "quantile":
+        varies = present.max(0) > present.min(0)
+        quantiles = landmarks(present).T.tolist()
+        column.landmarks = [own if several else [] for own, several in zip(quantiles, varies, strict=True)]
 
 
 def numbers(values: pd.Series, column: Column, where: str, hint: str | None = None) -> np.ndarray:

@@ -13,6 +13,7 @@ from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers
 from mtl_cli.data.tables.reading import Kind
+from mtl_cli.data.tables.scaling import Scale
 from mtl_cli.tasks.labels import refuse_values
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ class FeatureConfig:
         ``include: null`` takes every column that is no target, id or split column.
     numeric, categorical, date : list of str
         Columns of that kind; the kind of the others is found from what they hold.
-    scale : {"standard", "robust", "none"}
-        Standard: mean 0, deviation 1. Robust: median 0, quartile range 1. Over the training rows.
+    scale : {"standard", "robust", "quantile", "clip", "none"}
+        Standard: mean 0, deviation 1. Robust: median 0, quartile range 1. Quantile: the normal quantile of its rank.
+        Clip: robust, then smoothly clipped to ±3. Over the training rows.
     impute : {"median", "mean", "zero", "none"}
         What replaces a missing number, which a column of its own also marks; ``none`` makes it an error.
     min_count : int
@@ -49,7 +51,7 @@ class FeatureConfig:
     numeric: list[str] = field(default_factory=list)
     categorical: list[str] = field(default_factory=list)
     date: list[str] = field(default_factory=list)
-    scale: Literal["standard", "robust", "none"] = "standard"
+    scale: Scale = "standard"
     impute: Literal["median", "mean", "zero", "none"] = "median"
     min_count: PositiveInt = 5
 

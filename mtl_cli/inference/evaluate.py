@@ -241,6 +241,7 @@ def _task_report(
         "loss": loss,
         "skill": skill(loss, baseline),
         **task.all_metrics(output, values, decided),
+        **task.interval_metrics(output, values),
         "constant": {"loss": baseline, **task.all_metrics(constant, values)},
         **({"classes": classes} if classes else {}),
     }

@@ -51,6 +51,8 @@ class Regression(TaskConfig):
     standardize: bool = True
     mapping: dict[str, float | None] | None = None
 
+    post_hoc_keys: ClassVar[tuple[str, ...]] = ("interval",)
+
     @property
     def loss_name(self) -> str:
         return self.loss
@@ -191,6 +193,21 @@ class RegressionTask(Task):
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         return {f"predicted_{self.name}": self._to_user(output[:, 0])}
+
+    def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return |y − ŷ| of the encoded labels: under ``log1p`` an interval is wider where predictions are larger."""
+        return np.asarray(np.abs(values.astype("float64") - output[:, 0]))
+
+    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        if self.post_hoc.conformal is None:
+            return {}
+        encoded, radius = output[:, 0].astype("float64"), self.post_hoc.conformal.radius
+        ends = {"low": encoded - radius, "high": encoded + radius}
+        return {f"{self.name}_{end}": self._to_user(values) for end, values in ends.items()}
+
+    def interval_size(self, output: np.ndarray) -> dict[str, float]:
+        low, high = self.interval_columns(output).values()
+        return {"width": float((high - low).mean())}
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         from sklearn import metrics

@@ -165,8 +165,7 @@ class Converter:
                 self.components += attempt.components
                 return converted
             attempts.append(attempt.problems)
-        out_of_range = ("must be at", "must be above", "must be below")
-        deepest = [problems for problems in attempts if len(options) == 1 or problems[0].what.startswith(out_of_range)]
+        deepest = [problems for problems in attempts if len(options) == 1 or problems[0].what.startswith("must be at")]
         if deepest:
             self.problems.extend(deepest[0])
         else:

@@ -58,8 +58,8 @@ def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained], 
     trained : sequence of Trained
         Those that rows were held out of.
     final : mapping of str to Task
-        With the steps behind the model (see ``fit_steps``). Rows that these were fitted to are measured without them:
-        they would look better there than they are.
+        With the steps behind the model (see ``fit_steps``), for the test rows. The others are measured without them:
+        they were fitted to some of these rows, and would look better there than they are.
     """
     data = ready.data
     epoch = int(np.median([one.best.epoch for one in model]))
@@ -67,7 +67,7 @@ def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained], 
     test_answer = table = held_out = None
     for name, part in data.parts.items():
         inputs = part.inputs.to(ready.device)
-        tasks = data.tasks if name == "val" else dict(final)
+        tasks = dict(final) if name == "test" else data.tasks
         members = [outputs_of(one.model, inputs, tasks) for one in model]
         notice = ready.progress.notice if name == "test" else (lambda line: None)
         answer = joined(members, tasks, data.reader.hierarchy, None, notice)

@@ -80,16 +80,17 @@ def _tasks(config: Config) -> Iterator[Problem]:
 
 
 def _post_hoc(config: Config, name: str) -> Iterator[Problem]:
-    """Check the steps behind the outputs of a task."""
+    """Check the steps behind the outputs of a task, and the columns that it writes."""
     task, kinds = config.tasks[name], components("task")
     for key in task.post_hoc_asked:
         if key not in task.post_hoc_keys:
             able = ", ".join(kind for kind, other in kinds.items() if key in other.post_hoc_keys)
             what = f"is for tasks of the kinds {able}, and this one is of kind {name_of('task', task)}"
             yield Problem(f"tasks.{name}.{key}", what, "leave it out")
-    for taken in (f"{name}_{end}" for end in ("low", "high", "set") if task.interval is not None):
-        if taken in config.tasks:
-            yield Problem(f"tasks.{name}.interval", f"writes columns such as '{taken}', which is a task's name")
+    others = {column for other in config.tasks for column in (other, f"predicted_{other}")}
+    for column in others.intersection(task.further_columns(name)):
+        what = f"writes a column '{column}', and so does the task '{column.removeprefix('predicted_')}'"
+        yield Problem(f"tasks.{name}", what, "rename one of the two")
     folded = config.trainer is not None and isinstance(config.trainer.folds, int)
     if config.dataset is not None and not config.dataset.validates and not folded:
         for key in task.post_hoc_fitted:

@@ -104,6 +104,10 @@ class TaskConfig(ABC):
         given = self.post_hoc_asked
         return {key: value for key, value in given.items() if key != "threshold" or isinstance(value, str)}
 
+    def further_columns(self, name: str) -> list[str]:
+        """Return columns that the task called ``name`` may write beside its prediction, which no other may write."""
+        return [f"{name}_{end}" for end in ("low", "high", "set")] if self.interval is not None else []
+
     def weight_at(self, epoch: int) -> float:
         """Return the task's weight in an epoch, from 1."""
         return self.weight if self.weight_schedule is None else self.weight_schedule.at(self.weight, epoch)

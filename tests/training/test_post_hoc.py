@@ -97,7 +97,8 @@ def test_steps_are_of_the_rows_held_out_and_change_no_score(mtl: InProcess) -> N
         (["tasks={sold: {kind: binary, interval: 0.9}}", "dataset.split.val=0"], "interval: needs validation rows"),
         (["tasks={sold: {kind: binary, threshold: f1}}", "dataset.split.val=0"], "threshold: needs validation rows"),
         (["tasks={sold: {kind: binary, interval: 0.99}}"], "needs 99 validation rows with a label, and 2"),
-        (["tasks={sold: {kind: binary, interval: 0.9}, sold_set: {kind: binary, target: kind}}"], "such as 'sold_set'"),
+        (["tasks={sold: {kind: binary, interval: 0.9}, sold_set: {kind: binary, target: kind}}"], "'sold_set'"),
+        (["tasks={price: {kind: regression, loss: quantile}, price_q05: {kind: binary, target: kind}}"], "price_q05"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_fitted_is_one_line(mtl: InProcess, words: list[str], message: str) -> None:

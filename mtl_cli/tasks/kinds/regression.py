@@ -73,6 +73,10 @@ class Regression(TaskConfig):
     def named_labels(self) -> set[str]:
         return set(self.mapping or {})
 
+    def further_columns(self, name: str) -> list[str]:
+        quantiles = (self.quantiles or QUANTILES) if self.loss == "quantile" else ()
+        return super().further_columns(name) + [f"predicted_{name}_{column_suffix(q)}" for q in quantiles]
+
     def check(self, name: str) -> Iterator[Problem]:
         where = f"tasks.{name}.quantiles"
         if self.quantiles is not None and self.loss != "quantile":

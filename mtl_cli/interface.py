@@ -125,7 +125,7 @@ class TrainedModel:
         -------
         DataFrame
             The id column, or ``row``, and for each task ``predicted_<task>`` and, for classes,
-            ``predicted_<task>_prob``.
+            ``predicted_<task>_prob``; ``<task>_low`` and ``<task>_high``, or ``<task>_set``, of an interval.
         """
         with _as_file(data) as path:
             return self.model.predict(self.model.read(path, _note), _note)

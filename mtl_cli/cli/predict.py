@@ -36,6 +36,10 @@ output columns: the id column (or row, from 0), and for each task
                              residue: the mean of that over the residues
   predicted_TASK_prob_LABEL  multilabel, and all classes by --probabilities all:
                              probability of each label
+  predicted_TASK_q05         regression with loss: quantile: each quantile
+  TASK_low, TASK_high        regression with an interval: its ends
+  TASK_set                   classes with an interval: the likely ones, as a|b
+  TASK_spread                of several members: how far they are apart
 
 {READING_KEYS}
 examples:

@@ -75,6 +75,27 @@ def _tasks(config: Config) -> Iterator[Problem]:
         if f"{name}_prob" in names:
             what = f"its probabilities would have the name of the predictions of '{name}_prob'"
             yield Problem(f"tasks.{name}", what, "rename one of the two")
+        if config.tasks[name] is not None:
+            yield from _post_hoc(config, name)
+
+
+def _post_hoc(config: Config, name: str) -> Iterator[Problem]:
+    """Check the steps behind the outputs of a task, and the columns that it writes."""
+    task, kinds = config.tasks[name], components("task")
+    for key in task.post_hoc_asked:
+        if key not in task.post_hoc_keys:
+            able = ", ".join(kind for kind, other in kinds.items() if key in other.post_hoc_keys)
+            what = f"is for tasks of the kinds {able}, and this one is of kind {name_of('task', task)}"
+            yield Problem(f"tasks.{name}.{key}", what, "leave it out")
+    others = {column for other in config.tasks for column in (other, f"predicted_{other}")}
+    for column in others.intersection(task.further_columns(name)):
+        what = f"writes a column '{column}', and so does the task '{column.removeprefix('predicted_')}'"
+        yield Problem(f"tasks.{name}", what, "rename one of the two")
+    folded = config.trainer is not None and isinstance(config.trainer.folds, int)
+    if config.dataset is not None and not config.dataset.validates and not folded:
+        for key in task.post_hoc_fitted:
+            what = "needs validation rows, which the model is not trained on"
+            yield Problem(f"tasks.{name}.{key}", what, "give dataset.split.val, or trainer.folds=5")
 
 
 def _has_columns(config: Config, member: str | None) -> bool:

@@ -360,7 +360,10 @@ class Prepared:
 
 def task_states(tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
     """Return tasks as a model file keeps them."""
-    return [{"kind": task.kind, "state": task.state()} for task in tasks.values()]
+    return [
+        {"kind": task.kind, "state": task.state(), **({"post_hoc": steps} if (steps := task.post_hoc.state()) else {})}
+        for task in tasks.values()
+    ]
 
 
 def id_problems(name: str | None, tasks: Iterable[str]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Predictions of several tasks made to agree with each other, and cells of one cluster given one label."""
+"""What is decided behind the model: by thresholds, by tasks that have to agree, by the cells of a cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def decide(
     clusters: pd.Series | None,
     notice: Notice,
 ) -> dict[str, Decided]:
-    """Return the classes that a hierarchy or clusters choose in the model's place: to be written, and to be measured.
+    """Return the classes that a threshold, a hierarchy or clusters choose in the model's place.
+
+    They are written, and they are measured.
 
     Parameters
     ----------
@@ -50,8 +52,22 @@ def decide(
     Returns
     -------
     dict of str to Decided
-        By task, for those tasks alone whose classes are not simply the model's most probable.
+        By task, for those tasks alone whose classes are not simply the model's most probable: of binary and multilabel
+        tasks, those with a threshold of their own.
     """
+    over = {name: task.over_threshold(found[name]) for name, task in tasks.items()}
+    decided = {name: chosen for name, chosen in over.items() if chosen is not None}
+    return decided | _agreeing(found, tasks, hierarchy, clusters, notice)
+
+
+def _agreeing(
+    found: Mapping[str, np.ndarray],
+    tasks: Mapping[str, Task],
+    hierarchy: Hierarchy | None,
+    clusters: pd.Series | None,
+    notice: Notice,
+) -> dict[str, Decided]:
+    """Return the classes of tasks with one class a row, made to agree."""
     classes = {name: task for name, task in tasks.items() if task.one_class}
     levels = list(classes) if hierarchy is None else hierarchy.levels
     enforce = hierarchy is not None and hierarchy.mode == "enforce"

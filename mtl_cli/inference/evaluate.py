@@ -16,7 +16,7 @@ from mtl_cli.data.inputs import InputRows
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Decided, Target, Task
 
-LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "log_loss", "ece"})
+LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "log_loss", "ece", "pinball"})
 """The metrics of which less is better; of others, and of plugins', more is."""
 CHUNK = 16_384
 """Rows whose losses are computed at once."""
@@ -243,6 +243,7 @@ def _task_report(
         "loss": loss,
         "skill": skill(loss, baseline),
         **task.all_metrics(output, values, decided),
+        **task.interval_metrics(output, values),
         "constant": {"loss": baseline, **task.all_metrics(constant, values)},
         **({"classes": classes} if classes else {}),
     }

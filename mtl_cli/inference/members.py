@@ -42,6 +42,11 @@ def average(found: Sequence[Outputs], tasks: Mapping[str, Task]) -> Outputs:
     return {name: task.average(stacked[name]).numpy() for name, task in tasks.items()}
 
 
+def calibrated(found: Outputs, tasks: Mapping[str, Task]) -> Outputs:
+    """Return outputs after the calibration of each task, if it has any."""
+    return {name: tasks[name].calibrated(output) for name, output in found.items()}
+
+
 def spread(found: Sequence[Outputs], tasks: Mapping[str, Task]) -> dict[str, dict[str, np.ndarray]]:
     """Return by task the columns that say how far the members are apart; none if there is only one."""
     if len(found) == 1:

@@ -20,11 +20,12 @@ from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.reading import hinting
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
-from mtl_cli.inference.members import Member, Outputs, average, outputs_of, spread
+from mtl_cli.inference.members import Member, Outputs, average, calibrated, outputs_of, spread
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
+from mtl_cli.tasks.post_hoc import PostHoc
 from mtl_cli.tasks.task import Decided, Task
 
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ class Answer:
     Parameters
     ----------
     outputs : dict of str to ndarray
-        The model's own, by task.
+        The model's own, calibrated where that was asked for, by task.
     decided : dict of str to Decided
         The classes that a step behind the model chose; of the tasks that are not here, the most probable hold.
     apart : dict of str to dict
@@ -319,7 +320,8 @@ def _restored(saved: list[dict[str, Any]]) -> dict[str, Task]:
     """Return tasks by name, as a model file keeps them."""
     kinds = components("task")
     tasks: list[Task] = [kinds[entry["kind"]].restore(entry["state"]) for entry in saved]
-    return {task.name: task for task in tasks}
+    steps = [PostHoc.restore(entry.get("post_hoc", {})) for entry in saved]
+    return {task.name: replace(task, post_hoc=own) for task, own in zip(tasks, steps, strict=True)}
 
 
 def joined(
@@ -330,8 +332,9 @@ def joined(
     notice: Notice,
 ) -> Answer:
     """Return what members say of some rows together, after every step behind them."""
-    found = average(members, tasks)
-    return Answer(found, decide(found, tasks, hierarchy, clusters, notice), spread(members, tasks))
+    found = calibrated(average(members, tasks), tasks)
+    decided = decide(found, tasks, hierarchy, clusters, notice)
+    return Answer(found, decided, spread([calibrated(one, tasks) for one in members], tasks))
 
 
 def predictions(
@@ -344,8 +347,9 @@ def predictions(
 ) -> pd.DataFrame:
     """Return each task's columns ``predicted_<task>``, ``predicted_<task>_prob`` and, of members, ``<task>_spread``.
 
-    They are empty in the rows without an answer (see ``answered``), and where data sets are joined in those that are
-    not of the task's data set.
+    Where an interval was asked for, ``<task>_low`` and ``<task>_high``, or ``<task>_set``, follow the prediction. They
+    are empty in the rows without an answer (see ``answered``), and where data sets are joined in those that are not of
+    the task's data set.
 
     Parameters
     ----------
@@ -369,6 +373,7 @@ def predictions(
         columns = task.decode(output) if decided is None else task.decode_as(output, decided)
         if probabilities:
             columns = columns | task.probabilities(output)
+        columns = columns | task.interval_columns(output)
         columns = columns | {column: values[rows] for column, values in answer.apart.get(name, {}).items()}
         if not rows.all():
             columns = {column: _spread(values, rows) for column, values in columns.items()}

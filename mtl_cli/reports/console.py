@@ -81,16 +81,16 @@ def print_metrics(
 
 def _print_kind(console: Console, kind: str, measured: Mapping[str, Mapping[str, Any]], constants: bool) -> list[str]:
     """Print the table of one kind of task, with or without constant predictions; return the metrics that do not fit."""
-    example: Mapping[str, Any] = next((values for values in measured.values() if "skill" in values), {})
-    metrics = [metric for metric in example if metric not in NO_METRICS]
+    found = [metric for values in measured.values() if "skill" in values for metric in values]
+    metrics = [metric for metric in dict.fromkeys(found) if metric not in NO_METRICS]
     lines = []
     for name, values in measured.items():
         if "skill" not in values:
             lines.append([name, "0"])
             continue
-        lines.append([name, str(values["rows"]), *(_short(values[metric]) for metric in ("skill", *metrics))])
+        lines.append([name, str(values["rows"]), *_cells(values, ["skill", *metrics])])
         if constants:
-            lines.append(["  constant", "", "0", *(_short(values["constant"][metric]) for metric in metrics)])
+            lines.append(["  constant", "", "0", *_cells(values["constant"], metrics)])
     header = [kind, "rows", "skill", *metrics]
     columns = fitting(header, lines, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
@@ -101,6 +101,11 @@ def _print_kind(console: Console, kind: str, measured: Mapping[str, Mapping[str,
         table.add_row(*map(escape, line[:columns]), style="dim" if line[0] == "  constant" else None)
     console.print(table)
     return header[columns:]
+
+
+def _cells(values: Mapping[str, Any], metrics: Iterable[str]) -> list[str]:
+    """Return metrics as text, nothing for one that a task has not, such as the coverage of an interval."""
+    return [_short(values[metric]) if metric in values else "" for metric in metrics]
 
 
 def fitting(header: Sequence[str], lines: Iterable[Sequence[str]], width: int) -> int:

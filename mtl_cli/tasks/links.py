@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+Link = Literal["sigmoid", "softmax"]
+"""How outputs become probabilities: each by itself, or together those of one class each."""
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

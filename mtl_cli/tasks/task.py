@@ -11,21 +11,25 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from mtl_cli.config.convert import NonNegativeFloat
+from mtl_cli.config.convert import Bound, NonNegativeFloat
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import components
-from mtl_cli.tasks.links import mean_output
+from mtl_cli.tasks.links import Link, mean_output
+from mtl_cli.tasks.post_hoc import PostHoc
 from mtl_cli.tasks.schedule import WeightSchedule
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from mtl_cli.tasks.thresholds import Goal
+
 Label = str | int | float | bool
+Share = Annotated[float, Bound(above=0, below=1)]
 Level = Literal["row", "token"]
 """What has a label of its own: a row, or each token of a row that is a sequence."""
 
@@ -49,6 +53,12 @@ class TaskConfig(ABC):
         feature. It may be empty where there is no label.
     auxiliary : bool
         Train this task, but leave it out of the score.
+    calibrate : {"none", "temperature", "isotonic"}
+        How probabilities are calibrated, on the rows that the model was not trained on.
+    threshold : float, "f1" or "balanced", optional
+        The probability from which on a label is predicted, or what it is chosen for on those rows; a half if None.
+    interval : float, optional
+        The share of labels that the interval or set around each prediction is to hold, by those rows.
     """
 
     target: str | list[str] | None = None
@@ -57,10 +67,15 @@ class TaskConfig(ABC):
     weight_schedule: WeightSchedule | None = None
     weight_column: str | None = None
     auxiliary: bool = False
+    calibrate: Literal["none", "temperature", "isotonic"] = "none"
+    threshold: Literal["f1", "balanced"] | Share | None = None
+    interval: Share | None = None
 
     level: ClassVar[Level] = "row"
     several_columns: ClassVar[bool] = False
     """Whether ``target`` may be a list."""
+    post_hoc_keys: ClassVar[tuple[str, ...]] = ()
+    """Which of ``calibrate``, ``threshold`` and ``interval`` the kind has."""
 
     @property
     def loss_name(self) -> str | None:
@@ -76,6 +91,22 @@ class TaskConfig(ABC):
     def named_labels(self) -> set[str]:
         """The labels that these keys name: they are labels, whatever else they may mean in other tables."""
         return set()
+
+    @property
+    def post_hoc_asked(self) -> dict[str, Any]:
+        """The steps behind the outputs that are asked for, by key."""
+        asked = {"calibrate": self.calibrate, "threshold": self.threshold, "interval": self.interval}
+        return {key: value for key, value in asked.items() if value not in (None, "none")}
+
+    @property
+    def post_hoc_fitted(self) -> dict[str, Any]:
+        """Those of them that are fitted to labelled rows, which a threshold that is given is not."""
+        given = self.post_hoc_asked
+        return {key: value for key, value in given.items() if key != "threshold" or isinstance(value, str)}
+
+    def further_columns(self, name: str) -> list[str]:
+        """Return columns that the task called ``name`` may write beside its prediction, which no other may write."""
+        return [f"{name}_{end}" for end in ("low", "high", "set")] if self.interval is not None else []
 
     def weight_at(self, epoch: int) -> float:
         """Return the task's weight in an epoch, from 1."""
@@ -142,9 +173,9 @@ class Decided:
     Parameters
     ----------
     classes : ndarray of int, shape (n,)
-        The number of each row's class.
-    confidence : ndarray of shape (n,)
-        The probability that is stated of it.
+        The number of each row's class; of a multilabel task which labels it has, bool of shape (n, labels).
+    confidence : ndarray of the same shape
+        The probability that is stated of it; of a binary or multilabel task that of the positive label or of each.
     """
 
     classes: np.ndarray
@@ -168,6 +199,8 @@ class Task(ABC):
     auxiliary : bool
     unseen : list
         Classes that do not occur in the training rows.
+    post_hoc : PostHoc
+        The steps behind its outputs, which are fitted when the model has been trained.
     """
 
     name: str
@@ -175,6 +208,7 @@ class Task(ABC):
     weight: float
     auxiliary: bool
     unseen: list[Label] = field(default_factory=list, kw_only=True)
+    post_hoc: PostHoc = field(default_factory=PostHoc, kw_only=True)
 
     kind: ClassVar[str]
     """The name under which its config is registered."""
@@ -189,6 +223,8 @@ class Task(ABC):
     one_class: ClassVar[bool] = False
     """Whether a row has one of several classes, which steps behind the model may choose in the model's place: such a
     kind has ``decode_as`` and ``metrics_as``."""
+    link: ClassVar[Link | None] = None
+    """How its outputs become probabilities, for kinds that can be calibrated."""
 
     @property
     @abstractmethod
@@ -260,6 +296,41 @@ class Task(ABC):
         """
         return output
 
+    def calibrated(self, output: np.ndarray) -> np.ndarray:
+        """Return outputs after the calibration that was fitted, if any was."""
+        recalibration = self.post_hoc.recalibration
+        if recalibration is None:
+            return output
+        assert self.link is not None
+        return recalibration(output, self.link)
+
+    def find_thresholds(self, output: np.ndarray, values: np.ndarray, asked: Goal | float) -> list[float]:
+        """Return the threshold of each label, as given or the best on rows that have labels."""
+        raise NotImplementedError(f"{self.kind} has no threshold")
+
+    def over_threshold(self, output: np.ndarray) -> Decided | None:
+        """Return what is decided by the thresholds that were found; None if there are none."""
+        return None
+
+    def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return how far labels are from what the outputs say, (n,), in the units of ``Conformal.radius``."""
+        raise NotImplementedError(f"{self.kind} has no intervals")
+
+    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the columns of the interval, or set, of each row; none if none was fitted."""
+        return {}
+
+    def interval_size(self, output: np.ndarray) -> dict[str, float]:
+        """Return the mean size of the intervals or sets, by the metric's name."""
+        return {}
+
+    def interval_metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        """Return ``coverage``, the share of labels inside, and the mean size; nothing if no interval was fitted."""
+        if self.post_hoc.conformal is None:
+            return {}
+        inside = self.nonconformity(output, values) <= self.post_hoc.conformal.radius
+        return {"coverage": float(inside.mean()), **self.interval_size(output)}
+
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return how far a run's members are apart, by column: the deviation over the first axis.
 
@@ -314,6 +385,10 @@ class Task(ABC):
         """Return stated probabilities and whether what they were stated of is so; for ``calibration``."""
         raise NotImplementedError(f"{self.kind} states no probabilities")
 
+    def confidence_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same of classes that another step chose."""
+        return decided.confidence, decided.classes == values
+
     def all_metrics(self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None) -> dict[str, float]:
         """Return the metrics of rows that have a label, those that plugins add behind the kind's own.
 
@@ -326,7 +401,9 @@ class Task(ABC):
 
     def state(self) -> dict[str, Any]:
         """Return what the config class's ``restore`` needs: plain numbers, strings, lists."""
-        return asdict(self)
+        found = asdict(self)
+        del found["post_hoc"]  # which is kept beside it, see ``task_states``
+        return found
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,14 @@ import pandas as pd
 
 from mtl_cli.data.held_out import select
 from mtl_cli.inference.consistency import decide
-from mtl_cli.inference.cross_validation import cross_validated, out_of_fold, placed
+from mtl_cli.inference.cross_validation import cross_validated, out_of_fold
 from mtl_cli.inference.evaluate import evaluate
-from mtl_cli.inference.members import average, outputs_of
+from mtl_cli.inference.members import outputs_of
 from mtl_cli.inference.trained import Answer, joined, predictions_with_labels
+from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready
 from mtl_cli.training.callbacks.base import Best
+from mtl_cli.training.held_out import outputs_of_held_out
 from mtl_cli.training.members import Trained
 
 
@@ -45,7 +47,7 @@ class Measured:
     held_out: pd.DataFrame | None = None
 
 
-def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained]) -> Measured:
+def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained], final: Mapping[str, Task]) -> Measured:
     """Measure the trained model on every part of the data, and its members on the rows that they had not seen.
 
     Parameters
@@ -55,13 +57,17 @@ def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained]) 
         The members whose mean the model predicts.
     trained : sequence of Trained
         Those that rows were held out of.
+    final : mapping of str to Task
+        With the steps behind the model (see ``fit_steps``), for the test rows. The others are measured without them:
+        they were fitted to some of these rows, and would look better there than they are.
     """
-    data, tasks = ready.data, ready.data.tasks
+    data = ready.data
     epoch = int(np.median([one.best.epoch for one in model]))
     metrics: dict[str, Any] = {"score": None, "epoch": epoch, "splits": {}}
     test_answer = table = held_out = None
     for name, part in data.parts.items():
         inputs = part.inputs.to(ready.device)
+        tasks = dict(final) if name == "test" else data.tasks
         members = [outputs_of(one.model, inputs, tasks) for one in model]
         notice = ready.progress.notice if name == "test" else (lambda line: None)
         answer = joined(members, tasks, data.reader.hierarchy, None, notice)
@@ -85,15 +91,7 @@ def _measure_held_out(ready: Ready, trained: Sequence[Trained], metrics: dict[st
     """Add the metrics of the rows that were held out, and return their predictions."""
     held, part, tasks = ready.data.held_out, ready.data.parts["train"], ready.data.tasks
     assert held is not None
-    repeats = []
-    for repeat, own in enumerate(held.numbers):
-        pieces = []
-        for fold in range(own.max() + 1):
-            rows = np.flatnonzero(own == fold)
-            inputs = part.inputs.select(rows).to(ready.device)
-            those = [one.model for one in trained if (one.member.repeat, one.member.fold) == (repeat, fold)]
-            pieces.append((rows, average([outputs_of(model, inputs, tasks) for model in those], tasks)))
-        repeats.append(placed(pieces, len(part)))
+    repeats = outputs_of_held_out(ready, trained)
     covered = held.numbers[0] >= 0
     found = out_of_fold(repeats, covered, tasks)
     answer = Answer(found, decide(found, tasks, ready.data.reader.hierarchy, None, lambda line: None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from mtl_cli.inference.members import Member as TrainedMember
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.model_file import save_model
+from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Member, Ready, Run, build
 from mtl_cli.training.callbacks.base import Best, Callback, RunInfo
 from mtl_cli.training.callbacks.history import History
@@ -98,7 +99,7 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
             final = list(_train(ready, begin(ready, again[0], True), again, folder, True))
     finally:
         if final or done:
-            _save(ready, first, final or done, folder)
+            save_members(ready, first, final or done, folder)
     if not (folder.path / directory.MODEL).exists():
         raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
     return final, done
@@ -155,7 +156,10 @@ def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback)
     return Trainer(run.step, run.optimizer, ready.config.trainer, callbacks)
 
 
-def _save(ready: Ready, first: Run, members: Sequence[Trained], folder: RunDirectory) -> None:
+def save_members(
+    ready: Ready, first: Run, members: Sequence[Trained], folder: RunDirectory, final: Mapping[str, Task] | None = None
+) -> None:
+    """Write the model file; ``final`` are the tasks with the steps behind the model, once these are fitted."""
     found: list[dict[str, Any]] = [
         {
             "weights": trained.model.network.state_dict(),
@@ -167,6 +171,8 @@ def _save(ready: Ready, first: Run, members: Sequence[Trained], folder: RunDirec
         for trained in members
     ]
     data = ready.data.state()
-    if len(found) == 1:  # such as the first fold's, when the training was interrupted
+    if final is not None:
+        data["tasks"] = task_states(final)
+    elif len(found) == 1:  # such as the first fold's, when the training was interrupted
         data["tasks"] = found[0]["tasks"]
     save_model(folder, first.kept, data, found)

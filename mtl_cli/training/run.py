@@ -1,4 +1,4 @@
-"""One run from a checked config to its folder, in five steps: prepare, build, train its members, measure, write."""
+"""One run from a checked config to its folder, in steps: prepare, build, train, fit what follows, measure, write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from mtl_cli.training.build import Ready, Run, prepare
 from mtl_cli.training.callbacks.base import Best
 from mtl_cli.training.callbacks.progress import Progress
 from mtl_cli.training.measure import Measured, measure
-from mtl_cli.training.members import begin, members_of, train_members
+from mtl_cli.training.members import begin, members_of, save_members, train_members
+from mtl_cli.training.post_hoc import check_rows, fit_steps
 
 RERUN = """\
 # mtl train THIS_FILE
@@ -102,6 +103,7 @@ def train(
     """
     started = time.perf_counter()
     ready = prepare(config, plain, progress)
+    check_rows(ready)
     members = members_of(ready)
     first = begin(ready, members[0], len(members) > 1)
     progress.look(look_at(ready.data))
@@ -110,8 +112,11 @@ def train(
     with _recorded(folder, {"command": command, **_record(ready, first, len(members))}, started, first):
         write_start(ready, folder)
         model, trained = train_members(ready, first, folder)
+        tasks = fit_steps(ready, model, trained)
+        if tasks is not ready.data.tasks:
+            save_members(ready, first, model, folder, tasks)
         epochs = int(first.ready.config.trainer.epochs)  # where the config says auto, what that came to
-        finished = write(ready, folder, measure(ready, model, trained), epochs)
+        finished = write(ready, folder, measure(ready, model, trained, tasks), tasks, epochs)
         if finish is not None:
             finish(finished)
     return finished
@@ -134,9 +139,9 @@ def write_start(ready: Ready, folder: RunDirectory) -> None:
     folder.write(directory.SPLITS, lambda file: splits.to_csv(file, index=False))
 
 
-def write(ready: Ready, folder: RunDirectory, measured: Measured, epochs: int) -> Finished:
+def write(ready: Ready, folder: RunDirectory, measured: Measured, tasks: dict[str, Task], epochs: int) -> Finished:
     """Write the metrics, and the predictions of the test rows and of those held out; ``epochs`` as ``Finished`` has."""
-    data, tables = ready.data, {directory.PREDICTIONS: measured.predictions, directory.OUT_OF_FOLD: measured.held_out}
+    tables = {directory.PREDICTIONS: measured.predictions, directory.OUT_OF_FOLD: measured.held_out}
     folder.write_json(directory.METRICS, measured.metrics)
     for name, table in tables.items():
         if table is not None:
@@ -144,10 +149,10 @@ def write(ready: Ready, folder: RunDirectory, measured: Measured, epochs: int) -
     return Finished(
         folder,
         ready.config,
-        data.tasks,
+        tasks,
         measured.metrics,
         measured.best,
-        data.parts.get("test"),
+        ready.data.parts.get("test"),
         measured.answer,
         measured.predictions,
         ready.weights_name,

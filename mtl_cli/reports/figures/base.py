@@ -133,8 +133,7 @@ class Answers:
         """Stated probabilities, and whether what they were stated of is so."""
         if self.decided is None:
             return self.task.confidence(self.outputs, self.values)
-        chosen = self.decided.select(self.mask)
-        return chosen.confidence, chosen.classes == self.values
+        return self.task.confidence_as(self.outputs, self.values, self.decided.select(self.mask))
 
 
 class TaskFigure(Figure):

@@ -14,6 +14,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import per_class
+from mtl_cli.tasks.conformal import set_texts
 from mtl_cli.tasks.labels import (
     apply_mapping,
     as_label_array,
@@ -27,8 +28,9 @@ from mtl_cli.tasks.labels import (
     typed_classes,
     without_unknown,
 )
-from mtl_cli.tasks.links import logit_of_mean, sigmoid
+from mtl_cli.tasks.links import Link, logit_of_mean, sigmoid
 from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.thresholds import DEFAULT, Goal, best_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +58,8 @@ class Binary(TaskConfig):
     positive: str | bool | None = None
     mapping: dict[str, Label | None] | None = None
     pos_weight: Literal["auto"] | PositiveFloat | None = None
+
+    post_hoc_keys: ClassVar[tuple[str, ...]] = ("calibrate", "threshold", "interval")
 
     @property
     def labels_as_text(self) -> bool:
@@ -129,6 +133,7 @@ class BinaryTask(Task):
     """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""
 
     kind: ClassVar[str] = "binary"
+    link: ClassVar[Link | None] = "sigmoid"
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
 
@@ -175,21 +180,55 @@ class BinaryTask(Task):
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the more probable label, and the probability of the positive one."""
-        probability = self.probability(output)
+        return self.decode_as(output, self._decided(output, DEFAULT))
+
+    def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
         return {
-            f"predicted_{self.name}": as_label_array(self.classes)[(probability >= 0.5).astype(int)],
-            f"predicted_{self.name}_prob": probability,
+            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
+            f"predicted_{self.name}_prob": decided.confidence,
         }
+
+    def _decided(self, output: np.ndarray, threshold: float) -> Decided:
+        probability = self.probability(output)
+        return Decided((probability >= threshold).astype(int), probability)
+
+    def over_threshold(self, output: np.ndarray) -> Decided | None:
+        thresholds = self.post_hoc.thresholds
+        return None if thresholds is None else self._decided(output, thresholds[0])
+
+    def find_thresholds(self, output: np.ndarray, values: np.ndarray, asked: Goal | float) -> list[float]:
+        if not isinstance(asked, str):
+            return [asked]
+        return [best_threshold(self.probability(output), values > 0.5, asked)]
+
+    def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return 1 − p of the label (Sadinle, Lei & Wasserman 2019, doi 10.1080/01621459.2017.1395341)."""
+        return np.asarray(1 - sigmoid(np.where(values > 0.5, output[:, 0], -output[:, 0])))
+
+    def _inside(self, output: np.ndarray) -> np.ndarray:
+        assert self.post_hoc.conformal is not None
+        each = [self.nonconformity(output, np.full(len(output), value)) for value in (0.0, 1.0)]
+        return np.asarray(np.stack(each, axis=1) <= self.post_hoc.conformal.radius)
+
+    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        if self.post_hoc.conformal is None:
+            return {}
+        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
+
+    def interval_size(self, output: np.ndarray) -> dict[str, float]:
+        return {"set_size": float(self._inside(output).sum(1).mean())}
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of the positive label, shape (n,)."""
         return sigmoid(output[:, 0])
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        return self.metrics_as(output, values, self._decided(output, DEFAULT))
+
+    def metrics_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> dict[str, float]:
         from sklearn import metrics
 
-        probability, truth = self.probability(output), values.astype(int)
-        predicted = (probability >= 0.5).astype(int)
+        probability, truth, predicted = decided.confidence, values.astype(int), decided.classes
         both = len(np.unique(truth)) == 2
         return {
             "accuracy": float(metrics.accuracy_score(truth, predicted)),
@@ -205,7 +244,7 @@ class BinaryTask(Task):
     def by_class(
         self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
     ) -> dict[str, dict[str, float]]:
-        return per_class(self.classes, values.astype(int), (self.probability(output) >= 0.5).astype(int))
+        return per_class(self.classes, values.astype(int), (decided or self._decided(output, DEFAULT)).classes)
 
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         positive = self.probability(output)
@@ -217,3 +256,6 @@ class BinaryTask(Task):
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.probability(output), values > 0.5
+
+    def confidence_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> tuple[np.ndarray, np.ndarray]:
+        return self.confidence(output, values)

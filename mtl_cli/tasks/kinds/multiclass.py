@@ -12,6 +12,7 @@ from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class, unseen_classes
+from mtl_cli.tasks.conformal import set_texts
 from mtl_cli.tasks.labels import (
     apply_mapping,
     as_label_array,
@@ -24,7 +25,7 @@ from mtl_cli.tasks.labels import (
     typed_classes,
     without_unknown,
 )
-from mtl_cli.tasks.links import log_of_mean, log_sum_exp, softmax
+from mtl_cli.tasks.links import Link, log_of_mean, log_sum_exp, softmax
 from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Multiclass(TaskConfig):
     mapping: dict[str, Label | None] | None = None
     class_weights: Literal["balanced"] | dict[str, NonNegativeFloat] | None = None
     label_smoothing: Probability = 0.0
+
+    post_hoc_keys: ClassVar[tuple[str, ...]] = ("calibrate", "interval")
 
     @property
     def named_labels(self) -> set[str]:
@@ -104,6 +107,7 @@ class MulticlassTask(Task):
     """Log-probabilities of the best constant prediction, w_c ((1 − ε) f_c + ε / C) normalised."""
 
     kind: ClassVar[str] = "multiclass"
+    link: ClassVar[Link | None] = "softmax"
     one_class: ClassVar[bool] = True
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
@@ -161,6 +165,22 @@ class MulticlassTask(Task):
         predicted = probabilities.mean(0).argmax(1)
         stated = probabilities[:, np.arange(len(predicted)), predicted]
         return {f"{self.name}_spread": stated.std(0, ddof=1)}
+
+    def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return 1 − p of the label (Sadinle, Lei & Wasserman 2019, doi 10.1080/01621459.2017.1395341)."""
+        return np.asarray(1 - softmax(output)[np.arange(len(output)), values])
+
+    def _inside(self, output: np.ndarray) -> np.ndarray:
+        assert self.post_hoc.conformal is not None
+        return np.asarray(1 - softmax(output) <= self.post_hoc.conformal.radius)
+
+    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        if self.post_hoc.conformal is None:
+            return {}
+        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
+
+    def interval_size(self, output: np.ndarray) -> dict[str, float]:
+        return {"set_size": float(self._inside(output).sum(1).mean())}
 
     def _likeliest(self, output: np.ndarray) -> Decided:
         """Return the most probable class of each row, without the matrix of all probabilities."""

@@ -15,8 +15,9 @@ from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import counted
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
-from mtl_cli.tasks.links import logit_of_mean, sigmoid
+from mtl_cli.tasks.links import Link, logit_of_mean, sigmoid
 from mtl_cli.tasks.task import Decided, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.thresholds import DEFAULT, Goal, best_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,7 @@ class Multilabel(TaskConfig):
     pos_weight: Literal["auto"] | PositiveFloat | None = None
 
     several_columns: ClassVar[bool] = True
+    post_hoc_keys: ClassVar[tuple[str, ...]] = ("calibrate", "threshold")
 
     @property
     def named_labels(self) -> set[str]:
@@ -109,6 +111,7 @@ class MultilabelTask(Task):
     constant: list[float] | None = None
 
     kind: ClassVar[str] = "multilabel"
+    link: ClassVar[Link | None] = "sigmoid"
     pictures: ClassVar[tuple[str, ...]] = ("label_confusion", "calibration")
     primary: ClassVar[str] = "micro_f1"
 
@@ -197,10 +200,25 @@ class MultilabelTask(Task):
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the labels whose probability is at least a half, and the probability of every label."""
-        probability = self.probability(output)
-        predicted = np.array([self.join(row) for row in probability >= 0.5], dtype=object)
+        return self.decode_as(output, self._decided(output, DEFAULT))
+
+    def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
+        predicted, probability = np.array([self.join(row) for row in decided.classes], dtype=object), decided.confidence
         by_label = {f"predicted_{self.name}_prob_{label}": probability[:, i] for i, label in enumerate(self.classes)}
         return {f"predicted_{self.name}": predicted, **by_label}
+
+    def _decided(self, output: np.ndarray, thresholds: float | list[float]) -> Decided:
+        probability = self.probability(output)
+        return Decided(probability >= np.array(thresholds), probability)
+
+    def over_threshold(self, output: np.ndarray) -> Decided | None:
+        return None if self.post_hoc.thresholds is None else self._decided(output, self.post_hoc.thresholds)
+
+    def find_thresholds(self, output: np.ndarray, values: np.ndarray, asked: Goal | float) -> list[float]:
+        if not isinstance(asked, str):
+            return [asked] * self.outputs
+        columns = zip(self.probability(output).T, values.T > 0.5, strict=True)
+        return [best_threshold(probability, truth, asked) for probability, truth in columns]
 
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the deviation of the probability of each label."""
@@ -212,10 +230,12 @@ class MultilabelTask(Task):
         return sigmoid(output)
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        return self.metrics_as(output, values, self._decided(output, DEFAULT))
+
+    def metrics_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> dict[str, float]:
         from sklearn import metrics
 
-        probability, truth = self.probability(output), values > 0.5
-        predicted = probability >= 0.5
+        probability, truth, predicted = decided.confidence, values > 0.5, decided.classes
         mixed = truth.any(0) & ~truth.all(0)
         return {
             "micro_f1": float(metrics.f1_score(truth, predicted, average="micro", zero_division=0)),
@@ -232,7 +252,7 @@ class MultilabelTask(Task):
     def by_class(
         self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
     ) -> dict[str, dict[str, float]]:
-        truth, predicted = values > 0.5, self.probability(output) >= 0.5
+        truth, predicted = values > 0.5, (decided or self._decided(output, DEFAULT)).classes
         return counted(self.classes, truth.sum(0), predicted.sum(0), (truth & predicted).sum(0))
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -242,3 +262,6 @@ class MultilabelTask(Task):
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.probability(output).ravel(), values.ravel() > 0.5
+
+    def confidence_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> tuple[np.ndarray, np.ndarray]:
+        return self.confidence(output, values)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from mtl_cli.config.convert import PositiveFloat
-from mtl_cli.config.errors import UserError
+from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, refuse_values, typed_classes
-from mtl_cli.tasks.task import Target, Task, TaskConfig
+from mtl_cli.tasks.quantiles import check_quantiles, column_suffix, median_weights, pinball
+from mtl_cli.tasks.task import Share, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_LOG = 80.0
 """Predictions of log(1 + y) are cut here, where y is 5e34: a wild one stays a number."""
+
+QUANTILES = (0.05, 0.5, 0.95)
 
 LARGEST, LARGEST_PLAIN = 1e100, 1e18
 """Larger labels have squares that are infinite, in 64 bits or, where they are not standardised, in 32."""
@@ -33,8 +37,11 @@ class Regression(TaskConfig):
 
     Parameters
     ----------
-    loss : {"mse", "mae", "huber"}
-        Of the encoded labels.
+    loss : {"mse", "mae", "huber", "quantile"}
+        Of the encoded labels; ``quantile`` learns several quantiles of a row's label in place of one number.
+    quantiles : list of float, optional
+        Which ones, in rising order; by default 0.05, 0.5 and 0.95. The prediction is the median, or lies between the
+        quantiles next to it.
     delta : float
         Where the Huber loss turns from squared to absolute, in units of the encoded labels.
     transform : {"none", "log1p"}
@@ -45,11 +52,14 @@ class Regression(TaskConfig):
         A number for each label, such as ``{low: 0, high: 1}``; null for what is no label.
     """
 
-    loss: Literal["mse", "mae", "huber"] = "mse"
+    loss: Literal["mse", "mae", "huber", "quantile"] = "mse"
+    quantiles: list[Share] | None = None
     delta: PositiveFloat = 1.0
     transform: Literal["none", "log1p"] = "none"
     standardize: bool = True
     mapping: dict[str, float | None] | None = None
+
+    post_hoc_keys: ClassVar[tuple[str, ...]] = ("interval",)
 
     @property
     def loss_name(self) -> str:
@@ -63,13 +73,27 @@ class Regression(TaskConfig):
     def named_labels(self) -> set[str]:
         return set(self.mapping or {})
 
+    def further_columns(self, name: str) -> list[str]:
+        quantiles = (self.quantiles or QUANTILES) if self.loss == "quantile" else ()
+        return super().further_columns(name) + [f"predicted_{name}_{column_suffix(q)}" for q in quantiles]
+
+    def check(self, name: str) -> Iterator[Problem]:
+        where = f"tasks.{name}.quantiles"
+        if self.quantiles is not None and self.loss != "quantile":
+            yield Problem(where, f"has no effect with loss: {self.loss}", "loss: quantile")
+        elif self.quantiles is not None:
+            yield from check_quantiles(self.quantiles, where)
+
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name).labels(table)
 
     def _unfitted(self, name: str) -> RegressionTask:
-        return RegressionTask(
+        task = RegressionTask(
             name, self.columns(name), self.weight, self.auxiliary, self.loss, self.delta, self.transform, self.mapping
         )
+        if self.loss == "quantile":
+            task.quantiles = list(self.quantiles or QUANTILES)
+        return task
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> RegressionTask:
         """Fit to the rows ``train`` of ``table``.
@@ -94,7 +118,10 @@ class Regression(TaskConfig):
         if self.standardize:
             task.center, task.scale = float(values.mean()), float(values.std())
             values = (values - task.center) / task.scale
-        task.constant = _best_constant(values, self.loss, self.delta)
+        if task.quantiles:
+            task.constant = np.quantile(values, task.quantiles).tolist()
+        else:
+            task.constant = _best_constant(values, self.loss, self.delta)
         return task
 
     @staticmethod
@@ -113,7 +140,9 @@ class RegressionTask(Task):
     mapping: dict[str, float | None] | None
     center: float = 0.0
     scale: float = 1.0
-    constant: float = 0.0
+    constant: float | list[float] = 0.0
+    quantiles: list[float] = field(default_factory=list)
+    """Those that are learnt; none if one number is."""
 
     kind: ClassVar[str] = "regression"
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
@@ -122,7 +151,7 @@ class RegressionTask(Task):
 
     @property
     def outputs(self) -> int:
-        return 1
+        return len(self.quantiles) or 1
 
     @property
     def squared_error(self) -> bool:
@@ -134,7 +163,7 @@ class RegressionTask(Task):
 
     @property
     def baseline(self) -> np.ndarray:
-        return np.array([self.constant], dtype="float32")
+        return np.array(self.constant if self.quantiles else [self.constant], dtype="float32")
 
     def labels(self, table: pd.DataFrame) -> pd.Series:
         where = f"tasks.{self.name}"
@@ -166,9 +195,11 @@ class RegressionTask(Task):
         return values, mask
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Squared, absolute or Huber loss of the encoded label, per row."""
+        """Squared, absolute or Huber loss of the encoded label, or the mean pinball loss of the quantiles, per row."""
         from torch.nn import functional as F
 
+        if self.quantiles:
+            return pinball(output, target, device_tensor(tuple(self.quantiles), output.device))
         prediction = output.squeeze(-1)
         if self.loss_name == "mse":
             return F.mse_loss(prediction, target, reduction="none")
@@ -177,7 +208,9 @@ class RegressionTask(Task):
         return F.huber_loss(prediction, target, reduction="none", delta=self.delta)
 
     def same_loss(self, other: Task) -> bool:
-        return isinstance(other, RegressionTask) and (self.loss_name, self.delta) == (other.loss_name, other.delta)
+        if not isinstance(other, RegressionTask):
+            return False
+        return (self.loss_name, self.delta, self.quantiles) == (other.loss_name, other.delta, other.quantiles)
 
     def average(self, outputs: torch.Tensor) -> torch.Tensor:
         if self.transform == "none":
@@ -194,22 +227,65 @@ class RegressionTask(Task):
         return ((values - self.center) / self.scale).astype(output.dtype)
 
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        return {f"predicted_{self.name}": self._to_user(output[:, 0])}
+        """Return the number, and each quantile of it in a column such as ``predicted_price_q05``."""
+        found = {f"predicted_{self.name}": self._to_user(self._point(output))}
+        each = zip(self.quantiles, np.sort(output, axis=1).T, strict=False)  # none but of a quantile loss
+        return found | {f"predicted_{self.name}_{column_suffix(q)}": self._to_user(values) for q, values in each}
+
+    def _point(self, output: np.ndarray) -> np.ndarray:
+        """Return the one number that is predicted, encoded, (n,)."""
+        if not self.quantiles:
+            return output[:, 0]
+        return np.asarray(np.sort(output, axis=1).astype("float64") @ np.array(median_weights(self.quantiles)))
+
+    def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return |y − ŷ| of the encoded labels: under ``log1p`` an interval is wider where predictions are larger.
+
+        Of quantiles, how far a label is outside of the first and the last, negative inside (Romano, Patterson & Candès
+        2019, arXiv 1905.03222): intervals are then as wide as the row's own uncertainty.
+        """
+        label = values.astype("float64")
+        return np.asarray(np.maximum(output.min(1) - label, label - output.max(1)))
+
+    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        if self.post_hoc.conformal is None:
+            return {}
+        least, most = output.min(1).astype("float64"), output.max(1).astype("float64")
+        radius = np.maximum(self.post_hoc.conformal.radius, (least - most) / 2)  # not to turn an interval inside out
+        ends = {"low": least - radius, "high": most + radius}
+        return {f"{self.name}_{end}": self._to_user(values) for end, values in ends.items()}
+
+    def interval_size(self, output: np.ndarray) -> dict[str, float]:
+        low, high = self.interval_columns(output).values()
+        return {"width": float((high - low).mean())}
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         from sklearn import metrics
 
-        truth, predicted = self._to_user(values), self._to_user(output[:, 0])
+        truth, predicted = self._to_user(values), self._to_user(self._point(output))
         mse = float(metrics.mean_squared_error(truth, predicted))
         return {
             "rmse": math.sqrt(mse),
             "mse": mse,
             "mae": float(metrics.mean_absolute_error(truth, predicted)),
             "r2": float(metrics.r2_score(truth, predicted)) if len(truth) > 1 else math.nan,
+            **({"pinball": self._pinball(output, truth)} if self.quantiles else {}),
         }
 
+    def _pinball(self, output: np.ndarray, truth: np.ndarray) -> float:
+        """Return the mean pinball loss over rows and quantiles, in label units."""
+        from sklearn import metrics
+
+        each = zip(self.quantiles, np.sort(output, axis=1).T, strict=True)
+        losses = [metrics.mean_pinball_loss(truth, self._to_user(values), alpha=quantile) for quantile, values in each]
+        return float(np.mean(losses))
+
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        truth, predicted = target * self.scale + self.center, output.squeeze(-1) * self.scale + self.center
+        if self.quantiles:
+            point = output.sort(-1).values @ device_tensor(median_weights(self.quantiles), output.device)
+        else:
+            point = output.squeeze(-1)
+        truth, predicted = target * self.scale + self.center, point * self.scale + self.center
         if self.transform == "log1p":
             truth, predicted = truth.expm1(), predicted.expm1()
         return (predicted - truth).square().mean().sqrt()

@@ -26,6 +26,7 @@ from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready, Run, prepare
 from mtl_cli.training.callbacks.base import Best
 from mtl_cli.training.callbacks.progress import Progress
+from mtl_cli.training.comparison import compare_with_baselines
 from mtl_cli.training.measure import Measured, measure
 from mtl_cli.training.members import begin, members_of, train_members
 
@@ -110,7 +111,10 @@ def train(
     with _recorded(folder, {"command": command, **_record(ready, first, len(members))}, started, first):
         write_start(ready, folder)
         model, trained = train_members(ready, first, folder)
-        finished = write(first.ready, folder, measure(ready, model, trained))
+        measured = measure(ready, model, trained)
+        steps = int(first.ready.config.trainer.epochs) * len(first.batches)
+        compare_with_baselines(ready, measured.answer, measured.metrics, steps)
+        finished = write(first.ready, folder, measured)
         if finish is not None:
             finish(finished)
     return finished

@@ -12,6 +12,7 @@ from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, refuse_values, typed_classes
+from mtl_cli.tasks.resampling import mean_of
 from mtl_cli.tasks.task import Target, Task, TaskConfig
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class RegressionTask(Task):
     kind: ClassVar[str] = "regression"
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
+    learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
     lower_is_better: ClassVar[bool] = True
 
     @property
@@ -203,6 +205,13 @@ class RegressionTask(Task):
             "mae": float(metrics.mean_absolute_error(truth, predicted)),
             "r2": float(metrics.r2_score(truth, predicted)) if len(truth) > 1 else math.nan,
         }
+
+    def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        errors = (self._to_user(output[:, 0]) - self._to_user(values)) ** 2
+        return np.asarray(np.sqrt(mean_of(errors, counts)))
+
+    def output_of(self, predicted: np.ndarray) -> np.ndarray:
+        return predicted.reshape(-1, 1).astype("float32")
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         truth, predicted = target * self.scale + self.center, output.squeeze(-1) * self.scale + self.center

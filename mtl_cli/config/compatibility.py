@@ -235,6 +235,7 @@ def _trainer(config: Config) -> Iterator[Problem]:
         yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
     yield from _members(config, trainer)
     yield from _baselines(config, trainer)
+    yield from _single(config, trainer)
     stopping = trainer.early_stopping
     if stopping is not None and stopping.monitor != "score":
         task = stopping.monitor.partition(".")[0]
@@ -266,6 +267,17 @@ def _baselines(config: Config, trainer: Trainer) -> Iterator[Problem]:
     if (gives := _given(config)) not in (None, "features"):
         what = f"learn from features, but this data set has {gives} inputs"
         yield Problem("trainer.baselines", what, "trainer.baselines=none")
+
+
+def _single(config: Config, trainer: Trainer) -> Iterator[Problem]:
+    if not trainer.compare_single:
+        return
+    main = [name for name, task in _known_tasks(config).items() if not task.auxiliary]
+    if len(config.tasks or {}) == 1 and main:
+        yield Problem("trainer.compare_single", f"'{main[0]}' is the only task: it shares nothing", "add a task")
+    if config.dataset is not None and config.dataset.members:
+        what = "is for one data set: those that are joined have no rows in common"
+        yield Problem("trainer.compare_single", what, "train each of them, and compare the metrics")
 
 
 def _is_alone(dataset: Any) -> bool:

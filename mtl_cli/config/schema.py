@@ -95,6 +95,8 @@ class Trainer:
         Train anew on all rows that are not test rows, as many steps as were found to be best.
     baselines : list of str, "auto" or "none"
         Models of scikit-learn to compare with, of ``BASELINES``; ``auto`` has those that cost less than the training.
+    compare_single : bool
+        Train each task by itself too, and say whether sharing helps it.
     """
 
     epochs: Literal["auto"] | PositiveInt = "auto"
@@ -104,6 +106,7 @@ class Trainer:
     members: PositiveInt = 1
     refit: bool = False
     baselines: Literal["auto", "none"] | list[str] = "auto"
+    compare_single: bool = False
     batch_size: PositiveInt | None = 64
     accumulate: PositiveInt = 1
     precision: PrecisionName = "float32"

@@ -41,6 +41,11 @@ class Difference:
     half: float
 
     @property
+    def known(self) -> bool:
+        """Whether the metric could be measured, and its resamples too."""
+        return math.isfinite(self.value) and math.isfinite(self.half)
+
+    @property
     def better(self) -> bool:
         """Whether the whole interval says that the first is better."""
         return self.value - self.half > 0

@@ -15,7 +15,7 @@ from rich.table import Table
 from mtl_cli.inference.evaluate import LOWER_IS_BETTER
 from mtl_cli.reports.advice import advice
 from mtl_cli.reports.plots import read_columns
-from mtl_cli.reports.verdicts import about_baselines
+from mtl_cli.reports.verdicts import about_baselines, about_sharing
 from mtl_cli.runs.directory import HISTORY, METRICS, PREDICTIONS
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
@@ -26,7 +26,7 @@ WIDEST = 20
 NAME = 28
 """Characters of a task's or a column's name."""
 GAP = 2
-NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes", "baselines")
+NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes", "baselines", "single")
 """What the report of a task holds beside its metrics."""
 UNSEEN = "test rows that repeat no row trained on"
 WITH_ALL = 4
@@ -104,6 +104,8 @@ def _print_kind(
         lines.append([name, str(values["rows"]), *(_short(values[metric]) for metric in ("skill", *metrics))])
         if constants:
             beside = {"constant": {"skill": 0, **values["constant"]}, **_beside(values, tasks[name], len(measured))}
+            if "single" in values:
+                beside["single-task"] = values["single"]
             for other, own in beside.items():
                 lines.append([f"  {other}", "", *(_short(own[metric]) for metric in ("skill", *metrics))])
     header = [kind, "rows", "skill", *metrics]
@@ -165,7 +167,7 @@ def print_summary(console: Console, finished: Finished) -> None:
         print_metrics(console, splits["test"], finished.tasks, _titled(finished), METRICS)
         if "test_unseen" in splits:
             print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN, METRICS)
-        if (line := about_baselines(finished.metrics)) is not None:
+        for line in (*about_baselines(finished.metrics), *about_sharing(finished.metrics)):
             console.print(line, style="bold", markup=False, soft_wrap=True)
         print_sample(console, finished.predictions, finished.tasks)
     history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))

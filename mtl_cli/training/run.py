@@ -26,7 +26,7 @@ from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready, Run, prepare
 from mtl_cli.training.callbacks.base import Best
 from mtl_cli.training.callbacks.progress import Progress
-from mtl_cli.training.comparison import compare_with_baselines
+from mtl_cli.training.comparison import compare_with_baselines, compare_with_single
 from mtl_cli.training.measure import Measured, measure
 from mtl_cli.training.members import begin, members_of, train_members
 
@@ -114,6 +114,7 @@ def train(
         measured = measure(ready, model, trained)
         steps = int(first.ready.config.trainer.epochs) * len(first.batches)
         compare_with_baselines(ready, measured.answer, measured.metrics, steps)
+        compare_with_single(ready, measured.answer, measured.metrics, folder)
         finished = write(first.ready, folder, measured)
         if finish is not None:
             finish(finished)

@@ -143,8 +143,8 @@ def test_a_line_names_the_first_tasks_and_counts_the_others() -> None:
     tasks = {f"t{i}": {**found, "better": i < 5} for i in range(6)}
     metrics = {"splits": {"test": {"rows": 1000}}, "baselines": {"names": ["forest"], "rows": "test", "tasks": tasks}}
     each = "forest is better on t{} by 0.50 ± 0.10 rmse"
-    assert about_baselines(metrics) == (
+    assert about_baselines(metrics) == [
         ", ".join(each.format(i) for i in range(3))
         + ", and others on 2 more tasks, in metrics.json; none on 1 of 6 tasks (1,000 test rows)"
-    )
-    assert about_baselines({}) is None
+    ]
+    assert about_baselines({}) == []

@@ -27,6 +27,14 @@ def one_split() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_baselines() -> Iterator[None]:
+    """`trainer.baselines=auto` makes none, so that tests take no time for them; tests of baselines ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mtl_cli.training.baselines.AUTO_ROWS", 0)
+        yield
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """The installed `mtl` command, run in a temporary folder."""

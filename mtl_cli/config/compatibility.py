@@ -11,7 +11,7 @@ from typing import Any
 
 from mtl_cli.config.errors import Problem, did_you_mean, unknown_tasks
 from mtl_cli.config.registry import components, name_of
-from mtl_cli.config.schema import Config, Trainer
+from mtl_cli.config.schema import BASELINES, Config, Trainer
 
 
 def problems_between(config: Config) -> Iterator[Problem]:
@@ -255,6 +255,8 @@ def _trainer(config: Config) -> Iterator[Problem]:
         what = f"is {trainer.accumulate}, but trainer.batch_size=null makes all rows one batch"
         yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
     yield from _members(config, trainer)
+    yield from _baselines(config, trainer)
+    yield from _single(config, trainer)
     stopping = trainer.early_stopping
     if stopping is not None and stopping.monitor != "score":
         task = stopping.monitor.partition(".")[0]
@@ -274,6 +276,29 @@ def _members(config: Config, trainer: Trainer) -> Iterator[Problem]:
         yield Problem(key, what, "trainer.members=5 trains members of other seeds")
     if trainer.folds == "none" and trainer.repeats is not None and trainer.repeats > 1:
         yield Problem("trainer.repeats", "has no effect without folds", "give trainer.folds=5")
+
+
+def _baselines(config: Config, trainer: Trainer) -> Iterator[Problem]:
+    asked = trainer.baselines
+    if asked is None or isinstance(asked, str):
+        return
+    for name in asked:
+        if name is not None and name not in BASELINES:
+            yield Problem("trainer.baselines", f"there is no baseline '{name}'", did_you_mean(name, BASELINES))
+    if (gives := _given(config)) not in (None, "features"):
+        what = f"learn from features, but this data set has {gives} inputs"
+        yield Problem("trainer.baselines", what, "trainer.baselines=none")
+
+
+def _single(config: Config, trainer: Trainer) -> Iterator[Problem]:
+    if not trainer.compare_single:
+        return
+    main = [name for name, task in _known_tasks(config).items() if not task.auxiliary]
+    if len(config.tasks or {}) == 1 and main:
+        yield Problem("trainer.compare_single", f"'{main[0]}' is the only task: it shares nothing", "add a task")
+    if config.dataset is not None and config.dataset.members:
+        what = "is for one data set: those that are joined have no rows in common"
+        yield Problem("trainer.compare_single", what, "train each of them, and compare the metrics")
 
 
 def _is_alone(dataset: Any) -> bool:

@@ -17,6 +17,8 @@ from mtl_cli.config.convert import (
 from mtl_cli.config.registry import components
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
+BASELINES = ("ridge", "forest", "extra_trees", "boosting")
+"""What ``trainer.baselines`` may list."""
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
 
 
@@ -91,6 +93,10 @@ class Trainer:
         Members of other seeds, of each fold or of the one split.
     refit : bool
         Train anew on all rows that are not test rows, as many steps as were found to be best.
+    baselines : list of str, "auto" or "none"
+        Models of scikit-learn to compare with, of ``BASELINES``; ``auto`` has those that cost less than the training.
+    compare_single : bool
+        Train each task by itself too, and say whether sharing helps it.
     """
 
     epochs: Literal["auto"] | PositiveInt = "auto"
@@ -99,6 +105,8 @@ class Trainer:
     repeats: PositiveInt = 1
     members: PositiveInt = 1
     refit: bool = False
+    baselines: Literal["auto", "none"] | list[str] = "auto"
+    compare_single: bool = False
     batch_size: PositiveInt | None = 64
     accumulate: PositiveInt = 1
     precision: PrecisionName = "float32"

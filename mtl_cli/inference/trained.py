@@ -236,6 +236,8 @@ class TrainedModel:
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
         levels: Hierarchy | None = self.reader.hierarchy
+        if levels is not None and not self.tasks.keys() >= set(levels.levels):  # a single-task network has one of them
+            levels = None
         if levels is None and mode in ("report", "enforce"):
             hint = "dataset.levels names them when a run of dataset=h5ad is made"
             raise UserError("--hierarchy", "the run learned no levels of labels", hint)

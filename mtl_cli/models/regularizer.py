@@ -43,6 +43,8 @@ class Training:
 class RegularizerConfig(ABC):
     """A regulariser, what ties the tasks' weights to each other: its settings as fields."""
 
+    ties_tasks: ClassVar[bool] = True
+    """Whether it joins tasks, and so has nothing to do where there is one."""
     compares_heads: ClassVar[bool] = False
     """Whether it compares the tasks' heads unit by unit, which must then mean the same to all of them."""
     reads_likelihoods: ClassVar[bool] = False

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mtl_cli.inference.evaluate import LOWER_IS_BETTER
 from mtl_cli.reports.advice import advice
 from mtl_cli.reports.plots import of_member, read_columns
+from mtl_cli.reports.verdicts import about_baselines, about_sharing
 from mtl_cli.runs.directory import HISTORY, METRICS, PREDICTIONS
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
@@ -24,9 +26,11 @@ WIDEST = 20
 NAME = 28
 """Characters of a task's or a column's name."""
 GAP = 2
-NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes")
+NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes", "baselines", "single")
 """What the report of a task holds beside its metrics."""
 UNSEEN = "test rows that repeat no row trained on"
+WITH_ALL = 4
+"""Tasks of a kind up to which all baselines are shown below each, not only the best one."""
 FEW, LEAST, MANY = 12, 3, 100
 """Tasks: up to the first number all are shown; beyond, about so many, but of each kind at least the second number; and
 beyond the third none but the extremes."""
@@ -70,7 +74,7 @@ def print_metrics(
         if len(own) > most:
             console.print(_spread(kind, own, len(measured) > MANY), markup=False, soft_wrap=True)
         if most:
-            left_out |= dict.fromkeys(_print_kind(console, kind, dict(list(own.items())[:most]), few))
+            left_out |= dict.fromkeys(_print_kind(console, kind, dict(list(own.items())[:most]), few, tasks))
         if most and len(own) > most:
             console.print(f"and {len(own) - most} more, in {everything}", style="dim", markup=False)
     if left_out:
@@ -79,8 +83,17 @@ def print_metrics(
         )
 
 
-def _print_kind(console: Console, kind: str, measured: Mapping[str, Mapping[str, Any]], constants: bool) -> list[str]:
-    """Print the table of one kind of task, with or without constant predictions; return the metrics that do not fit."""
+def _print_kind(
+    console: Console,
+    kind: str,
+    measured: Mapping[str, Mapping[str, Any]],
+    constants: bool,
+    tasks: Mapping[str, Task],
+) -> list[str]:
+    """Print the table of one kind of task; return the metrics that do not fit.
+
+    With ``constants``, constant predictions and baselines stand below each task.
+    """
     found = [metric for values in measured.values() if "skill" in values for metric in values]
     metrics = [metric for metric in dict.fromkeys(found) if metric not in NO_METRICS]
     lines = []
@@ -90,7 +103,11 @@ def _print_kind(console: Console, kind: str, measured: Mapping[str, Mapping[str,
             continue
         lines.append([name, str(values["rows"]), *_cells(values, ["skill", *metrics])])
         if constants:
-            lines.append(["  constant", "", "0", *_cells(values["constant"], metrics)])
+            beside = {"constant": {"skill": 0, **values["constant"]}, **_beside(values, tasks[name], len(measured))}
+            if "single" in values:
+                beside["single-task"] = values["single"]
+            for other, own in beside.items():
+                lines.append([f"  {other}", "", *_cells(own, ["skill", *metrics])])
     header = [kind, "rows", "skill", *metrics]
     columns = fitting(header, lines, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
@@ -98,7 +115,7 @@ def _print_kind(console: Console, kind: str, measured: Mapping[str, Mapping[str,
         justify: Literal["left", "right"] = "right" if i else "left"
         table.add_column(header[i], justify=justify, no_wrap=True, max_width=None if i else NAME)
     for line in lines:
-        table.add_row(*map(escape, line[:columns]), style="dim" if line[0] == "  constant" else None)
+        table.add_row(*map(escape, line[:columns]), style="dim" if len(line) > 2 and not line[1] else None)
     console.print(table)
     return header[columns:]
 
@@ -106,6 +123,16 @@ def _print_kind(console: Console, kind: str, measured: Mapping[str, Mapping[str,
 def _cells(values: Mapping[str, Any], metrics: Iterable[str]) -> list[str]:
     """Return metrics as text, nothing for one that a task has not, such as the coverage of an interval."""
     return [_short(values[metric]) if metric in values else "" for metric in metrics]
+
+
+def _beside(values: Mapping[str, Any], task: Task, tasks: int) -> dict[str, Mapping[str, Any]]:
+    """Return the reports of a task's baselines: all of them where tasks are few, else of the best one."""
+    baselines: dict[str, Mapping[str, Any]] = values.get("baselines", {})
+    if tasks <= WITH_ALL or not baselines:
+        return baselines
+    sign = -1 if task.compared in LOWER_IS_BETTER else 1
+    best = max(baselines, key=lambda name: sign * baselines[name][task.compared])
+    return {best: baselines[best]}
 
 
 def fitting(header: Sequence[str], lines: Iterable[Sequence[str]], width: int) -> int:
@@ -145,6 +172,8 @@ def print_summary(console: Console, finished: Finished) -> None:
         print_metrics(console, splits["test"], finished.tasks, _titled(finished), METRICS)
         if "test_unseen" in splits:
             print_metrics(console, splits["test_unseen"], finished.tasks, UNSEEN, METRICS)
+        for line in (*about_baselines(finished.metrics), *about_sharing(finished.metrics)):
+            console.print(line, style="bold", markup=False, soft_wrap=True)
         print_sample(console, finished.predictions, finished.tasks)
     history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
     trainer, members = finished.config.trainer, finished.metrics.get("members", [])

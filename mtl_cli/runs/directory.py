@@ -21,6 +21,8 @@ SPLITS = "splits.csv"
 CONFIG = "config.yaml"
 RUN = "run.json"
 PLOTS = "plots"
+SINGLE = "single"
+"""Folder of the single-task networks that a run is compared with."""
 
 
 def weights_name(balancer: str) -> str:

@@ -220,6 +220,9 @@ class Task(ABC):
     """Which of ``scatter``, ``confusion``, ``label_confusion`` and ``calibration`` show this kind's predictions."""
     stated: ClassVar[tuple[str, str]] = ("predicted probability", "observed frequency")
     """What ``confidence`` returns, in words."""
+    learns: ClassVar[Literal["number", "class", "labels"] | None] = None
+    """What a model of another making, such as scikit-learn's, has to learn of a row: a number, one class, or whether it
+    has each of several labels. A kind that such models can learn has ``output_of``."""
     one_class: ClassVar[bool] = False
     """Whether a row has one of several classes, which steps behind the model may choose in the model's place: such a
     kind has ``decode_as`` and ``metrics_as``."""
@@ -358,6 +361,41 @@ class Task(ABC):
     @abstractmethod
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         """Return the metrics of rows that have a label."""
+
+    @property
+    def compared(self) -> str:
+        """The metric by which two models are compared."""
+        return self.primary
+
+    def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Return the metric ``compared`` of many resamples of n rows that have a label, for intervals by the bootstrap.
+
+        Parameters
+        ----------
+        output, values : ndarray of shape (n, ...)
+        counts : ndarray of int, shape (resamples, n)
+            How often a resample holds each row.
+
+        Returns
+        -------
+        ndarray of shape (resamples,)
+        """
+        rows = [np.repeat(np.arange(len(values)), held) for held in counts]
+        return np.array([self.all_metrics(output[chosen], values[chosen])[self.compared] for chosen in rows])
+
+    def output_of(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the outputs that say what a model of another making predicts, shape (n, outputs).
+
+        Parameters
+        ----------
+        predicted : ndarray
+            Encoded numbers, (n,); or the probability of each class, (n, classes); or of each label, (n, labels).
+        """
+        raise NotImplementedError(f"{self.kind} is learnt by no other models")
+
+    def label_weights(self, values: np.ndarray) -> np.ndarray | None:
+        """Return how much each encoded label counts in the loss, of the shape of ``values``; None if all alike."""
+        return None
 
     @abstractmethod
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,7 @@ from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready, Run, prepare
 from mtl_cli.training.callbacks.base import Best
 from mtl_cli.training.callbacks.progress import Progress
+from mtl_cli.training.comparison import compare_with_baselines, compare_with_single
 from mtl_cli.training.measure import Measured, measure
 from mtl_cli.training.members import begin, members_of, save_members, train_members
 from mtl_cli.training.post_hoc import check_rows, fit_steps
@@ -115,8 +116,11 @@ def train(
         tasks = fit_steps(ready, model, trained)
         if tasks is not ready.data.tasks:
             save_members(ready, first, model, folder, tasks)
+        measured = measure(ready, model, trained, tasks)
         epochs = int(first.ready.config.trainer.epochs)  # where the config says auto, what that came to
-        finished = write(ready, folder, measure(ready, model, trained, tasks), tasks, epochs)
+        compare_with_baselines(ready, measured.answer, measured.metrics, epochs * len(first.batches))
+        compare_with_single(ready, measured.answer, measured.metrics, folder)
+        finished = write(ready, folder, measured, tasks, epochs)
         if finish is not None:
             finish(finished)
     return finished

@@ -38,7 +38,14 @@ class Run:
         return ["train", *self.words, *COMMON, f"run_dir={folder}"]
 
 
-COMMON = ("device=cpu", "plots=false", "seed=0", "trainer.early_stopping=null", "trainer.folds=none")
+COMMON = (
+    "device=cpu",
+    "plots=false",
+    "seed=0",
+    "trainer.early_stopping=null",
+    "trainer.folds=none",
+    "trainer.baselines=none",
+)
 
 
 def write_houses(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.registry import component
@@ -34,6 +34,8 @@ class L2(RegularizerConfig):
 
     strength: NonNegativeFloat = 1e-3
     part: Literal["all", "heads", "trunk"] = "all"
+
+    ties_tasks: ClassVar[bool] = False
 
     def build(self, training: Training) -> Regularizer | None:
         network = training.network

@@ -29,6 +29,7 @@ from mtl_cli.tasks.labels import (
     without_unknown,
 )
 from mtl_cli.tasks.links import Link, logit_of_mean, sigmoid
+from mtl_cli.tasks.resampling import area_under_roc
 from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
 from mtl_cli.tasks.thresholds import DEFAULT, Goal, best_threshold
 
@@ -136,6 +137,7 @@ class BinaryTask(Task):
     link: ClassVar[Link | None] = "sigmoid"
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
+    learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
 
     @property
     def outputs(self) -> int:
@@ -240,6 +242,19 @@ class BinaryTask(Task):
             "log_loss": float(metrics.log_loss(truth, probability, labels=[0, 1])),
             "ece": expected_calibration_error(*self.confidence(output, values)),
         }
+
+    @property
+    def compared(self) -> str:
+        return "roc_auc"
+
+    def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        return area_under_roc(values > 0.5, output[:, 0], counts)
+
+    def output_of(self, predicted: np.ndarray) -> np.ndarray:
+        return np.asarray((np.log(predicted[:, 1:]) - np.log(predicted[:, :1])).astype("float32"))
+
+    def label_weights(self, values: np.ndarray) -> np.ndarray | None:
+        return None if self.pos_weight == 1 else np.where(values > 0.5, self.pos_weight, 1.0)
 
     def by_class(
         self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None

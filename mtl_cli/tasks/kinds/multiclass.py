@@ -26,6 +26,7 @@ from mtl_cli.tasks.labels import (
     without_unknown,
 )
 from mtl_cli.tasks.links import Link, log_of_mean, log_sum_exp, softmax
+from mtl_cli.tasks.resampling import mean_of
 from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class MulticlassTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
     primary: ClassVar[str] = "accuracy"
+    learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
 
     @property
     def outputs(self) -> int:
@@ -207,6 +209,15 @@ class MulticlassTask(Task):
             "log_loss": float((total - output[np.arange(len(output)), values]).mean()),
             "ece": expected_calibration_error(decided.confidence, decided.classes == values),
         }
+
+    def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        return mean_of(output.argmax(-1) == values, counts)
+
+    def output_of(self, predicted: np.ndarray) -> np.ndarray:
+        return np.asarray(np.log(predicted).astype("float32"))
+
+    def label_weights(self, values: np.ndarray) -> np.ndarray | None:
+        return None if self.class_weights is None else np.array(self.class_weights)[values]
 
     def by_class(
         self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None

@@ -16,6 +16,7 @@ from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import counted
 from mtl_cli.tasks.labels import check_training_labels, each, label_column, typed_classes
 from mtl_cli.tasks.links import Link, logit_of_mean, sigmoid
+from mtl_cli.tasks.resampling import area_under_roc
 from mtl_cli.tasks.task import Decided, Target, Task, TaskConfig, device_tensor
 from mtl_cli.tasks.thresholds import DEFAULT, Goal, best_threshold
 
@@ -114,6 +115,7 @@ class MultilabelTask(Task):
     link: ClassVar[Link | None] = "sigmoid"
     pictures: ClassVar[tuple[str, ...]] = ("label_confusion", "calibration")
     primary: ClassVar[str] = "micro_f1"
+    learns: ClassVar[Literal["number", "class", "labels"] | None] = "labels"
 
     @property
     def outputs(self) -> int:
@@ -248,6 +250,26 @@ class MultilabelTask(Task):
             "log_loss": float(metrics.log_loss(truth.ravel(), probability.ravel(), labels=[False, True])),
             "ece": expected_calibration_error(*self.confidence(output, values)),
         }
+
+    @property
+    def compared(self) -> str:
+        return "roc_auc"
+
+    def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        truth = values > 0.5
+        mixed = np.flatnonzero(truth.any(0) & ~truth.all(0))
+        if not len(mixed):
+            return np.full(len(counts), math.nan)
+        areas = np.stack([area_under_roc(truth[:, i], output[:, i], counts) for i in mixed])
+        known = np.isfinite(areas)
+        total = np.where(known, areas, 0.0).sum(0)
+        return np.asarray(np.divide(total, known.sum(0), out=np.full(len(counts), math.nan), where=known.any(0)))
+
+    def output_of(self, predicted: np.ndarray) -> np.ndarray:
+        return np.asarray((np.log(predicted) - np.log1p(-predicted)).astype("float32"))
+
+    def label_weights(self, values: np.ndarray) -> np.ndarray | None:
+        return None if self.pos_weight is None else np.where(values > 0.5, np.array(self.pos_weight), 1.0)
 
     def by_class(
         self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None

@@ -14,6 +14,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, refuse_values, typed_classes
 from mtl_cli.tasks.quantiles import check_quantiles, column_suffix, median_weights, pinball
+from mtl_cli.tasks.resampling import mean_of
 from mtl_cli.tasks.task import Share, Target, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class RegressionTask(Task):
     kind: ClassVar[str] = "regression"
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
+    learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
     lower_is_better: ClassVar[bool] = True
 
     @property
@@ -279,6 +281,13 @@ class RegressionTask(Task):
         each = zip(self.quantiles, np.sort(output, axis=1).T, strict=True)
         losses = [metrics.mean_pinball_loss(truth, self._to_user(values), alpha=quantile) for quantile, values in each]
         return float(np.mean(losses))
+
+    def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        errors = (self._to_user(self._point(output)) - self._to_user(values)) ** 2
+        return np.asarray(np.sqrt(mean_of(errors, counts)))
+
+    def output_of(self, predicted: np.ndarray) -> np.ndarray:
+        return np.repeat(predicted.reshape(-1, 1), self.outputs, axis=1).astype("float32")
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         if self.quantiles:

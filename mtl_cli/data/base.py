@@ -344,6 +344,10 @@ class Prepared:
         Where folds were asked for and made: which of the training rows are held out in turn.
     features : FeatureLook, optional
         What the features of a table are like, for the first look.
+    about : str
+        What the inputs are like where they are no table's features, for the first look.
+    looks : dict of str to Look
+        By data set, where several are joined.
     """
 
     tasks: dict[str, Task]
@@ -352,6 +356,8 @@ class Prepared:
     splits: pd.DataFrame
     held_out: HeldOut | None = None
     features: FeatureLook | None = None
+    about: str = ""
+    looks: dict[str, Look] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""

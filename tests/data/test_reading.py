@@ -111,6 +111,13 @@ def test_points_are_fractions_where_numbers_have_neither_marks_nor_a_table_of_co
     assert read(labels, "number", z=few)[0].tolist() == [float(label) for label in labels]
 
 
+def test_amounts_of_money_are_numbers_though_no_two_are_alike() -> None:
+    for sign, expected in (("$", 1), ("-$", -1), ("€ ", 1)):
+        found, said = read([f"{sign}{1000 + 7 * i:,}" for i in range(12)], z=[0.5] * 12)
+        assert found.tolist() == [expected * (1000 + 7 * i) for i in range(12)]
+        assert any("without their unit" in line for line in said)
+
+
 def test_a_note_is_one_line_whatever_the_cell() -> None:
     said = read(["113803", "two\nlines", "373450", "PC 17599"])[1]
     assert said == ["t.csv: 'x' is taken as text: most values are numbers, 'two lines' is not"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.data.dates import NAMES, DateJudgement, ambiguous, judge_dates
-from mtl_cli.data.numbers import FORMS, NumberForm, NumberJudgement, forms_of, judge_numbers, parse_number
+from mtl_cli.data.numbers import CURRENCY, FORMS, NumberForm, NumberJudgement, forms_of, judge_numbers, parse_number
 from mtl_cli.data.tables.reading import NO_VALUE, ColumnReading, Kind, Readings, holds_text, kind_of_type, stripped
 from mtl_cli.tasks.labels import USUAL_NO_LABEL, holds_words
 
@@ -267,7 +267,7 @@ def _any(texts: Iterable[str], fits: Callable[[str], bool]) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    return judge_numbers({text: 1}).count > 0 or text[:1].isdigit()
+    return judge_numbers({text: 1}).count > 0 or text.lstrip(f"+-{CURRENCY}")[:1].isdigit()
 
 
 def _is_date(text: str) -> bool:

@@ -83,7 +83,16 @@ def _answers(before: list[str], typed: str) -> list[str]:
         return _that_start(["show"], typed)
     if command == "config":
         return _key_values(rest[1:], typed)
+    if command == "inspect":
+        data = [] if any("=" not in word for word in rest) else _data(typed)
+        chosen = [word if "=" in word else f"dataset={word}" for word in rest if not word.startswith("-")]
+        return [*data, *(["--format"] if "--format".startswith(typed) and typed else []), *_key_values(chosen, typed)]
     return _key_values(rest, typed) if command == "train" else []  # the shell completes file names by itself
+
+
+def _data(typed: str) -> list[str]:
+    """Return the data sets, by name or file, that start with what is typed."""
+    return _that_start(options("dataset", read_words([]).assembler().folders) or [], typed) if typed else []
 
 
 def _that_start(names: Iterable[str], typed: str) -> list[str]:

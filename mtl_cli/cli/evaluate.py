@@ -38,6 +38,7 @@ examples:
     result.add_argument("--json", action="store_true", help="print the JSON on a terminal too")
     result.add_argument("--hierarchy", choices=["report", "enforce", "none"], help="as for mtl predict")
     result.add_argument("--vote", metavar="COLUMN", help="as for mtl predict")
+    result.add_argument("--weights", metavar="COLUMN", help="measure loss and skill a second time, rows weighted so")
     return result
 
 
@@ -60,13 +61,16 @@ def run(argv: list[str]) -> int:
     model = TrainedModel.load(arguments.run).with_keys(given)
     model.hierarchy(arguments.hierarchy)
     if arguments.data is None:
-        found = model.evaluate_test(notice, arguments.hierarchy, arguments.vote)
+        found = model.evaluate_test(notice, arguments.hierarchy, arguments.vote, arguments.weights)
     else:
         examples = model.read(arguments.data, notice)
-        found = model.evaluate(examples, notice, arguments.hierarchy, arguments.vote)
+        found = model.evaluate(examples, notice, arguments.hierarchy, arguments.vote, arguments.weights)
     console = stderr_console()
     title = f"the test rows of {found.where}" if arguments.data is None else found.where
     print_metrics(console, found.report, found.tasks, title)
+    if arguments.weights is not None:
+        weighted = f"weighted by {arguments.weights}: mean skill {found.report['weighted_score']:.4g}"
+        console.print(weighted, markup=False, soft_wrap=True)
     if "unseen" in found.report:
         print_metrics(console, found.report["unseen"], found.tasks, UNSEEN)
     if folder is not None:

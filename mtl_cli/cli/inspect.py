@@ -90,8 +90,9 @@ def _look(argv: list[str]) -> Look:
     assembler = words.assembler()
     assembled = check_words(words.overrides, assembler, words.problems)
     if assembled.plain.get("tasks"):
-        checked = check_runs([words.overrides], assembler)[0]
-        return look_at(checked.config.dataset.prepare(checked.config.tasks, notice))
+        from mtl_cli.training.build import prepare_data
+
+        return look_at(prepare_data(check_runs([words.overrides], assembler)[0].config, notice))
     look: Look | None = parse(assembled.plain, check=False).dataset.look(notice)
     if look is None:
         raise UserError("tasks", "no task is given", "tasks='{NAME: KIND}' says what is to be learnt")

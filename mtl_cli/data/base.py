@@ -7,7 +7,7 @@ the tasks fitted to the training rows, and a ``Reader`` for files to come, which
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -344,6 +344,10 @@ class Prepared:
         Where folds were asked for and made: which of the training rows are held out in turn.
     features : FeatureLook, optional
         What the features of a table are like, for the first look.
+    about : str
+        What the inputs are like where they are no table's features, for the first look.
+    looks : dict of str to Look
+        By data set, where several are joined.
     """
 
     tasks: dict[str, Task]
@@ -352,6 +356,8 @@ class Prepared:
     splits: pd.DataFrame
     held_out: HeldOut | None = None
     features: FeatureLook | None = None
+    about: str = ""
+    looks: dict[str, Look] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""
@@ -366,15 +372,18 @@ def task_states(tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
     ]
 
 
-def id_problems(name: str | None, tasks: Iterable[str]) -> Iterator[Problem]:
+def id_problems(name: str | None, tasks: Collection[str]) -> Iterator[Problem]:
     """Yield what is wrong with the name of the ids' column (None: rows are numbered): files would have it twice."""
-    ours = {column for task in tasks for column in (task, f"predicted_{task}", f"predicted_{task}_prob")}
-    if name in ours:
+    made = {form.format(task) for task in tasks for form in ("predicted_{}", "predicted_{}_prob", "{}_spread")}
+    if name in made or name in tasks:
         hint = "rename the column, or leave dataset.id out: rows are then numbered"
         yield Problem("dataset.id", f"'{name}' is the name of another column of predictions.csv", hint)
     if name is None and "row" in tasks:
         hint = "give it another name: tasks='{NAME: {kind: …, target: row}}'"
         yield Problem("tasks.row", "'row' is what the numbers of rows are called in predictions.csv", hint)
+    for task in made.intersection(tasks):
+        hint = f"give it another name: tasks='{{NAME: {{kind: …, target: {task}}}}}'"
+        yield Problem(f"tasks.{task}", f"'{task}' is what another task's predictions are called", hint)
 
 
 def encode_parts(

@@ -115,6 +115,7 @@ def hold_out(
     except UserError as error:
         if folding.few is None:
             raise
+        fit_tasks(tasks, labels, split.train, _no_notice)  # what is wrong without folds too is no reason against them
         notice(f"trainer.folds=auto: one split, for {folding.folds} folds cannot be made: {error}")
         return split, None
     joined = replace(split, train=pool, val=split.val[:0], duplicates={**split.duplicates, "val": np.zeros(0, bool)})

@@ -92,6 +92,10 @@ class Look:
         The shape of a row.
     features : FeatureLook, optional
         Of a table.
+    about : str
+        What is to be said of the inputs where they are no table's features.
+    sets : dict of str to Look
+        By data set, where several are joined.
     """
 
     parts: dict[str, int]
@@ -100,6 +104,8 @@ class Look:
     inputs: str
     width: tuple[int, ...]
     features: FeatureLook | None = None
+    about: str = ""
+    sets: dict[str, Look] = field(default_factory=dict)
 
 
 def look_at(prepared: Prepared) -> Look:
@@ -111,7 +117,7 @@ def look_at(prepared: Prepared) -> Look:
     targets = {name: look_at_target(task, labels[name]) for name, task in prepared.tasks.items()}
     spec = prepared.reader.spec
     left = len(prepared.splits) - sum(parts.values())
-    return Look(parts, left, targets, spec.kind, spec.shape, prepared.features)
+    return Look(parts, left, targets, spec.kind, spec.shape, prepared.features, prepared.about, prepared.looks)
 
 
 def look_at_target(task: Task, labels: pd.Series) -> TargetLook:

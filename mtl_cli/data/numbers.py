@@ -45,7 +45,8 @@ class NumberForm:
         """What is to be said of numbers in this form: nothing if it is the plain one."""
         said = []
         if self.decimal != ".":
-            said.append(f"with the decimal mark '{self.decimal}'")
+            thousands = f" and '{self.thousands}' between thousands" if self.thousands else ""
+            said.append(f"with the decimal mark '{self.decimal}'{thousands}")
         elif self.thousands:
             said.append(f"with '{self.thousands}' between thousands")
         return said + [f"without their unit '{self.unit}'"] * bool(self.unit)
@@ -154,12 +155,13 @@ def _choose(
     commas = [form for form in tied if form.decimal == ","]
     if not points or not commas:
         return tied[0], None
+    bare = [int(text) for text in texts if text.isdecimal()]
     if not any("," in text for text in texts):  # `1.234` is a fraction unless the rest of the table says otherwise
-        return (commas if comma and any("." in text for text in texts) else points)[0], None
-    if comma is None:
-        bare = [int(text) for text in texts if text.isdecimal()]
-        if any(bare) and max(bare) < 1000:  # no number of thousands is without a mark
-            comma = False
+        if not comma or not any("." in text for text in texts) or max(bare, default=0) >= 1000:
+            return points[0], None
+        return commas[0], None
+    if comma is None and any(bare) and max(bare) < 1000:  # no number of thousands is without a mark
+        comma = False
     if comma is None:
         return points[0], commas[0]
     return (commas if comma else points)[0], None

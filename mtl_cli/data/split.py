@@ -115,7 +115,7 @@ class Split:
         return names
 
     def table(self, ids: pd.Series) -> pd.DataFrame:
-        """Return the id and the part of every row; ids that are called ``split`` themselves, as ``id``."""
+        """Return the id and the part of every row; ids called ``split`` or ``fold`` themselves, as ``id``."""
         import pandas as pd
 
         return pd.DataFrame({id_heading(ids): ids, PART: self.names(len(ids))})

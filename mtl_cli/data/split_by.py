@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,8 @@ NAMES = {
 
 
 def id_heading(ids: pd.Series) -> str:
-    """Return what the ids' column is called in ``splits.csv``."""
-    return "id" if ids.name == PART else str(ids.name)
+    """Return what the ids' column is called in ``splits.csv``, which has columns ``split`` and ``fold`` of its own."""
+    return "id" if re.fullmatch(rf"{PART}|fold(_\d+)?", str(ids.name)) else str(ids.name)
 
 
 def times_of(values: pd.Series) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.base import Part
 from mtl_cli.tasks.labels import refuse_values
 from mtl_cli.tasks.task import TaskConfig
@@ -69,6 +69,17 @@ def weighted(
     if problems:
         raise UserError.of(problems)
     return replace(part, weights=found)
+
+
+def row_weights(table: pd.DataFrame, column: str, key: str, where: str) -> np.ndarray:
+    """Return how much each row counts when a model is measured. Raises UserError for what is no weight, or all zero."""
+    if column not in table.columns:
+        raise UserError(key, f"{where} has no column '{column}'", did_you_mean(column, table.columns))
+    weights = _numbers(table[column], key)
+    _refuse(np.isnan(weights), table[column], key)
+    if not weights.any():
+        raise UserError(key, f"all rows have weight 0 in column '{column}'", "give some of them a weight")
+    return weights
 
 
 def _numbers(column: pd.Series, key: str) -> np.ndarray:

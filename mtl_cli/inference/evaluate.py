@@ -189,6 +189,7 @@ def evaluate(
     tasks: Mapping[str, Task],
     rows: np.ndarray | None = None,
     decided: Mapping[str, Decided] | None = None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the metrics of some rows, with those of the best constant predictor beside them.
 
@@ -202,6 +203,8 @@ def evaluate(
         Which rows of the part to take; all if None.
     decided : mapping of str to Decided, optional
         The classes that are written in place of the most probable ones, see ``decide``; by task, for all rows.
+    weights : ndarray of shape (len(part),), optional
+        How much each row counts in a second loss and skill of each task, ``weighted``, and their ``weighted_score``.
 
     Returns
     -------
@@ -217,17 +220,25 @@ def evaluate(
         measured = labelled & answered(found[name], part.inputs.lengths)
         lost = int(labelled.sum() - measured.sum())
         report["tasks"][name] = (
-            _task_report(found[name], part.targets[name], task, measured, (decided or {}).get(name))
+            _task_report(found[name], part.targets[name], task, measured, (decided or {}).get(name), weights)
             if measured.any()
             else {"rows": 0}
         ) | ({"not_finite": lost} if lost else {})
     skills = {name: values["skill"] for name, values in report["tasks"].items() if "skill" in values}
     report["score"] = score(skills, tasks)
+    if weights is not None:
+        those = {name: values["weighted"]["skill"] for name, values in report["tasks"].items() if "weighted" in values}
+        report["weighted_score"] = score(those, tasks)
     return report
 
 
 def _task_report(
-    output: np.ndarray, target: Target, task: Task, rows: np.ndarray, decided: Decided | None
+    output: np.ndarray,
+    target: Target,
+    task: Task,
+    rows: np.ndarray,
+    decided: Decided | None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return what ``evaluate`` says of a task, measured on ``rows``, all of which have a label and an answer."""
     values, counts = target.values, target.weights
@@ -238,6 +249,11 @@ def _task_report(
     constant = _constant(task, torch.from_numpy(values)).numpy()
     loss, baseline = _mean_loss(task, output, values, counts), _mean_loss(task, constant, values, counts)
     classes = task.by_class(output, values, decided)
+    weighted = {}
+    if weights is not None and weights[rows].any():
+        own = weights[rows] if counts is None else weights[rows] * counts
+        least, most = (_mean_loss(task, each, values, own) for each in (output, constant))
+        weighted = {"weighted": {"loss": least, "skill": skill(least, most), "constant": {"loss": most}}}
     return {
         "rows": len(values),
         "loss": loss,
@@ -246,6 +262,7 @@ def _task_report(
         **task.interval_metrics(output, values),
         "constant": {"loss": baseline, **task.all_metrics(constant, values)},
         **({"classes": classes} if classes else {}),
+        **weighted,
     }
 
 

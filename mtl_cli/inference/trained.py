@@ -18,6 +18,7 @@ from mtl_cli.config.schema import TrainedConfig
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.reading import hinting
+from mtl_cli.data.weights import row_weights
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
 from mtl_cli.inference.members import Member, Outputs, average, calibrated, outputs_of, spread
@@ -264,12 +265,18 @@ class TrainedModel:
         return average(self.outputs_of_members(inputs), self.tasks)
 
     def evaluate(
-        self, examples: Examples, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None
+        self,
+        examples: Examples,
+        notice: Notice,
+        hierarchy: Mode | None = None,
+        vote: str | None = None,
+        weights: str | None = None,
     ) -> Evaluated:
         """Measure the model on rows with labels, in the tasks whose columns are there.
 
         The steps behind the model are those of ``predict``, with the same arguments. A label of a class that the run
-        does not know is told, and not measured.
+        does not know is told, and not measured. ``weights`` is a column that says how much each row counts, in a second
+        loss and skill.
         """
         columns_of = {f"task {name}": task.columns for name, task in self.tasks.items()}
         check_usable(columns_of, examples.unusable, examples.where)
@@ -281,10 +288,12 @@ class TrainedModel:
             notice(f"{examples.where} has no labels of task {name}")
         answer = self.answer(examples, notice, hierarchy, vote)
         part = examples.part(there, labels=known_labels(there, examples, notice))
-        return self._measure(answer, part, there, examples.where, notice)
+        return self._measure(answer, part, there, examples, notice, weights)
 
-    def evaluate_test(self, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None) -> Evaluated:
-        """Measure the model on the run's own test rows, read again.
+    def evaluate_test(
+        self, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None, weights: str | None = None
+    ) -> Evaluated:
+        """Measure the model on the run's own test rows, read again, as ``evaluate`` does.
 
         Raises
         ------
@@ -306,16 +315,25 @@ class TrainedModel:
             learned = examples.duplicate_groups[(split == "train") | (split == "val")]
             duplicates = np.isin(examples.duplicate_groups[test], learned)
         part = chosen.part(self.tasks, duplicates)
-        return self._measure(answer, part, self.tasks, examples.where, notice)
+        return self._measure(answer, part, self.tasks, chosen, notice, weights)
 
-    def _measure(self, answer: Answer, part: Part, tasks: dict[str, Task], where: str, notice: Notice) -> Evaluated:
+    def _measure(
+        self,
+        answer: Answer,
+        part: Part,
+        tasks: dict[str, Task],
+        examples: Examples,
+        notice: Notice,
+        weights: str | None,
+    ) -> Evaluated:
         unanswered = Unanswered()
         unanswered.add(answer, part.ids, part.inputs.lengths)
-        unanswered.tell(where, notice)
-        report = evaluate(answer.outputs, part, tasks, None, answer.decided)
+        unanswered.tell(examples.where, notice)
+        counts = None if weights is None else row_weights(examples.table, weights, "--weights", examples.where)
+        report = evaluate(answer.outputs, part, tasks, None, answer.decided, counts)
         if part.duplicates.any():
-            report["unseen"] = evaluate(answer.outputs, part, tasks, ~part.duplicates, answer.decided)
-        return Evaluated(report, part, answer, tasks, where)
+            report["unseen"] = evaluate(answer.outputs, part, tasks, ~part.duplicates, answer.decided, counts)
+        return Evaluated(report, part, answer, tasks, examples.where)
 
 
 def _restored(saved: list[dict[str, Any]]) -> dict[str, Task]:
@@ -400,8 +418,13 @@ def known_labels(tasks: Mapping[str, Task], examples: Examples, notice: Notice) 
         if unknown:
             most = sorted(unknown, key=lambda label: -unknown[label])
             shown = ", ".join(f"'{label}' ({unknown[label]})" for label in most[:5]) + (", …" if len(most) > 5 else "")
-            what = f"{sum(unknown.values())} labels of task {name} are of no class that the run knows"
-            notice(f"{examples.where}: {what}, and are not measured: {shown}")
+            count, of = sum(unknown.values()), "of no class that the run knows"
+            what = (
+                f"1 label of task {name} is {of}, and is"
+                if count == 1
+                else f"{count} labels of task {name} are {of}, and are"
+            )
+            notice(f"{examples.where}: {what} not measured: {shown}")
     return found
 
 

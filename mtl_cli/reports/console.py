@@ -26,7 +26,7 @@ WIDEST = 20
 NAME = 28
 """Characters of a task's or a column's name."""
 GAP = 2
-NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes", "baselines", "single")
+NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes", "baselines", "single", "weighted")
 """What the report of a task holds beside its metrics."""
 UNSEEN = "test rows that repeat no row trained on"
 WITH_ALL = 4
@@ -216,7 +216,9 @@ def print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str
     console.print("the first test rows", style="bold")
     console.print(table)
     if len(chosen) < len(cells):
-        console.print(f"and {len(cells) - len(chosen)} more columns in {PREDICTIONS}", style="dim", markup=False)
+        more = len(cells) - len(chosen)
+        columns = "1 more column" if more == 1 else f"{more} more columns"
+        console.print(f"and {columns} in {PREDICTIONS}", style="dim", markup=False)
 
 
 def _titled(finished: Finished) -> str:

@@ -21,12 +21,17 @@ ALL = "mtl inspect shows all"
 def first_lines(look: Look, width: int = 80) -> list[str]:
     """Return the first look in at most ``MOST`` lines of at most ``width`` characters, as far as names allow."""
     lines = [parts_line(look), *target_lines(look.targets, width), *features_lines(look, width)]
-    findings = [] if look.features is None else look.features.findings
+    texts = [f"check: {place}{_with_short_names(finding, width - len(place))}" for place, finding in _findings(look)]
     room = MOST - len(lines)
-    texts = [f"check: {_with_short_names(finding, width)}" for finding in findings]
     if len(texts) > room:
         texts = [*texts[: room - 1], f"check: {len(texts) - room + 1} more; {ALL}"]
     return [shortened(line, width) for line in [*lines, *texts]]
+
+
+def _findings(look: Look) -> list[tuple[str, Finding]]:
+    """Return what looks wrong, and in which data set where several are joined."""
+    found = [] if look.features is None else [("", finding) for finding in look.features.findings]
+    return found + [(f"{name}: ", finding) for name, own in look.sets.items() for _, finding in _findings(own)]
 
 
 def _with_short_names(finding: Finding, width: int) -> str:
@@ -70,6 +75,10 @@ def described(target: TargetLook, room: int) -> str:
 def features_lines(look: Look, width: int) -> list[str]:
     """Return what the network reads, and which columns were left out."""
     found = look.features
+    if look.sets:
+        return sets_lines(look.sets, width)
+    if look.about:
+        return [look.about]
     if found is None:
         size = " x ".join(f"{size:,}" for size in look.width)
         words = {"features": f"{size} features", "sequence": f"inputs: sequences over {size} tokens"}
@@ -85,22 +94,35 @@ def features_lines(look: Look, width: int) -> list[str]:
     return lines
 
 
+def sets_lines(sets: dict[str, Look], width: int) -> list[str]:
+    """Return a line for each of a few joined data sets: its rows, and what the network reads of them."""
+    lines = []
+    for name, own in list(sets.items())[:NAMED]:
+        rows = sum(own.parts.values()) + own.left
+        lines.append(f"{name}: {rows:,} rows, {features_lines(own, width)[0]}")
+    return lines + ([f"and {len(sets) - NAMED} more data sets"] if len(sets) > NAMED else [])
+
+
 def _features(found: FeatureLook) -> str:
     kinds = [column.kind for column in found.columns.values()]
     counts = [f"{kinds.count(kind):,} {KINDS[kind]}" for kind in dict.fromkeys(kinds)]
-    line = f"{len(kinds):,} features: {', '.join(counts)}"
+    line = f"{_number(len(kinds), 'feature')}: {', '.join(counts)}"
     if found.levels:
-        line += f" ({found.levels:,} levels)"
+        line += f" ({_number(found.levels, 'level')})"
     if found.inputs != len(kinds):
         line += f"; {found.inputs:,} inputs"
     return line
 
 
+def _number(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def _filled(found: FeatureLook) -> list[str]:
     """Return a line on the missing cells, if there are any."""
     filled = [column.missing for column in found.columns.values() if column.missing]
-    columns = "1 column" if len(filled) == 1 else f"{len(filled):,} columns"
-    return [f"{sum(filled):,} empty cells in {columns}, filled in and marked"] if filled else []
+    cells, columns = _number(sum(filled), "empty cell"), _number(len(filled), "column")
+    return [f"{cells} in {columns}, filled in and marked"] if filled else []
 
 
 def listed(words: Iterable[str], room: int) -> str:
@@ -124,15 +146,20 @@ def full_lines(look: Look, width: int = 80) -> list[str]:
     lines += [f"target {name}: {described(target, 10_000)}" for name, target in look.targets.items()]
     found = look.features
     if found is None:
-        return [*lines, *features_lines(look, width)]
+        lines += features_lines(look, width)
+        return [*lines, *(line for place, finding in _findings(look) for line in _checked(finding, place))]
     lines += [_features(found), *_filled(found)]
     lines += [f"left out: {name} ({why})" for name, why in found.left_out.items()]
     if found.left_out:
         lines.append("  dataset.features.include=[NAME,…] takes the columns it names, include=['*'] all")
     for finding in found.findings:
-        lines.append(f"check: {finding.text}")
-        lines += [] if finding.hint is None else [f"  {finding.hint}"]
+        lines += _checked(finding)
     return [*lines, "", *column_table(found, width)]
+
+
+def _checked(finding: Finding, place: str = "") -> list[str]:
+    """Return what looks wrong, and what helps."""
+    return [f"check: {place}{finding.text}", *([] if finding.hint is None else [f"  {finding.hint}"])]
 
 
 def column_table(found: FeatureLook, width: int) -> list[str]:

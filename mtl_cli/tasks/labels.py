@@ -147,6 +147,8 @@ def without(values: pd.Series, words: Iterable[str]) -> pd.Series:
 def apply_mapping(labels: pd.Series, mapping: Mapping[str, Any] | None, where: str) -> pd.Series:
     """Replace labels by ``mapping``, compared as text; what it maps to null is no label.
 
+    Where it maps to nothing but null, it only names what is no label, and all others stay as they are.
+
     Raises
     ------
     UserError
@@ -155,11 +157,24 @@ def apply_mapping(labels: pd.Series, mapping: Mapping[str, Any] | None, where: s
     if mapping is None:
         return labels
     text = each(labels, text_of)
+    if names_no_label_only(mapping):
+        return labels.mask(text.isin({text_of(key) for key in mapping}))
     entries = {text_of(key): value for key, value in mapping.items()}
     unknown = sorted(set(text.dropna()) - set(entries))
     if unknown:
         raise UserError(f"{where}.mapping", f"has no entry for '{unknown[0]}'", f"it maps {', '.join(mapping)}")
     return each(text, entries.__getitem__)
+
+
+def names_no_label_only(mapping: Mapping[str, Any]) -> bool:
+    """Whether a mapping says of some labels that they are none, and nothing of the others."""
+    return all(value is None for value in mapping.values())
+
+
+def known_texts(classes: Iterable[Label], mapping: Mapping[str, Any] | None) -> list[str]:
+    """Return which labels a task that has learnt ``classes`` knows, as text, before its mapping is applied."""
+    own = [] if mapping is not None and not names_no_label_only(mapping) else [text_of(label) for label in classes]
+    return [*own, *(mapping or ())]
 
 
 def class_list(labels: pd.Series, where: str) -> list[Label]:

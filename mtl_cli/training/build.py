@@ -144,14 +144,19 @@ def prepare(config: Config, plain: dict[str, Any], progress: Progress) -> Ready:
     device = choose_device(config.device)
     seed_everything(config.seed, device)
     source = read_source(config) if config.init_from is not None else None
-    folding = asked_folding(config)
     if source is not None:
-        data = prepare_like(config, source, progress.notice, folding)
-    elif folding is None:
-        data = config.dataset.prepare(config.tasks, progress.notice)
+        data = prepare_like(config, source, progress.notice, asked_folding(config))
     else:
-        data = config.dataset.prepare(config.tasks, progress.notice, folding=folding)
+        data = prepare_data(config, progress.notice)
     return Ready(config, plain, progress, device, data, source)
+
+
+def prepare_data(config: Config, notice: Notice) -> Prepared:
+    """Read a run's data, and let its rows fall into parts and folds."""
+    folding = asked_folding(config)
+    asked = {} if folding is None else {"folding": folding}  # no word of it to a source that makes none
+    data: Prepared = config.dataset.prepare(config.tasks, notice, **asked)
+    return data
 
 
 def asked_folding(config: Config) -> Folding | None:

@@ -80,6 +80,8 @@ DATA = {
     "text as parquet": (["dataset=text.parquet", REGRESSION], "text.parquet: cannot be read as parquet; is it text?"),
     "a wrong separator": (["dataset=good.csv", "dataset.separator=;", REGRESSION], "good.csv: has one column only ('x,y,c') with the separator ';'; is the separator ','?"),
     "no such target": (["dataset=good.csv", "tasks={yy: regression, z: {kind: binary, target: cc}}"], "tasks.yy.target: good.csv has no column 'yy'; did you mean y?"),
+    "an id that a spread is called": (["dataset=good.csv", "dataset.id=y_spread", REGRESSION], "dataset.id: 'y_spread' is the name of another column of predictions.csv; rename the column"),
+    "a task that a spread is called": (["dataset=good.csv", "tasks={y: regression, y_spread: {kind: regression, target: x}}"], "tasks.y_spread: 'y_spread' is what another task's predictions are called; give it another name"),
     "no such id": (["dataset=good.csv", "dataset.id=xx", REGRESSION], "dataset.id: good.csv has no column 'xx'; did you mean x?"),
     "no label": (["dataset=missing.csv", REGRESSION], "tasks.y: all labels in column 'y' are missing"),
     "a constant label": (["dataset=constant.csv", REGRESSION], "tasks.y: the label is constant over the training rows (3)"),

@@ -23,6 +23,24 @@ def test_inspect_prints_what_training_says(mtl: InProcess) -> None:
     assert err.index("11 features") < err.index("training 2 tasks")
 
 
+def test_inspect_takes_folds_as_training_does(mtl: InProcess) -> None:
+    line = "1,599 rows: 1,279 to train (80%), 320 to test (20%)"
+    assert line in mtl("inspect", "wine", "trainer.folds=5")[1].splitlines()
+    _, _, err = mtl("train", "dataset=wine", "trainer.epochs=1", "trainer.folds=5", "plots=false", "run_dir=run")
+    assert line in err.splitlines()
+
+
+def test_inspect_of_cells_and_of_joined_data_sets(mtl: InProcess, houses_csv: Path) -> None:
+    lines = mtl("inspect", "pbmc")[1].splitlines()
+    assert lines[-1] == "765 genes: values up to 6.489, 32.6% not zero; dataset.transform=none"
+    names = f"{{one: {houses_csv}, two: {houses_csv}}}"
+    tasks = "{price: {kind: regression, dataset: one}, sold: {kind: binary, dataset: two}}"
+    status, out, err = mtl("inspect", "joint", f"dataset.datasets={names}", f"tasks={tasks}")
+    assert status == 0, err
+    assert [line.split(":")[0] for line in out.splitlines()[3:5]] == ["one", "two"]
+    assert all("240 rows, " in line and " features: " in line for line in out.splitlines()[3:5])
+
+
 def test_inspect_as_json(mtl: InProcess, houses_csv: Path) -> None:
     status, out, _ = mtl("inspect", str(houses_csv), "tasks={price: regression}", "--format=json")
     assert status == 0
@@ -38,6 +56,12 @@ def test_inspect_without_tasks_looks_at_the_columns(mtl: InProcess, houses_csv: 
     found = json.loads(out)
     assert found["targets"] == {} and found["left"] == 240
     assert set(found["features"]["columns"]) == set(houses().columns) - {"house"}
+
+
+def test_what_is_wrong_without_folds_is_said_once(mtl: InProcess, houses_csv: Path, monkeypatch) -> None:
+    monkeypatch.setattr("mtl_cli.data.held_out.FEW_ROWS", 200)
+    status, _, err = mtl("inspect", str(houses_csv), "tasks={kind: regression}")
+    assert status == 2 and err.count("is not a finite number") == 1, err
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,9 @@ def test_another_separator_is_found(mtl: InProcess, model: str, trained: Path) -
     )
     status, out, err = mtl("predict", model, "grouped.csv", "dataset.decimal=.", "dataset.thousands=,")
     assert status == 0 and "200 of 200 rows: heat above all of training, up to 10" in err
+    german = [f"{heat:,.2f}".translate(str.maketrans(",.", ".,")) for heat in 1000 + rows(trained)["heat"]]
+    rows(trained).assign(heat=german).to_csv("german.csv", sep=";", decimal=",", index=False)
+    assert mtl("predict", model, "german.csv", "dataset.thousands=.")[:2] == (0, out)
     rows(trained).to_csv("odd.csv", sep="~", index=False)
     status, out, err = mtl("predict", model, "odd.csv", "dataset.separator=~", "dataset.decimal=.")
     assert out == same, err
@@ -239,3 +242,19 @@ def test_the_order_of_day_and_month_may_be_another(mtl: InProcess) -> None:
     same = mtl("predict", "run", "day_first.csv")[1]
     assert mtl("predict", "run", "month_first.csv", "dataset.day_first=false")[1] == same
     assert mtl("predict", "run", "month_first.csv")[1] != same
+
+
+def test_metrics_are_weighted_where_it_is_asked_for(mtl: InProcess, model: str, trained: Path) -> None:
+    rows(trained).assign(w=np.arange(len(rows(trained))) % 3, none=0, odd="x").to_csv("weighted.csv", index=False)
+    plain = json.loads(mtl("evaluate", model, "weighted.csv")[1])
+    status, out, err = mtl("evaluate", model, "weighted.csv", "--weights", "w")
+    found = json.loads(out)
+    assert status == 0 and found["score"] == plain["score"] != found["weighted_score"]
+    assert f"weighted by w: mean skill {found['weighted_score']:.4g}" in err
+    for column, message in {
+        "none": "--weights: all rows have weight 0 in column 'none'",
+        "odd": "--weights: 'x' in row 1 of column 'odd' is not a weight",
+        "v": "--weights: weighted.csv has no column 'v'; choose from name, heat",
+    }.items():
+        status, out, err = mtl("evaluate", model, "weighted.csv", "--weights", column)
+        assert (status, out) == (2, "") and message in err, err

@@ -78,7 +78,7 @@ def test_a_closed_pipe_is_141_and_the_run_is_whole(tmp_path: Path) -> None:
     assert "Traceback" not in told
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
     assert "\x1b" not in told
-    assert "training 2 tasks" in told
+    assert "each 2 tasks" in told
 
 
 def test_a_closed_pipe_while_completion_is_installed(tmp_path: Path) -> None:
@@ -127,6 +127,9 @@ def test_signals_end_a_run_in_one_line_and_keep_its_model(
         ("mtl train --config-d", "--config-dir"),
         ("mtl train dataset=wine optimizer=nope trainer.epo", "trainer.epochs="),
         ("mtl config sh", "show"),
+        ("mtl inspect win", "wine"),
+        ("mtl inspect wine dataset.split.te", "dataset.split.test="),
+        ("mtl inspect --form", "--format"),
         ("mtl list sched", "schedulers"),
         ("mtl help prot", "proteins"),
     ],

@@ -152,6 +152,12 @@ def test_a_label_of_an_earlier_run_is_told_where_it_is_a_feature(
     config = "dataset: {kind: csv, path: houses.csv}\ntasks: {sold: {kind: binary}, dear: {target: price}}\n"
     (run / "config.yaml").write_text(config)
     assert labels_elsewhere(str(tmp_path / "houses.csv")) == {"sold": "outputs/one", "price": "outputs/one"}
+    (tmp_path / "outputs").rename(tmp_path / "moved")
+    assert labels_elsewhere(str(tmp_path / "houses.csv")) == {}
+    (tmp_path / "moved" / "one").rename(tmp_path / "my_run")
+    assert labels_elsewhere(str(tmp_path / "houses.csv")) == {"sold": "my_run", "price": "my_run"}
+    (tmp_path / "my_run").rename(tmp_path / "moved" / "one")
+    (tmp_path / "moved").rename(tmp_path / "outputs")
     assert labels_elsewhere("other/houses.csv") == {}
     assert labels_elsewhere("builtin:winequality-red.csv")["quality"] == "dataset=wine"
     look = prepared(Path("houses.csv"), {"kind": Binary(at_least=None, mapping={"flat": 0, "house": 1, "villa": 1})})

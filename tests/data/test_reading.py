@@ -84,7 +84,7 @@ def test_a_column_of_names_that_are_often_numbers_stays_text() -> None:
     [
         (["7,269", "4,964"], {"z": [0.5, 1.25]}, [7269, 4964], "with ',' between thousands"),
         (["1.234,56", "7,5"], {}, [1234.56, 7.5], "with the decimal mark ','"),
-        (["1.234", "2.500"], {"z": ["0,5", "1,25"]}, [1234, 2500], "with the decimal mark ','"),
+        (["1.234", "950"], {"z": ["0,5", "1,25"]}, [1234, 950], "with the decimal mark ','"),
         (["1,234.56", "?"], {}, [1234.56, np.nan], "with ',' between thousands"),
         (["7,269", "4,964"], {"z": ["0,5", "1,25"]}, [7.269, 4.964], "with the decimal mark ','"),
     ],
@@ -96,6 +96,31 @@ def test_marks_are_settled_by_the_column_or_the_table(
         found, said = read(texts, use, **others)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found, expected)
         assert any(line in each and "'x'" in each for each in said)
+
+
+def test_points_are_fractions_where_numbers_have_neither_marks_nor_a_table_of_commas() -> None:
+    others = {"z": ["0,5", "1,25"]}
+    assert read(["4.823", "1200"], "number", **others)[0].tolist() == [4.823, 1200]  # no thousand is without a mark
+    found, said = read(["4.823", "2.500"], "number", **others)
+    assert found.tolist() == [4823, 2500]
+    assert any(
+        "are read with the decimal mark ',' and '.' between thousands" in line and "'x'" in line for line in said
+    )
+    few = ["1,5", "1,5", "1,5", "1,5", "2", "3", "4"]  # a few odd cells do not say how a table is written
+    labels = ["4.823", "2.500", "3.125", "6.201", "7.003", "1.001", "2.022"]
+    assert read(labels, "number", z=few)[0].tolist() == [float(label) for label in labels]
+
+
+def test_amounts_of_money_are_numbers_though_no_two_are_alike() -> None:
+    for sign, expected in (("$", 1), ("-$", -1), ("€ ", 1)):
+        found, said = read([f"{sign}{1000 + 7 * i:,}" for i in range(12)], z=[0.5] * 12)
+        assert found.tolist() == [expected * (1000 + 7 * i) for i in range(12)]
+        assert any("without their unit" in line for line in said)
+
+
+def test_a_note_is_one_line_whatever_the_cell() -> None:
+    said = read(["113803", "two\nlines", "373450", "PC 17599"])[1]
+    assert said == ["t.csv: 'x' is taken as text: most values are numbers, 'two lines' is not"]
 
 
 def test_marks_that_nothing_settles_are_asked_for() -> None:

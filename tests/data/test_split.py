@@ -247,8 +247,9 @@ def test_folds_follow_the_split() -> None:
     assert np.bincount(split_folds(SplitConfig(), table, rows, chosen, 3)).tolist() == [17, 17, 16]
 
 
-def test_ids_called_split_are_kept_in_the_table_of_the_split() -> None:
-    ids = pd.Series(["a", "b"], name="split")
+@pytest.mark.parametrize("name", ["split", "fold", "fold_2"])
+def test_ids_with_a_name_of_ours_are_kept_in_the_table_of_the_split(name: str) -> None:
+    ids = pd.Series(["a", "b"], name=name)
     table = Split(np.array([0]), np.array([], int), np.array([1]), {}).table(ids)
     assert table.to_dict("list") == {"id": ["a", "b"], "split": ["train", "test"]}
 

@@ -134,13 +134,14 @@ def train_and_predict(case: Case, folder: Path) -> str:
 
 
 def _run(command: Any, words: list[str]) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()  # predictions are written as bytes
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             status = command(words)
         except SystemExit as stop:
             status = int(stop.code or 0)
-    return status, out.getvalue(), err.getvalue()
+    out.seek(0)
+    return status, out.read(), err.getvalue()
 
 
 def sample(

@@ -48,6 +48,23 @@ def test_skill_is_r2_on_the_training_rows_and_mcfaddens_on_likelihoods() -> None
     assert report["tasks"]["y"]["constant"]["r2"] == pytest.approx(0, abs=1e-6)
 
 
+def test_weights_change_a_second_loss_and_skill_alone() -> None:
+    random = np.random.default_rng(1)
+    table = pd.DataFrame({"y": random.normal(5, 2, 40), "b": random.random(40) < 0.5})
+    table.loc[3, "y"] = np.nan
+    tasks = {"y": Regression().fit("y", table, np.arange(40)), "b": Binary().fit("b", table, np.arange(40))}
+    part, outputs = part_of(table, tasks), {name: random.normal(size=(40, 1)).astype("float32") for name in tasks}
+    weights = random.integers(0, 4, 40)
+    plain, report = evaluate(outputs, part, tasks), evaluate(outputs, part, tasks, weights=weights.astype(float))
+    skills = {name: report["tasks"][name].pop("weighted")["skill"] for name in tasks}
+    assert report.pop("weighted_score") == pytest.approx(np.mean(list(skills.values())))
+    assert report == plain
+    often = np.repeat(np.arange(40), weights)  # a row of weight 3 counts as three rows
+    repeated = part_of(table.iloc[often].reset_index(drop=True), tasks)
+    same = evaluate({name: output[often] for name, output in outputs.items()}, repeated, tasks)["tasks"]
+    assert skills == {name: pytest.approx(same[name]["skill"], rel=1e-5) for name in tasks}
+
+
 def test_rows_without_a_label_do_not_count() -> None:
     table = pd.DataFrame({"y": [1.0, 2.0, 3.0, np.nan]})
     tasks = {"y": Regression().fit("y", table, np.arange(4))}

@@ -261,3 +261,19 @@ def test_measurements_are_no_classes() -> None:
         components("task")["multiclass"]().fit("area", table, np.arange(50))
     half_points = pd.DataFrame({"stars": [f"{0.5 * (i % 10)}" for i in range(50)]})
     assert components("task")["multiclass"]().fit("stars", half_points, np.arange(50)).outputs == 10
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary"])
+def test_a_mapping_to_null_alone_leaves_the_other_labels(kind: str) -> None:
+    table = pd.DataFrame({"t": ["a", "Unknown", "b", None, "a"]})
+    task = components("task")[kind](mapping={"Unknown": None}).fit("t", table, np.arange(5))
+    assert task.classes == ["a", "b"]
+    assert task.encode(task.labels(table)).mask.tolist() == [True, False, True, False, True]
+    found, unknown = task.known_labels(pd.DataFrame({"t": ["b", "Unknown", "c"]}))
+    assert (found.isna().tolist(), unknown) == ([False, True, True], {"c": 1})
+
+
+def test_a_mapping_to_null_alone_leaves_the_other_numbers() -> None:
+    table = pd.DataFrame({"t": ["1.5", "-99", "2"]})
+    task = components("task")["regression"](mapping={"-99": None}).fit("t", table, np.array([0, 2]))
+    assert task.encode(task.labels(table)).mask.tolist() == [True, False, True]

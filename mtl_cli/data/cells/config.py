@@ -28,6 +28,7 @@ from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
+    from mtl_cli.data.cells.scan import Scan
     from mtl_cli.data.folding import Folding
 
 
@@ -137,7 +138,16 @@ class H5AD(CellFormat, DataSource):
         encoded = encode_parts(split, fitted, examples.select)
         encoded["train"] = weighted(encoded["train"], table, split.train, self.weight, tasks)
         hierarchy = learn_hierarchy(self.hierarchy, self.levels, fitted, encoded["train"].targets, notice)
-        return Prepared(fitted, replace(reader, hierarchy=hierarchy), encoded, split.table(examples.ids), held_out)
+        reader, about = replace(reader, hierarchy=hierarchy), self._about(found, len(genes))
+        return Prepared(fitted, reader, encoded, split.table(examples.ids), held_out, about=about)
+
+    def _about(self, found: Scan, genes: int) -> str:
+        """Return what the first look says of the genes."""
+        total = len(found.counts)
+        chosen = f"{genes:,} genes" if genes == total else f"{genes:,} of {total:,} genes"
+        filled = found.counts.sum() / max(1, total * len(found.cell_hashes))
+        kind = "counts" if found.whole else "values"
+        return f"{chosen}: {kind} up to {found.most:.4g}, {filled:.1%} not zero; dataset.transform={self.transform}"
 
     def _uses(self, tasks: Mapping[str, TaskConfig]) -> dict[str, Use]:
         uses = label_uses(tasks)

@@ -15,6 +15,7 @@ from mtl_cli.data.folding import HeldOut
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec, size_of
 from mtl_cli.data.joint.errors import WHERE, named, told
 from mtl_cli.data.joint.rows import JointRows, Sampling
+from mtl_cli.data.look import look_at
 from mtl_cli.tasks.task import Target, Task
 
 
@@ -197,7 +198,9 @@ def join_prepared(found: Mapping[str, Prepared], tasks: Sequence[str], sampling:
         own = pd.DataFrame({"row": prepared.splits.iloc[:, 0], "split": prepared.splits["split"]})
         own.insert(0, "dataset", name)
         splits.append(own)
-    return Prepared(fitted, reader, parts, pd.concat(splits, ignore_index=True), _join_held_out(found, of_tasks))
+    table, held_out = pd.concat(splits, ignore_index=True), _join_held_out(found, of_tasks)
+    looks = {name: look_at(prepared) for name, prepared in found.items()}
+    return Prepared(fitted, reader, parts, table, held_out, looks=looks)
 
 
 def _rename_columns(fitted: Mapping[str, Task], of_tasks: Mapping[str, str]) -> None:

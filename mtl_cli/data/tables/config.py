@@ -186,7 +186,7 @@ class TableSource(DataSource):
         yield from self.split.check(list(config.tasks or {}), has_ids=self.id is not None)
         if self.thousands is not None and self.thousands == self.decimal_mark:
             yield Problem("dataset.thousands", f"is '{self.thousands}', as dataset.decimal is", "leave one of them out")
-        yield from id_problems(self.id, config.tasks or {})
+        yield from id_problems(self.id, list(config.tasks or {}))
 
     def prepare(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.data.dates import NAMES, DateJudgement, ambiguous, judge_dates
-from mtl_cli.data.numbers import FORMS, NumberForm, NumberJudgement, forms_of, judge_numbers, parse_number
+from mtl_cli.data.numbers import CURRENCY, FORMS, NumberForm, NumberJudgement, forms_of, judge_numbers, parse_number
 from mtl_cli.data.tables.reading import NO_VALUE, ColumnReading, Kind, Readings, holds_text, kind_of_type, stripped
 from mtl_cli.tasks.labels import USUAL_NO_LABEL, holds_words
 
@@ -24,6 +24,8 @@ MOST = 0.9
 """From this share on, a column is of numbers (or dates) with odd words, and the user is asked what those are."""
 VOTES = 2000
 """Different texts that say whether a column has decimal commas."""
+FEWEST = 5
+"""Different texts with a decimal comma that say so, where others of the column have none."""
 SAMPLE = 500
 """Different texts of which one at least must be a number, or a date, for all to be looked at."""
 
@@ -162,7 +164,9 @@ def _votes_comma(counts: Mapping[str, int] | None) -> bool | None:
     one, other = (judge_numbers(counts, FORMS, comma) for comma in (True, False))
     if one.form.decimal != other.form.decimal or 2 * one.count < sum(counts.values()):
         return None
-    return one.form.decimal == "," if any(one.form.decimal in text for text in counts) else None
+    texts = [text for text in counts if text not in one.others]
+    fractions = sum(one.form.decimal in text for text in texts)
+    return one.form.decimal == "," if fractions >= min(FEWEST, max(1, len(texts))) else None
 
 
 def _column(
@@ -235,7 +239,7 @@ def _either_number(name: str, found: NumberJudgement, present: Mapping[str, int]
 def _not_all(name: str, found: NumberJudgement | DateJudgement, total: int, kind: str, use: Use) -> UserError:
     """Return the error of a column some of whose texts are not what the others are."""
     shown = sorted(found.others, key=lambda text: -found.others[text])[:3]
-    listed = ", ".join(f"'{text[:30]}'" for text in shown) + (", …" if len(found.others) > len(shown) else "")
+    listed = ", ".join(map(_quoted, shown)) + (", …" if len(found.others) > len(shown) else "")
     what = f"{found.count} of {total} values of the column '{name}' are {kind}; not {listed}"
     hint = (
         f"dataset.{'no_label' if use == 'number' else 'missing'}=[{listed.replace(', …', ',…')}] takes these as missing"
@@ -243,6 +247,11 @@ def _not_all(name: str, found: NumberJudgement | DateJudgement, total: int, kind
     if use != "number":
         hint += f", dataset.features.categorical=[{name}] takes all as text"
     return UserError("", what, hint)
+
+
+def _quoted(text: str) -> str:
+    """Return the beginning of a cell for a message, which is one line."""
+    return f"'{' '.join(text[:60].split())[:30]}'"
 
 
 def _words_in(values: pd.Series, counts: Mapping[str, int] | None, words: Sequence[str]) -> dict[str, int]:
@@ -258,7 +267,7 @@ def _any(texts: Iterable[str], fits: Callable[[str], bool]) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    return judge_numbers({text: 1}).count > 0 or text[:1].isdigit()
+    return judge_numbers({text: 1}).count > 0 or text.lstrip(f"+-{CURRENCY}")[:1].isdigit()
 
 
 def _is_date(text: str) -> bool:
@@ -291,7 +300,7 @@ def _said_of(column: ColumnReading, use: Use, words: Words) -> list[str]:
             taken = "no label" if use == "number" else "taken as missing"
             lines.append(f"{cells} × {shown} in COLUMNS {'is' if cells == 1 else 'are'} {taken}")
     if column.strays:
-        lines.append(f"COLUMNS is taken as text: most values are numbers, '{next(iter(column.strays))[:30]}' is not")
+        lines.append(f"COLUMNS is taken as text: most values are numbers, {_quoted(next(iter(column.strays)))} is not")
     if column.kind == "numeric" and column.as_written:
         lines += [f"numbers in COLUMNS are read {part}" for part in column.form.marks]
     if column.kind == "date" and column.order:

@@ -12,16 +12,16 @@ from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
 from mtl_cli.runs.directory import CONFIG, OUTPUTS
 
 NEWEST = 20
-"""Earlier runs, in ``outputs``, that are looked at."""
+"""Earlier runs that are looked at, in each folder."""
 
 
 def labels_elsewhere(path: str) -> dict[str, str]:
     """Return the label columns of other configs of the table at ``path``, and where each is one.
 
-    Looked at are the data sets that can be named, and the newest runs in the folder ``outputs``.
+    Looked at are the data sets that can be named, and the newest runs in the folder ``outputs`` and in this one.
     """
     files = [file for folder in (conf_dir(), *plugin_conf_dirs()) for file in sorted(folder.glob("dataset/*.yaml"))]
-    runs = sorted(Path(OUTPUTS).glob(f"*/{CONFIG}"), key=lambda file: file.parent.name, reverse=True)[:NEWEST]
+    runs = [file for folder in (Path(OUTPUTS), Path()) for file in _newest(folder)]
     found: dict[str, str] = {}
     for file in [*files, *runs]:
         content = _read(file, Path(path).name)
@@ -34,6 +34,12 @@ def labels_elsewhere(path: str) -> dict[str, str]:
             for column in target if isinstance(target, list) else [target or name]:
                 found.setdefault(str(column), where)
     return found
+
+
+def _newest(folder: Path) -> list[Path]:
+    """Return the configs of the newest runs in a folder."""
+    files = [file for file in folder.glob(f"*/{CONFIG}") if file.is_file()]
+    return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:NEWEST]
 
 
 def _read(file: Path, name: str) -> dict[str, Any]:

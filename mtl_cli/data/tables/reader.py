@@ -138,14 +138,17 @@ class TableReader(Reader):
     def _of(self, path: str) -> tuple[TableReader, TableFile, str]:
         """Return the reader and the config that a new file is read with, and what to call it."""
         other = self.source.other(path)
-        source = with_keys(other, self.given, other.reading_keys, "a table of this form")
+        given = dict(self.given)
+        if given.get("thousands") == "." and "decimal" in other.reading_keys:
+            given.setdefault("decimal", ",")  # what else, where no key says it
+        source = with_keys(other, given, other.reading_keys, "a table of this form")
         reader = self
         if "id" in self.given:
             column = vars(source)["id"]
             others = [reading for reading in self.readings.columns if reading.name != column]
             named = [ColumnReading(column, "text", as_written=True)] if column else []
             reader = replace(reader, id_column=column, readings=Readings([*others, *named]))
-        form = {key: vars(source)[key] for key in ("decimal", "thousands") if self.given.get(key) is not None}
+        form = {key: vars(source)[key] for key in ("decimal", "thousands") if given.get(key) is not None}
         columns = [replace(column, form=replace(column.form, **form)) for column in reader.readings.columns]
         if (day_first := self.given.get("day_first")) is not None:
             order = DAY_FIRST if day_first else MONTH_FIRST

@@ -22,6 +22,7 @@ from mtl_cli.tasks.labels import (
     class_indices,
     class_list,
     each,
+    known_texts,
     label_column,
     numbers,
     text_of,
@@ -159,8 +160,7 @@ class BinaryTask(Task):
         if self.at_least is not None:
             return super().known_labels(table)
         column = label_column(table, self.columns[0], self.name)
-        known = self.mapping if self.mapping is not None else [text_of(label) for label in self.classes]
-        kept, unknown = without_unknown(typed_classes(column), known)
+        kept, unknown = without_unknown(typed_classes(column), known_texts(self.classes, self.mapping))
         return apply_mapping(kept, self.mapping, f"tasks.{self.name}"), unknown
 
     def encode(self, labels: pd.Series) -> Target:

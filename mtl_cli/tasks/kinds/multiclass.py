@@ -20,8 +20,8 @@ from mtl_cli.tasks.labels import (
     check_training_labels,
     class_indices,
     class_list,
+    known_texts,
     label_column,
-    text_of,
     typed_classes,
     without_unknown,
 )
@@ -129,8 +129,7 @@ class MulticlassTask(Task):
 
     def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
         column = label_column(table, self.columns[0], self.name)
-        known = self.mapping if self.mapping is not None else [text_of(label) for label in self.classes]
-        kept, unknown = without_unknown(typed_classes(column), known)
+        kept, unknown = without_unknown(typed_classes(column), known_texts(self.classes, self.mapping))
         return apply_mapping(kept, self.mapping, f"tasks.{self.name}"), unknown
 
     def encode(self, labels: pd.Series) -> Target:

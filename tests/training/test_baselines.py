@@ -20,6 +20,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, mean_squared_error, roc_auc_score
 
+from mtl_cli.config import schema
 from mtl_cli.reports.verdicts import about_baselines
 from mtl_cli.training import baselines
 from tests.conftest import InProcess
@@ -109,6 +110,11 @@ def test_every_kind_of_task_with_folds_weights_and_repeated_rows(mtl: InProcess,
             assert report["baselines"].keys() == {"ridge", "forest"}
             assert report["baselines"]["forest"]["skill"] > 0.1, (split, name)
     assert "unseen test rows)" in err
+
+
+def test_each_name_of_the_config_has_its_models() -> None:
+    assert tuple(baselines.BASELINES) == schema.BASELINES == tuple(OWN)
+    assert set(baselines.AUTO) <= set(schema.BASELINES)
 
 
 def test_auto_takes_what_costs_no_more_than_the_training(train, monkeypatch: pytest.MonkeyPatch) -> None:

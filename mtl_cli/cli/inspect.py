@@ -82,7 +82,6 @@ def _look(argv: list[str]) -> Look:
     from mtl_cli.cli.words import read_words
     from mtl_cli.config.check import check_runs, check_words
     from mtl_cli.config.parse import parse
-    from mtl_cli.data.look import look_at
 
     words = read_words(argv)
     if words.multirun:
@@ -92,7 +91,7 @@ def _look(argv: list[str]) -> Look:
     if assembled.plain.get("tasks"):
         from mtl_cli.training.build import prepare_data
 
-        return look_at(prepare_data(check_runs([words.overrides], assembler)[0].config, notice))
+        return prepare_data(check_runs([words.overrides], assembler)[0].config, notice).look()
     look: Look | None = parse(assembled.plain, check=False).dataset.look(notice)
     if look is None:
         raise UserError("tasks", "no task is given", "tasks='{NAME: KIND}' says what is to be learnt")

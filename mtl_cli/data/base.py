@@ -359,6 +359,18 @@ class Prepared:
     about: str = ""
     looks: dict[str, Look] = field(default_factory=dict)
 
+    def look(self) -> Look:
+        """Return the first look at the data."""
+        import pandas as pd
+
+        from mtl_cli.data.look import Look, look_at_target
+
+        parts = {name: len(part) for name, part in self.parts.items()}
+        labels = pd.concat([part.labels for part in self.parts.values()], ignore_index=True)
+        targets = {name: look_at_target(task, labels[name]) for name, task in self.tasks.items()}
+        left, spec = len(self.splits) - sum(parts.values()), self.reader.spec
+        return Look(parts, left, targets, spec.kind, spec.shape, self.features, self.about, self.looks)
+
     def state(self) -> dict[str, Any]:
         """Return what predicting needs, as plain values."""
         return {"tasks": task_states(self.tasks), "reader": self.reader.state()}

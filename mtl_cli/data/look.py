@@ -13,7 +13,6 @@ from mtl_cli.data.suspects import Finding, far_values, leaks, rare_levels, repea
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.base import Prepared
     from mtl_cli.tasks.task import Task
 
 
@@ -106,18 +105,6 @@ class Look:
     features: FeatureLook | None = None
     about: str = ""
     sets: dict[str, Look] = field(default_factory=dict)
-
-
-def look_at(prepared: Prepared) -> Look:
-    """Return the first look at data that are ready to train on."""
-    import pandas as pd
-
-    parts = {name: len(part) for name, part in prepared.parts.items()}
-    labels = pd.concat([part.labels for part in prepared.parts.values()], ignore_index=True)
-    targets = {name: look_at_target(task, labels[name]) for name, task in prepared.tasks.items()}
-    spec = prepared.reader.spec
-    left = len(prepared.splits) - sum(parts.values())
-    return Look(parts, left, targets, spec.kind, spec.shape, prepared.features, prepared.about, prepared.looks)
 
 
 def look_at_target(task: Task, labels: pd.Series) -> TargetLook:

@@ -18,7 +18,6 @@ from mtl_cli import __version__
 from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
-from mtl_cli.data.look import look_at
 from mtl_cli.inference.trained import Answer
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
@@ -107,7 +106,7 @@ def train(
     check_rows(ready)
     members = members_of(ready)
     first = begin(ready, members[0], len(members) > 1)
-    progress.look(look_at(ready.data))
+    progress.look(ready.data.look())
     tell_members(ready, len(members))
     folder = RunDirectory(make_directory())
     with _recorded(folder, {"command": command, **_record(ready, first, len(members))}, started, first):

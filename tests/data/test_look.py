@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtl_cli.data.look import Look, look_at
+from mtl_cli.data.look import Look
 from mtl_cli.data.suspects import far_values, leaks, rare_levels, repeated
 from mtl_cli.data.tables.config import CSV
 from mtl_cli.data.tables.earlier import labels_elsewhere
@@ -117,7 +117,7 @@ def test_columns_that_are_no_features() -> None:
 
 
 def prepared(path: Path, tasks: dict[str, Any], **keys: Any) -> Look:
-    return look_at(CSV(path=str(path), **keys).prepare(tasks, lambda line: None))
+    return CSV(path=str(path), **keys).prepare(tasks, lambda line: None).look()
 
 
 def test_the_look_at_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

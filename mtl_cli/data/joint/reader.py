@@ -15,7 +15,6 @@ from mtl_cli.data.folding import HeldOut
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec, size_of
 from mtl_cli.data.joint.errors import WHERE, named, told
 from mtl_cli.data.joint.rows import JointRows, Sampling
-from mtl_cli.data.look import look_at
 from mtl_cli.tasks.task import Target, Task
 
 
@@ -199,7 +198,7 @@ def join_prepared(found: Mapping[str, Prepared], tasks: Sequence[str], sampling:
         own.insert(0, "dataset", name)
         splits.append(own)
     table, held_out = pd.concat(splits, ignore_index=True), _join_held_out(found, of_tasks)
-    looks = {name: look_at(prepared) for name, prepared in found.items()}
+    looks = {name: prepared.look() for name, prepared in found.items()}
     return Prepared(fitted, reader, parts, table, held_out, looks=looks)
 
 

@@ -239,8 +239,8 @@ def test_files_in_short(mtl: InProcess) -> None:
     metrics, run = train(mtl, "dataset=joint", short, *keys)
     assert (metrics["price"]["rows"], metrics["rent"]["rows"]) == (48, 40)
     assert mtl("evaluate", str(run))[0] == 0
-    _, _, err = mtl("train", "dataset=joint", "dataset.datasets={homes: houses.xls, flats: cvs}", *keys)
-    assert "dataset.datasets.homes.kind: 'houses.xls' is no dataset kind" in err
+    _, _, err = mtl("train", "dataset=joint", "dataset.datasets={homes: houses.doc, flats: cvs}", *keys)
+    assert "dataset.datasets.homes.kind: 'houses.doc' is no dataset kind" in err
     assert "dataset.datasets.flats.kind: 'cvs' is no dataset kind; did you mean csv?" in err
 
 

@@ -267,7 +267,7 @@ def _any(texts: Iterable[str], fits: Callable[[str], bool]) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    return judge_numbers({text: 1}).count > 0 or text.lstrip(f"+-{CURRENCY}")[:1].isdigit()
+    return judge_numbers({text: 1}).count > 0 or text.lstrip(f"+-{CURRENCY} ")[:1].isdigit()
 
 
 def _is_date(text: str) -> bool:

@@ -82,8 +82,8 @@ def draw(folder: Path) -> None:
 
     figure = Figure(figsize=(9, 3.2), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
-    history = list(csv.DictReader((folder / "mtl_history.csv").open()))
-    weights = list(csv.DictReader((folder / "gradnorm_weights.csv").open()))
+    files = (folder / "mtl_history.csv", folder / "gradnorm_weights.csv")
+    history, weights = ([row for row in csv.DictReader(file.open()) if row["member"] == "1"] for file in files)
     for i, task in enumerate(("quality", "is_good")):
         for part, style in (("loss", "-"), ("val_loss", "--")):
             values = [float(row[f"{part}_{task}"]) for row in history]
@@ -92,7 +92,7 @@ def draw(folder: Path) -> None:
         right.plot(
             [int(row["epoch"]) for row in weights], [float(row[f"weight_{task}"]) for row in weights], label=task
         )
-    left.set(xlabel="epoch", title="Loss per task")
+    left.set(xlabel="epoch", title="Loss per task (first member)")
     right.set(xlabel="epoch", title="GradNorm's weight per task", ylim=(0, 2))
     for axes in (left, right):
         axes.legend(frameon=False, fontsize=8)

@@ -111,7 +111,7 @@ def test_a_plugin_adds_a_balancer_and_its_config(tmp_path: Path) -> None:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mtl-doubling\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[mtl_cli.plugins]\ndoubling = mtl_doubling\n")
     mtl = functools.partial(warm.mtl, tmp_path, "train", path=(ROOT, tmp_path / "site"))
-    keys = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run"]
+    keys = ["dataset=wine", "trainer.epochs=1", "plots=false", "run_dir=run", "trainer.folds=none"]
     done = mtl(*keys, "balancer=doubling", "balancer.by=3")
     assert done.returncode == 0, done.stderr
     header, row = (tmp_path / "run" / "doubling_weights.csv").read_text().splitlines()

@@ -31,28 +31,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mtl(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Mtl:
-    """`mtl` in a process that finds the package, in a folder with houses as JSON lines."""
+    """`mtl` in a process that finds the package, in a folder with houses in columns of fixed width."""
     folder = tmp_path_factory.mktemp("work")
-    houses().to_json(folder / "houses.jsonl", orient="records", lines=True)
+    (folder / "houses.fwf").write_text(houses().to_string(index=False))
     return functools.partial(warm.mtl, folder, path=(site, ROOT))
 
 
 def test_its_parts_are_listed(mtl: Mtl) -> None:
-    for what, name in (("balancers", "worst_first"), ("tasks", "quantile"), ("datasets", "jsonl")):
+    for what, name in (("balancers", "worst_first"), ("tasks", "quantile"), ("datasets", "fixed_width")):
         done = mtl("list", what, "--json")
         assert name in {row["name"] for row in json.loads(done.stdout)}, done.stderr
 
 
 def test_its_parts_train_together_and_predict(mtl: Mtl) -> None:
     done = mtl(
-        "train", "dataset=houses.jsonl", "balancer=worst_first", "balancer.temperature=0.5", "dataset.id=house",
+        "train", "dataset=houses.fwf", "balancer=worst_first", "balancer.temperature=0.5", "dataset.id=house",
         "tasks={price: {kind: quantile, q: 0.9}, sold: binary}", "dataset.features.exclude=[kind,tags]",
         "trainer.epochs=30", "plots=false", "run_dir=run",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     folder = Path(str(done.args[-1]).removeprefix("run_dir="))
     assert json.loads(done.stdout)["run_dir"] == str(folder)
-    predicted = mtl("predict", "run", "houses.jsonl")
+    predicted = mtl("predict", "run", "houses.fwf")
     assert predicted.returncode == 0, predicted.stderr
     rows = [line.split(",") for line in predicted.stdout.splitlines()]
     assert rows[0] == ["house", "predicted_price", "predicted_sold", "predicted_sold_prob"]

@@ -91,11 +91,12 @@ def cases(draw: st.DrawFn) -> Case:
 
 def mtl(*words: str) -> str:
     """Return what ``mtl`` prints in this process."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline=""), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = run(list(words))
     assert status == 0, f"{words}\n{err.getvalue()}"
-    return out.getvalue()
+    out.flush()
+    return out.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -165,7 +165,8 @@ class Converter:
                 self.components += attempt.components
                 return converted
             attempts.append(attempt.problems)
-        deepest = [problems for problems in attempts if len(options) == 1 or problems[0].what.startswith("must be at")]
+        bounds = ("must be at", "must be above", "must be below")
+        deepest = [problems for problems in attempts if len(options) == 1 or problems[0].what.startswith(bounds)]
         if deepest:
             self.problems.extend(deepest[0])
         else:

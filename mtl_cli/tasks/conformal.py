@@ -10,12 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from mtl_cli.tasks.task import Label
 
 SEPARATOR, EMPTY = "|", "none"
 """Between the classes of a set, and what is written of a set without any."""
@@ -63,7 +59,7 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
     return math.inf if place > len(scores) else float(np.partition(scores, place - 1)[place - 1])
 
 
-def set_texts(inside: np.ndarray, classes: Sequence[Label]) -> np.ndarray:
+def set_texts(inside: np.ndarray, classes: Sequence[object]) -> np.ndarray:
     """Write prediction sets as ``big|green``.
 
     Parameters

@@ -18,7 +18,7 @@ from mtl_cli.inference.cross_validation import out_of_fold
 from mtl_cli.inference.evaluate import answered
 from mtl_cli.inference.members import Outputs, average, outputs_of
 from mtl_cli.tasks.conformal import rows_needed
-from mtl_cli.tasks.post_hoc import fit_post_hoc
+from mtl_cli.tasks.post_hoc_fit import fit_post_hoc
 from mtl_cli.tasks.task import Task, TaskConfig
 from mtl_cli.training.build import Ready
 from mtl_cli.training.held_out import outputs_of_held_out

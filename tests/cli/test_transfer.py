@@ -137,7 +137,7 @@ def test_a_head_start_then_the_whole(mtl: InProcess) -> None:
     _, err = trained(mtl, *SMALL, *QUICK, "model.trunk.freeze=2", "balancer=gradnorm", "plots=true", "run_dir=new")
     assert "are not trained in the first 2 epochs; the balancer, which looks at its gradients, begins then" in err
     assert pd.read_csv("new/gradnorm_weights.csv")["epoch"].tolist() == [3]
-    assert Path("new/plots/weights.png").is_file()
+    assert Path("new/plots/losses.png").is_file()
 
 
 BAD = {

@@ -30,9 +30,9 @@ def test_help_fits(mtl: InProcess, monkeypatch: pytest.MonkeyPatch, words: list[
 
 def test_topics_are_listed_in_lower_case_but_for_names(mtl: InProcess) -> None:
     out = mtl("help")[1]
-    assert "  start         a first model, its results, and" in out
-    assert "  cells         single cells: .h5ad files" in out
-    assert "  images        digits, MNIST, files" in out
+    assert "  start          a first model, its results, and" in out
+    assert "  cells          single cells: .h5ad files" in out
+    assert "  images         digits, MNIST, files" in out
 
 
 def test_the_choices_of_train_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import MTL, InProcess
 
-QUICK = ("trainer.epochs=1", "plots=false", "model.trunk.hidden=[8]")
+QUICK = ("trainer.epochs=1", "plots=false", "model.trunk.hidden=[8]", "trainer.folds=none", "trainer.baselines=none")
 
 
 def test_processes_make_the_runs_that_one_process_makes(mtl: InProcess, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from mtl_cli.tasks.conformal import Conformal, conformal_quantile, rank, rows_ne
 from mtl_cli.tasks.kinds.binary import Binary
 from mtl_cli.tasks.kinds.multiclass import Multiclass
 from mtl_cli.tasks.kinds.regression import Regression
-from mtl_cli.tasks.post_hoc import PostHoc, fit_post_hoc
+from mtl_cli.tasks.post_hoc import PostHoc
+from mtl_cli.tasks.post_hoc_fit import fit_post_hoc
 from mtl_cli.tasks.task import Task, TaskConfig
 
 

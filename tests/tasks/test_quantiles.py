@@ -14,7 +14,7 @@ from scipy import stats
 from sklearn import metrics
 
 from mtl_cli.tasks.kinds.regression import Regression, RegressionTask
-from mtl_cli.tasks.post_hoc import fit_post_hoc
+from mtl_cli.tasks.post_hoc_fit import fit_post_hoc
 from mtl_cli.tasks.quantiles import column_suffix, median_weights, pinball
 from tests.conftest import InProcess, houses
 

@@ -1,4 +1,4 @@
-"""A data source: `mtl train dataset=houses.jsonl`."""
+"""A data source: `mtl train dataset=houses.fwf`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@component("dataset", "jsonl")
+@component("dataset", "fixed_width")
 @dataclass(frozen=True, kw_only=True)
-class JSONLines(TableSource):
-    """A table as JSON lines: an object per row."""
+class FixedWidth(TableSource):
+    """A table as text whose columns begin at the same place in every line."""
 
-    suffixes: ClassVar[tuple[str, ...]] = (".jsonl",)
+    suffixes: ClassVar[tuple[str, ...]] = (".fwf",)
 
-    def read(
+    def read_file(
         self, text_columns: list[str], notice: Callable[[str], None]
     ) -> pd.DataFrame:
         import pandas as pd
 
         text = dict.fromkeys(text_columns, str)
-        return pd.read_json(self.path, lines=True, dtype=text)
+        return pd.read_fwf(self.path, dtype=text)

@@ -130,7 +130,7 @@ def quoted(text: str) -> str:
 def shown(told: str) -> str:
     """Return what a run told, without notes, epochs and folders."""
     return "\n".join(
-        row.rstrip() for row in told.splitlines() if not row.startswith(("note:", "epoch", "member", "results"))
+        row.rstrip() for row in told.splitlines() if not row.startswith(("note:", "epoch", "member", "results", "next"))
     )
 
 

@@ -83,7 +83,7 @@ def draw(folder: Path) -> None:
     figure = Figure(figsize=(9, 3.2), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     files = (folder / "mtl_history.csv", folder / "gradnorm_weights.csv")
-    history, weights = ([row for row in csv.DictReader(file.open()) if row["member"] == "1"] for file in files)
+    history, weights = ([row for row in csv.DictReader(file.open()) if row["member"] == "0"] for file in files)
     for i, task in enumerate(("quality", "is_good")):
         for part, style in (("loss", "-"), ("val_loss", "--")):
             values = [float(row[f"{part}_{task}"]) for row in history]

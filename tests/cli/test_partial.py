@@ -56,7 +56,7 @@ def test_a_task_without_labels_in_a_part(mtl: InProcess, part: str) -> None:
     assert metrics["splits"][part]["tasks"]["b"] == {"rows": 0}
     assert metrics["splits"][part]["score"] == pytest.approx(metrics["splits"][part]["tasks"]["a"]["skill"])
     history = pd.read_csv(Path(line["run_dir"]) / "mtl_history.csv")
-    assert history["val_loss_b"].isna().all() == (part == "val")
+    assert ("val_loss_b" in history.columns) == (part == "test")
     assert line["metrics"]["a"]["r2"] > 0.5
 
 

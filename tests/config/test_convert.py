@@ -77,7 +77,7 @@ def test_right_values(values: dict[str, Any], key: str, expected: Any) -> None:
         ({"by_task": 3}, "part.by_task: must be a mapping, not 3"),
         ({"inner": {"patence": 5}}, "part.inner.patence: unknown key; did you mean part.inner.patience?"),
         ({"size": "x"}, "part.size: must be a number, not 'x'"),
-        ({"auto": -1}, "part.auto: must be 'auto' or a number, not -1"),
+        ({"auto": -1}, "part.auto: must be above 0, not -1"),
         ({"nmae": 1}, "part.nmae: unknown key; did you mean part.name?"),
     ],
 )

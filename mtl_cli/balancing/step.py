@@ -3,12 +3,12 @@
     z_t    = representations(x)                the trunk, once
     leaf_t = z_t, detached                     the boundary between trunk and heads
     L_t    = loss(head_t(leaf_t), y_t)
-    c_t    = ∂L_t/∂z_t                         for all tasks in one pass through the heads
+    c_t    = ∂L_t/∂z_t                         back through the heads
     w      = what the balancer makes of the losses, or of what ``gradients`` makes of c_t
     backward of Σ w_t L_t through the heads and of Σ w_t c_t through the trunk
 
 A method that needs only the losses, and whose heads see the weights, needs no boundary: Σ w_t L_t goes back at once.
-Either way ``.grad`` is written by one backward pass of autograd, so that hooks fire as in any other training loop.
+Hooks fire as in any other training loop: only known gradients that nobody has a hook on go past autograd.
 """
 
 from __future__ import annotations

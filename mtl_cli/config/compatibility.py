@@ -254,6 +254,8 @@ def _trainer(config: Config) -> Iterator[Problem]:
     if trainer.accumulate is not None and trainer.accumulate > 1 and trainer.batch_size is None:
         what = f"is {trainer.accumulate}, but trainer.batch_size=null makes all rows one batch"
         yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
+    if isinstance(trainer.epochs, int) and trainer.steps not in (None, Trainer.steps):
+        yield Problem("trainer.steps", f"has no effect with trainer.epochs={trainer.epochs}", "give one of the two")
     yield from _members(config, trainer)
     yield from _baselines(config, trainer)
     yield from _single(config, trainer)

@@ -182,6 +182,10 @@ def test_groups_and_times_are_held_out_whole(train) -> None:
         ("trainer.folds=9 dataset.split.group=city", "trainer.folds: 9 folds cannot be made of"),
         ("trainer.folds=five", "trainer.folds: must be"),
         ("trainer.folds=none trainer.repeats=2", "trainer.repeats: has no effect without folds; give trainer.folds=5"),
+        (
+            "trainer.epochs=5 trainer.steps=100",
+            "trainer.steps: has no effect with trainer.epochs=5; give one of the two",
+        ),
         ("trainer.early_stopping.monitor=prise", "trainer.early_stopping.monitor: no task is called 'prise'; did you"),
         ("trainer.early_stopping.monitor=price.auc", "trainer.early_stopping.monitor: 'price' has no metric 'auc'"),
         ("trainer.folds=3 dataset=multi_mnist dataset.root=.", "trainer.folds: needs rows that can be held"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -329,35 +329,39 @@ class CSV(TableSource):
     )  # fmt: skip
 
     def read_file(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
-        from mtl_cli.data.tables.deciding import has_decimal_commas
-
         open_bytes = opener(self.path)
         keys = self.settled(open_bytes, notice)
         table = read_text_table(open_bytes, self.path, text_columns=text_columns, notice=notice, **keys)
-        if self.decimal is None:
-            found = [str(name) for name, values in table.items() if values.dtype.kind == "f"]
-            others = (values for name, values in table.items() if name not in text_columns)
-            if found and has_decimal_commas(others):  # 1.234 may be a thousand there: the cells are needed as written
-                return read_text_table(open_bytes, self.path, text_columns=[*text_columns, *found], **keys)
+        doubtful = self._doubtful([table], text_columns)
+        if doubtful:
+            return read_text_table(open_bytes, self.path, text_columns=[*text_columns, *doubtful], **keys)
         return table
 
     def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
-        from mtl_cli.data.tables.deciding import has_decimal_commas
-
         if matching_files(self.path) != [self.path]:
             yield from super().chunks(rows, text_columns, notice)
             return
-        open_bytes, as_text = opener(self.path), text_columns
+        open_bytes = opener(self.path)
         keys = self.settled(open_bytes, notice)
-        if self.decimal is None:
-            found: dict[str, None] = {}
-            commas = False
-            for chunk in text_table_chunks(open_bytes, self.path, rows, text_columns=text_columns, **keys):
-                found |= {str(name): None for name, values in chunk.items() if values.dtype.kind == "f"}
-                others = (values for name, values in chunk.items() if name not in text_columns)
-                commas = commas or has_decimal_commas(others)
-            as_text = [*text_columns, *found] if commas else text_columns
+        pieces = text_table_chunks(open_bytes, self.path, rows, text_columns=text_columns, **keys)
+        as_text = [*text_columns, *self._doubtful(pieces, text_columns)]
         yield from text_table_chunks(open_bytes, self.path, rows, text_columns=as_text, notice=notice, **keys)
+
+    def _doubtful(self, pieces: Iterable[pd.DataFrame], text_columns: list[str]) -> list[str]:
+        """Return the columns of fractions of a table that writes decimal commas elsewhere.
+
+        1.234 may be a thousand there: the cells are needed as they are written. Nothing is read if the mark is given.
+        """
+        from mtl_cli.data.tables.deciding import has_decimal_commas
+
+        if self.decimal is not None:
+            return []
+        found: dict[str, None] = {}
+        commas = False
+        for piece in pieces:
+            found |= {str(name): None for name, values in piece.items() if values.dtype.kind == "f"}
+            commas = commas or has_decimal_commas(values for name, values in piece.items() if name not in text_columns)
+        return list(found) if commas else []
 
     def settled(self, open_bytes: Opener, notice: Notice) -> ReadingKeys:
         """Return the keys that this file is read with."""

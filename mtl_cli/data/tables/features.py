@@ -252,15 +252,16 @@ def _kinds(config: FeatureConfig) -> dict[Kind, list[str]]:
 def declared_kind(config: FeatureConfig, name: str) -> Kind | None:
     """Return the kind that the user says a column is of, if any."""
     kinds = _kinds(config).items()
-    return next((kind for kind, patterns in kinds if any(_fits(name, p) for p in patterns)), None)
+    return next((kind for kind, patterns in kinds if any(fits(name, p) for p in patterns)), None)
 
 
-def _fits(name: str, pattern: str) -> bool:
+def fits(name: str, pattern: str) -> bool:
+    """Whether a column is the one, or one of those, that a key's pattern means."""
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def _matching(pattern: str, names: pd.Index) -> list[str]:
-    return [name for name in names if _fits(name, pattern)]
+    return [name for name in names if fits(name, pattern)]
 
 
 def _near(name: str, options: pd.Index) -> str | None:

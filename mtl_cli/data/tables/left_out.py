@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from typing import TYPE_CHECKING
 
 from mtl_cli.data.suspects import FEWEST
-from mtl_cli.data.tables.features import FeatureConfig
+from mtl_cli.data.tables.features import FeatureConfig, fits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +18,7 @@ UNIQUE = 0.95
 def asked_for(config: FeatureConfig, names: list[str]) -> list[str]:
     """Return the columns that the user names, or has a pattern for, as features."""
     patterns = [*(config.include or []), *config.numeric, *config.categorical, *config.date]
-    return [name for name in names if any(name == p or fnmatch.fnmatchcase(name, p) for p in patterns)]
+    return [name for name in names if any(fits(name, pattern) for pattern in patterns)]
 
 
 def left_out(table: pd.DataFrame, names: list[str], kept: list[str]) -> dict[str, str]:

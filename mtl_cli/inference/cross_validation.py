@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtl_cli.data.base import Part
-from mtl_cli.inference.evaluate import evaluate
+from mtl_cli.inference.evaluate import NO_METRICS, evaluate
 from mtl_cli.inference.members import Outputs, average
 from mtl_cli.tasks.task import Task
 
@@ -84,7 +84,7 @@ def cross_validated(
     measured = {}
     for name in tasks:
         reports = [fold["tasks"][name] for fold in folds]
-        keys = [key for key in max(reports, key=len) if key not in ("rows", "constant", "classes", "not_finite")]
+        keys = [key for key in max(reports, key=len) if key not in NO_METRICS]
         measured[name] = {key: interval([report.get(key, math.nan) for report in reports], share) for key in keys}
     return {
         "folds": int(numbers[0].max() + 1),

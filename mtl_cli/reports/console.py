@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mtl_cli.inference.evaluate import LOWER_IS_BETTER
+from mtl_cli.inference.evaluate import LOWER_IS_BETTER, NO_METRICS
 from mtl_cli.reports.advice import advice
 from mtl_cli.reports.plots import of_member, read_columns
 from mtl_cli.reports.verdicts import about_baselines, about_sharing
@@ -26,8 +26,8 @@ WIDEST = 20
 NAME = 28
 """Characters of a task's or a column's name."""
 GAP = 2
-NO_METRICS = ("rows", "not_finite", "loss", "skill", "constant", "classes", "baselines", "single", "weighted")
-"""What the report of a task holds beside its metrics."""
+NO_COLUMNS = (*NO_METRICS, "loss", "skill", "baselines", "single")
+"""What the report of a task holds beside the metrics that have columns of their own."""
 UNSEEN = "test rows that repeat no row trained on"
 WITH_ALL = 4
 """Tasks of a kind up to which all baselines are shown below each, not only the best one."""
@@ -95,7 +95,7 @@ def _print_kind(
     With ``constants``, constant predictions and baselines stand below each task.
     """
     found = [metric for values in measured.values() if "skill" in values for metric in values]
-    metrics = [metric for metric in dict.fromkeys(found) if metric not in NO_METRICS]
+    metrics = [metric for metric in dict.fromkeys(found) if metric not in NO_COLUMNS]
     lines = []
     for name, values in measured.items():
         if "skill" not in values:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
 from mtl_cli.reports.figures.layout import settings
-from mtl_cli.runs.directory import HISTORY, PLOTS
+from mtl_cli.runs.directory import HISTORY, PLOTS, file_name
 
 if TYPE_CHECKING:
     from mtl_cli.data.base import Part
@@ -111,7 +110,7 @@ def _write(
             drawings += list(_drawings(name, figure(), course, answers))
     for drawing in drawings:
         with _noting_failure(drawing.stem, notice):
-            path = folder / f"{_file_name(drawing.stem)}.{form}"
+            path = folder / f"{file_name(drawing.stem)}.{form}"
             _draw(path, drawing.draw, notice)
             written.append(path)
             if rows := drawing.table():
@@ -161,10 +160,6 @@ def _draw(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None
     if lines:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         notice(f"{PLOTS}/{path.name}: {lines[0]}{more}")
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]", "_", name)
 
 
 def read_columns(path: Path) -> Columns:

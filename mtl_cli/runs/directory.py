@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,11 @@ SINGLE = "single"
 def weights_name(balancer: str) -> str:
     """Return the name of the file with a balancer's weights."""
     return f"{balancer}_weights.csv"
+
+
+def file_name(name: str) -> str:
+    """Return what a file or folder is called that belongs to a task, whatever its name holds."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 @dataclass(frozen=True)

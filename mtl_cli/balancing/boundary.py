@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -44,8 +43,8 @@ class HeadBoundary:
     representations : mapping of str to Tensor
         z_t by task.
     heads : mapping of str to Module
-    chains : mapping of str to Chain, optional
-        The same heads as chains, if all of them are: see ``head_chains``.
+    chains : mapping of str to Chain
+        The same heads as chains, or empty: see ``head_chains``.
 
     Attributes
     ----------
@@ -56,10 +55,7 @@ class HeadBoundary:
     """
 
     def __init__(
-        self,
-        representations: Mapping[str, torch.Tensor],
-        heads: Mapping[str, nn.Module],
-        chains: Mapping[str, Chain] = MappingProxyType({}),
+        self, representations: Mapping[str, torch.Tensor], heads: Mapping[str, nn.Module], chains: Mapping[str, Chain]
     ) -> None:
         tensors = list(representations.values())
         readers: dict[int, list[int]] = {}
@@ -122,7 +118,7 @@ class HeadBoundary:
         """Return each z, and Σ_t w_t c_t over the tasks that read it."""
         found = []
         for z, tasks, gradients in self.representations:
-            own = weights if len(tasks) == len(weights) else _some(weights, tasks)
+            own = weights if len(tasks) == len(weights) else torch.stack([weights[task] for task in tasks])
             found.append((z, (own.to(gradients.dtype) @ gradients.flatten(1)).view(z.shape)))
         return found
 
@@ -131,12 +127,6 @@ class HeadBoundary:
         self.flat()
         z = self.representations[0].z
         return [(z, direction.view(z.shape))]
-
-
-def _some(weights: torch.Tensor, tasks: Sequence[int]) -> torch.Tensor:
-    """Return the weights of these tasks, without waiting for the device as an index from a list would."""
-    each = weights.unbind()
-    return torch.stack([each[task] for task in tasks])
 
 
 def head_chains(heads: Mapping[str, nn.Module]) -> dict[str, Chain]:

@@ -93,11 +93,9 @@ class Chain:
             module, inputs, output = self._calls[position]
             parts: list[Part] = []
             if isinstance(module, nn.Linear):
-                for parameter in trained[position]:
-                    if parameter is module.weight:
-                        parts.append(Part(parameter, deltas, full(inputs)))
-                    else:
-                        parts.append(Part(parameter, deltas.sum(-2)))
+                for p in trained[position]:
+                    weight = p is module.weight
+                    parts.append(Part(p, deltas, full(inputs)) if weight else Part(p, deltas.sum(-2)))
                 if position > first:
                     deltas = deltas @ module.weight
             elif isinstance(module, NORMS):
@@ -133,9 +131,8 @@ def is_chain(modules: Sequence[nn.Module] | None) -> bool:
 
 def _is_known(module: nn.Module) -> bool:
     kind = type(module)  # exactly: a subclass may do anything
-    if kind in (nn.ReLU, nn.SiLU, nn.LeakyReLU, nn.Dropout):
-        return not module.inplace
-    return kind is nn.Linear or kind in ELEMENTWISE or kind in NORMS
+    overwrites = kind in (nn.ReLU, nn.SiLU, nn.LeakyReLU, nn.Dropout) and bool(module.inplace)
+    return kind in (nn.Linear, *ELEMENTWISE, *NORMS) and not overwrites
 
 
 def is_hooked(*modules: nn.Module) -> bool:

@@ -41,7 +41,7 @@ def factored_always(monkeypatch):
 def ask(backend, question, batch, tasks, seed=0):
     """Return what a backend says of the tasks' gradients, from a forward pass of its own."""
     torch.manual_seed(seed)  # of dropout
-    boundary = HeadBoundary(backend.forward(batch.inputs), backend.model.heads)
+    boundary = HeadBoundary(backend.forward(batch.inputs), backend.model.heads, {})
     losses = task_losses(tasks, batch, boundary.outputs)
     boundary.receive(losses.total(torch.ones_like(losses.means)))
     with torch.no_grad():

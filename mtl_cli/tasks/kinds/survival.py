@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 EVENTS_EACH = 5
+"""Events that an interval has at least, as far as equal times allow."""
 """Training events that an interval has at least, as far as equal times allow."""
 LARGEST_LOGIT = 8.0
 GRID = 50
@@ -43,7 +44,7 @@ class Survival(TaskConfig):
     loss : {"discrete", "cox"}
         A hazard for each of several intervals of time; or Cox's partial likelihood, of one relative hazard a row.
     intervals : int
-        The most intervals, between quantiles of the events' times, each of five training events or more.
+        The most intervals, between quantiles of the events' times, each of five events or more.
     times : list of float, optional
         When the share left without the event is predicted; round times up to the last event by default.
     """
@@ -124,11 +125,8 @@ class Survival(TaskConfig):
             raise UserError(
                 where, what, "happened=[…] names what stands for an event" if self.happened is None else None
             )
-        own = float(np.median(time[time > 0]))
-        task.unit = own
-        quantiles = np.linspace(0, 1, max(2, min(self.intervals, int(event.sum()) // EVENTS_EACH)) + 1)[1:]
-        cuts = np.unique(np.quantile(time[event], quantiles, method="inverted_cdf").astype("float32")) / own
-        task.cuts = [float(cut) for cut in cuts.astype("float32") if cut > 0]
+        task.unit, task.cuts = self._intervals(target)
+        own = task.unit
         scaled = (time / own).astype("float32")
         rates = survival.discrete_rates(scaled, event, np.array(task.cuts, "float32"))
         with np.errstate(divide="ignore"):
@@ -139,6 +137,18 @@ class Survival(TaskConfig):
         task.grid = [float(low), float(high)]
         task.marginal, task.watched = (survival.kaplan_meier(time, event, which) for which in (False, True))
         return task
+
+    def _intervals(self, target: Target) -> tuple[float, list[float]]:
+        """Return the unit of time, and the ends of the intervals in it: of the whole table, as classes are.
+
+        Folds then have the same ones. The last ends with the last event.
+        """
+        rows = target.values[target.mask].astype("float64")
+        time, event = rows[:, TIME], rows[:, EVENT] > 0.5
+        unit = float(np.median(time[time > 0]))
+        quantiles = np.linspace(0, 1, max(2, min(self.intervals, int(event.sum()) // EVENTS_EACH)) + 1)[1:]
+        cuts = np.unique((np.quantile(time[event], quantiles, method="inverted_cdf") / unit).astype("float32"))
+        return unit, [float(cut) for cut in cuts if cut > 0]
 
     @staticmethod
     def restore(state: dict[str, Any]) -> SurvivalTask:

@@ -80,7 +80,7 @@ def test_a_run_of_every_kind(both: Path, mtl: InProcess, words: tuple[str, ...])
         ("days: survival", "tasks.days.event: needs the column that says whether the event came"),
         ("days: {kind: survival, event: days}", "tasks.days.event: 'days' is the column of the times"),
         ("age: {kind: survival, event: died}", "is a time below 0"),
-        ("days: {kind: survival, event: stage}", "tasks.days.event: '2' in row"),
+        ("days: {kind: survival, event: stage}", "says neither that the event came nor that it did not"),
         ("age: count", "is below 0: a count is 0, 1, 2, …"),
         ("word: ordinal", "the classes are no numbers, and no order of them is given"),
         ("word: {kind: ordinal, order: [b]}", "tasks.word.order: needs at least two classes"),

@@ -19,6 +19,10 @@ SMALLEST_VARIANCE = 1e-8
 
 def build_prior(training: Training, tasks: Sequence[str], diagonal: bool, every: int) -> SharedPrior:
     """Return the prior of these tasks. Raises UserError if their weights are not all of one shape."""
+    for task in tasks:
+        if training.tasks[task].couples:
+            what = f"needs a loss of each row by itself, and that of {task} is of several rows together"
+            raise UserError("regularizer.tasks", what, "name the other tasks, such as regularizer.tasks=[a,b]")
     weights = task_weights(training.network.heads, tasks)
     (first, shape), *others = ((task, tuple(weight.shape)) for task, weight in weights.items())
     wrong = [f"{task}'s {own[0]} × {own[1]}" for task, own in others if own != shape]

@@ -44,6 +44,9 @@ def compare_with_baselines(ready: Ready, answer: Answer | None, metrics: dict[st
         if isinstance(ready.config.trainer.baselines, list) and answer is None:
             ready.progress.notice("trainer.baselines: there are no test rows to measure baselines on")
         return
+    if left_out := [name for name, task in data.tasks.items() if task.learns is None]:
+        which = f"{', '.join(left_out[:5])}{', …' if len(left_out) > 5 else ''}"
+        ready.progress.notice(f"trainer.baselines: none for {which}: no model of scikit-learn's learns such labels")
     found = {name: outputs_of(name, data, ready.config.seed) for name in names}
     rows = compared_rows(metrics)
     for name, outputs in found.items():

@@ -36,29 +36,24 @@ class Losses(NamedTuple):
 
 def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
-    found = [
-        _of_rows(task, full(outputs[name]), batch.targets[name], batch.masks[name]) for name, task in tasks.items()
-    ]
+    found = [_of_rows(name, task, batch, full(outputs[name])) for name, task in tasks.items()]
     rows, masks = torch.stack([losses for losses, _ in found]), [mask for _, mask in found]
-    n = rows.shape[1]
     if not any(mask is not None for mask in masks):
         means = rows.mean(1)
-        return Losses(means, means.detach(), n)
-    every = rows.new_ones(n)
-    labelled = torch.stack([every if mask is None else mask.to(rows.dtype) for mask in masks])
+        return Losses(means, means.detach(), rows.shape[1])
+    labelled = torch.stack([rows.new_ones(rows.shape[1]) if mask is None else mask.to(rows.dtype) for mask in masks])
     counts = labelled.sum(1)
     means = (rows * (labelled / counts.where(counts > 0, 1.0).unsqueeze(1))).sum(1)
     return Losses(means, means.detach(), counts)
 
 
-def _of_rows(
-    task: Task, output: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _of_rows(name: str, task: Task, batch: Batch, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the loss of each row, (n,), and its weight: of an ensemble's outputs, (n, members, outputs), the mean."""
+    target, mask = batch.targets[name], batch.masks[name]
     if task.level != "row" or output.dim() == 2:
         return task.batch_loss(output, target, mask)
-    rows, members, _ = output.shape
     if task.couples:  # each member among the batch's rows, of which the same ones count for all
         found = [task.batch_loss(own, target, mask) for own in output.unbind(1)]
         return torch.stack([losses for losses, _ in found]).mean(0), found[0][1]
-    return task.loss(output.flatten(0, 1), target.repeat_interleave(members, 0)).view(rows, members).mean(1), mask
+    losses = task.loss(output.flatten(0, 1), target.repeat_interleave(output.shape[1], 0))
+    return losses.view(len(output), -1).mean(1), mask

@@ -35,7 +35,7 @@ class Batch:
 
 
 class Batches:
-    """Iterates over a part in batches, in a fresh order each time.
+    """Iterates over a part in batches, in a fresh order each time. A batch is whole until the next is asked for.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Batches:
         for chosen in self._order:
             rows = torch.cat(chosen) if isinstance(chosen, tuple) else chosen
             yield Batch(
-                self.inputs.take(chosen),  # type: ignore[arg-type]  # an order gives what its inputs take
+                self.inputs.take_next(chosen),  # type: ignore[arg-type]  # an order gives what its inputs take
                 {name: target[rows] for name, target in self.targets.items()},
                 {name: None if mask is None else mask[rows] for name, mask in self.masks.items()},
             )

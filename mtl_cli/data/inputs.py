@@ -162,6 +162,10 @@ class InputRows(ABC):
     def take(self, rows: torch.Tensor | slice) -> Inputs:
         """Return what a network reads of some rows, on the device."""
 
+    def take_next(self, rows: torch.Tensor | slice) -> Inputs:
+        """Return the same for the one batch that is in use: it may lie where the batch before it did."""
+        return self.take(rows)
+
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
         """Return the order in which batches of these rows train."""
         return ShuffledOrder(len(self), batch_size, smallest, seed, device)
@@ -228,6 +232,7 @@ class CodedRows(InputRows):
     def __init__(self, numbers: torch.Tensor, places: torch.Tensor, codes: torch.Tensor, width: int) -> None:
         self.numbers, self.places, self.codes, self.width = numbers, places, codes, width
         self.chunk = min(InputRows.chunk, max(256, 2**21 // max(width, 1)))
+        self._batch = numbers.new_empty((0, width))
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -240,11 +245,21 @@ class CodedRows(InputRows):
         return CodedRows(self.numbers.to(device), self.places.to(device), self.codes.to(device), self.width)
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
-        codes = self.codes[rows].long()
-        inputs = self.numbers.new_zeros((len(codes), self.width))
+        codes = self.codes[rows]
+        return self._fill(self.numbers.new_zeros((len(codes), self.width)), codes, self.numbers[rows])
+
+    def take_next(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Fill one buffer anew: an allocator keeps several batches of ten thousand inputs, by chance a gigabyte."""
+        codes = self.codes[rows]
+        if len(codes) > len(self._batch):
+            self._batch = self.numbers.new_empty((len(codes), self.width))
+        return self._fill(self._batch[: len(codes)].zero_(), codes, self.numbers[rows])
+
+    def _fill(self, inputs: torch.Tensor, codes: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        codes = codes.long()
         # a level that is not there adds 0 to the first input, which may be another category's
         inputs.scatter_add_(1, codes.clamp(min=0), (codes >= 0).to(inputs.dtype))
-        inputs[:, self.places] = self.numbers[rows]
+        inputs[:, self.places] = numbers
         return inputs
 
     def finite(self) -> np.ndarray | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,16 @@ def weights_name(balancer: str) -> str:
 def file_name(name: str) -> str:
     """Return what a file or folder is called that belongs to a task, whatever its name holds."""
     return re.sub(r"[^\w.-]", "_", name)
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """Return by name what its file or folder is called: no two the same, also where case is not told apart."""
+    found: dict[str, str] = {}
+    for name in names:
+        taken = {other.casefold() for other in found.values()}
+        numbered = (f"_{number}" if number > 1 else "" for number in itertools.count(1))
+        found[name] = next(file_name(name) + end for end in numbered if (file_name(name) + end).casefold() not in taken)
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_cli.config.errors import UserError
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
 from mtl_cli.inference.members import Outputs
@@ -95,7 +96,11 @@ def compare_with_single(ready: Ready, answer: Answer | None, metrics: dict[str, 
         if task.auxiliary:
             continue
         ready.progress.notice(f"trainer.compare_single: {name} by itself")
-        alone = outputs_alone(ready, name, folder)
+        try:
+            alone = outputs_alone(ready, name, folder)
+        except UserError as error:  # the run itself is trained, and is not lost for a comparison
+            ready.progress.notice(f"trainer.compare_single: {name} by itself could not be trained: {error}")
+            continue
         own = between(ready, name, answer.outputs, alone, rows)
         verdict = "helps" if own.better else "hurts" if own.worse else "cannot tell"
         tasks[name] = {"metric": own.metric, **own.state(), "verdict": verdict}

@@ -137,9 +137,12 @@ class TableSource(DataSource):
     def longest(self) -> int | None:
         return None if self.sequence is None else self.max_length
 
-    @property
-    def sequence_hint(self) -> str:
-        return "dataset.sequence=COLUMN"
+    def input_hint(self, kind: str) -> str | None:
+        keys = {
+            "sequence": "dataset.sequence=COLUMN",
+            "text": f"dataset=text dataset.path={self.path} dataset.text=COLUMN",
+        }
+        return keys.get(kind)
 
     def shorten_hint(self, most: int) -> str:
         return f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"

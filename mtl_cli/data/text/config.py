@@ -73,8 +73,7 @@ class Text(TableSource):
     def longest(self) -> int | None:
         return self.max_length
 
-    @property
-    def sequence_hint(self) -> None:  # type: ignore[override]
+    def input_hint(self, kind: str) -> None:
         return None
 
     @property

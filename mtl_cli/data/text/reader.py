@@ -68,7 +68,7 @@ class TextEncoder:
 
     def texts(self, table: pd.DataFrame, where: str) -> list[list[str]]:
         """Return the words of each row. Raises UserError as ``encode`` does."""
-        from mtl_cli.data.text.words import split_words
+        from mtl_cli.data.text.words import split_spaces, split_words
 
         for name in self.columns:
             if name not in table.columns:
@@ -76,7 +76,7 @@ class TextEncoder:
         if self.id_column is not None and self.id_column in table.columns:
             check_unique(table[self.id_column], where)
         columns = [table[name].fillna("").astype(str) for name in self.columns]
-        cut = split_words if self.cut == "words" else str.split
+        cut = split_words if self.cut == "words" else split_spaces
         found = [cut(" ".join(cells)) for cells in zip(*columns, strict=True)]
         longest = self.max_length
         if longest is not None and not self.truncate:

@@ -12,6 +12,7 @@ GRAMS = 32
 HASHES = 2**31
 """Numbers are below it; 0 is none."""
 _TOKEN = re.compile("w(?:[wm]|a(?=w))*|[cp]m*(?:jm*[cp]m*)*")
+_SPACES = re.compile(r"[ \t\n\r\f\v]+")
 _APOSTROPHES = "'’"
 _JOINER = "\u200d"
 _ONE_BY_ONE = (
@@ -59,6 +60,11 @@ def split_words(text: str) -> list[str]:
     classes = re.sub("(?<=[wm])j(?=[wm])", "m", classes)
     classes = re.sub("a(?!w)|(?<![wm])a", "p", classes)
     return [text[found.start() : found.end()] for found in _TOKEN.finditer(classes)]
+
+
+def split_spaces(text: str) -> list[str]:
+    """Return what stands between spaces; one that does not break, such as in ``10 000``, is of a word."""
+    return [word for word in _SPACES.split(text) if word]
 
 
 @functools.lru_cache(maxsize=2**18)

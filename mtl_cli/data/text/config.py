@@ -131,7 +131,10 @@ class Text(TableSource):
     def feature_columns(self, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:
         """Return the columns beside the texts that are features: of a CoNLL file those that are asked for."""
         taken = [*targets, *others, *self.token_columns]
-        if self.features.include is None and (self.is_conll or set(table.columns) <= {*taken, *self.features.exclude}):
+        wanted = self.features.include
+        if wanted == [] or (
+            wanted is None and (self.is_conll or set(table.columns) <= {*taken, *self.features.exclude})
+        ):
             return []
         return feature_names(self.features, table, targets, [*others, *self.token_columns])
 

@@ -59,7 +59,7 @@ class TextCNN(TrunkConfig):
     dropout: Probability = 0.3
     gram_dropout: Probability = 0.3
     input_dropout: Probability = 0.5
-    word_dropout: Probability = 0.7
+    word_dropout: Probability = 0.8
 
     accepts: ClassVar[tuple[str, ...]] = ("text",)
     levels: ClassVar[tuple[Level, ...]] = ("row", "token")

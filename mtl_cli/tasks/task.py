@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -74,6 +74,9 @@ class TaskConfig(ABC):
     interval: Share | None = None
 
     level: ClassVar[Level] = "row"
+    token_inputs: ClassVar[tuple[str, ...]] = ()
+    """Which kinds of inputs the tokens are of that it labels, as data sets name them; () for any whose rows differ in
+    length."""
     several_columns: ClassVar[bool] = False
     """Whether ``target`` may be a list."""
     post_hoc_keys: ClassVar[tuple[str, ...]] = ()
@@ -223,6 +226,8 @@ class Task(ABC):
     """The metric shown first and kept per epoch."""
     lower_is_better: ClassVar[bool] = False
     level: ClassVar[Level] = "row"
+    token_name: ClassVar[str] = "tokens"
+    """What has a label where not rows have one, in the plural; and the metric that counts them."""
     pictures: ClassVar[tuple[str, ...]] = ()
     """Which of ``scatter``, ``confusion``, ``label_confusion`` and ``calibration`` show this kind's predictions."""
     stated: ClassVar[tuple[str, str]] = ("predicted probability", "observed frequency")
@@ -289,6 +294,10 @@ class Task(ABC):
     def strata(self, labels: pd.Series) -> pd.Series:
         """Return labels as ``TaskConfig.strata`` does: numbers (floats), classes, or a frozenset of labels a row."""
         return labels
+
+    def split(self, text: str) -> Sequence[str]:
+        """Return the labels of a row's tokens, for kinds of which each token has one."""
+        raise NotImplementedError(f"{self.kind} labels rows")
 
     @abstractmethod
     def encode(self, labels: pd.Series) -> Target:

@@ -216,7 +216,8 @@ class JointRows(InputRows):
 
 def _cat(pieces: list[torch.Tensor]) -> torch.Tensor:
     """Put inputs that are alike one below the other; sequences are padded with 0 to the longest."""
-    if pieces[0].dim() == 2 and not pieces[0].is_floating_point():
+    if pieces[0].dim() in (2, 3) and not pieces[0].is_floating_point():
         longest = max(piece.shape[1] for piece in pieces)
-        pieces = [F.pad(piece, (0, longest - piece.shape[1])) for piece in pieces]
+        inner = (0, 0) * (pieces[0].dim() - 2)
+        pieces = [F.pad(piece, (*inner, 0, longest - piece.shape[1])) for piece in pieces]
     return torch.cat(pieces)

@@ -14,8 +14,9 @@ from mtl_cli.data.sequences import residues
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.inputs import InputSpec
+    from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.sequences.rows import TokenRows
+    from mtl_cli.data.tables.features import FeatureEncoder
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class SequenceEncoder:
     def sources(self) -> list[str]:
         """The columns that are read."""
         return [self.column]
+
+    def about(self, rows: InputRows) -> str:
+        """Return nothing: the size of the vocabulary says enough."""
+        return ""
+
+    def with_features(self, features: FeatureEncoder | None) -> SequenceEncoder:
+        """Return the same: no features are read beside sequences."""
+        return self
 
     def encode(self, table: pd.DataFrame, where: str) -> TokenRows:
         """Return the inputs.

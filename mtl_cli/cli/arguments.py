@@ -29,6 +29,14 @@ set, such as
 """
 
 
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Give a command the flag ``--format``, of the rows that it prints."""
+    from mtl_cli.reports.rows import FORMATS
+
+    shown = "of the rows on stdout; by default a table on a terminal, and CSV in a pipe"
+    parser.add_argument("--format", choices=FORMATS, help=shown)
+
+
 def take_keys(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Take the words ``dataset.KEY=VALUE`` out of the arguments; return the others, and the values by key."""
     rest = [word for word in argv if not word.startswith("dataset.") or "=" not in word]

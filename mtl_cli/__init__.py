@@ -12,6 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "MultiTaskEstimator": "mtl_cli.estimator",
     "Run": "mtl_cli.interface",
     "TrainedModel": "mtl_cli.interface",
     "TrainingStep": "mtl_cli.balancing.step",

@@ -1,5 +1,6 @@
 from mtl_cli.balancing.step import TrainingStep as TrainingStep
 from mtl_cli.config.errors import UserError as UserError
+from mtl_cli.estimator import MultiTaskEstimator as MultiTaskEstimator
 from mtl_cli.interface import Run as Run
 from mtl_cli.interface import TrainedModel as TrainedModel
 from mtl_cli.interface import balancers as balancers

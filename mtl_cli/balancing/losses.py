@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
 from mtl_cli.balancing.mixed_precision import full
 from mtl_cli.data.batches import Batch
-from mtl_cli.tasks.task import Task
+from mtl_cli.tasks.task import Level
+
+
+class Learnt(Protocol):
+    """What a training step needs of a task; ``Task`` is one."""
+
+    @property
+    def weight(self) -> float:
+        """The task's own weight."""
+
+    @property
+    def level(self) -> Level:
+        """What it has labels for."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each row, (n,)."""
 
 
 class Losses(NamedTuple):
@@ -34,7 +49,7 @@ class Losses(NamedTuple):
         return torch.dot(self.with_graph, factors.to(self.with_graph.dtype))
 
 
-def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
+def task_losses(tasks: Mapping[str, Learnt], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
     rows = torch.stack([_of_rows(task, full(outputs[name]), batch.targets[name]) for name, task in tasks.items()])
     n = rows.shape[1]
@@ -49,7 +64,7 @@ def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, t
     return Losses(means, means.detach(), counts)
 
 
-def _of_rows(task: Task, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def _of_rows(task: Learnt, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return the loss of each row, (n,): of an ensemble's outputs, (n, members, outputs), the mean of the members'."""
     if task.level != "row" or output.dim() == 2:
         return task.loss(output, target)

@@ -180,6 +180,10 @@ class InputRows(ABC):
         assert isinstance(found, torch.Tensor)
         return DenseRows(found)
 
+    def part_of(self, of: np.ndarray) -> InputRows:
+        """Return the rows of the data set that some rows are of, where several are joined; else all."""
+        return self
+
     def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> InputRows:
         """Return the same rows but for some inputs, which are those of the rows ``order``.
 

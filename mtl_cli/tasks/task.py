@@ -11,7 +11,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -194,6 +194,30 @@ class Decided:
     def select(self, rows: np.ndarray) -> Decided:
         """Return the same of some rows (numbers, or bool)."""
         return Decided(self.classes[rows], self.confidence[rows])
+
+
+class Learnt(Protocol):
+    """What a training step needs of a task; ``Task`` is one."""
+
+    @property
+    def weight(self) -> float:
+        """The task's own weight."""
+
+    @property
+    def level(self) -> Level:
+        """What has a label."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether a row's loss depends on the other rows of its batch."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss per row, shape (n,)."""
+
+    def batch_loss(
+        self, output: torch.Tensor, target: torch.Tensor, counts: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the losses of a batch's rows, (n,), and how much each counts in their mean, (n,)."""
 
 
 @dataclass

@@ -205,6 +205,10 @@ class InputRows(ABC):
         """Return the same rows but for some inputs, which are ``values``, (inputs,), in all of them."""
         return self.dense().replaced(inputs, values, of)
 
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        """Return some inputs of all rows, (n, inputs), by their numbers as a ``Feature`` has them."""
+        return self.dense().values_of(inputs)
+
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
         raise NotImplementedError("these rows have no tokens")
@@ -245,6 +249,9 @@ class DenseRows(InputRows):
         found = self.values.clone()
         found.flatten(1)[:, list(inputs)] = values  # a view: the clone lies in one piece
         return DenseRows(found)
+
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        return np.asarray(self.values.flatten(1)[:, list(inputs)])
 
     def finite(self) -> np.ndarray | None:
         if not self.values.is_floating_point() or bool(self.values.isfinite().all()):

@@ -31,7 +31,7 @@ SECONDS = 4.0
 
 @dataclass
 class _Command:
-    name: str
+    name: str | None
     waits: int = 0
     raises: int = 0
     came: int | None = None
@@ -48,8 +48,11 @@ def ends_command(number: int) -> int:
 
 
 @contextlib.contextmanager
-def handling(name: str) -> Iterator[None]:
-    """Handle the signals that end a command of this name; inside another command, leave that to it."""
+def handling(name: str | None = None) -> Iterator[None]:
+    """Handle the signals that end a command, which says under its name that it was ended, if it has one.
+
+    Inside another command that is left to the other.
+    """
     global _command
     if _command is not None:
         yield
@@ -150,8 +153,8 @@ def _end(command: _Command, number: int) -> NoReturn:
             say(number)
     io.remove_unfinished()
     with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
-        cursor = "\x1b[?25h" if os.isatty(2) else ""
-        os.write(2, f"{cursor}{told(command.name, number)}\n".encode())
+        cursor = "\x1b[?25h" if os.isatty(2) else ""  # which a progress bar hides
+        os.write(2, (cursor + (f"{told(command.name, number)}\n" if command.name else "")).encode())
     os._exit(ends_command(number))
 
 

@@ -148,9 +148,7 @@ class KeepOnDisk(Keeper):
             signals.check()
 
 
-def restore(
-    content: Mapping[str, Any], runs: Sequence[Run], trainers: Sequence[Trainer], folder: RunDirectory
-) -> None:
+def restore(content: Mapping[str, Any], runs: Sequence[Run], trainers: Sequence[Trainer], folder: RunDirectory) -> None:
     """Let trainers go on from a checkpoint in a folder, but for torch's generators.
 
     Raises
@@ -165,7 +163,9 @@ def restore(
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         what = f"does not fit this run: {' '.join(str(error).split())}"
         where = folder.path / directory.checkpoint_name(runs[0].ready.member.number)
-        raise UserError(str(where), what, "it was changed, or written by another version; start the run anew") from error
+        raise UserError(
+            str(where), what, "it was changed, or written by another version; start the run anew"
+        ) from error
 
 
 def generators(device: torch.device) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
-from mtl_cli.config.registry import SELECTORS
+from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.schema import Config
 from mtl_cli.config.user_files import read_yaml
 from mtl_cli.io import leftovers
@@ -104,28 +104,28 @@ def clean(folder: RunDirectory) -> None:
 
 def _differences(before: Config, now: Config, path: str) -> Iterator[Problem]:
     """Yield each key that would change what was trained so far."""
-    old, new = dict(_leaves(before)), dict(_leaves(now))
-    for key in dict.fromkeys((*old, *new)):
-        if old.get(key) != new.get(key) and not any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE):
-            what = f"is {_shown(new, key)}, and {path} was begun with {_shown(old, key)}"
-            yield Problem(key, what, "leave it out, or start a run of its own")
+    for key, old, new in _changed(before, now, ""):
+        what = f"is {_shown(new)}, and {path} was begun with {_shown(old)}"
+        yield Problem(key, what, "leave it out, or start a run of its own")
 
 
-def _shown(values: Mapping[str, Any], key: str) -> str:
-    value = values.get(key, "nothing")
-    return "null" if value is None else str(value)
-
-
-def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys of a config with their values, and with the kinds of its parts."""
+def _changed(old: Any, new: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each key in which two configs differ, with its values; a part of another kind is one difference."""
+    if where in MAY_CHANGE:
+        return
     dot = f"{where}." if where else ""
+    if dataclasses.is_dataclass(old) and type(old) is type(new):
+        for field in dataclasses.fields(old):
+            yield from _changed(getattr(old, field.name), getattr(new, field.name), f"{dot}{field.name}")
+    elif isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys((*old, *new)):
+            yield from _changed(old.get(name), new.get(name), f"{dot}{name}")
+    elif old != new:
+        yield where, old, new
+
+
+def _shown(value: Any) -> str:
     if dataclasses.is_dataclass(value):
-        if where in SELECTORS or where.startswith(("tasks.", "model.trunk", "model.sharing")):
-            yield f"{dot}kind", type(value).__name__
-        for field in dataclasses.fields(value):
-            yield from _leaves(getattr(value, field.name), f"{dot}{field.name}")
-    elif isinstance(value, dict) and value:
-        for name, item in value.items():
-            yield from _leaves(item, f"{dot}{name}")
-    else:
-        yield where, value
+        kinds = (name for group in SELECTORS for name, kind in components(group).items() if kind is type(value))
+        return next(kinds, type(value).__name__)
+    return "null" if value is None else str(value)

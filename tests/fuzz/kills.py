@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import math
-import multiprocessing
 import os
 import random
 import shutil
@@ -24,8 +23,10 @@ from typing import Any
 
 from tests.conftest import houses
 from tests.proteins import proteins
+from tests.warm import SERVER
 
-SERVER = multiprocessing.get_context("forkserver")
+LONGEST = 300
+"""Seconds after which a run is taken to hang."""
 COMMON = ("device=cpu", "plots=false", "trainer.baselines=none")
 WINE = ("dataset=wine", "model.trunk.dropout=0.2")
 PRELOAD = (
@@ -118,7 +119,7 @@ def run(words: tuple[str, ...], folder: Path, kill: Kill | None = None) -> int:
     """Run ``mtl train`` in a folder, in a process of its own, and return its status; −9 if it was killed."""
     process = SERVER.Process(target=_run, args=(words, folder, kill))
     process.start()
-    process.join(60 if kill is None or kill.seconds is None else kill.seconds)
+    process.join(LONGEST if kill is None or kill.seconds is None else kill.seconds)
     if process.exitcode is None and kill is not None and kill.seconds is not None:
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
@@ -230,10 +231,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
-def whole(case: Case, folder: Path) -> float:
-    """Make a run that is not killed, and return how long it took."""
+def whole(case: Case, folder: Path, warm: bool = True) -> float:
+    """Make a run that is not killed, or with ``warm`` two, and return how long it took."""
     case.make(folder)
-    run((*case.words, *COMMON, "run_dir=warm"), folder)
+    if warm:
+        run((*case.words, *COMMON, "run_dir=warm"), folder)
     began = time.monotonic()
     status = run((*case.words, *COMMON, "run_dir=run"), folder)
     assert status == 0, (folder / "err").read_text()

@@ -84,9 +84,9 @@ class JointTrainer:
                 raise
 
     def _last_good(self) -> torch.Tensor:
-        """Return the members' parameters when their last epoch had ended well, (M, P), and let the trainers see them."""
+        """Return the members' parameters as their last epoch left them, (M, P), and let the trainers see them."""
         last_good = self._network.values.clone()
-        for trainer, row in zip(self.trainers, last_good, strict=bool(self.trainers)):
+        for trainer, row in zip(self.trainers, last_good if self.trainers else (), strict=True):
             own = self._network.split(row)
             for tensor, saved in zip(own, trainer.last_good if trainer.resumed else (), strict=False):
                 tensor.copy_(saved)
@@ -96,7 +96,9 @@ class JointTrainer:
     def _train_epoch(self, last_good: torch.Tensor, keeper: Keeper) -> None:
         """Train every member on each of its batches once, and close its epoch."""
         began = time.perf_counter()
-        logs = [trainer.begin_epoch(batches) for trainer, batches in zip(self.trainers, self._rows.members, strict=True)]
+        logs = [
+            trainer.begin_epoch(batches) for trainer, batches in zip(self.trainers, self._rows.members, strict=True)
+        ]
         for trainer, group in zip(self.trainers, self._optimizer.param_groups, strict=True):
             group["lr"] = trainer.optimizer.param_groups[0]["lr"]
         for step in self._rows.epoch(max(trainer.batch for trainer in self.trainers)):

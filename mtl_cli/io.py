@@ -82,7 +82,7 @@ def atomic(path: Path, write: Callable[[Path], object], durable: bool = False) -
 
 def _sync(path: Path) -> None:
     """Wait until what was written to a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -35,12 +35,20 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint; raises OSError, or torch's RuntimeError, if the disk does not take it."""
     import torch
 
-    whole = {"format": FORMAT, "mtl": __version__, **compact(content)}
+    whole = {"checkpoint": FORMAT, "mtl": __version__, **compact(content)}
     atomic(path, lambda file: torch.save(whole, file), durable=True)
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool = False) -> dict[str, Any]:
     """Read a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+    device : torch.device or str
+        Where its tensors are wanted.
+    lazy : bool, default False
+        Read tensors only when they are looked at.
 
     Raises
     ------
@@ -51,13 +59,13 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
     hint = "start the run anew, in another folder"
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True, mmap=lazy)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(str(path), "is damaged, or no checkpoint that mtl wrote", hint) from error
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+    if not isinstance(content, dict) or not isinstance(content.get("checkpoint"), int):
         raise UserError(str(path), "is no checkpoint that mtl wrote", hint)
-    if content["format"] != FORMAT:
-        what = f"is a checkpoint of format {content['format']}, not {FORMAT}"
+    if content["checkpoint"] != FORMAT:
+        what = f"is a checkpoint of format {content['checkpoint']}, not {FORMAT}"
         raise UserError(str(path), what, f"that was mtl {content.get('mtl')}; this is mtl {__version__}")
     members = content.get("members")
     whole = all(isinstance(content.get(name), kind) for name, kind in FIELDS.items()) and all(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Checkpoints:
     def __init__(self, ready: Ready, folder: RunDirectory) -> None:
         self._ready, self._folder = ready, folder
         self._files = {name: folder.path / name for name in (directory.HISTORY, ready.weights_name)}
-        sizes = [load_checkpoint(path)["files"] for path in folder.checkpoints()]
+        sizes = [load_checkpoint(path, lazy=True)["files"] for path in folder.checkpoints()]
         self.resumed = bool(sizes)
         for name, path in self._files.items():
             if path.exists():
@@ -79,13 +80,13 @@ class Checkpoints:
     def keeper(self, members: Sequence[Member]) -> KeepOnDisk:
         """Return what keeps the state of members that are trained together."""
         path = self._folder.path / directory.checkpoint_name(members[0].number)
-        settings, notice = self._ready.config.trainer.checkpoint, self._ready.progress.notice
+        settings, notice, data = self._ready.config.trainer.checkpoint, self._ready.progress.notice, self._data
 
         def save(states: Sequence[Mapping[str, Any]], finished: bool) -> None:
             of_members = [{"member": asdict(m), **state} for m, state in zip(members, states, strict=True)]
             content = {
                 "config": self._ready.plain,
-                "data": self._data,
+                "data": data,
                 "members": of_members,
                 "finished": finished,
                 "files": {name: _size(file) for name, file in self._files.items()},
@@ -174,7 +175,7 @@ def generators(device: torch.device) -> dict[str, Any]:
     numpy: Any = np.random.get_state(legacy=False)
     key = torch.from_numpy(numpy["state"]["key"].astype("int64"))
     found: dict[str, Any] = {
-        "python": (version, numbers, following),
+        "python": (version, torch.tensor(numbers), following),
         "numpy": {**numpy, "state": {**numpy["state"], "key": key}},
     }
     if device.type == "cuda":
@@ -187,7 +188,7 @@ def generators(device: torch.device) -> dict[str, Any]:
 def set_generators(saved: Mapping[str, Any]) -> None:
     """Set the process's generators; those of a device that the run is not on any more are left alone."""
     version, numbers, following = saved["python"]
-    random.setstate((version, tuple(numbers), following))
+    random.setstate((version, tuple(numbers.tolist()), following))
     numpy = saved["numpy"]
     key = numpy["state"]["key"].cpu().numpy().astype("uint32")
     np.random.set_state({**numpy, "state": {**numpy["state"], "key": key}})
@@ -222,14 +223,14 @@ def _add(found: Any, value: Any) -> None:
         found.update(repr(value).encode())
 
 
-def _size(path: Any) -> int:
+def _size(path: Path) -> int:
     """Return the bytes of a file that have reached the disk: all of them."""
-    with path.open("rb") as file:
+    with path.open("rb+") as file:
         os.fsync(file.fileno())
         return int(os.fstat(file.fileno()).st_size)
 
 
-def _cut(path: Any, size: int) -> None:
+def _cut(path: Path, size: int) -> None:
     """Take away what was written after the latest checkpoint."""
     there = path.stat().st_size
     if there < size:

@@ -62,7 +62,7 @@ def open_run(path: str, config: Config) -> Earlier:
     folder = RunDirectory(Path(path).expanduser())
     if not (folder.path / directory.CONFIG).is_file():
         raise UserError(path, f"holds no {directory.CONFIG}: no run was begun there", "give the folder of a run")
-    contents = [load_checkpoint(file) for file in folder.checkpoints()]
+    contents = [load_checkpoint(file, lazy=True) for file in folder.checkpoints()]
     plain = contents[0]["config"] if contents else read_config(folder)
     try:
         before = parse(plain, check=False)

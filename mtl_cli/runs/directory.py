@@ -22,6 +22,7 @@ OUT_OF_FOLD = "out_of_fold.csv"
 SPLITS = "splits.csv"
 CONFIG = "config.yaml"
 RUN = "run.json"
+CHECKPOINT = "checkpoint.pt"
 PLOTS = "plots"
 SINGLE = "single"
 """Folder of the single-task networks that a run is compared with."""
@@ -30,6 +31,11 @@ SINGLE = "single"
 def weights_name(balancer: str) -> str:
     """Return the name of the file with a balancer's weights."""
     return f"{balancer}_weights.csv"
+
+
+def checkpoint_name(number: int) -> str:
+    """Return the name of the checkpoint of the member ``number``, from 0, and of those that are trained with it."""
+    return CHECKPOINT if number == 0 else f"checkpoint_{number}.pt"
 
 
 def file_name(name: str) -> str:
@@ -56,6 +62,15 @@ class RunDirectory:
     def write(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file of the run whole or not at all."""
         atomic(self.path / name, write)
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints that are there."""
+        return sorted(self.path.glob(f"{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"))
+
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints, and those of the single-task networks."""
+        for path in self.path.rglob(f"{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"):
+            path.unlink()
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file; numbers that JSON lacks become null."""

@@ -17,6 +17,7 @@ OURS = {
     "train": "train a model, or with -m a sweep of models",
     "predict": "predict new rows with a trained model",
     "evaluate": "measure a trained model on its test rows or on a table",
+    "compare": "compare runs: means, intervals, and whether differences are real",
     "inspect": "look at a data set before training: mtl inspect houses.csv",
     "config": "print the full config of a run: mtl config show dataset=wine",
     "data": "download a data set: mtl data fetch mnist_fashion",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic, to_json
 
 OUTPUTS = "outputs"
+LATEST = "latest"
+"""In ``outputs``: a link to the newest run or study."""
 MODEL = "mtl_model.pt"
 HISTORY = "mtl_history.csv"
 METRICS = "metrics.json"
@@ -22,6 +25,10 @@ SPLITS = "splits.csv"
 CONFIG = "config.yaml"
 RUN = "run.json"
 PLOTS = "plots"
+LOG = "log.txt"
+"""What a job of a study told while it ran."""
+STUDY, STUDY_TABLE = "study.yaml", "study.csv"
+"""What a study is, and a row for each job that has ended."""
 SINGLE = "single"
 """Folder of the single-task networks that a run is compared with."""
 
@@ -61,9 +68,10 @@ def fresh(stem: str) -> Path:
             path = outputs / (f"{stamp}_{stem}" if number == 1 else f"{stamp}_{stem}_{number}")
             try:
                 path.mkdir()
-                return path
             except FileExistsError:
                 continue
+            remember(path)
+            return path
     except OSError as error:
         raise UserError("run_dir", f"{outputs} cannot be written: {error.strerror}", "give run_dir=…") from error
     raise UserError("run_dir", f"{outputs} is full of runs of this second", "give run_dir=…")
@@ -84,4 +92,18 @@ def claim(path: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError("run_dir", f"{path} cannot be made: {error.strerror}") from error
+    remember(folder)
     return folder
+
+
+def remember(path: Path) -> None:
+    """Let ``outputs/latest`` lead to this run or study, if there is a folder ``outputs``: none is made for it alone."""
+    outputs = Path(OUTPUTS)
+    if not outputs.is_dir():
+        return
+    link = outputs / f".{LATEST}-{os.getpid()}"
+    try:
+        link.symlink_to(os.path.relpath(path, outputs), target_is_directory=True)
+        link.replace(outputs / LATEST)
+    except OSError:  # Windows lets few users make links, and some file systems none; no command of ours needs it
+        link.unlink(missing_ok=True)

@@ -145,7 +145,10 @@ def _cliques(ranks: Sequence[float], critical: float) -> list[tuple[int, int]]:
 
 
 def weights(
-    axes: Axes, tasks: Sequence[str], groups: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
+    axes: Axes,
+    tasks: Sequence[str],
+    groups: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
+    order: Sequence[str],
 ) -> None:
     """Draw the balancers' weights over time, a panel for each task, a line for each group: the mean over its runs.
 
@@ -155,13 +158,16 @@ def weights(
     tasks : sequence of str
     groups : mapping of str to mapping of str to (ndarray, ndarray)
         By group and task: steps, and weights of shape (runs, steps).
+    order : sequence of str
+        All groups, also those without weights: each has one colour in all figures.
     """
     each = panels(axes, tasks, "Weight per task, mean and range over runs", "step")
     handles = []
     for task, panel in zip(tasks, each, strict=True):
         panel.axhline(1, color=GREY, linewidth=0.7, linestyle=":")
-        for place, own in enumerate(groups.values()):
+        for label, own in groups.items():
             steps, values = own[task]
+            place = order.index(label)
             color = PALETTE[place % len(PALETTE)]
             style = ("-", "--", "-.", ":")[place // len(PALETTE) % 4]
             line = panel.plot(steps, values.mean(axis=0), style, color=color, linewidth=1.1)[0]

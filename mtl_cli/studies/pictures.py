@@ -42,7 +42,7 @@ def write_pictures(found: Comparison, folder: Path) -> list[Path]:
     if found.values is not None and found.values.shape[1] > 2 and len(found.values) >= FEWEST:
         n, k = found.values.shape
         ranks = [float(rank) for rank in mean_ranks(found.values)]
-        title = f"Mean rank of {found.by.name} over {found.repeats.said}; joined groups do not differ (Nemenyi)"
+        title = f"Mean rank of {found.by.name} over {found.repeats.said}; joined groups cannot be told apart (Nemenyi)"
         one = partial(
             comparison.critical_difference,
             labels=found.labels,
@@ -54,7 +54,9 @@ def write_pictures(found: Comparison, folder: Path) -> list[Path]:
     weights = {row.group.label: own for row in found.rows if (own := _weights(row.group.results)) is not None}
     tasks = [task for task in found.tasks if all(task in own for own in weights.values())]
     if weights and tasks:
-        drawn.append(draw(folder / "weights.png", partial(comparison.weights, tasks=tasks, groups=weights)))
+        drawn.append(
+            draw(folder / "weights.png", partial(comparison.weights, tasks=tasks, groups=weights, order=found.labels))
+        )
     for first, second in list(combinations(_primary(found), 2))[:MOST_PAIRS]:
         drawn.append(_pair(found, first, second, folder))
     return drawn

@@ -7,10 +7,10 @@ makes a block easy for all groups cancels. Which test is taken:
 groups         with blocks                                           without
 =============  ====================================================  ==========================================
 two            paired t-test                                         Welch's t-test
-three or more  repeated-measures ANOVA with Greenhouse & Geisser's   Welch's ANOVA (1951), then Games & Howell
-               correction (1959), then Tukey's HSD; where residuals  (1976)
-               are not normal, Friedman's test, then Nemenyi's
-               critical difference (Demšar 2006, JMLR 7)
+three or more  repeated-measures ANOVA, then Tukey's HSD, both with  Welch's ANOVA (1951), then Games & Howell
+               degrees of freedom after Greenhouse & Geisser (1959); (1976)
+               where residuals are not normal, Friedman's test, then
+               Nemenyi's critical difference (Demšar 2006, JMLR 7)
 =============  ====================================================  ==========================================
 
 A difference is told only if the test of all groups at once finds one, and the interval of that pair, which holds for
@@ -121,8 +121,9 @@ def compare_blocks(values: np.ndarray, test: Test = "auto", share: float = 0.0) 
         return _pairs(values, share)
     if test == "friedman" or (test == "auto" and n >= FEWEST and not normal(residuals(values))):
         return _friedman(values)
-    p = repeated_anova(values)[1]
-    half = studentized(k, (n - 1) * (k - 1)) * math.sqrt(error_variance(values) / n)
+    _, p, epsilon = repeated_anova(values)
+    freedom = math.floor(2 * epsilon * (n - 1) * (k - 1)) / 2  # few of them, so that quantiles are computed once
+    half = studentized(k, max(freedom, 1)) * math.sqrt(error_variance(values) / n)
     means = values.mean(axis=0)
     found = {pair: Interval(float(means[pair[0]] - means[pair[1]]), half, n) for pair in _all_pairs(k)}
     return _told("repeated-measures ANOVA and Tukey's HSD", p, found)

@@ -37,7 +37,8 @@ def verdict(labels: Sequence[str], means: Sequence[float], by: str, sign: int, t
         other = 1 if len(labels) == 2 else len(labels) - 1
         pair = f"{named[0]}, {named[other]}, {_range(tested, (0, other), sign)}"
         among = "" if len(labels) == 2 else f" between any of {len(labels)} groups, not even the best and the worst"
-        return [f"{by}: no difference can be told{among}: {pair}"]
+        at_once = f"; p = {tested.p:.2g} for all groups at once" if tested.differences[0, other].apart else ""
+        return [f"{by}: no difference can be told{among}: {pair}{at_once}"]
     lines = []
     for best in range(len(labels)):
         worse = [j for j in range(best + 1, len(labels)) if (best, j) in tested.told]

@@ -165,8 +165,8 @@ def refuse(groups: Sequence[Group], allow: Sequence[str]) -> None:
                 problems.append(Problem(str(result.path), what, "--allow metrics compares by skill"))
     splits = [{result.split for result in group.results} for group in groups]
     if not problems and "splits" not in allow:
-        for group, own in zip(groups, splits, strict=True):
-            if own != splits[0]:
+        for group, rows in zip(groups, splits, strict=True):
+            if rows != splits[0]:
                 what = f"has other rows for testing or validation than {first.path}"
                 hint = "dataset.split.file=RUN/splits.csv takes another run's; --allow splits compares nevertheless"
                 problems.append(Problem(str(group.results[0].path), what, hint))

@@ -50,8 +50,8 @@ class Group:
 
 def repetition(result: Result) -> Repetition:
     """Return the values of the keys that a run is repeated over."""
-    flat = dict(_flat(result.config, ""))
-    return tuple(flat.get(key, "") for key in REPEATED)
+    keys = dict(flat(result.config))
+    return tuple(keys.get(key, "") for key in REPEATED)
 
 
 def make_groups(results: Sequence[Result]) -> list[Group]:
@@ -72,7 +72,7 @@ def settings_of(results: Sequence[Result]) -> list[dict[str, str]]:
     studies = {result.path.parent for result in results if result.settings}
     if len(studies) == 1 and all(result.settings for result in results):
         return [{key: value for key, value in one.settings.items() if key not in REPEATED} for one in results]
-    every = [dict(_flat(result.config, "")) for result in results]
+    every = [dict(flat(result.config)) for result in results]
     keys = [key for key in dict.fromkeys(key for one in every for key in one) if key not in (*REPEATED, *NO_SETTINGS)]
     differ = [key for key in keys if len({one.get(key) for one in every}) > 1]
     own = [key for key in differ if _differs_by_itself(key, differ, every)]
@@ -90,11 +90,11 @@ def labels_of(every: Sequence[Mapping[str, str]]) -> list[str]:
     return [label or "all runs" for label in labels]
 
 
-def _flat(value: Any, where: str) -> Iterator[tuple[str, str]]:
+def flat(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
     """Yield the keys of a config, with their values as text."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _flat(item, f"{where}.{key}" if where else str(key))
+            yield from flat(item, f"{where}.{key}" if where else str(key))
     elif where:
         yield where, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

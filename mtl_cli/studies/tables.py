@@ -199,7 +199,7 @@ def _where(found: Comparison) -> list[str]:
 
 
 def _tasks(found: Comparison) -> list[str]:
-    first = {}
+    first: dict[str, str] = {}
     for measure in found.measures:
         if measure.task is not None:
             first.setdefault(measure.task, measure.name)

@@ -228,6 +228,7 @@ def test_what_a_finding_without_an_answer_is() -> None:
     assert mask == [True] * 4 + [False]
     assert values(uncertain="positive", blank="negative")[0] == [[1, 0, 1], [1, 1, 0], [0, 1, 1], [1, 1, 0], [0, 1, 0]]
     assert values(uncertain="negative")[1] == [True] * 4 + [False]
+    assert values(uncertain="missing")[1] == [True] * 4 + [False]
     with pytest.raises(UserError, match="'-1' in column 'a' is neither .*uncertain=missing, negative"):
         values()
 

@@ -41,10 +41,10 @@ def read_table(path: str, text_columns: list[str], notice: Notice) -> pd.DataFra
     """Read a table of any form by its name. Raises UserError if it is none."""
     kind = components("dataset").get(kind_of_file(path) or "", CSV)
     if not issubclass(kind, TableSource):
-        raise UserError(
-            path, "does not look like a table by its name", "the labels of images are a table, such as a CSV"
-        )
-    return kind(path=path).read(text_columns, notice)
+        hint = "the labels of images are a table, such as a CSV"
+        raise UserError(path, "does not look like a table by its name", hint)
+    source: TableSource = kind(path=path)
+    return source.read(text_columns, notice)
 
 
 def files_of(table: pd.DataFrame, source: ImageFiles, where: str) -> list[Path]:

@@ -85,7 +85,7 @@ def _dicom(path: Path) -> np.ndarray:
     """Return the pixels of a DICOM file, rescaled as it says, bright where it shows light."""
     try:
         import pydicom
-        from pydicom.pixels import apply_rescale
+        from pydicom.pixels.processing import apply_rescale
     except ImportError as error:
         raise UserError(str(path), "DICOM files need a further package", EXTRA) from error
     try:

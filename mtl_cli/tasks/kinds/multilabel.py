@@ -170,7 +170,7 @@ class MultilabelTask(Task):
             column = label_column(table, self.columns[0], self.name)
             return each(column, str)
         flags = np.stack([self._flags(label_column(table, name, self.name)) for name in self.columns], axis=1)
-        missing = (flags < 0).all(1) if self.partial else np.isnan(flags).any(1)
+        missing = np.asarray(np.isnan(flags).any(1) | (flags < 0).all(1))
         joined = [self.join(row > 0, row < 0) for row in flags]
         return pd.Series(joined, index=table.index, dtype="object").mask(missing)
 

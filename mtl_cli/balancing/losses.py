@@ -9,7 +9,7 @@ import torch
 
 from mtl_cli.balancing.mixed_precision import full
 from mtl_cli.data.batches import Batch
-from mtl_cli.tasks.task import Task
+from mtl_cli.tasks.task import Learnt
 
 
 class Losses(NamedTuple):
@@ -34,7 +34,7 @@ class Losses(NamedTuple):
         return torch.dot(self.with_graph, factors.to(self.with_graph.dtype))
 
 
-def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
+def task_losses(tasks: Mapping[str, Learnt], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
     found = [_of_rows(name, task, batch, full(outputs[name])) for name, task in tasks.items()]
     rows, masks = torch.stack([losses for losses, _ in found]), [mask for _, mask in found]
@@ -47,7 +47,7 @@ def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, t
     return Losses(means, means.detach(), counts)
 
 
-def _of_rows(name: str, task: Task, batch: Batch, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _of_rows(name: str, task: Learnt, batch: Batch, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the loss of each row, (n,), and its weight: of an ensemble's outputs, (n, members, outputs), the mean."""
     target, mask = batch.targets[name], batch.masks[name]
     if task.level != "row" or output.dim() == 2:

@@ -111,19 +111,24 @@ def _inputs(config: Config) -> Iterator[Problem]:
     if trunk is None:
         return
     gives, hint = _given(config), None
-    sequence_hint = None if config.dataset is None else config.dataset.sequence_hint
     if gives is not None and gives not in trunk.accepts:
         readers = [kind for kind, other in components("trunk").items() if gives in other.accepts]
         what = f"reads {' or '.join(trunk.accepts)} inputs, but this data set has {gives} inputs"
         hint = f"choose model={' or model='.join(readers)}" if readers else None
-        if trunk.accepts == ("sequence",) and sequence_hint is not None:
-            hint = f"give {sequence_hint}, the column of the sequences"
+        if (key := config.dataset.input_hint(trunk.accepts[0])) is not None:
+            hint = f"give {key}, the column of the {trunk.accepts[0]}s"
         yield Problem("model.trunk", what, hint)
     for name, task in _known_tasks(config).items():
-        if task.level == "token" and gives is not None and config.dataset.fixed_shape:
-            hint = None if sequence_hint is None else f"give {sequence_hint}, or another kind"
-            what = f"residue tasks are for sequences, but this data set has {gives} inputs"
-            yield Problem(f"tasks.{name}", what, hint)
+        wanted = task.token_inputs
+        if (
+            task.level == "token"
+            and gives is not None
+            and (config.dataset.fixed_shape or gives not in (wanted or gives))
+        ):
+            kinds = " or ".join(f"{kind}s" for kind in wanted[:1] or ("sequence",))
+            what = f"{name_of('task', task)} tasks are for {kinds}, but this data set has {gives} inputs"
+            key = config.dataset.input_hint(wanted[0]) if wanted else None
+            yield Problem(f"tasks.{name}", what, None if key is None else f"give {key}, or another kind")
         elif task.level not in trunk.levels:
             yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
 

@@ -142,3 +142,4 @@ class Config(TrainedConfig):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     plots: bool | Literal["png", "svg"] = True
     run_dir: str | None = None
+    license: str | None = None

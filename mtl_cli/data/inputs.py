@@ -178,6 +178,33 @@ class InputRows(ABC):
         """Return which rows hold only finite numbers in the type that a network reads, bool; None if all do."""
         return None
 
+    def dense(self) -> InputRows:
+        """Return the same rows in a form that is fast to change: one tensor where they are of one shape."""
+        found = self.take(slice(0, len(self)))
+        assert isinstance(found, torch.Tensor)
+        return DenseRows(found)
+
+    def part_of(self, of: np.ndarray) -> InputRows:
+        """Return the rows of the data set that some rows are of, where several are joined; else all."""
+        return self
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> InputRows:
+        """Return the same rows but for some inputs, which are those of the rows ``order``.
+
+        Parameters
+        ----------
+        inputs : sequence of int
+            As a ``Feature`` has them.
+        order : ndarray of int, shape (n,)
+        of : ndarray of bool, shape (n,), optional
+            Where data sets are joined, the rows of the feature's own: only among those is anything changed.
+        """
+        return self.dense().shuffled(inputs, order, of)
+
+    def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> InputRows:
+        """Return the same rows but for some inputs, which are ``values``, (inputs,), in all of them."""
+        return self.dense().replaced(inputs, values, of)
+
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
         raise NotImplementedError("these rows have no tokens")
@@ -207,6 +234,17 @@ class DenseRows(InputRows):
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
         return self.values[rows]
+
+    def dense(self) -> DenseRows:
+        return self
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> DenseRows:
+        return self.replaced(inputs, self.values.flatten(1)[:, list(inputs)][torch.from_numpy(order)])
+
+    def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> DenseRows:
+        found = self.values.clone()
+        found.flatten(1)[:, list(inputs)] = values  # a view: the clone lies in one piece
+        return DenseRows(found)
 
     def finite(self) -> np.ndarray | None:
         if not self.values.is_floating_point() or bool(self.values.isfinite().all()):

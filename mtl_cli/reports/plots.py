@@ -112,7 +112,7 @@ def _write(
     for drawing in drawings:
         with _noting_failure(drawing.stem, notice):
             path = folder / f"{names[drawing.stem]}.{form}"
-            _draw(path, drawing.draw, notice)
+            draw_file(path, drawing.draw, notice)
             written.append(path)
             if rows := drawing.table():
                 atomic(path.with_suffix(".csv"), partial(_write_rows, rows=rows))
@@ -143,7 +143,8 @@ def _drawings(
             yield Drawing(stem, partial(figure.draw, answers=answers), partial(figure.table, answers))
 
 
-def _draw(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
+def draw_file(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
+    """Draw a picture into a file, of the form that its ending says, whole or not at all."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -74,6 +74,9 @@ class TaskConfig(ABC):
     interval: Share | None = None
 
     level: ClassVar[Level] = "row"
+    token_inputs: ClassVar[tuple[str, ...]] = ()
+    """Which kinds of inputs the tokens are of that it labels, as data sets name them; () for any whose rows differ in
+    length."""
     several_columns: ClassVar[bool] = False
     """Whether ``target`` may be a list."""
     post_hoc_keys: ClassVar[tuple[str, ...]] = ()
@@ -193,6 +196,30 @@ class Decided:
         return Decided(self.classes[rows], self.confidence[rows])
 
 
+class Learnt(Protocol):
+    """What a training step needs of a task; ``Task`` is one."""
+
+    @property
+    def weight(self) -> float:
+        """The task's own weight."""
+
+    @property
+    def level(self) -> Level:
+        """What has a label."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether a row's loss depends on the other rows of its batch."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss per row, shape (n,)."""
+
+    def batch_loss(
+        self, output: torch.Tensor, target: torch.Tensor, counts: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the losses of a batch's rows, (n,), and how much each counts in their mean, (n,)."""
+
+
 @dataclass
 class Task(ABC):
     """A task that has been fitted to the labels of the training rows.
@@ -223,6 +250,8 @@ class Task(ABC):
     """The metric shown first and kept per epoch."""
     lower_is_better: ClassVar[bool] = False
     level: ClassVar[Level] = "row"
+    token_name: ClassVar[str] = "tokens"
+    """What has a label where not rows have one, in the plural; and the metric that counts them."""
     pictures: ClassVar[tuple[str, ...]] = ()
     """Which of ``scatter``, ``confusion``, ``label_confusion`` and ``calibration`` show this kind's predictions."""
     stated: ClassVar[tuple[str, str]] = ("predicted probability", "observed frequency")
@@ -235,6 +264,8 @@ class Task(ABC):
     kind has ``decode_as`` and ``metrics_as``."""
     link: ClassVar[Link | None] = None
     """How its outputs become probabilities, for kinds that can be calibrated."""
+    explained_as: ClassVar[str | None] = None
+    """What attributions explain of a row, such as its risk, for kinds that have ``explained``; None: one output."""
     ordered: ClassVar[bool] = False
     """Whether its classes have an order of their own, which is that of ``classes``."""
 
@@ -289,6 +320,10 @@ class Task(ABC):
     def strata(self, labels: pd.Series) -> pd.Series:
         """Return labels as ``TaskConfig.strata`` does: numbers (floats), classes, or a frozenset of labels a row."""
         return labels
+
+    def split(self, text: str) -> Sequence[str]:
+        """Return the labels of a row's tokens, for kinds of which each token has one."""
+        raise NotImplementedError(f"{self.kind} labels rows")
 
     @abstractmethod
     def encode(self, labels: pd.Series) -> Target:
@@ -478,6 +513,10 @@ class Task(ABC):
         """
         shape = values.shape[: 1 if self.level == "row" else 2]
         return self.all_metrics(np.broadcast_to(self.baseline, (*shape, self.outputs)), values)
+
+    def explained(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the one number of each row that attributions explain, (n,), where ``explained_as`` says what it is."""
+        raise NotImplementedError(f"{self.kind} has no such number")
 
     def all_metrics(self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None) -> dict[str, float]:
         """Return the metrics of rows that have a label, those that plugins add behind the kind's own.

@@ -193,6 +193,32 @@ class JointRows(InputRows):
                     found.append(rows + first)
         return found or [slice(0, 0)]
 
+    def dense(self) -> Self:
+        return type(self)([part.dense() for part in self.parts], self.together, self.sampling)
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> Self:
+        assert of is not None
+        number = self._number(of)
+        own = order[of[order]] - self.starts[number]
+        return self._with(number, self.parts[number].shuffled(inputs, own))
+
+    def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> Self:
+        assert of is not None
+        number = self._number(of)
+        return self._with(number, self.parts[number].replaced(inputs, values))
+
+    def part_of(self, of: np.ndarray) -> InputRows:
+        """Return the rows of the data set that some rows are of."""
+        return self.parts[self._number(of)]
+
+    def _number(self, of: np.ndarray) -> int:
+        """Return which data set some rows are of."""
+        return int(np.searchsorted(self.starts[1:], np.flatnonzero(of)[0], side="right"))
+
+    def _with(self, number: int, part: InputRows) -> Self:
+        parts = [part if i == number else other for i, other in enumerate(self.parts)]
+        return type(self)(parts, self.together, self.sampling)
+
     def finite(self) -> np.ndarray | None:
         found = [part.finite() for part in self.parts]
         if all(rows is None for rows in found):
@@ -216,7 +242,8 @@ class JointRows(InputRows):
 
 def _cat(pieces: list[torch.Tensor]) -> torch.Tensor:
     """Put inputs that are alike one below the other; sequences are padded with 0 to the longest."""
-    if pieces[0].dim() == 2 and not pieces[0].is_floating_point():
+    if pieces[0].dim() in (2, 3) and not pieces[0].is_floating_point():
         longest = max(piece.shape[1] for piece in pieces)
-        pieces = [F.pad(piece, (0, longest - piece.shape[1])) for piece in pieces]
+        inner = (0, 0) * (pieces[0].dim() - 2)
+        pieces = [F.pad(piece, (*inner, 0, longest - piece.shape[1])) for piece in pieces]
     return torch.cat(pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -113,6 +113,18 @@ class TokenRows(InputRows):
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> LengthOrder:
         """Return an order in which rows of similar lengths are together."""
         return LengthOrder(self._lengths, batch_size, smallest, seed)
+
+    def dense(self) -> TokenRows:
+        return self
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> TokenRows:
+        """Return the same rows but for the tokens at some positions, among those rows that are as long."""
+        tokens = self.tokens.clone()
+        for position in inputs:
+            there = np.flatnonzero(self.lengths > position)
+            from_rows = order[self.lengths[order] > position]
+            tokens[self._starts[there] + position] = self.tokens[self._starts[from_rows] + position]
+        return TokenRows(tokens, self.lengths, self.full_lengths, self.starts, self.stops)
 
     def chunks(self) -> list[torch.Tensor]:
         """Return all rows, from short to long, in pieces of about ``CHUNK`` tokens with their padding."""

@@ -213,3 +213,14 @@ def refuse_too_large(found: np.ndarray, values: pd.Series, where: str) -> None:
     """Raise UserError for the first number that is none in the type that a network reads, float32."""
     with np.errstate(over="ignore"):
         refuse_values(np.isinf(found[:, 0].astype("float32")), values, where, "is not finite as float32")
+
+
+def spread_values(column: Column, values: pd.Series, points: int) -> pd.Series:
+    """Return at most so many values that are in a column, from the least to the largest, or the commonest levels."""
+    present = values.dropna()
+    if column.kind in ("categorical", "boolean"):
+        return present.value_counts().index[:points].to_series().reset_index(drop=True)
+    distinct = present.drop_duplicates().sort_values(ignore_index=True)
+    chosen = present.sort_values(ignore_index=True) if len(distinct) > points else distinct
+    places = np.unique(np.linspace(0, len(chosen) - 1, min(points, len(chosen))).round().astype(int))
+    return chosen.iloc[places].drop_duplicates().reset_index(drop=True)

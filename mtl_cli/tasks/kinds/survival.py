@@ -182,6 +182,7 @@ class SurvivalTask(Task):
 
     kind: ClassVar[str] = "survival"
     pictures: ClassVar[tuple[str, ...]] = ("survival",)
+    explained_as: ClassVar[str | None] = "risk"
     primary: ClassVar[str] = "concordance"
 
     @property
@@ -383,6 +384,11 @@ class SurvivalTask(Task):
 
         risk = self.risk(torch.from_numpy(output)).numpy()
         return survival.concordance_of_resamples(values[:, TIME], values[:, EVENT] > 0.5, risk, counts)
+
+    def explained(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the logarithm of the relative hazard, or minus the mean time."""
+        risk = self.risk(output).to(output.dtype)
+        return risk if self.couples else risk * self.unit
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return survival.concordance(target[:, TIME], target[:, EVENT] > 0.5, self.risk(output))

@@ -7,6 +7,7 @@ weights are (M, T) for M members and T tasks. A member that has no batch in a st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 
@@ -14,6 +15,7 @@ from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.result import StepResult
 from mtl_cli.balancing.scale import to_sum
 from mtl_cli.balancing.step import TrainingStep
+from mtl_cli.tasks.task import Task
 from mtl_cli.training.together.network import BatchedNetwork
 from mtl_cli.training.together.rows import Step
 
@@ -38,7 +40,7 @@ class JointStep:
         self.weights = torch.stack([step.weights for step in steps])
         first = steps[0]
         self._balancer, self._device = first.balancer, first.device
-        self._tasks = {name: [step.tasks[name] for step in steps] for name in first.tasks}
+        self._tasks = {name: [cast(Task, step.tasks[name]) for step in steps] for name in first.tasks}
         self._alike = {name: all(own.same_loss(tasks[0]) for own in tasks) for name, tasks in self._tasks.items()}
 
     def keep(self, rows: Sequence[int]) -> None:

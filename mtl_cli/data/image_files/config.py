@@ -53,7 +53,7 @@ class ImageFiles(DataSource):
     workers : int, optional
         How many images are decoded at once; null: one for each processor.
     cache : bool
-        Whether decoded images are kept in the user's cache folder for the next run.
+        Whether images that took long to decode are kept in the user's cache folder for the next run.
     no_label : list of str
         What "no label" may be written as; a label that a task names is one.
     split : SplitConfig

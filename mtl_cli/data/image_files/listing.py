@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Folders that say which part of a split their images are in."""
+SECONDS = 2.0
+"""Images that took longer to decode are kept."""
 LARGEST_AS_IT_IS = 256
 """The height and width up to which images that are all of one size are read in it."""
 
@@ -114,9 +116,11 @@ def kept_images(source: ImageFiles, paths: Sequence[Path], notice: Notice) -> tu
         return layout, np.load(kept, mmap_mode="c"), about
     started = time.perf_counter()
     images = decode_all(paths, layout, workers)
+    seconds = time.perf_counter() - started
+    if seconds < SECONDS:
+        return layout, images, about
     kept.parent.mkdir(parents=True, exist_ok=True)
     atomic(kept, lambda file: np.save(file, images))
-    seconds = time.perf_counter() - started
     what = f"{len(images):,} images decoded in {seconds:.1f} s and kept in {kept} ({images.nbytes / 1e6:,.0f} MB)"
     notice(f"{source.path}: {what}; dataset.cache=false keeps none")
     return layout, images, about

@@ -15,6 +15,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.tasks import survival
 from mtl_cli.tasks.labels import first, label_column, numbers, refuse_values, text_of, typed_classes
 from mtl_cli.tasks.post_hoc import PostHoc
+from mtl_cli.tasks.precision import wide
 from mtl_cli.tasks.survival import EVENT, THERE, TIME, Steps
 from mtl_cli.tasks.task import LabelUse, Target, Task, TaskConfig, device_tensor
 
@@ -346,10 +347,11 @@ class SurvivalTask(Task):
         import torch
         from torch.nn.functional import softplus
 
+        kind = wide(output.device)
         if self.couples:
-            return output[:, 0].double()
-        curve = torch.exp(-softplus(self._logits(output).double()).cumsum(1))
-        cuts = device_tensor(tuple(self.cuts), output.device).double()
+            return output[:, 0].to(kind)
+        curve = torch.exp(-softplus(self._logits(output).to(kind)).cumsum(1))
+        cuts = device_tensor(tuple(self.cuts), output.device).to(kind)
         widths = torch.cat([cuts[:1], cuts[1:] - cuts[:-1]])
         before = torch.cat([torch.ones_like(curve[:, :1]), curve[:, :-1]], 1)
         return -((before + curve) / 2 @ widths)

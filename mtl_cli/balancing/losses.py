@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -25,6 +25,9 @@ class Learnt(Protocol):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of each row, (n,)."""
+
+    def same_loss(self, other: Any) -> bool:
+        """Whether ``loss`` is the same for another of its kind."""
 
 
 class Losses(NamedTuple):

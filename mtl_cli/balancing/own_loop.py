@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
@@ -86,10 +87,15 @@ class OwnTask:
             raise UserError(self.name, what, 'ask for them with reduction="none"')
         return found if found.dim() == 1 else found.flatten(1).mean(1)
 
+    def same_loss(self, other: Any) -> bool:
+        """Whether the other's loss is the same function."""
+        return self.function is other.function
+
 
 def own_batch(inputs: Inputs, targets: Mapping[str, torch.Tensor]) -> Batch:
     """Return a batch in which NaN, or a negative class, stands for a missing label."""
-    filled, masks = {}, {}
+    filled: dict[str, torch.Tensor] = {}
+    masks: dict[str, torch.Tensor | None] = {}
     for name, target in targets.items():
         missing = target.isnan() if target.is_floating_point() else target < 0
         rows = missing if missing.dim() == 1 else missing.flatten(1).any(1)

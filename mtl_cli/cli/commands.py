@@ -18,6 +18,7 @@ OURS = {
     "predict": "predict new rows with a trained model",
     "evaluate": "measure a trained model on its test rows or on a table",
     "explain": "which features each task needs, and what the tasks share: mtl explain RUN",
+    "init": "write a YAML file for a data set, guessed from the data: mtl init houses.csv",
     "inspect": "look at a data set before training, or at a trained model: mtl inspect RUN",
     "config": "print the full config of a run: mtl config show dataset=wine",
     "data": "download a data set: mtl data fetch mnist_fashion",

@@ -232,6 +232,9 @@ class TableSource(DataSource):
         look = None if isinstance(encoder, SequenceEncoder) else self._look(table, encoder, tasks, skipped)
         return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out, look)
 
+    def label_table(self, notice: Notice) -> pd.DataFrame:
+        return self.read(self._as_written({}), notice)
+
     def look(self, notice: Notice) -> Look | None:
         import numpy as np
 

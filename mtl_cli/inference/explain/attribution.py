@@ -116,7 +116,8 @@ def _scores(model: TrainedModel, name: str, chosen: int) -> Callable[[torch.Tens
     """Return the function from inputs to the output that is explained, (n,), the mean over members."""
 
     def of_member(member: Member, inputs: torch.Tensor) -> torch.Tensor:
-        outputs, task = member.network(inputs)[name], model.tasks[name]
+        task = model.tasks[name]
+        outputs: torch.Tensor = member.network(inputs)[name]
         output = outputs[:, chosen]
         if task.learns == "number":
             fitted = member.tasks[name].state()

@@ -81,5 +81,7 @@ def _scalar(value: Any) -> str:
     """Return a value in YAML, in one line."""
     import yaml
 
-    text = yaml.safe_dump(escaped(value), default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False)
+    text: str = yaml.safe_dump(
+        escaped(value), default_flow_style=True, allow_unicode=True, width=10**9, sort_keys=False
+    )
     return text.removesuffix("\n").removesuffix("\n...").strip()

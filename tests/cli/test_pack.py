@@ -90,7 +90,8 @@ def test_a_changed_or_foreign_zip_is_refused(mtl: InProcess, packed: Path) -> No
         (["pack", "nowhere"], "nowhere: there is no such run"), (["pack", "RUN", "-o", "x.tar"], "-o x.tar.zip"),
         (["pack", "RUN", "-o", "there.zip"], "there.zip: is there already"),
         (["card", "RUN", "-o", "no/x.md"], "no/x.md: its folder does not exist"),
-        (["pack", "RUN/mtl_model.pt"], "is no folder of a run"), (["card", "RUN", "--outptu=x"], "did you mean --output?"),
+        (["pack", "RUN/mtl_model.pt"], "is no folder of a run"),
+        (["card", "RUN", "--outptu=x"], "did you mean --output?"),
         (["evaluate", "houses.zip"], "its test rows cannot be read"),
     ],
 )  # fmt: skip

@@ -17,23 +17,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from mtl_cli.balancing.backward import send_back, send_direction
 from mtl_cli.balancing.base import Balancer, Decision, State, StepStatistics
 from mtl_cli.balancing.boundary import HeadBoundary, head_chains
 from mtl_cli.balancing.gradients import TaskGradients, choose_backend, task_gradients
-from mtl_cli.balancing.losses import Learnt, Losses, task_losses
+from mtl_cli.balancing.losses import Losses, task_losses
 from mtl_cli.balancing.mixed_precision import MixedPrecision
 from mtl_cli.balancing.model import SharedModel
-from mtl_cli.balancing.own_loop import Loss, OwnModel, OwnTask, own_batch
 from mtl_cli.balancing.result import HeadProbe, StepResult
 from mtl_cli.balancing.scale import to_sum
-from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.config.registry import components
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
-from mtl_cli.data.inputs import Inputs
+from mtl_cli.tasks.task import Learnt
 
 
 class TrainingStep:
@@ -89,51 +85,6 @@ class TrainingStep:
         self._gradients = choose_backend(model, balancer, len(tasks))
         self._heads = head_chains(model.heads) if balancer.backend == "auto" else {}
         self.probe = HeadProbe(model, tasks)
-
-    @classmethod
-    def around(
-        cls,
-        trunk: nn.Module,
-        heads: Mapping[str, nn.Module],
-        losses: Mapping[str, Loss],
-        balancer: Balancer | str = "gradnorm",
-        weights: Mapping[str, float] | None = None,
-        seed: int = 0,
-    ) -> TrainingStep:
-        """Return a step around modules of one's own; ``backward`` then takes plain tensors.
-
-        Parameters
-        ----------
-        trunk : Module
-            The shared part: from inputs to a representation that all heads read.
-        heads : mapping of str to Module
-            By task.
-        losses : mapping of str to callable
-            ``(output, target) -> loss of each row``, such as ``nn.MSELoss(reduction="none")``.
-        balancer : Balancer or str, default "gradnorm"
-        weights : mapping of str to float, optional
-            The tasks' own; 1 for those that are not named.
-        seed : int
-            Of the balancer's draws.
-
-        Raises
-        ------
-        UserError
-            If there is no such balancer, or a head has no loss.
-        """
-        known = components("balancer")
-        if isinstance(balancer, str) and balancer not in known:
-            raise UserError("balancer", f"there is no '{balancer}'", did_you_mean(balancer, known))
-        if list(heads) != list(losses):
-            raise UserError("losses", f"are of {list(losses)}, and the heads of {list(heads)}")
-        made: Balancer = known[balancer]() if isinstance(balancer, str) else balancer
-        tasks = {name: OwnTask(name, loss, (weights or {}).get(name, 1.0)) for name, loss in losses.items()}
-        device = next((p.device for p in trunk.parameters()), torch.device("cpu"))
-        return cls(OwnModel(trunk, heads), tasks, made, device, seed)
-
-    def backward(self, inputs: Inputs, targets: Mapping[str, torch.Tensor], epoch: int = 1) -> StepResult:
-        """Add a batch's gradients to ``.grad``; NaN, or a negative class, is a missing label."""
-        return self(own_batch(inputs, targets), epoch)
 
     @property
     def backend(self) -> str:

@@ -85,9 +85,8 @@ class DataSource(ABC):
         """The most tokens that a sequence may have; None if there is no such limit, or no sequence."""
         return None
 
-    @property
-    def sequence_hint(self) -> str | None:
-        """What key to give so that the inputs are sequences, such as "dataset.sequence=COLUMN"; None if they cannot."""
+    def input_hint(self, kind: str) -> str | None:
+        """Return what to give so that inputs are of a kind, "dataset.sequence=COLUMN"; None if they cannot be."""
         return None
 
     def shorten_hint(self, most: int) -> str | None:

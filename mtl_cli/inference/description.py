@@ -156,13 +156,16 @@ def described(task: Task) -> dict[str, Any]:
 
 def own_datasets(model: TrainedModel) -> dict[str, str]:
     """Return the data set whose rows each task labels, where several are joined; else nothing."""
-    if not model.reader.spec.parts:
+    if model.reader.spec.kind != "joint":
         return {}
     return {name: task.dataset for name, task in model.config.tasks.items() if name in model.tasks}
 
 
-def example_inputs(spec: InputSpec, rows: int = 2) -> torch.Tensor:
+def example_inputs(spec: InputSpec, rows: int = 2) -> Inputs:
     """Return inputs of the shape that a network reads, all of one kind of row."""
+    if spec.kind == "text":
+        words = torch.ones(rows, 8, *spec.shape, dtype=torch.int64)
+        return (words, *(torch.zeros(rows, *part.shape) for part in spec.parts.values())) if spec.parts else words
     if spec.kind == "sequence":
         return torch.ones(rows, 8, dtype=torch.int64)
     return torch.zeros(rows, *spec.shape, dtype=torch.uint8 if spec.kind == "image" else torch.float32)
@@ -199,7 +202,8 @@ def layers_of(network: Network, spec: InputSpec, datasets: Mapping[str, str]) ->
 def _inputs_of(spec: InputSpec, dataset: str | None) -> Inputs:
     if dataset is None:
         return example_inputs(spec)
-    return tuple(example_inputs(part, 2 if name == dataset else 0) for name, part in spec.parts.items())
+    found = [example_inputs(part, 2 if name == dataset else 0) for name, part in spec.parts.items()]
+    return tuple(tensor for own in found for tensor in (own if isinstance(own, tuple) else (own,)))
 
 
 def _reached(network: Network, task: str, inputs: Inputs) -> set[int]:

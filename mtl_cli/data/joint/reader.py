@@ -38,6 +38,9 @@ def join_specs(specs: Mapping[str, InputSpec], rows: Sequence[int]) -> InputSpec
     """
     names, found = list(specs), list(specs.values())
     first = found[0]
+    if first.kind not in ("features", "joint") and any(spec.parts for spec in found):
+        key = f"dataset.datasets.{next(name for name, spec in specs.items() if spec.parts)}.features.include=[]"
+        raise UserError(WHERE, f"{first.kind} inputs with features beside them cannot be joined", f"{key} takes none")
     for name, spec in zip(names[1:], found[1:], strict=True):
         if spec.kind == "image" and spec.shape != first.shape:
             what = f"{names[0]} gives images of {size_of(first.shape)}, {name} of {size_of(spec.shape)}"

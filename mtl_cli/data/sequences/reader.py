@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mtl_cli.data.feature import Feature
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.sequences.rows import TokenRows
+    from mtl_cli.data.tables.features import FeatureEncoder
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ class SequenceEncoder:
     def sources(self) -> list[str]:
         """The columns that are read."""
         return [self.column]
+
+    def about(self, rows: InputRows) -> str:
+        """Return nothing: the size of the vocabulary says enough."""
+        return ""
+
+    def with_features(self, features: FeatureEncoder | None) -> SequenceEncoder:
+        """Return the same: no features are read beside sequences."""
+        return self
 
     def features(self) -> list[Feature]:
         """Return what is read of a row: the sequence."""

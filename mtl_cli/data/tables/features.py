@@ -38,9 +38,10 @@ class FeatureConfig:
         ``include: null`` takes every column that is no target, id or split column.
     numeric, categorical, date : list of str
         Columns of that kind; the kind of the others is found from what they hold.
-    scale : {"standard", "robust", "quantile", "clip", "none"}
-        Standard: mean 0, deviation 1. Robust: median 0, quartile range 1. Quantile: the normal quantile of its rank.
-        Clip: robust, then smoothly clipped to ±3. Over the training rows.
+    scale : {"bounded", "standard", "robust", "quantile", "clip", "none"}
+        Standard: mean 0, deviation 1. Bounded: the same without stray numbers, which are bent towards the range of the
+        others, as are numbers beyond it in new rows; dates are not. Robust: median 0, quartile range 1. Quantile: the
+        normal quantile of its rank. Clip: robust, then smoothly clipped to ±3. Over the training rows.
     impute : {"median", "mean", "zero", "none"}
         What replaces a missing number, which a column of its own also marks; ``none`` makes it an error.
     min_count : int
@@ -52,7 +53,7 @@ class FeatureConfig:
     numeric: list[str] = field(default_factory=list)
     categorical: list[str] = field(default_factory=list)
     date: list[str] = field(default_factory=list)
-    scale: Scale = "standard"
+    scale: Scale = "bounded"
     impute: Literal["median", "mean", "zero", "none"] = "median"
     min_count: PositiveInt = 5
 

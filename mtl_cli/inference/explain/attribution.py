@@ -81,6 +81,8 @@ def attributions(
         hint = "mtl explain RUN NAME=DATA --method permutation explains them together"
         raise UserError("--method", f"{method} is not made for joined data sets", hint)
     kind = model.reader.spec.kind
+    if kind == "text":
+        raise UserError("--method", f"{method} is not made for texts", "--method permutation shuffles their words")
     if kind == "sequence" and method == "shap":
         raise UserError("--method", "shap has no values for sequences", "--method integrated-gradients has")
     inputs = examples.inputs.dense()

@@ -82,6 +82,16 @@ def free_folder(name: str) -> Path:
     return folder
 
 
+def new_file(name: str) -> Path:
+    """Return the path of a file that is to be written. Raises UserError if it is there, or its folder is not."""
+    path = Path(name).expanduser()
+    if path.exists():
+        raise UserError(name, "is there already", "give another file")
+    if not path.absolute().parent.is_dir():
+        raise UserError(name, "its folder does not exist")
+    return path
+
+
 def notice(line: str) -> None:
     """Print a line that the user should see."""
     print(f"note: {line}", file=sys.stderr)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from mtl_cli.cli.arguments import Parser
-from mtl_cli.config.errors import UserError
+from mtl_cli.cli.arguments import Parser, new_file
 
 
 def parser() -> Parser:
@@ -52,13 +50,3 @@ def card(name: str) -> str:
     from mtl_cli.runs.pack import beside
 
     return card_of(describe(name), beside(find_model(name), METRICS) or {})
-
-
-def new_file(name: str) -> Path:
-    """Return the path of a file that is to be written. Raises UserError if it is there, or its folder is not."""
-    path = Path(name).expanduser()
-    if path.exists():
-        raise UserError(name, "is there already", "give another file")
-    if not path.absolute().parent.is_dir():
-        raise UserError(name, "its folder does not exist")
-    return path

@@ -22,6 +22,7 @@ OURS = {
     "inspect": "look at a data set before training, or at a trained model: mtl inspect RUN",
     "card": "a model card in Markdown, filled from a run: mtl card RUN",
     "pack": "make one zip of a run, which predict and the others take: mtl pack RUN",
+    "export": "write a model for another system: mtl export RUN --format onnx",
     "config": "print, check or compare configs: mtl config show dataset=wine",
     "data": "download a data set: mtl data fetch mnist_fashion",
     "list": "show what there is to choose from: balancers, data sets, tasks, …",

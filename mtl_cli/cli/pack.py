@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtl_cli.cli.arguments import Parser, notice
+from mtl_cli.cli.arguments import Parser, new_file, notice
 from mtl_cli.config.errors import UserError
 
 
@@ -32,7 +32,7 @@ examples:
 def run(argv: list[str]) -> int:
     """Run ``mtl pack`` with these arguments."""
     arguments = parser().parse_args(argv)
-    from mtl_cli.cli.card import card, new_file
+    from mtl_cli.cli.card import card
     from mtl_cli.runs.model_file import find_model
     from mtl_cli.runs.pack import SUFFIX, is_pack, write_pack
 

@@ -81,7 +81,9 @@ class Graph(nn.Module):
             self.examples = tuple(encoder.example for encoder in encoders)
         else:
             self.inputs = [GraphInput(reader.spec.kind, f"{reader.spec.kind} as mtl encodes it")]
-            self.examples = (example_inputs(reader.spec),)
+            example = example_inputs(reader.spec)
+            assert isinstance(example, torch.Tensor)  # a text's columns are parts of it, and were refused above
+            self.examples = (example,)
         self.networks = nn.ModuleList(member.network for member in model.members)
         self._answers = {
             name: _answer(task, [m.tasks[name] for m in model.members]) for name, task in model.tasks.items()

@@ -47,8 +47,8 @@ with signals.handling("mtl train"), signals.waiting():
 """
 RAISING = """
 with signals.handling("mtl train"), signals.raising():
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     except BaseException as error:
         print(type(error).__name__, flush=True)

@@ -190,7 +190,7 @@ def test_jobs_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
     assert len(workers(tmp_path)) == 2
     process.kill()
     process.wait()
-    wait_until(lambda: not workers(tmp_path), 10)
+    wait_until(lambda: not workers(tmp_path), 30)
     assert statuses(tmp_path) == {"0": "terminated", "1": "terminated"}
     process.communicate()
 

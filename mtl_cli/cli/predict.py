@@ -28,15 +28,18 @@ def parser() -> Parser:
         description="Predict the tasks of new rows. No labels are needed; order and ids are kept.",
         epilog=f"""\
 output columns: the id column (or row, from 0), and for each task
-  predicted_TASK             the number or label; residue: a label per residue;
+  predicted_TASK             the number or label; residue, token: a label per
+                             residue or word;
                              empty where a number of the row is not finite
   predicted_TASK_prob        binary: probability of the positive label, the
                              second in order if the config names none;
                              multiclass: of the predicted label;
-                             residue: the mean of that over the residues
+                             residue, token: the mean of that over them
   predicted_TASK_prob_LABEL  multilabel, and all classes by --probabilities all:
                              probability of each label
   predicted_TASK_q05         regression with loss: quantile: each quantile
+  predicted_TASK_sd          count: the deviation of a single count
+  predicted_TASK_at_TIME     survival: the share left without the event then
   TASK_low, TASK_high        regression with an interval: its ends
   TASK_set                   classes with an interval: the likely ones, as a|b
   TASK_spread                of several members: how far they are apart

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mtl_cli.config.errors import Problem, did_you_mean, unknown_tasks
+from mtl_cli.config.intervals import FORMS, read_interval
 from mtl_cli.config.registry import components, name_of
 from mtl_cli.config.schema import BASELINES, Config, Trainer
 
@@ -111,19 +112,24 @@ def _inputs(config: Config) -> Iterator[Problem]:
     if trunk is None:
         return
     gives, hint = _given(config), None
-    sequence_hint = None if config.dataset is None else config.dataset.sequence_hint
     if gives is not None and gives not in trunk.accepts:
         readers = [kind for kind, other in components("trunk").items() if gives in other.accepts]
         what = f"reads {' or '.join(trunk.accepts)} inputs, but this data set has {gives} inputs"
         hint = f"choose model={' or model='.join(readers)}" if readers else None
-        if trunk.accepts == ("sequence",) and sequence_hint is not None:
-            hint = f"give {sequence_hint}, the column of the sequences"
+        if (key := config.dataset.input_hint(trunk.accepts[0])) is not None:
+            hint = f"give {key}, the column of the {trunk.accepts[0]}s"
         yield Problem("model.trunk", what, hint)
     for name, task in _known_tasks(config).items():
-        if task.level == "token" and gives is not None and config.dataset.fixed_shape:
-            hint = None if sequence_hint is None else f"give {sequence_hint}, or another kind"
-            what = f"residue tasks are for sequences, but this data set has {gives} inputs"
-            yield Problem(f"tasks.{name}", what, hint)
+        wanted = task.token_inputs
+        if (
+            task.level == "token"
+            and gives is not None
+            and (config.dataset.fixed_shape or gives not in (wanted or gives))
+        ):
+            kinds = " or ".join(f"{kind}s" for kind in wanted[:1] or ("sequence",))
+            what = f"{name_of('task', task)} tasks are for {kinds}, but this data set has {gives} inputs"
+            key = config.dataset.input_hint(wanted[0]) if wanted else None
+            yield Problem(f"tasks.{name}", what, None if key is None else f"give {key}, or another kind")
         elif task.level not in trunk.levels:
             yield Problem(f"tasks.{name}", f"labels each {task.level}, and this trunk represents whole rows only")
 
@@ -265,6 +271,11 @@ def _trainer(config: Config) -> Iterator[Problem]:
         if task not in (names := list(config.tasks or {})):
             hint = did_you_mean(task, ["score", *names])
             yield Problem("trainer.early_stopping.monitor", f"no task is called '{task}'", hint)
+    if trainer.checkpoint is not None and trainer.checkpoint.every is not None:
+        try:
+            read_interval(trainer.checkpoint.every)
+        except ValueError:
+            yield Problem("trainer.checkpoint.every", f"cannot be '{trainer.checkpoint.every}'", f"give {FORMS}")
     if trainer.precision == "float16" and config.device == "cpu":
         yield Problem("trainer.precision", "float16 is not supported on the CPU", "trainer.precision=bfloat16")
 

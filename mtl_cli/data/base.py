@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.config.schema import Config
+    from mtl_cli.data.feature import Feature
     from mtl_cli.data.folding import Folding, HeldOut
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.look import FeatureLook, Look
@@ -84,9 +85,8 @@ class DataSource(ABC):
         """The most tokens that a sequence may have; None if there is no such limit, or no sequence."""
         return None
 
-    @property
-    def sequence_hint(self) -> str | None:
-        """What key to give so that the inputs are sequences, such as "dataset.sequence=COLUMN"; None if they cannot."""
+    def input_hint(self, kind: str) -> str | None:
+        """Return what to give so that inputs are of a kind, "dataset.sequence=COLUMN"; None if they cannot be."""
         return None
 
     def shorten_hint(self, most: int) -> str | None:
@@ -142,6 +142,14 @@ class DataSource(ABC):
         """Return the first look without any task; None if the data set has no columns to look at."""
         return None
 
+    def label_table(self, notice: Notice) -> pd.DataFrame | None:
+        """Return the columns in which labels may be, as they are read; None if the data set names its labels itself."""
+        return None
+
+    def guessed_keys(self) -> dict[str, Any]:
+        """Return keys that its files ask for, where the defaults would not do."""
+        return {}
+
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Reader:
         """Return the reader of a trained model from what ``Reader.state`` kept in its file."""
@@ -158,6 +166,46 @@ class Reader(ABC):
     @property
     def hierarchy(self) -> Hierarchy | None:
         """What was learned about tasks that are levels of one another, if anything."""
+        return None
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What tells the data that it was fitted to from others, by data set; "" is the only one."""
+        return {}
+
+    def features(self) -> list[Feature]:
+        """Return what is read of a row and how it is encoded; by default each input is a feature of its own."""
+        from mtl_cli.data.feature import Feature
+
+        spec = self.spec
+        names = spec.names or [str(number) for number in range(spec.width)]
+        return [Feature(name, spec.kind, "", [number]) for number, name in enumerate(names)]
+
+    def places(self, examples: Examples) -> list[Feature]:
+        """Return the features whose importance can be asked for, in rows such as these.
+
+        By default ``features``; parts of an image, or of a sequence, where that is one feature.
+        """
+        return self.features()
+
+    def grid(self, feature: Feature, examples: Examples, points: int) -> tuple[list[Any], np.ndarray] | None:
+        """Return values of a feature that the rows have, and its inputs at each of them, for partial dependence.
+
+        Parameters
+        ----------
+        feature : Feature
+        examples : Examples
+        points : int
+            How many values at most.
+
+        Returns
+        -------
+        values : list
+            As the user knows them, in order.
+        inputs : ndarray of shape (values, inputs of the feature)
+        None
+            Where a value alone is not to be set, as a pixel.
+        """
         return None
 
     @property

@@ -34,3 +34,9 @@ def area_under_roc(truth: np.ndarray, stated: np.ndarray, counts: np.ndarray) ->
     pairs = positive.sum(1) * negative.sum(1)
     right = (positive * (below + negative / 2)).sum(1)
     return np.asarray(np.divide(right, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
+
+
+def ratio_of(part: np.ndarray, whole: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return Σ part / Σ whole, both of shape (n,), in each resample; NaN where the whole is 0."""
+    above, below = counts @ part.astype("float64"), counts @ whole.astype("float64")
+    return np.asarray(np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0))

@@ -33,7 +33,7 @@ def test_every_file_opens_with_a_command_that_composes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tables = [f"houses.{ending}" for ending in ("xlsx", "arff", "jsonl", "feather")]
-    for name in ("proteins.fasta", "proteins.csv", "labels.csv", "cells.h5ad", "images.npz", *tables):
+    for name in ("proteins.fasta", "proteins.csv", "reviews.csv", "labels.csv", "cells.h5ad", "images.npz", *tables):
         (tmp_path / name).touch()  # their being there is all that is looked at
     lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
     assert lines[0].startswith("# mtl train ")

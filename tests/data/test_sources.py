@@ -58,7 +58,7 @@ def test_what_is_told_without_reading_a_row() -> None:
     proteins = FASTA(path="a.fasta", max_length=50)
     assert (table.input_kind, table.file, table.validates, table.longest) == ("features", "a.csv", False, None)
     assert (proteins.input_kind, proteins.longest, proteins.validates) == ("sequence", 50, True)
-    assert (Digits().file, Digits().sequence_hint, Npz(path="a.npz").file) == (None, None, "a.npz")
+    assert (Digits().file, Digits().input_hint("sequence"), Npz(path="a.npz").file) == (None, None, "a.npz")
     assert H5AD(path="a.h5ad").keeps_features and not H5AD(path="a.h5ad").keeps_encoder
     both = Joint(datasets={"a": table, "b": CSV(path="b.csv")})
     assert list(both.members) == ["a", "b"] and both.validates and both.longest is None

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from mtl_cli.data.folding import Folding
     from mtl_cli.data.look import FeatureLook, Look
+    from mtl_cli.data.tables.reader import TokenEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,21 @@ class TableSource(DataSource):
         return self.split.val > 0
 
     @property
+    def token_columns(self) -> list[str]:
+        """The columns that are read as tokens; none if a row is its features alone."""
+        return [] if self.sequence is None else [self.sequence]
+
+    def token_encoder(self, tasks: Mapping[str, TaskConfig]) -> TokenEncoder | None:
+        """Return what encodes these columns, for the labels of some tasks."""
+        if self.sequence is None:
+            return None
+        return SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
+
+    def feature_columns(self, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:
+        """Return the columns that are features; ``others`` are read for something else, and are none unless by name."""
+        return [] if self.token_columns else feature_names(self.features, table, targets, others)
+
+    @property
     def decimal_mark(self) -> str | None:
         """The decimal mark of numbers that are written as text, None where it is to be found."""
         return None
@@ -121,9 +137,12 @@ class TableSource(DataSource):
     def longest(self) -> int | None:
         return None if self.sequence is None else self.max_length
 
-    @property
-    def sequence_hint(self) -> str:
-        return "dataset.sequence=COLUMN"
+    def input_hint(self, kind: str) -> str | None:
+        keys = {
+            "sequence": "dataset.sequence=COLUMN",
+            "text": f"dataset=text dataset.path={self.path} dataset.text=COLUMN",
+        }
+        return keys.get(kind)
 
     def shorten_hint(self, most: int) -> str:
         return f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"
@@ -210,27 +229,34 @@ class TableSource(DataSource):
         tables.check_columns(table, self.path, tasks, keys)
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
         others = [*self.split.named_columns().values(), *([self.id] if self.id else []), *weights.values()]
-        names = [self.sequence] if self.sequence else feature_names(self.features, table, targets, others)
-        tables.refuse_lists(table, names, self.path)
+        names = self.feature_columns(table, targets, others)
+        tables.refuse_lists(table, [*self.token_columns, *names], self.path)
         readings = decide(table, self._uses(tasks, names), self._words(tasks), self.path, notice, known)
         table = readings.apply(table)
-        skipped = {} if self.sequence else left_out(table, names, tables.kept_names(self.features, names, like))
+        skipped = left_out(table, names, tables.kept_names(self.features, names, like), bool(self.token_columns))
         names = [name for name in names if name not in skipped]
-        sequences = None
-        if self.sequence is not None:
-            sequences = SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
-            sequences.encode(table, self.path)  # all of them must be right before anything else is reported
-            sequences.compare(table, self.path, notice)
-        rows = self._rows(table, equal_rows(table, names), tasks)
+        tokens = self.token_encoder(tasks)
+        if tokens is not None:
+            tokens.encode(table, self.path)  # all of them must be right before anything else is reported
+            tokens.compare(table, self.path, notice)
+        rows = self._rows(table, equal_rows(table, [*self.token_columns, *names]), tasks)
         split = split_rows(self.split, table, rows, notice)
         split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
-        encoder = sequences or tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
+        features = None
+        if names or tokens is None:
+            features = tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
+        encoder = features if tokens is None else tokens.with_features(features)
+        assert encoder is not None
         reader = tables.TableReader(self, encoder, self.id, readings, tables.fingerprint(table))
         parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path))
         parts["train"] = weighted(parts["train"], table, split.train, self.weight, tasks)
-        look = None if isinstance(encoder, SequenceEncoder) else self._look(table, encoder, tasks, skipped)
-        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out, look)
+        look = self._look(table, features, tasks, skipped) if tokens is None and features is not None else None
+        about = "" if tokens is None else tokens.with_features(features).about(parts["train"].inputs)
+        return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out, look, about)
+
+    def label_table(self, notice: Notice) -> pd.DataFrame:
+        return self.read(self._as_written({}), notice)
 
     def look(self, notice: Notice) -> Look | None:
         import numpy as np
@@ -272,8 +298,9 @@ class TableSource(DataSource):
 
     def _as_written(self, tasks: Mapping[str, TaskConfig]) -> list[str]:
         """Return the columns that are text whatever they look like."""
-        labels = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
-        named = [name for name in (self.id, self.sequence, self.split.group) if name]
+        uses = [use for name, task in tasks.items() for use in task.label_uses(name).items()]
+        labels = [column for column, use in uses if use != "number"]
+        named = [*(name for name in (self.id, self.split.group) if name), *self.token_columns]
         return [*labels, *named, *self.features.categorical]
 
     def _uses(self, tasks: Mapping[str, TaskConfig], features: list[str]) -> dict[str, Use]:
@@ -281,7 +308,7 @@ class TableSource(DataSource):
         uses: dict[str, Use] = {} if self.split.time is None else {self.split.time: "feature"}
         uses |= {name: self._feature_use(name) for name in features}
         uses |= label_uses(tasks)
-        return uses | {name: "text" for name in (self.id, self.sequence, self.split.group) if name}
+        return uses | {name: "text" for name in (self.id, self.split.group, *self.token_columns) if name}
 
     def _feature_use(self, name: str) -> Use:
         return cast(Use, declared_kind(self.features, name) or "feature")

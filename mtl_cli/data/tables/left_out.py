@@ -21,7 +21,7 @@ def asked_for(config: FeatureConfig, names: list[str]) -> list[str]:
     return [name for name in names if any(fits(name, pattern) for pattern in patterns)]
 
 
-def left_out(table: pd.DataFrame, names: list[str], kept: list[str]) -> dict[str, str]:
+def left_out(table: pd.DataFrame, names: list[str], kept: list[str], all_may_go: bool = False) -> dict[str, str]:
     """Return which of the columns ``names`` are to be left out, and why; none if no other would be left.
 
     Parameters
@@ -31,9 +31,11 @@ def left_out(table: pd.DataFrame, names: list[str], kept: list[str]) -> dict[str
         Of the feature columns.
     kept : list of str
         Those that the user asked for, which stay.
+    all_may_go : bool, default False
+        Whether all may be left out, for rows are more than their features.
     """
     found = {name: why for name in names if name not in kept and (why := _why(table[name], name)) is not None}
-    return found if len(found) < len(names) else {}
+    return found if all_may_go or len(found) < len(names) else {}
 
 
 def _why(values: pd.Series, name: str) -> str | None:

@@ -14,6 +14,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.base import Examples, Notice, Reader
 from mtl_cli.data.dates import DAY_FIRST, MONTH_FIRST
 from mtl_cli.data.duplicates import equal_rows
+from mtl_cli.data.feature import Feature
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputSpec, feature_problems
 from mtl_cli.data.reading import with_keys
@@ -23,8 +24,14 @@ from mtl_cli.data.tables.compare import Comparison
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_features
 from mtl_cli.data.tables.left_out import asked_for
 from mtl_cli.data.tables.reading import ColumnReading, Readings
+from mtl_cli.data.text.reader import TextEncoder
 from mtl_cli.tasks.task import TaskConfig
 
+TokenEncoder = SequenceEncoder | TextEncoder
+"""What reads rows that differ in length: their tokens, and features beside them where there are any."""
+RowEncoder = FeatureEncoder | TokenEncoder
+ENCODERS: dict[str, type[Any]] = {"sequence": SequenceEncoder, "text": TextEncoder, "features": FeatureEncoder}
+"""By what the model file calls their state."""
 CHUNK = 32_768
 """Rows of a table that are read, predicted and written at once."""
 
@@ -60,7 +67,7 @@ class TableReader(Reader):
     ----------
     source : TableFile
         The data set's config.
-    encoder : FeatureEncoder or SequenceEncoder
+    encoder : RowEncoder
     id_column : str, optional
     readings : Readings
         How cells become values: the same in every file.
@@ -71,7 +78,7 @@ class TableReader(Reader):
     """
 
     source: TableFile
-    encoder: FeatureEncoder | SequenceEncoder
+    encoder: RowEncoder
     id_column: str | None
     readings: Readings
     fingerprint: str
@@ -82,10 +89,23 @@ class TableReader(Reader):
         """What the network reads."""
         return self.encoder.spec
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"": self.fingerprint}
+
+    def features(self) -> list[Feature]:
+        return self.encoder.features()
+
+    def places(self, examples: Examples) -> list[Feature]:
+        return self.encoder.places(examples.inputs)
+
+    def grid(self, feature: Feature, examples: Examples, points: int) -> tuple[list[Any], np.ndarray] | None:
+        return self.encoder.grid(feature, examples.table, points)
+
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""
         return {
-            "sequence" if isinstance(self.encoder, SequenceEncoder) else "features": self.encoder.state(),
+            next(name for name, form in ENCODERS.items() if isinstance(self.encoder, form)): self.encoder.state(),
             "id_column": self.id_column,
             "readings": self.readings.state(),
             "fingerprint": self.fingerprint,
@@ -94,11 +114,8 @@ class TableReader(Reader):
     @classmethod
     def from_state(cls, source: TableFile, state: dict[str, Any]) -> TableReader:
         """Make the reader that ``state`` was taken from."""
-        encoder: FeatureEncoder | SequenceEncoder
-        if "sequence" in state:
-            encoder = SequenceEncoder.from_state(state["sequence"])
-        else:
-            encoder = FeatureEncoder.from_state(state["features"])
+        name = next(name for name in ENCODERS if name in state)
+        encoder: RowEncoder = ENCODERS[name].from_state(state[name])
         readings = Readings.from_state(state["readings"])
         return cls(source, encoder, state["id_column"], readings, state["fingerprint"])
 
@@ -124,7 +141,7 @@ class TableReader(Reader):
         return examples
 
     def stream(self, path: str, notice: Notice) -> Iterator[Examples]:
-        if isinstance(self.encoder, SequenceEncoder):  # ids are looked at as a whole
+        if not isinstance(self.encoder, FeatureEncoder):  # ids are looked at as a whole
             yield self.read(path, notice)
             return
         reader, source, where = self._of(path)
@@ -154,7 +171,7 @@ class TableReader(Reader):
             order = DAY_FIRST if day_first else MONTH_FIRST
             columns = [replace(column, order=order) if column.kind == "date" else column for column in columns]
         reader = replace(reader, readings=Readings(columns))
-        if isinstance(self.encoder, SequenceEncoder):
+        if not isinstance(self.encoder, FeatureEncoder):
             keys = {key: vars(source)[key] for key in ("max_length", "truncate") if key in self.given}
             reader = replace(reader, encoder=replace(self.encoder, **keys))
         return reader, source, "stdin" if path == STDIN else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ WITH_PERCENT = 12
 
 @component("figure", "confusion")
 class Confusion(TaskFigure):
-    """What is labelled, rows or residues, by true and predicted class; for tasks with ``classes``."""
+    """What is labelled, rows or tokens of them, by true and predicted class; for tasks with ``classes``."""
 
     stem: ClassVar[str] = "confusion"
 
@@ -31,7 +32,11 @@ class Confusion(TaskFigure):
         kept = names_of(names, shown)
         side = 0.62 if few else 0.24
         Cells(counts, shares, kept, kept, size, side, side, "\n" if few else None).draw(axes)
-        what = short(answers.where, 40) if answers.task.level == "row" else f"residues of {short(answers.where, 40)}"
+        what = (
+            short(answers.where, 40)
+            if answers.task.level == "row"
+            else f"{answers.task.token_name} of {short(answers.where, 40)}"
+        )
         said = "counts, and percent of the true class" if few else "counts, shaded by the share of the true class"
         title = f"{short(answers.task.name, 40)}: confusion matrix, {what}\n{said}"
         axes.set(xlabel="predicted", ylabel="true, with its count", title=title)
@@ -52,15 +57,15 @@ class Confusion(TaskFigure):
 def counted(answers: Answers) -> tuple[list[str], np.ndarray]:
     """Return the names of the classes in order, and how often each (true, predicted) pair of them came.
 
-    Two classes are in the task's order, negative and positive; more are in theirs, numbers in texts by their value.
+    Two classes, or ordered ones, are in the task's order; others are in theirs, numbers in texts by their value.
     """
     task: Any = answers.task
     names = [str(label) for label in task.classes]
-    if len(names) > 2 and all(isinstance(label, str) for label in task.classes):
+    if len(names) > 2 and not task.ordered and all(isinstance(label, str) for label in task.classes):
         names = sorted(names, key=natural)
     true, guess = (each.astype(str) for each in (answers.labels, answers.predicted))
     if task.level == "token":
-        true, guess = _tokens(true, guess, names)
+        true, guess = _tokens(true, guess, names, task.split)
     position = {name: i for i, name in enumerate(names)}
     pairs = [(position[t], position[g]) for t, g in zip(true, guess, strict=True)]
     counts = np.zeros((len(names), len(names)), dtype=int)
@@ -68,9 +73,11 @@ def counted(answers: Answers) -> tuple[list[str], np.ndarray]:
     return names, counts
 
 
-def _tokens(true: np.ndarray, guess: np.ndarray, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the characters of texts that have a label, as far as both texts go; a sequence may have been cut."""
-    both = [(t[: len(g)], g[: len(t)]) for t, g in zip(true, guess, strict=True)]
-    every = np.array([list("".join(texts)) for texts in zip(*both, strict=True)])
+def _tokens(
+    true: np.ndarray, guess: np.ndarray, names: list[str], split: Callable[[str], Sequence[str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of tokens that have one, as far as both texts go; a row may have been cut."""
+    pairs = [pair for t, g in zip(true, guess, strict=True) for pair in zip(split(t), split(g), strict=False)]
+    every = np.array(pairs, dtype=object).reshape(-1, 2).T
     labelled = np.isin(every[0], names)
     return every[0, labelled], every[1, labelled]

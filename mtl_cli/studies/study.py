@@ -136,7 +136,7 @@ def digest_of(jobs: Sequence[Job]) -> str:
 
 
 def _without_place(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in plain.items() if key != "run_dir"}
+    return {key: value for key, value in plain.items() if key not in ("run_dir", "resume")}
 
 
 def lock(study: Study) -> closing[TextIO]:

@@ -97,17 +97,17 @@ class MultiTaskEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         check_consistent_length(table, labels)
         if len(table) < 2:
             raise ValueError("n_samples=1: a network needs more rows to learn from")
-        self.tasks_, kinds = list(labels), self._kinds(labels)
-        names = {name: name if name not in table.columns else LABEL.format(name) for name in labels}
+        self.tasks_, kinds = [str(name) for name in labels], self._kinds(labels)
+        names = {name: name if name not in table.columns else LABEL.format(name) for name in self.tasks_}
         whole = pd.concat([table, labels.rename(columns=names)], axis=1)
         tasks = {name: {**kind, "target": names[name]} for name, kind in kinds.items()}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "table.parquet"
-            settings = OWN | {key.replace("__", "."): value for key, value in self._config.items()}
+            settings: dict[str, Any] = OWN | {key.replace("__", "."): value for key, value in self._config.items()}
             try:
                 whole.to_parquet(path, index=False)
-                include = {"dataset.features.include": list(table.columns)}
-                run = train(dataset=path, tasks=tasks, run_dir=f"{folder}/run", **include, **settings)
+                settings |= {"dataset": path, "tasks": tasks, "run_dir": f"{folder}/run"}
+                run = train(**settings | {"dataset.features.include": list(table.columns)})
                 self._keep(run, labels)
             except UserError as error:
                 raise ValueError(str(error).replace(str(path), "the table")) from error
@@ -223,19 +223,19 @@ class MultiTaskEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         elif isinstance(given, Mapping):
             if set(given) != set(labels):
                 raise ValueError(f"tasks are {list(given)}, and the targets are {list(labels)}")
-            each = [given[name] for name in labels]
+            each = [given[str(name)] for name in labels]
         else:
             each = list(given)
         if len(each) != len(labels.columns):
             raise ValueError(f"there are {len(each)} kinds in tasks, and {len(labels.columns)} targets")
         found = {}
-        for name, kind in zip(labels, each, strict=True):
+        for name, kind in zip(map(str, labels), each, strict=True):
             present = labels[name].dropna()
             settings = {"kind": kind} if isinstance(kind, str) else dict(kind or {})
             settings.setdefault("kind", _kind_of(present))
             if settings["kind"] in CLASSES:
                 check_classification_targets(present.to_numpy())
-            found[str(name)] = settings
+            found[name] = settings
         return found
 
     def _answer(self, X: Any) -> tuple[Answer, pd.Index, Examples]:

@@ -14,6 +14,16 @@ from mtl_cli.config.errors import UserError, did_you_mean
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, with the nearest valid name."""
 
+    @property
+    def flags(self) -> list[str]:
+        """The long flags."""
+        return [flag for flag in self._option_string_actions if flag.startswith("--")]
+
+    def choices_of(self, flag: str) -> list[str]:
+        """Return the values that a flag may have; none where they are not listed."""
+        action = self._option_string_actions.get(flag)
+        return [] if action is None or action.choices is None else [str(choice) for choice in action.choices]
+
     def error(self, message: str) -> NoReturn:
         if found := re.search(r"unrecognized arguments: (-[^ =]+)", message):
             message = f"unknown flag {found[1]}; {did_you_mean(found[1], self._option_string_actions)}"
@@ -70,6 +80,16 @@ def free_folder(name: str) -> Path:
     if not folder.absolute().parent.is_dir():
         raise UserError(name, "its folder does not exist")
     return folder
+
+
+def new_file(name: str) -> Path:
+    """Return the path of a file that is to be written. Raises UserError if it is there, or its folder is not."""
+    path = Path(name).expanduser()
+    if path.exists():
+        raise UserError(name, "is there already", "give another file")
+    if not path.absolute().parent.is_dir():
+        raise UserError(name, "its folder does not exist")
+    return path
 
 
 def notice(line: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mtl_cli.cli import config
+from mtl_cli.cli.arguments import Parser
 from mtl_cli.cli.commands import commands
 from mtl_cli.cli.help import topics
 from mtl_cli.cli.list import GROUPS
@@ -18,8 +21,10 @@ from mtl_cli.config.overrides import read_settings
 from mtl_cli.config.paths import group_names, options
 from mtl_cli.config.primary import NESTED
 from mtl_cli.config.registry import kind_of_file
-from mtl_cli.studies.executors import LAUNCHERS
+from mtl_cli.studies.executors import LAUNCHERS, OPTIONS
 
+WITH_PARSER = ("predict", "evaluate", "explain", "init", "card", "pack", "export")
+"""Commands of ours whose flags their parser knows."""
 BASH = """\
 _mtl_completion() {
     local line=${COMP_LINE:0:$COMP_POINT} answer
@@ -80,14 +85,27 @@ def _answers(before: list[str], typed: str) -> list[str]:
     if command == "help":
         return [] if rest else _that_start(topics(), typed)
     if command == "config" and not rest:
-        return _that_start(["show"], typed)
+        return _that_start(config.COMMANDS, typed)
     if command == "config":
-        return _key_values(rest[1:], typed)
+        return _key_values(rest[1:], typed) if rest[0] in ("show", "check") else []
+    if command in WITH_PARSER:
+        return _flags(command, rest, typed)
     if command == "inspect":
         data = [] if any("=" not in word for word in rest) else _data(typed)
         chosen = [word if "=" in word else f"dataset={word}" for word in rest if not word.startswith("-")]
         return [*data, *(["--format"] if "--format".startswith(typed) and typed else []), *_key_values(chosen, typed)]
     return _key_values(rest, typed) if command == "train" else []  # the shell completes file names by itself
+
+
+def _flags(command: str, before: list[str], typed: str) -> list[str]:
+    """Return the flags of a command that start with what is typed, or the values that the flag in front may have."""
+    parser: Parser = importlib.import_module(f"mtl_cli.cli.{command}").parser()
+    flag, equals, value = typed.partition("=")
+    if equals:
+        return [f"{flag}={choice}" for choice in parser.choices_of(flag) if choice.startswith(value)]
+    if before and (choices := parser.choices_of(before[-1])):
+        return _that_start(choices, typed)
+    return _that_start(parser.flags, typed) if typed.startswith("-") else []
 
 
 def _data(typed: str) -> list[str]:
@@ -117,7 +135,7 @@ def _key_values(before: list[str], typed: str) -> list[str]:
         known = {name: allowed for name, allowed in known.items() if not name.startswith("dataset.")}  # chosen first
     groups = [group.replace("/", ".") for group in (*group_names(assembler.folders), *NESTED)]
     if words.multirun:
-        known |= {"launcher": list(LAUNCHERS), "n_jobs": []}
+        known |= {"launcher": list(LAUNCHERS), **{option: [] for option in OPTIONS}}
     if equals:
         return [f"{key}={word}" for word in _that_start(known.get(key, []), value)]
     return _next_steps([*known, *groups], groups, typed)

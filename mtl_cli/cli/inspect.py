@@ -72,7 +72,7 @@ def is_model(word: str) -> bool:
     from mtl_cli.runs.directory import MODEL, RUN
 
     path = Path(word).expanduser()
-    return path.suffix == ".pt" or (path / MODEL).is_file() or (path / RUN).is_file()
+    return path.suffix in (".pt", ".zip") or (path / MODEL).is_file() or (path / RUN).is_file()
 
 
 def _inspect_model(path: str, words: list[str], style: str) -> int:

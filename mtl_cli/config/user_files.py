@@ -23,7 +23,7 @@ OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and -m launcher=p
 """What to say of Hydra's own keys."""
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML as OmegaConf reads it (1e-3 is a number, dates are text), but for yes, no, on, off, 010 and 12:30."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -43,15 +43,15 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 
 
 _BOOL, _INT, _FLOAT, _DATE = (f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "timestamp"))
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOL, _INT, _FLOAT, _DATE)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+Loader.add_implicit_resolver(
     _INT, re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$"), list("-+0123456789")
 )
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     _FLOAT,
     re.compile(
         r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
@@ -63,7 +63,7 @@ _Loader.add_implicit_resolver(
 
 def read_yaml(text: str) -> Any:
     """Return what YAML text says."""
-    return yaml.load(text, Loader=_Loader)
+    return yaml.load(text, Loader=Loader)
 
 
 def read_file(file: Path) -> dict[Any, Any]:

@@ -142,6 +142,14 @@ class DataSource(ABC):
         """Return the first look without any task; None if the data set has no columns to look at."""
         return None
 
+    def label_table(self, notice: Notice) -> pd.DataFrame | None:
+        """Return the columns in which labels may be, as they are read; None if the data set names its labels itself."""
+        return None
+
+    def guessed_keys(self) -> dict[str, Any]:
+        """Return keys that its files ask for, where the defaults would not do."""
+        return {}
+
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Reader:
         """Return the reader of a trained model from what ``Reader.state`` kept in its file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -99,17 +99,37 @@ def feature_problems(own: list[str], theirs: list[str], exclude: str | None = No
     return [*problems, *([Problem("init_from", f"{more} more features differ")] if more else [])]
 
 
-class Order(Protocol):
-    """Row numbers, a batch at a time, in an order of its own each time it is iterated over."""
+class Order(ABC):
+    """Row numbers, a batch at a time, in an order of its own each time it is iterated over.
 
+    All that is drawn for an epoch is drawn before its first batch.
+
+    Attributes
+    ----------
+    generator : Generator
+        What the orders are drawn with.
+    """
+
+    generator: torch.Generator
+
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of batches."""
 
+    @abstractmethod
     def __iter__(self) -> Iterator[torch.Tensor | tuple[torch.Tensor, ...]]:
         """Yield the rows of each batch; those of each data set apart where the inputs ask for it."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next epoch's order depends on: tensors and plain values."""
+        return {"generator": self.generator.get_state()}
 
-class ShuffledOrder:
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.generator.set_state(saved["generator"])
+
+
+class ShuffledOrder(Order):
     """Every row once, shuffled anew each time.
 
     Parameters
@@ -205,6 +225,10 @@ class InputRows(ABC):
         """Return the same rows but for some inputs, which are ``values``, (inputs,), in all of them."""
         return self.dense().replaced(inputs, values, of)
 
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        """Return some inputs of all rows, (n, inputs), by their numbers as a ``Feature`` has them."""
+        return self.dense().values_of(inputs)
+
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
         raise NotImplementedError("these rows have no tokens")
@@ -245,6 +269,9 @@ class DenseRows(InputRows):
         found = self.values.clone()
         found.flatten(1)[:, list(inputs)] = values  # a view: the clone lies in one piece
         return DenseRows(found)
+
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        return np.asarray(self.values.flatten(1)[:, list(inputs)])
 
     def finite(self) -> np.ndarray | None:
         if not self.values.is_floating_point() or bool(self.values.isfinite().all()):

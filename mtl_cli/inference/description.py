@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.models.network import Network
 from mtl_cli.runs import directory
 from mtl_cli.runs.model_file import find_model, load_model
+from mtl_cli.runs.pack import beside
 from mtl_cli.tasks.task import Task
 
 NOT_A_LABEL = ("name", "columns", "weight", "auxiliary", "unseen")
@@ -135,7 +135,7 @@ def describe(path: str) -> Description:
         sum(layer.parameters for layer in layers),
         sum(parameter.numel() for parameter in model.network.shared_parameters()),
         len(model.members),
-        _run(file.parent),
+        _run(file),
     )
 
 
@@ -227,11 +227,8 @@ def _parts(config: Mapping[str, Any]) -> dict[str, str]:
     return found | {name: config[name][SELECTORS[name]] for name in names if config.get(name)}
 
 
-def _run(folder: Path) -> dict[str, Any]:
+def _run(file: Path) -> dict[str, Any]:
     """Return how a run was made, from its files as far as they are there."""
-    found: dict[str, Any] = {}
-    if (folder / directory.RUN).is_file():
-        found = json.loads((folder / directory.RUN).read_text(encoding="utf-8"))
-    if (folder / directory.METRICS).is_file():
-        found["score"] = json.loads((folder / directory.METRICS).read_text(encoding="utf-8")).get("score")
-    return found
+    found: dict[str, Any] = beside(file, directory.RUN) or {}
+    metrics = beside(file, directory.METRICS)
+    return found | ({} if metrics is None else {"score": metrics.get("score")})

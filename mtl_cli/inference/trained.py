@@ -25,6 +25,7 @@ from mtl_cli.inference.members import Member, Outputs, average, calibrated, outp
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
+from mtl_cli.runs.pack import is_pack
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
 from mtl_cli.tasks.post_hoc import PostHoc
 from mtl_cli.tasks.task import Decided, Task
@@ -91,7 +92,7 @@ class TrainedModel:
     Parameters
     ----------
     path : Path
-        The run's folder.
+        The run's folder, or its zip.
     config : TrainedConfig
     members : list of Member
         The networks whose mean prediction is the model's.
@@ -122,7 +123,8 @@ class TrainedModel:
                 members.append(Member(network.eval(), _restored(member["tasks"])))
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
-        return cls(find_model(path).parent, config, members, reader, tasks)
+        file = find_model(path)
+        return cls(file if is_pack(file) else file.parent, config, members, reader, tasks)
 
     @property
     def network(self) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from mtl_cli import __version__
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.parse import plugins_behind
 from mtl_cli.runs.directory import MODEL, RunDirectory
+from mtl_cli.runs.pack import check_pack, is_pack, packed_model
 
 FORMAT = 3
 """Raised whenever a file of the old form could not be read any more."""
@@ -50,7 +52,7 @@ def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], 
 
 
 def load_model(path: str) -> dict[str, Any]:
-    """Read the model file of a run, given its folder or the file itself. ``members`` is always there.
+    """Read the model file of a run, given its folder, the file itself or its zip. ``members`` is always there.
 
     Raises
     ------
@@ -60,8 +62,9 @@ def load_model(path: str) -> dict[str, Any]:
     import torch
 
     file = find_model(path)
+    source = io.BytesIO(packed_model(file)) if is_pack(file) else file
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(
             path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt"
@@ -77,12 +80,14 @@ def load_model(path: str) -> dict[str, Any]:
 
 
 def find_model(path: str) -> Path:
-    """Return the model file of a run, given its folder or the file itself; without loading torch."""
+    """Return the model file of a run, given its folder, the file itself or its zip; without loading torch."""
     given = Path(path).expanduser()
     if not given.exists():
         runs = [str(file.parent) for file in sorted(given.parent.glob(f"*/{MODEL}"))] if given.parent.is_dir() else []
         raise UserError(path, "there is no such run", did_you_mean(path, runs) or "give the folder of a run")
     file = given / MODEL if given.is_dir() else given
+    if file.is_file() and is_pack(file):
+        check_pack(file)
     if not file.is_file():
         raise UserError(path, f"holds no {MODEL}", "give the folder of a finished run")
     return file

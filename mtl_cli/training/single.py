@@ -37,7 +37,7 @@ def outputs_alone(ready: Ready, name: str, folder: RunDirectory) -> Outputs:
     """
     own = only(ready, name)
     place = folder.path / SINGLE / file_names(ready.data.tasks)[name]
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)  # it is there if the run was resumed
     model, _ = train_members(own, begin(own, members_of(own)[0], several=True), RunDirectory(place))
     inputs = ready.data.parts["test"].inputs.to(ready.device)
     return average([outputs_of_member(one.model, inputs, own.data.tasks) for one in model], own.data.tasks)

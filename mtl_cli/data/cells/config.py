@@ -28,6 +28,8 @@ from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mtl_cli.data.cells.scan import Scan
     from mtl_cli.data.folding import Folding
 
@@ -155,6 +157,20 @@ class H5AD(CellFormat, DataSource):
 
     def _words(self, tasks: Mapping[str, TaskConfig]) -> Words:
         return Words(no_label=self.no_label, labels=named_labels(tasks))
+
+    def label_table(self, notice: Notice) -> pd.DataFrame:
+        file = self.open(self.path)
+        file.close()
+        return file.obs
+
+    def guessed_keys(self) -> dict[str, Any]:
+        """Return ``transform: none`` for values that are no counts: they are logs, most likely, or scaled."""
+        from mtl_cli.data.cells.scan import scan
+
+        file = self.open(self.path)
+        whole = scan(file, "none").whole
+        file.close()
+        return {} if whole else {"transform": "none"}
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.cells.reader import CellReader

@@ -25,6 +25,8 @@ from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mtl_cli.data.folding import Folding
     from mtl_cli.data.images.files import Loaded
 
@@ -111,6 +113,9 @@ class ImageSource(DataSource):
     @property
     def validates(self) -> bool:
         return self.split.val > 0
+
+    def label_table(self, notice: Notice) -> pd.DataFrame:
+        return self.load().labels
 
     @abstractmethod
     def load(self) -> Loaded:

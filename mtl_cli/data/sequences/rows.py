@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.inputs import InputRows
+from mtl_cli.data.inputs import InputRows, Order
 from mtl_cli.data.sequences.residues import name_row
 
 PADDING = 0
@@ -22,7 +22,7 @@ JITTER = 0.1
 """By how much of a length rows are sorted at random, so that other rows meet in each epoch."""
 
 
-class LengthOrder:
+class LengthOrder(Order):
     """Every row once, in batches of rows of similar lengths; other batches, in another order, each time.
 
     Shuffled rows are sorted by length (times a random factor near 1) within pools of some batches, cut into batches,

@@ -255,6 +255,9 @@ class TableSource(DataSource):
         about = "" if tokens is None else tokens.with_features(features).about(parts["train"].inputs)
         return Prepared(fitted, reader, parts, split.table(tables.row_ids(table, self.id)), held_out, look, about)
 
+    def label_table(self, notice: Notice) -> pd.DataFrame:
+        return self.read(self._as_written({}), notice)
+
     def look(self, notice: Notice) -> Look | None:
         import numpy as np
 

@@ -69,18 +69,24 @@ class TextRows(InputRows):
 
     def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> TextRows:
         """Return the same rows but for the words at some positions, as ``TokenRows`` does, or for some features."""
-        first = self.first_feature
-        words = self.words.shuffled([number for number in inputs if number < first], order)
+        words = self.words.shuffled([number for number in inputs if number < self.first_feature], order)
         if self.columns is None:
             return TextRows(words, self.grams)
-        beside = [number - first for number in inputs if number >= first]
-        return TextRows(words, self.grams, self.columns.shuffled(beside, order))
+        return TextRows(words, self.grams, self.columns.shuffled(self._beside(inputs), order))
 
     def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> TextRows:
         """Return the same rows but for some features, which are ``values``, (inputs,), in all of them."""
         assert self.columns is not None
-        beside = [number - self.first_feature for number in inputs]
-        return TextRows(self.words, self.grams, self.columns.replaced(beside, values))
+        return TextRows(self.words, self.grams, self.columns.replaced(self._beside(inputs), values))
+
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        """Return some features of all rows, (n, inputs)."""
+        assert self.columns is not None
+        return self.columns.values_of(self._beside(inputs))
+
+    def _beside(self, inputs: Sequence[int]) -> list[int]:
+        """Return which of the features beside the text some inputs are."""
+        return [number - self.first_feature for number in inputs if number >= self.first_feature]
 
     def finite(self) -> np.ndarray | None:
         return None if self.columns is None else self.columns.finite()

@@ -120,13 +120,15 @@ def _scores(model: TrainedModel, name: str, chosen: int) -> Callable[[torch.Tens
     """Return the function from inputs to the output that is explained, (n,), the mean over members."""
 
     def of_member(member: Member, inputs: torch.Tensor) -> torch.Tensor:
-        outputs, task = member.network(inputs)[name], model.tasks[name]
+        task = model.tasks[name]
+        outputs: torch.Tensor = member.network(inputs)[name]
         if task.explained_as is not None:
             return member.tasks[name].explained(outputs)
         output = outputs[:, chosen]
         if task.learns == "number":
             fitted = member.tasks[name].state()
-            return output * fitted.get("scale", 1.0) + fitted.get("center", 0.0)
+            scale, center = float(fitted.get("scale", 1.0)), float(fitted.get("center", 0.0))
+            return output * scale + center
         if task.one_class and task.outputs > 1:
             others = torch.cat([outputs[:, :chosen], outputs[:, chosen + 1 :]], 1)
             return output - torch.logsumexp(others, 1)  # log p / (1 − p)

@@ -57,10 +57,9 @@ def _nearness(rows: Explained, features: list[Feature]) -> np.ndarray:
     inputs, of = rows.examples.inputs, rows.of(features[0])
     if of is not None:
         inputs = inputs.part_of(of)
-    values = inputs.take(slice(0, len(inputs))).numpy()  # type: ignore[union-attr]  # of one shape
     numbers = [number for f in features for number in list(f.inputs)[: len(f.inputs) - f.marks]]
     owners = np.repeat(np.arange(len(features)), [len(f.inputs) - f.marks for f in features])
-    ranks = rankdata(values[:, numbers], axis=0)
+    ranks = rankdata(inputs.values_of(numbers), axis=0)
     ranks = ranks - ranks.mean(0)
     norms = np.linalg.norm(ranks, axis=0)
     ranks = np.divide(ranks, norms, where=norms > 0, out=np.zeros_like(ranks))

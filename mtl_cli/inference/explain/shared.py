@@ -119,7 +119,8 @@ def basis(network: Network, task: str) -> torch.Tensor:
         what = f"the head of {task} begins with {type(first).__name__}, no linear layer: what it reads is not known"
         raise UserError("--shared", what, "heads of model=mlp, cnn, resnet and sequence_cnn are linear")
     _, values, rows = torch.linalg.svd(first.weight.detach(), full_matrices=False)
-    return rows[values > 1e-6 * values.max()].T
+    found: torch.Tensor = rows[values > 1e-6 * values.max()].T
+    return found
 
 
 def gradient_cosines(file: Path, names: list[str]) -> dict[tuple[str, str], tuple[float, float, float]]:
@@ -154,7 +155,8 @@ def _flat(z: torch.Tensor, rows: Explained) -> torch.Tensor:
 
 
 def _drawn(like: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    return torch.linalg.qr(torch.randn(like.shape, generator=random)).Q
+    found: torch.Tensor = torch.linalg.qr(torch.randn(like.shape, generator=random)).Q
+    return found
 
 
 def _lost(

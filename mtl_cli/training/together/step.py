@@ -51,6 +51,11 @@ class JointStep:
         self.steps, self.generators = [self.steps[i] for i in rows], [self.generators[i] for i in rows]
         self._tasks = {name: [tasks[i] for i in rows] for name, tasks in self._tasks.items()}
 
+    def hand_back(self) -> None:
+        """Give each member's own step the state that is its balancer's."""
+        for i, (step, weights) in enumerate(zip(self.steps, self.weights.unbind(0), strict=True)):
+            step.state, step.weights = {name: values[i] for name, values in self.state.items()}, weights
+
     def __call__(self, step: Step, epoch: int) -> list[StepResult]:
         """Put the step's gradients into the network's, and return each member's result."""
         outputs = self.network(step.batch.inputs, step.lengths, self.generators)  # type: ignore[arg-type]

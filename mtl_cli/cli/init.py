@@ -1,0 +1,153 @@
+"""`mtl init`: a YAML file for a data set, guessed from the data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl_cli.cli.arguments import Parser, notice
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.registry import components, file_suffixes, kind_of_file, unread_file
+
+if TYPE_CHECKING:
+    from mtl_cli.data.base import DataSource
+    from mtl_cli.data.guess import Guess
+
+TABLE_KINDS = ("h5ad", "npz")
+"""Kinds whose columns are labels alone: features are elsewhere."""
+
+
+def parser() -> Parser:
+    """Return the parser of the arguments."""
+    result = Parser(
+        "mtl init",
+        usage="mtl init DATA [-o FILE.yaml] [--target COLUMN ...] [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Write a commented YAML file for a data set, guessed from the data: targets and their kinds, ids, "
+        "dates, columns that give a target away. It trains as it stands: mtl train FILE.yaml.",
+        epilog="""\
+On a terminal it asks which columns are to be predicted; in a pipe it never asks.
+
+examples:
+  mtl init houses.csv && mtl train houses.yaml
+  mtl init houses.csv --target price --target sold
+  mtl init cells.h5ad -o -                  prints the file""",
+    )
+    result.add_argument("data", metavar="DATA", help="a table, an .h5ad file of cells, or images as .npz")
+    result.add_argument("-o", "--output", metavar="FILE", help="by default DATA's name with .yaml, here; - prints it")
+    result.add_argument(
+        "--target", action="append", default=[], metavar="COLUMN", help="to be predicted; may be given again"
+    )
+    result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
+    return result
+
+
+def run(argv: list[str]) -> int:
+    """Run ``mtl init`` with these arguments."""
+    arguments = parser().parse_args(argv)
+    data = arguments.data
+    kind, source = _source(data)
+    output = arguments.output or f"{Path(data).name.split('.')[0]}.yaml"
+    path = None if output == "-" else Path(output).expanduser()
+    _check_output(path, output, arguments.force)
+    from mtl_cli.data.guess import guess, read_columns
+
+    table, kinds = read_columns(source, data, notice)
+    found = guess(table, kinds, data, arguments.target, kind not in TABLE_KINDS)
+    if not arguments.target and sys.stdin.isatty() and sys.stderr.isatty():
+        chosen = _ask(found)
+        found = guess(table, kinds, data, chosen, kind not in TABLE_KINDS)
+    settings: dict[str, Any] = {"kind": kind, "path": data, **source.guessed_keys()}
+    name = "FILE.yaml" if path is None else output
+    found = _checked(found, settings, data, name)
+    from mtl_cli.reports.guessed import yaml_of
+
+    text = yaml_of(found, settings, name, data)
+    if path is None:
+        print(text, end="")
+        return 0
+    from mtl_cli.io import atomic
+
+    atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
+    notice(f"{output} predicts {', '.join(task.name for task in found.tasks)}; next: mtl train {output}")
+    print(output)
+    return 0
+
+
+def _source(data: str) -> tuple[str, DataSource]:
+    """Return the kind of a data set and its config. Raises UserError if it is none that can be read."""
+    path = Path(data).expanduser()
+    if path.is_dir():
+        hint = "put images and labels into one file: numpy.savez(path, images=…, species=…), see mtl help images"
+        raise UserError(data, "is a folder, and mtl reads images from .npz and idx files", hint)
+    kind = kind_of_file(data)
+    if kind is None:
+        what = unread_file(data) or ("is no data set by its name", f"it must end in one of {file_suffixes()}")
+        raise UserError(data, *what)
+    from mtl_cli.data.files import resolve
+
+    resolve(data)
+    return kind, components("dataset")[kind](path=data)
+
+
+def _check_output(path: Path | None, output: str, force: bool) -> None:
+    if path is None:
+        return
+    if not path.absolute().parent.is_dir():
+        raise UserError(output, "its folder does not exist")
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(output, "is no name of a YAML file", f"-o {Path(output).stem}.yaml")
+    if path.exists() and not force:
+        raise UserError(output, "is there already", "give another file with -o, or add --force to replace it")
+
+
+def _ask(found: Guess) -> list[str]:
+    """Ask on the terminal which columns are to be predicted."""
+    for task in [*found.tasks, *found.others]:
+        print(f"  {task.name}: {task.settings['kind']}, {task.about}", file=sys.stderr)
+    default = ",".join(task.name for task in found.tasks)
+    print(f"which of these are to be predicted? [{default}] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
+    return [name.strip() for name in answer.split(",")] if answer else [task.name for task in found.tasks]
+
+
+def _checked(found: Guess, settings: dict[str, Any], data: str, name: str) -> Guess:
+    """Return the guess without features that give a target away; the data are read as for training.
+
+    Raises
+    ------
+    UserError
+        As training would.
+    """
+    from mtl_cli.config.parse import parse
+    from mtl_cli.training.build import prepare_data
+
+    plain: dict[str, Any] = {
+        "dataset": {**settings, **({"id": found.id} if found.id else {})},
+        "tasks": {task.name: task.settings for task in found.tasks},
+    }
+    look = prepare_data(parse(_whole(plain)), lambda line: None).look()
+    findings = [] if look.features is None else look.features.findings
+    excluded = {
+        column: f"{finding.text}: take the line out if it is known when predicting"
+        for finding in findings
+        if finding.kind in ("leak", "label")
+        for column in finding.columns
+    }
+    if len(excluded) >= len(found.features):
+        excluded = {}
+    features = {name: about for name, about in found.features.items() if name not in excluded}
+    return replace(found, excluded=excluded, features=features)
+
+
+def _whole(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return a whole config of a data set and its tasks, all else as usual."""
+    from mtl_cli.config.assemble import Assembler
+    from mtl_cli.config.overrides import read_settings
+
+    assembler = Assembler()
+    settings = read_settings([f"dataset={plain['dataset']['path']}", "tasks={x: binary}"], assembler.folders)
+    return {**assembler(settings).plain, **plain}

@@ -1,0 +1,1 @@
+"""A trained model for other systems: one graph from columns to predictions, or its weights alone."""

@@ -1,0 +1,113 @@
+"""`mtl init`: a YAML file that trains as it stands."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.cells import make_cells, make_counts, write_h5ad
+from tests.conftest import MTL, InProcess, houses
+from tests.images import bars
+
+
+def trains(mtl: InProcess, file: str) -> str:
+    status, _, err = mtl("train", file, "trainer.epochs=1", "plots=false", "run_dir=run")
+    assert status == 0, err
+    return err
+
+
+def test_a_table_with_every_kind_of_column(mtl: InProcess, houses_csv: Path) -> None:
+    table = houses()
+    table["price_in_cents"] = table["price"] * 100
+    table["one"] = 1
+    table.to_csv("homes.csv", index=False)
+    status, out, err = mtl("init", "homes.csv")
+    assert (status, out) == (0, "homes.yaml\n"), err
+    text = Path("homes.yaml").read_text()
+    found = yaml.safe_load(text)
+    assert found["dataset"]["kind"] == "csv" and found["dataset"]["id"] == "house"
+    assert found["tasks"] == {"price": {"kind": "regression"}, "sold": {"kind": "binary"}}
+    assert found["dataset"]["features"] == {"exclude": ["price_in_cents"]}
+    assert "# 15% without a label; 2.582e+04 to 2.295e+05" in text and "yes 50.2%, no 49.8%" in text
+    assert "#   time: built" in text and "#   area: numeric, 9% empty" in text
+    assert "# tags: {kind: multilabel, separator: '|'}" in text and "# kind: {kind: multiclass}" in text
+    assert text.startswith("# mtl train homes.yaml\n") and "one" not in found["tasks"]
+    assert "left out: house" not in trains(mtl, "homes.yaml")
+
+
+def test_targets_that_are_given_and_a_file_on_stdout(mtl: InProcess, houses_csv: Path) -> None:
+    status, out, err = mtl("init", "houses.csv", "--target", "kind", "--target", "tags", "-o", "-")
+    assert status == 0, err
+    found = yaml.safe_load(out)
+    assert found["tasks"] == {"kind": {"kind": "multiclass"}, "tags": {"kind": "multilabel", "separator": "|"}}
+    assert not Path("houses.yaml").exists()
+
+
+def test_names_that_yaml_would_read_otherwise(mtl: InProcess) -> None:
+    table = houses(120)[["area", "city", "sold"]].rename(columns={"sold": "yes", "area": "a: b", "city": "größe ${x}"})
+    table.to_csv("odd.csv", index=False)
+    status, _, err = mtl("init", "odd.csv", "--target", "yes", "--target", "a: b")
+    assert status == 0, err
+    assert list(yaml.safe_load(Path("odd.yaml").read_text())["tasks"]) == ["yes", "a: b"]
+    trains(mtl, "odd.yaml")
+
+
+def test_cells_and_images(mtl: InProcess, tmp_path: Path) -> None:
+    labels = make_cells(120)
+    write_h5ad(tmp_path / "cells.h5ad", make_counts(labels), labels)
+    images, species = bars(60, 3, 0)
+    np.savez("images.npz", images=images, species=species)
+    for file in ("cells.h5ad", "images.npz"):
+        status, out, err = mtl("init", file)
+        assert status == 0, err
+        trains(mtl, out.strip())
+        assert mtl("predict", "run", file)[0] == 0
+        for path in sorted(Path("run").rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing.csv"], "nothing.csv"),
+        (["houses.csv", "--target", "prise"], "--target: houses.csv has no column 'prise'; did you mean price?"),
+        (["houses.csv", "--target", "built"], "'built' of houses.csv holds nothing that a task could learn"),
+        (["houses.csv", "-o", "x.txt"], "x.txt: is no name of a YAML file; -o x.yaml"),
+        (["houses.csv", "-o", "nowhere/x.yaml"], "its folder does not exist"),
+        (["houses.csv", "-o", "there.yaml"], "there.yaml: is there already"),
+        (["."], ".: is a folder, and mtl reads images from .npz and idx files"),
+        (["there.yaml"], "there.yaml: is of a form that is not read"),
+        (["houses.csv", "--taget", "x"], "unknown flag --taget; did you mean --target?"),
+    ],
+)
+def test_what_is_refused_in_one_line(mtl: InProcess, houses_csv: Path, words: list[str], message: str) -> None:
+    Path("there.yaml").write_text("")
+    status, out, err = mtl("init", *words)
+    assert (status, out) == (2, "") and err.count("\n") == 1 and message in err, err
+    assert Path("there.yaml").read_text() == ""
+
+
+def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
+    houses(120).to_csv(tmp_path / "houses.csv", index=False)
+    main, side = pty.openpty()
+    process = subprocess.Popen([MTL, "init", "houses.csv"], cwd=tmp_path, stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    shown = b""
+    while b"to be predicted?" not in shown:
+        shown += os.read(main, 65536)
+    assert b"price: regression" in shown and b"[price,sold]" in shown
+    os.write(main, b"kind\n")
+    while True:
+        try:
+            shown += os.read(main, 65536)
+        except OSError:
+            break
+    os.close(main)
+    assert process.wait(60) == 0, shown.decode()
+    assert list(yaml.safe_load((tmp_path / "houses.yaml").read_text())["tasks"]) == ["kind"]

@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from PIL import Image
 
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D}
 
@@ -42,3 +44,31 @@ def write_both(root: Path, rows: int = 150) -> None:
     """Write two small data sets as ``mnist`` and ``fashion``, of different lengths."""
     write_idx(root / "mnist", bars(2 * rows, 3, 0), bars(40, 3, 1))
     write_idx(root / "fashion", bars(rows, 3, 2, upright=False), bars(30, 3, 3, upright=False))
+
+
+def write_photos(folder: Path, rows: int = 60) -> pd.DataFrame:
+    """Write images with a bar as PNG files of several sizes, with a table, in a folder for each class, and unlabelled.
+
+    They are ``photos/labels.csv`` and the files it names, ``by_species`` and ``photos/unseen``.
+    """
+    images, labels = bars(rows, 3, 0, side=24)
+    random = np.random.default_rng(1)
+    table = pd.DataFrame(
+        {
+            "file": [f"p{i:03}.png" for i in range(rows)],
+            "patient": [f"k{i // 3}" for i in range(rows)],
+            "species": np.array(["ant", "bee", "cow"])[labels],
+            "bright": random.choice([0, 1, -1], rows),
+            "noisy": np.where(labels == 1, 1, 0),
+        }
+    )
+    for name in ("photos", "photos/unseen", *(f"by_species/{species}" for species in ("ant", "bee", "cow"))):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(images):
+        picture = Image.fromarray(image).resize((24 + i % 3, 24))
+        picture.save(folder / "photos" / table["file"][i])
+        Image.fromarray(image).save(folder / "by_species" / table["species"][i] / f"{i}.png")
+        if i < 4:
+            picture.save(folder / "photos/unseen" / f"u{i}.png")
+    table.to_csv(folder / "photos" / "labels.csv", index=False)
+    return table

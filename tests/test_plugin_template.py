@@ -38,7 +38,7 @@ def mtl(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Mtl:
 
 
 def test_its_parts_are_listed(mtl: Mtl) -> None:
-    for what, name in (("balancers", "worst_first"), ("tasks", "quantile"), ("datasets", "fixed_width")):
+    for what, name in (("balancers", "worst_first"), ("tasks", "upper_limit"), ("datasets", "fixed_width")):
         done = mtl("list", what, "--json")
         assert name in {row["name"] for row in json.loads(done.stdout)}, done.stderr
 
@@ -46,7 +46,7 @@ def test_its_parts_are_listed(mtl: Mtl) -> None:
 def test_its_parts_train_together_and_predict(mtl: Mtl) -> None:
     done = mtl(
         "train", "dataset=houses.fwf", "balancer=worst_first", "balancer.temperature=0.5", "dataset.id=house",
-        "tasks={price: {kind: quantile, q: 0.9}, sold: binary}", "dataset.features.exclude=[kind,tags]",
+        "tasks={price: {kind: upper_limit, q: 0.9}, sold: binary}", "dataset.features.exclude=[kind,tags]",
         "trainer.epochs=30", "trainer.folds=none", "plots=false", "run_dir=run",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

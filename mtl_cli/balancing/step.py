@@ -38,8 +38,7 @@ class TrainingStep:
     Parameters
     ----------
     model : SharedModel
-    tasks : mapping of str to Task
-        Of which a loss per row, a level and a weight are asked for: see ``Learnt``.
+    tasks : mapping of str to Learnt
     balancer : Balancer
     device : torch.device
     seed : int

@@ -18,6 +18,7 @@ OURS = {
     "predict": "predict new rows with a trained model",
     "evaluate": "measure a trained model on its test rows or on a table",
     "explain": "which features each task needs, and what the tasks share: mtl explain RUN",
+    "compare": "compare runs: means, intervals, and whether differences are real",
     "init": "write a YAML file for a data set, guessed from the data: mtl init houses.csv",
     "inspect": "look at a data set before training, or at a trained model: mtl inspect RUN",
     "card": "a model card in Markdown, filled from a run: mtl card RUN",

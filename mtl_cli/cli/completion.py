@@ -21,7 +21,7 @@ from mtl_cli.config.overrides import read_settings
 from mtl_cli.config.paths import group_names, options
 from mtl_cli.config.primary import NESTED
 from mtl_cli.config.registry import kind_of_file
-from mtl_cli.studies.executors import LAUNCHERS
+from mtl_cli.studies.executors import LAUNCHERS, OPTIONS
 
 WITH_PARSER = ("predict", "evaluate", "explain", "init", "card", "pack", "export")
 """Commands of ours whose flags their parser knows."""
@@ -135,7 +135,7 @@ def _key_values(before: list[str], typed: str) -> list[str]:
         known = {name: allowed for name, allowed in known.items() if not name.startswith("dataset.")}  # chosen first
     groups = [group.replace("/", ".") for group in (*group_names(assembler.folders), *NESTED)]
     if words.multirun:
-        known |= {"launcher": list(LAUNCHERS), "n_jobs": []}
+        known |= {"launcher": list(LAUNCHERS), **{option: [] for option in OPTIONS}}
     if equals:
         return [f"{key}={word}" for word in _that_start(known.get(key, []), value)]
     return _next_steps([*known, *groups], groups, typed)

@@ -28,6 +28,7 @@ GROUPS = {
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
     "experiments": ("experiment", "whole recipes, experiment=NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),
+    "runs": ("", "runs and studies below a folder: mtl list runs [FOLDER] [KEY=VALUE …]"),
     "plugins": ("", "installed plugins, what they add, and what failed"),
 }
 """What can be listed: the config group or registry group, and what it is."""
@@ -47,19 +48,32 @@ def parser() -> Parser:
 examples:
   mtl list balancers
   mtl list balancers --json | jq -r '.[] | select(.needs == "losses").name'
-  mtl list balancers --json | jq -r '.[] | "\\(.name) \\(.paper)"'      sources in full""",
+  mtl list balancers --json | jq -r '.[] | "\\(.name) \\(.paper)"'      sources in full
+  mtl list runs outputs balancer=gradnorm status=done --sort score""",
     )
     result.add_argument("what", metavar="WHAT", nargs="?", help=f"one of {', '.join(GROUPS)}; by default this list")
     result.add_argument("--json", action="store_true", help="print a JSON list")
+    result.add_argument("words", metavar="…", nargs="*", help="of runs: the folder, and KEY=VALUE that they must have")
+    result.add_argument("--sort", metavar="COLUMN", help="of runs: began (the default), score, seconds, name, …")
     return result
 
 
 def run(argv: list[str]) -> int:
     """Run ``mtl list`` with these arguments."""
-    arguments = parser().parse_args(argv)
+    arguments = parser().parse_intermixed_args(argv)
+    if (arguments.words or arguments.sort) and arguments.what != "runs":
+        raise UserError(arguments.words[0] if arguments.words else "--sort", "is for mtl list runs")
     if arguments.what is not None and arguments.what not in GROUPS:
         raise UserError(arguments.what, "cannot be listed", _list_of(arguments.what))
-    rows = overview() if arguments.what is None else table(arguments.what)
+    if arguments.what == "runs":
+        from mtl_cli.studies.find import list_runs
+
+        rows = list_runs(arguments.words, arguments.sort)
+    else:
+        rows = overview() if arguments.what is None else table(arguments.what)
+    if not rows and not arguments.json and arguments.what == "runs":
+        print("no runs or studies there", file=sys.stderr)
+        return 0
     if not rows and not arguments.json:
         print("none; a plugin appears here once its package is installed (mtl help plugins)", file=sys.stderr)
         return 0
@@ -75,7 +89,7 @@ def run(argv: list[str]) -> int:
 
 def _list_of(name: str) -> str | None:
     """Say which list a name is in, or which list's name is near."""
-    for what in GROUPS:
+    for what in (what for what in GROUPS if what != "runs"):
         if any(row["name"] == name for row in table(what)):
             return f"mtl list {what} shows it"
     return did_you_mean(name, GROUPS)

@@ -20,6 +20,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.studies.executors import make_executor
     from mtl_cli.studies.grid import combinations
     from mtl_cli.studies.job import make_job, train_job
+    from mtl_cli.studies.study import open_study, set_apart
     from mtl_cli.studies.sweep import run_sweep, sweep_folder
 
     words = read_words(argv)
@@ -38,8 +39,11 @@ def run(argv: list[str]) -> int:
     jobs = [make_job(one, words.start) for one in checked]
     as_json = words.json or not sys.stdout.isatty()
     if executor is not None:
-        return run_sweep(jobs, executor, sweep_folder(jobs, words.options.get("run_dir")), as_json)
-    line = train_job(jobs[0])
+        folder = sweep_folder(jobs, words.options.get("run_dir"))
+        return run_sweep(open_study(set_apart(jobs), folder, ["mtl", "train", *argv]), executor, as_json)
+    from mtl_cli.reports.console import stderr_console
+
+    line = train_job(jobs[0], stderr_console())
     if as_json:  # on a terminal the summary says it all
         print(to_json(line), flush=True)
     return 0

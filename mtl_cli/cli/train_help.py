@@ -57,8 +57,12 @@ other keys: seed=0 device=auto|cpu|cuda|mps plots=true|svg|false run_dir=FOLDER
 
 a sweep, with -m: values are 1,2,3, range(1,4), choice(a,b), or glob(*), which
 stands for all names of a group
-  launcher=processes n_jobs=2            two runs at once; launcher=here: one by one
-  run_dir=FOLDER                         the folder of the whole sweep
+  launcher=processes n_jobs=2            two runs at once; here: one by one; ray and
+                                         slurm: on a cluster (mtl help cluster)
+  cores=2 memory=4GB gpus=1 minutes=60   of each run
+  run_dir=FOLDER                         the folder of the whole study; once more, it
+                                         runs what is missing or has failed there
+  mtl compare FOLDER                     what it shows (mtl help studies)
 
 flags:
   -m, --multirun            run every combination of values given as a,b,c

@@ -26,7 +26,7 @@ GONE = {
     "--version": "mtl --version",
 }
 """Hydra's flags, and what to write in their place."""
-SWEEP_KEYS = ("launcher", "n_jobs")
+SWEEP_KEYS = ("launcher", "n_jobs", "cores", "memory", "gpus", "minutes", "slurm")
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Words:
     primary: Path | None = None
     """A config in the place of ``train.yaml``: a file that is named, or ``--config-name``."""
     options: dict[str, str] = field(default_factory=dict)
-    """``launcher`` and ``n_jobs``, and with -m ``run_dir``: of a sweep, not of its runs."""
+    """``launcher`` and what belongs to it, and with -m ``run_dir``: of a sweep, not of its runs."""
     start: list[str] = field(default_factory=list)
     """The words other than ``overrides`` that make a run's config, for the record of its command."""
     problems: list[Problem] = field(default_factory=list)

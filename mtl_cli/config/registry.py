@@ -199,7 +199,10 @@ def unread_file(path: str) -> tuple[str, str] | None:
     """Return what to say of a file or folder whose name is of no data set, and a hint; None if there is none."""
     found = Path(path).expanduser()
     if found.is_dir():
-        return "is a folder, not a file", f"give a file in it, or a pattern such as '{path.rstrip('/')}/*.csv'"
+        return "is a folder, not a file", (
+            f"give a file in it, or a pattern such as '{path.rstrip('/')}/*.csv'; "
+            f"for images: dataset=images dataset.path={path.rstrip('/')}"
+        )
     if not found.is_file():
         return None
     return "is of a form that is not read", f"export it as CSV or parquet; names may end in {file_suffixes()}"

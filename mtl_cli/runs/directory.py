@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic, to_json
 
 OUTPUTS = "outputs"
+LATEST = "latest"
+"""In ``outputs``: a link to the newest run or study."""
 MODEL = "mtl_model.pt"
 HISTORY = "mtl_history.csv"
 METRICS = "metrics.json"
@@ -24,6 +27,10 @@ CONFIG = "config.yaml"
 RUN = "run.json"
 CHECKPOINT = "checkpoint.pt"
 PLOTS = "plots"
+LOG = "log.txt"
+"""What a job of a study told while it ran."""
+STUDY, STUDY_TABLE = "study.yaml", "study.csv"
+"""What a study is, and a row for each job that has ended."""
 SINGLE = "single"
 """Folder of the single-task networks that a run is compared with."""
 
@@ -87,9 +94,10 @@ def fresh(stem: str) -> Path:
             path = outputs / (f"{stamp}_{stem}" if number == 1 else f"{stamp}_{stem}_{number}")
             try:
                 path.mkdir()
-                return path
             except FileExistsError:
                 continue
+            remember(path)
+            return path
     except OSError as error:
         raise UserError("run_dir", f"{outputs} cannot be written: {error.strerror}", "give run_dir=…") from error
     raise UserError("run_dir", f"{outputs} is full of runs of this second", "give run_dir=…")
@@ -110,4 +118,18 @@ def claim(path: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError("run_dir", f"{path} cannot be made: {error.strerror}") from error
+    remember(folder)
     return folder
+
+
+def remember(path: Path) -> None:
+    """Let ``outputs/latest`` lead to this run or study, if there is a folder ``outputs``: none is made for it alone."""
+    outputs = Path(OUTPUTS)
+    if not outputs.is_dir():
+        return
+    link = outputs / f".{LATEST}-{os.getpid()}"
+    try:
+        link.symlink_to(os.path.relpath(path, outputs), target_is_directory=True)
+        link.replace(outputs / LATEST)
+    except OSError:  # Windows lets few users make links, and some file systems none; no command of ours needs it
+        link.unlink(missing_ok=True)

@@ -42,6 +42,8 @@ def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[s
                 Problem(word.name, f"{problem.where} {problem.what}", problem.hint) for problem in error.problems
             ]
             continue
+        twice = [value for i, value in enumerate(values) if value in values[:i]]
+        problems += [Problem(word.name, f"has the value {value} twice") for value in dict.fromkeys(twice)]
         swept[word.key] = max(swept.get(word.key, 0), len(values))
         if word.key in said and swept[word.key] > 1:
             problems.append(Problem(word.name, "is given twice, and several values", "leave one of them out"))

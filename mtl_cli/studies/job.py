@@ -5,21 +5,30 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mtl_cli.config.check import Checked
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
 from mtl_cli.runs import directory
+from mtl_cli.studies.unfinished import make_way
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mtl_cli.training.callbacks.progress import Progress
     from mtl_cli.training.run import Finished
+
+PATIENCE = 10.0
+"""Seconds to wait for a process that still writes in the folder of a job: one whose command was killed ends soon."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,10 @@ class Job:
         The command that would run this job alone.
     folder : str, optional
         The run's folder in a study; by default that of the config's ``run_dir``, or a fresh one.
-    in_place : bool
-        Whether progress may be shown in place on a terminal: not if other jobs run beside this one.
+    number : int
+        Its place in the study, from 0.
+    settings : dict of str to str
+        What sets it apart from the other jobs of the study: keys and their values, as written.
     """
 
     plain: dict[str, Any]
@@ -47,7 +58,13 @@ class Job:
     overrides: list[str]
     command: list[str]
     folder: str | None = None
-    in_place: bool = True
+    number: int = 0
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What sets it apart, in a line."""
+        return " ".join(f"{key}={value}" for key, value in self.settings.items()) or self.name
 
 
 @dataclass(frozen=True)
@@ -90,7 +107,6 @@ def run_training(job: Job, progress: Progress) -> Finished | None:
 
     def make_directory() -> Path:
         if job.folder is not None:
-            Path(job.folder).mkdir(parents=True)
             return Path(job.folder)
         return directory.fresh(job.name) if config.run_dir is None else directory.claim(config.run_dir)
 
@@ -102,55 +118,88 @@ def run_training(job: Job, progress: Progress) -> Finished | None:
     return train(config, plain, job.command, make_directory, progress, draw)
 
 
-def train_job(job: Job) -> dict[str, Any]:
-    """Train, tell what came out on stderr, and return the run's JSON line."""
-    from mtl_cli.reports.console import print_summary, stderr_console
+def train_job(job: Job, console: Console) -> dict[str, Any]:
+    """Train, tell on the console how it goes and what came out, and return the run's JSON line."""
+    from mtl_cli.reports.console import print_summary
     from mtl_cli.reports.progress import TrainingProgress
 
-    console = stderr_console() if job.in_place else _plain_console()
     progress = TrainingProgress(console)
     finished = run_training(job, progress)
     if finished is None:
         folder = str(job.plain["resume"])
         progress.notice(f"{folder} is done: there is nothing to resume; trainer.epochs=N resume={folder} extends it")
         path = Path(folder).expanduser()
-        return _line(path, json.loads((path / directory.METRICS).read_text(encoding="utf-8")))
+        return line_of(str(path), json.loads((path / directory.METRICS).read_text(encoding="utf-8")))
     print_summary(console, finished)
-    return _line(finished.run.path, finished.metrics)
+    return line_of(str(finished.run.path), finished.metrics)
 
 
-def _line(folder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON line of a run that is done."""
-    splits = metrics["splits"]
-    return {
-        "run_dir": str(folder),
-        "status": "done",
-        "score": metrics["score"],
-        "metrics": splits["test"]["tasks"] if "test" in splits else {},
-    }
+def line_of(run_dir: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON line of a run that is done; ``metrics`` are what ``metrics.json`` holds."""
+    tasks = metrics["splits"]["test"]["tasks"] if "test" in metrics["splits"] else {}
+    return {"run_dir": run_dir, "status": "done", "score": metrics["score"], "metrics": tasks}
 
 
 def run_job(job: Job) -> Outcome:
-    """Train, and turn a failure into an outcome, told on stderr: the other jobs go on."""
-    try:
-        return Outcome(train_job(job), 0)
-    except UserError as error:
-        problems, status = [str(problem) for problem in error.problems], 2
-        for problem in problems:
-            print(f"mtl train: error: {problem}", file=sys.stderr)
-    except Exception as error:  # noqa: BLE001 - told below; the other jobs go on
-        problems, status = [str(Problem(type(error).__name__, str(error)))], 1
-        traceback.print_exception(error, file=sys.stderr)
+    """Train in the job's folder, and turn a failure into an outcome, told in the log there: the other jobs go on."""
+    assert job.folder is not None
+    folder = Path(job.folder)
+    folder.mkdir(exist_ok=True)
+    with _logged(folder / directory.LOG, job) as mine:
+        if not mine:
+            return failed(job, ["another process is still at work in this folder"], 2)
+        try:
+            make_way(folder)
+            return Outcome(train_job(job, _plain_console()), 0)
+        except UserError as error:
+            problems, status = [str(problem) for problem in error.problems], 2
+            for problem in problems:
+                print(f"mtl train: error: {problem}", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 - told in the log; the other jobs go on
+            problems, status = [str(Problem(type(error).__name__, str(error)))], 1
+            traceback.print_exception(error, file=sys.stderr)
     return failed(job, problems, status)
 
 
 def failed(job: Job, problems: list[str], status: int) -> Outcome:
-    """Return the outcome of a job that failed; its line names the run's folder if there is one."""
-    folder = job.folder if job.folder is not None and Path(job.folder).is_dir() else None
-    return Outcome({"run_dir": folder, "status": "failed", "error": problems, "overrides": job.overrides}, status)
+    """Return the outcome of a job that failed."""
+    return Outcome({"run_dir": job.folder, "status": "failed", "error": problems, "overrides": job.overrides}, status)
 
 
-def _plain_console() -> Any:
+@contextmanager
+def _logged(path: Path, job: Job) -> Iterator[bool]:
+    """Send what is printed inside to a job's log, which nobody else writes to meanwhile; tell whether that is so."""
+    with path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log:
+        mine = locked(log)
+        if mine:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(job.command)}\n")
+            with redirect_stdout(log), redirect_stderr(log):
+                yield True
+        else:
+            yield False
+
+
+def locked(file: TextIO, patience: float = PATIENCE) -> bool:
+    """Take the lock of a file that is open, and return whether no other process has had it for so many seconds."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
+
+
+def _plain_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, width=120, force_terminal=False)

@@ -1,34 +1,36 @@
-"""A sweep: its folder, its jobs, and their JSON lines."""
+"""A sweep: its jobs are run, told of as they end, and summed up."""
 
 from __future__ import annotations
 
+import shlex
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mtl_cli.config.assemble import resolve
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.yaml_text import escaped
 from mtl_cli.io import to_json
-from mtl_cli.runs import directory
+from mtl_cli.reports.study import StudyProgress, duration
+from mtl_cli.runs.directory import LOG
 from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job, Outcome
+from mtl_cli.studies.study import Study, lock
+from mtl_cli.studies.summary import print_summary
 
 
-def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None, as_json: bool = True) -> int:
-    """Run the jobs, each in a folder of its number, and print a line for each.
+def run_sweep(study: Study, executor: Executor, as_json: bool = True) -> int:
+    """Run the jobs of a study that are not done yet.
 
     Parameters
     ----------
-    jobs : sequence of Job
-        Whose configs are checked already.
+    study : Study
     executor : Executor
-    folder : str, optional
-        The sweep's folder; by default a fresh one.
     as_json : bool, default True
-        Whether the lines are JSON, for programs, or a few words, for a terminal.
+        Whether stdout gets a JSON line for each job, in their order.
 
     Returns
     -------
@@ -40,34 +42,80 @@ def run_sweep(jobs: Sequence[Job], executor: Executor, folder: str | None, as_js
     BrokenPipeError
         If nobody reads the lines; the jobs are done nevertheless.
     """
-    sweep = directory.fresh("sweep") if folder is None else directory.claim(folder)
-    placed = [
-        replace(job, folder=str(sweep / str(i)), in_place=not executor.beside_each_other) for i, job in enumerate(jobs)
-    ]
-    print(f"sweep of {len(jobs)} jobs in {sweep}", file=sys.stderr)
-    failed, closed = set(), None
-    try:
-        with closing(executor.run(placed)) as outcomes:
-            for outcome in outcomes:
-                if outcome.status:
-                    failed.add(outcome.status)
-                try:
-                    print(to_json(outcome.line) if as_json else _words(outcome), flush=True)
-                except BrokenPipeError as error:
-                    closed = error
-    finally:
-        _remove_if_empty(sweep)
-    if closed is not None:
-        raise closed
+    with lock(study):
+        outcomes = study.done_before()
+        left = [job for job in study.jobs if job.number not in outcomes]
+        before = f"{len(outcomes)} are done, {len(left)} to run" if outcomes else "all to run"
+        print(f"study of {len(study.jobs)} jobs in {study.path}: {before}", file=sys.stderr)
+        lines = _Lines(as_json, outcomes)
+        progress = StudyProgress(len(study.jobs), len(outcomes), partial(_running, left, outcomes, time.time()))
+        try:
+            with closing(executor.run(left)) as ended:
+                for job, outcome in ended:
+                    outcomes[job.number] = outcome
+                    study.add(job, outcome)
+                    progress.ended(_line(study, job, outcome), outcome.status != 0)
+                    lines.print()
+        except (KeyboardInterrupt, SystemExit):
+            progress.stop()
+            print(f"{len(study.rows)} of {len(study.jobs)} jobs have ended; {_again(study)}", file=sys.stderr)
+            raise
+        finally:
+            progress.stop()
+    failed = {outcome.status for outcome in outcomes.values()} - {0}
+    print_summary(progress.console, study)
+    if failed:
+        count = sum(outcome.status != 0 for outcome in outcomes.values())
+        print(f"{count} of {len(study.jobs)} jobs failed; once mended, {_again(study)}", file=sys.stderr)
+    if lines.closed is not None:
+        raise lines.closed
     return 0 if not failed else 2 if failed == {2} else 1
 
 
-def _words(outcome: Outcome) -> str:
-    """Return the line of a job for a terminal: its folder, its score, and the words that made it."""
-    line = outcome.line
-    score = line.get("score")
-    came = line["status"] if score is None else f"score {score:.4g}"
-    return f"{line['run_dir']}  {came}"
+class _Lines:
+    """The JSON lines of the jobs on stdout, in the jobs' order.
+
+    Parameters
+    ----------
+    wanted : bool
+    outcomes : dict of int to Outcome
+        By job, which others are added to.
+    """
+
+    def __init__(self, wanted: bool, outcomes: dict[int, Outcome]) -> None:
+        self._wanted, self._outcomes, self._printed = wanted, outcomes, 0
+        self.closed: BrokenPipeError | None = None
+        self.print()
+
+    def print(self) -> None:
+        """Print those that are due."""
+        while self._printed in self._outcomes:
+            if self._wanted and self.closed is None:
+                try:
+                    print(to_json(self._outcomes[self._printed].line), flush=True)
+                except BrokenPipeError as error:
+                    self.closed = error
+            self._printed += 1
+
+
+def _line(study: Study, job: Job, outcome: Outcome) -> str:
+    """Return the line of a job that has ended: what sets it apart, and its score or what went wrong."""
+    row = study.rows[job.number]
+    if outcome.status:
+        where = f"; its log is {job.folder}/{LOG}" if outcome.status == 1 else ""
+        return f"{job.label}  failed: {outcome.line['error'][0]}{where}"
+    score = "done" if row["score"] is None else f"score {row['score']:.4f}"
+    return f"{job.label}  {score}  {duration(row['seconds'])}"
+
+
+def _running(jobs: Sequence[Job], outcomes: dict[int, Outcome], since: float) -> int:
+    """Count the jobs that have begun and not ended; a job begins by writing to its log, wherever it runs."""
+    logs = [Path(str(job.folder)) / LOG for job in jobs if job.number not in outcomes]
+    return sum(log.exists() and log.stat().st_mtime >= since for log in logs)
+
+
+def _again(study: Study) -> str:
+    return f"the same command with run_dir={shlex.quote(str(study.path))} runs those that are not done"
 
 
 def sweep_folder(jobs: Sequence[Job], text: str | None) -> str | None:
@@ -92,9 +140,3 @@ def sweep_folder(jobs: Sequence[Job], text: str | None) -> str | None:
         what = f"is one folder for the whole sweep, not {' and '.join(map(str, list(found)[:2]))}"
         raise UserError("run_dir", what, "its runs go to run_dir/0, run_dir/1, …")
     return next(iter(found))
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """Take away a sweep's folder if every job was refused."""
-    if not any(folder.iterdir()):
-        folder.rmdir()

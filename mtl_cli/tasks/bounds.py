@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mtl_cli.tasks.labels import text_of
+from mtl_cli.tasks.precision import wide
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,7 @@ def censored_loss(mean: torch.Tensor, scale: torch.Tensor, low: torch.Tensor, hi
     import torch
     from torch.special import log_ndtr
 
-    kind = torch.float32 if mean.device.type == "mps" else torch.float64
+    kind = wide(mean.device)
     center, sigma, least, most = (each.to(kind) for each in (mean, scale, low, high))
     known, no_low, no_high = least == most, least <= -FAR, most >= FAR
     z_low = (least.where(~no_low, 0.0) - center) / sigma

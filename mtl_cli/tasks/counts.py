@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl_cli.tasks.precision import wide
+
 if TYPE_CHECKING:
     import torch
 
@@ -51,7 +53,7 @@ def negative_binomial(log_mean: torch.Tensor, log_dispersion: torch.Tensor, y: t
     """
     import torch
 
-    kind = torch.float32 if log_mean.device.type == "mps" else torch.float64
+    kind = wide(log_mean.device)
     log_mean, count = log_mean.to(kind).clamp(max=MOST_LOG), y.to(kind)
     log_alpha = log_dispersion.to(kind).clamp(LEAST_LOG_DISPERSION, MOST_LOG_DISPERSION)
     r, log_product = torch.exp(-log_alpha), log_alpha + log_mean

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl_cli.tasks.precision import wide
+
 if TYPE_CHECKING:
     import torch
 
@@ -181,7 +183,7 @@ def concordance(time: torch.Tensor, event: torch.Tensor, risk: torch.Tensor) -> 
     """
     import torch
 
-    right, pairs = risk.new_zeros((), dtype=torch.float64), risk.new_zeros((), dtype=torch.float64)
+    right, pairs = torch.zeros(2, dtype=wide(risk.device), device=risk.device).unbind()
     for start in range(0, len(time), CHUNK):
         rows = slice(start, start + CHUNK)
         there = comparable(time, event, rows)

@@ -264,6 +264,8 @@ class Task(ABC):
     kind has ``decode_as`` and ``metrics_as``."""
     link: ClassVar[Link | None] = None
     """How its outputs become probabilities, for kinds that can be calibrated."""
+    explained_as: ClassVar[str | None] = None
+    """What attributions explain of a row, such as its risk, for kinds that have ``explained``; None: one output."""
     ordered: ClassVar[bool] = False
     """Whether its classes have an order of their own, which is that of ``classes``."""
 
@@ -511,6 +513,10 @@ class Task(ABC):
         """
         shape = values.shape[: 1 if self.level == "row" else 2]
         return self.all_metrics(np.broadcast_to(self.baseline, (*shape, self.outputs)), values)
+
+    def explained(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the one number of each row that attributions explain, (n,), where ``explained_as`` says what it is."""
+        raise NotImplementedError(f"{self.kind} has no such number")
 
     def all_metrics(self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None) -> dict[str, float]:
         """Return the metrics of rows that have a label, those that plugins add behind the kind's own.

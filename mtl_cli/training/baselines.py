@@ -152,10 +152,10 @@ def _predict(
         return task.output_of(baseline.regressor(seed).fit(inputs, values, weights).predict(test))
     if task.learns == "class":
         return task.output_of(_stated(baseline.classifier(seed), inputs, values, weights, test, task.number_of_classes))
-    columns = [
-        _stated(baseline.classifier(seed), inputs, values[:, i], None if weights is None else weights[:, i], test, 2)
-        for i in range(values.shape[1])
-    ]
+    columns = []
+    for i, known in enumerate((values >= 0).T):
+        own = None if weights is None else weights[known, i]
+        columns.append(_stated(baseline.classifier(seed), inputs[known], values[known, i], own, test, 2))
     return task.output_of(np.stack([column[:, 1] for column in columns], axis=1))
 
 

@@ -64,6 +64,7 @@ def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained], 
     data = ready.data
     epoch = int(np.median([one.best.epoch for one in model]))
     metrics: dict[str, Any] = {"score": None, "epoch": epoch, "splits": {}}
+    metrics["primary"] = {name: task.primary for name, task in data.tasks.items()}
     test_answer = table = held_out = None
     for name, part in data.parts.items():
         inputs = part.inputs.to(ready.device)

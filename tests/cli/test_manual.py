@@ -21,7 +21,7 @@ from mtl_cli.cli.help import rendered
 from mtl_cli.data.files import resolve
 from tests import texts
 from tests.conftest import MTL, InProcess, houses
-from tests.images import bars
+from tests.images import bars, write_photos
 from tests.manual import HELP, README, ROOT, TEMPLATE, Block, blocks, pages, quoted, shown
 from tests.outcomes import assays, patients
 from tests.proteins import proteins, write
@@ -55,10 +55,12 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(resolve("scanpy:10x_pbmc68k_reduced.h5ad"), tmp_path / "cells.h5ad")
     images, species = bars(60, 3, 0)
     np.savez(tmp_path / "images.npz", images=images, species=species)
+    write_photos(tmp_path)
     wine = (ROOT / "mtl_cli/data/builtin/winequality-red.csv").read_text().splitlines()
     new = [";".join(line.split(";")[:-1]) for line in wine[:21]]
     (tmp_path / "wines.csv").write_text("\n".join(wine) + "\n")
     (tmp_path / "new_wines.csv").write_text("\n".join(new) + "\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{MTL.parent}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -67,6 +67,7 @@ def test_glob_is_every_file_of_a_group() -> None:
         ("balancer=glob(x*)", "balancer: glob(x*) chooses nothing; choose from aligned_mtl, "),
         ("seed=glob(*)", "seed: glob(*) chooses nothing"),
         ("seed=range(1,2),5", "seed: range(1,2),5 is no list of values; for example range(1,10) or 0.1,0.5"),
+        ("seed=0,1,0", "seed: has the value 0 twice"),
         ("dataset=digits,wine", "dataset: is given twice, and several values; leave one of them out"),
     ],
 )
@@ -76,7 +77,7 @@ def test_what_is_no_list(word: str, line: str) -> None:
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
-@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=3), min_size=1, max_size=4))
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True), min_size=1, max_size=4))
 def test_it_is_the_product(values: list[list[int]]) -> None:
     words = [f"k{i}={','.join(map(str, options))}" for i, options in enumerate(values)]
     expected = [[f"k{i}={v}" for i, v in enumerate(row)] for row in itertools.product(*values)]

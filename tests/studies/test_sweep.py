@@ -25,6 +25,8 @@ def test_processes_make_the_runs_that_one_process_makes(mtl: InProcess, tmp_path
     status, there, told = mtl(*words, "run_dir=there", "launcher=processes", "n_jobs=2")
     assert status == 0, told
     assert here.replace("here/", "there/") == there, "the lines, and their order"
+    tables = [pd.read_csv(f"{name}/study.csv").drop(columns="seconds") for name in ("here", "there")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
     assert "Traceback" not in told
     for i in range(4):
         one, other = (tmp_path / name / str(i) for name in ("here", "there"))
@@ -39,21 +41,20 @@ def test_a_failed_job_stops_no_other(mtl: InProcess, launcher: tuple[str, ...]) 
     Path("bad.csv").write_text("sold,x\n" + "".join(f"yes,{i}\n" for i in range(30)))
     pd.DataFrame({"sold": ["yes", "no"] * 30, "x": range(60)}).to_csv("good.csv", index=False)
     words = ("train", "-m", "dataset=bad.csv,good.csv", "tasks={sold: binary}", *QUICK, *launcher, "run_dir=swept")
-    status, out, _ = mtl(*words)
+    status, out, err = mtl(*words)
     assert status == 2, "all failures are the user's"
     failed, done = (json.loads(line) for line in out.splitlines())
-    assert (failed["status"], failed["run_dir"]) == ("failed", None)
+    assert (failed["status"], failed["run_dir"]) == ("failed", "swept/0")
     assert failed["error"] == ["tasks.sold: has one class only, 'yes'; a task needs at least two"]
     assert failed["overrides"][0] == "dataset=bad.csv"
     assert (done["status"], done["run_dir"]) == ("done", "swept/1")
-    assert [path.name for path in Path("swept").iterdir()] == ["1"]
-
-
-def test_a_sweep_of_which_nothing_is_left_leaves_no_folder(mtl: InProcess) -> None:
-    Path("bad.csv").write_text("sold,x\n" + "".join(f"yes,{i}\n" for i in range(30)))
-    status, out, _ = mtl("train", "-m", "dataset=bad.csv", "tasks={sold: binary}", "seed=0,1", *QUICK, "run_dir=swept")
-    assert (status, out.count("\n")) == (2, 2)
-    assert [path.name for path in Path.cwd().iterdir()] == ["bad.csv"]
+    assert [path.name for path in Path("swept/0").iterdir()] == ["log.txt"]
+    assert "error: tasks.sold: has one class only" in Path("swept/0/log.txt").read_text()
+    assert "training 1 task" in Path("swept/1/log.txt").read_text(), "all that the job told"
+    assert "training" not in err and "1/2  dataset=bad.csv  failed: tasks.sold: has one class only" in err
+    rows = pd.read_csv("swept/study.csv")
+    assert list(rows["status"]) == ["failed", "done"] and list(rows["dataset"]) == ["bad.csv", "good.csv"]
+    assert rows["error"][0].startswith("tasks.sold: has one class only") and rows["sold.accuracy"][1] > 0
 
 
 def test_the_folder_of_a_sweep_may_stand_in_a_file_or_have_a_space(mtl: InProcess) -> None:
@@ -61,9 +62,9 @@ def test_the_folder_of_a_sweep_may_stand_in_a_file_or_have_a_space(mtl: InProces
         "dataset: {kind: csv, path: builtin:winequality-red.csv, separator: ;}\ntasks: {pH: regression}\nrun_dir: swept\n"
     )
     assert mtl("train", "-m", "mine.yaml", "seed=0,1", *QUICK)[0] == 0
-    assert sorted(path.name for path in Path("swept").iterdir()) == ["0", "1"]
+    assert sorted(path.name for path in Path("swept").iterdir()) == ["0", "1", "study.csv", "study.yaml"]
     assert mtl("train", "-m", "mine.yaml", "seed=range(2)", *QUICK, "run_dir='a b'")[0] == 0
-    assert sorted(path.name for path in Path("a b").iterdir()) == ["0", "1"]
+    assert sorted(path.name for path in Path("a b").iterdir()) == ["0", "1", "study.csv", "study.yaml"]
 
 
 WRONG = {
@@ -76,7 +77,10 @@ WRONG = {
     "one key of several for its own value": (["seed=0,1", "balancer=gradnorm,rlw", "+balancer.alpha=2"], ["balancer.alpha: unknown key (with balancer=rlw)"]),
     "each problem once": (["seed=0,1", "trainer.lrr=1", "device=gpu"], ["device: cannot be 'gpu'", "trainer.lrr: unknown key"]),
     "a name in a list": (["balancer=uniform,nope"], ["balancer: there is no 'nope'"]),
-    "a launcher": (["seed=0,1", "launcher=ray"], ["launcher: there is no 'ray'; choose from here, processes"]),
+    "a launcher": (["seed=0,1", "launcher=rya"], ["launcher: there is no 'rya'; did you mean launcher=ray?"]),
+    "a size": (["seed=0,1", "n_jobs=2", "memory=4XB"], ["memory: must be a size, not '4XB'; such as 4GB or 500MB"]),
+    "minutes of a process": (["seed=0,1", "n_jobs=2", "minutes=3"], ["minutes: is for jobs in processes of their own; launcher=slurm"]),
+    "one value twice": (["seed=0,1,0"], ["seed: has the value 0 twice"]),
     "a number of jobs": (["seed=0,1", "n_jobs=two"], ["n_jobs: must be a whole number above 0, not 'two'"]),
     "jobs of one process": (["seed=0,1", "launcher=here", "n_jobs=2"], ["n_jobs: is for jobs in processes of their own"]),
     "a launcher twice": (["launcher=here", "launcher=processes"], ["launcher: is set twice, to here and to processes"]),
@@ -156,30 +160,26 @@ def test_signals_end_the_jobs_in_processes(tmp_path: Path, number: signal.Signal
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
-    assert "Traceback" not in err
+    assert "Traceback" not in err and "0 of 4 jobs have ended" in err
     assert statuses(tmp_path) == {"0": word, "1": word}, "no other job began"
 
 
 @linux
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_is_killed_costs_its_own_job_only(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path, "trainer.epochs=100000,100001,3", own=LONG[1:])
-    wait_until(lambda: trains(tmp_path, 0) and trains(tmp_path, 1))
-    killed, other = workers(tmp_path)
-    os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: statuses(tmp_path).get("2") == "done")
-    wait_until(lambda: workers(tmp_path) == [other])
-    assert process.poll() is None
-    os.kill(other, number)
+def test_a_process_that_is_killed_costs_its_own_job_one_try(tmp_path: Path) -> None:
+    process = start(tmp_path, "trainer.epochs=100000,3", own=LONG[1:])
+    wait_until(lambda: trains(tmp_path, 0))
+    wait_until(lambda: statuses(tmp_path).get("1") == "done")
+    for _ in range(2):
+        wait_until(lambda: len(workers(tmp_path)) == 1 and trains(tmp_path, 0))
+        os.kill(workers(tmp_path)[0], signal.SIGKILL)
+        (tmp_path / "swept/0/mtl_history.csv").unlink()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
-    *failed, done = (json.loads(line) for line in out.splitlines())
-    assert (done["status"], done["run_dir"]) == ("done", "swept/2")
-    assert [(line["status"], line["run_dir"]) for line in failed] == [("failed", "swept/0"), ("failed", "swept/1")]
-    causes = sorted(line["error"][0] for line in failed)
-    killed_cause = "its process was killed by SIGKILL; perhaps memory ran out"
-    assert causes == [killed_cause, f"its process was stopped by {number.name}"]
-    assert sum(line.startswith("mtl train: error: swept/") for line in err.splitlines()) == 2
+    failed, done = (json.loads(line) for line in out.splitlines())
+    assert (done["status"], done["run_dir"], failed["run_dir"]) == ("done", "swept/1", "swept/0")
+    killed = "its process was killed by SIGKILL; perhaps memory ran out"
+    assert failed["error"] == [f"{killed}, and when it was tried again, {killed}"]
+    assert (tmp_path / "swept/0/log.txt").read_text().count("mtl train dataset=wine") == 2
     assert "Traceback" not in err
 
 
@@ -205,3 +205,41 @@ def test_nohup_is_heeded(tmp_path: Path) -> None:
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 143
+
+
+def test_a_study_that_was_killed_goes_on(mtl: InProcess, tmp_path: Path) -> None:
+    words = ("train", "-m", "dataset=wine", "balancer=uniform,gradnorm", "seed=0,1", *QUICK)
+    status, whole, _ = mtl(*words, "run_dir=whole")
+    assert status == 0
+    process = subprocess.Popen(
+        [MTL, *words, "run_dir=cut"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: (tmp_path / "cut/2/config.yaml").exists())
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "cut/3").exists()
+    first = (tmp_path / "cut/0/mtl_model.pt").stat().st_mtime_ns
+    status, out, err = mtl(*words, "run_dir=cut")
+    assert status == 0, err
+    assert "of 4 jobs in cut: " in err and " are done, " in err
+    assert out.replace("cut/", "whole/") == whole, "a line of every job, whichever command ran it"
+    tables = [pd.read_csv(f"{name}/study.csv").drop(columns="seconds") for name in ("whole", "cut")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert (tmp_path / "cut/0/mtl_model.pt").stat().st_mtime_ns == first, "what is done is left alone"
+
+    status, out, err = mtl(*words, "seed=0,1,2", "run_dir=cut")
+    assert (status, out) == (2, "") and err.count("\n") == 1
+    status, out, err = mtl(*words[:-1], "trainer.baselines=[ridge]", "run_dir=cut")
+    assert (status, out) == (2, "")
+    assert err.startswith(
+        "mtl train: error: run_dir: cut is the folder of another study, whose jobs have other settings:"
+    )
+
+
+def test_the_newest_run_or_study_is_the_latest(mtl: InProcess) -> None:
+    one = json.loads(mtl("train", "dataset=wine", *QUICK)[1])["run_dir"]
+    assert Path("outputs/latest").resolve() == Path(one).resolve()
+    assert mtl("train", "-m", "dataset=wine", "seed=0,1", *QUICK, "run_dir=mine")[0] == 0
+    assert Path("outputs/latest").resolve() == Path("mine").resolve()
+    status, out, _ = mtl("compare", "outputs/latest")
+    assert status == 0 and out.splitlines()[1].startswith("all runs,2,")

@@ -23,6 +23,10 @@ from tests.conftest import InProcess, houses
 
 SMALL = ("plots=false", "trainer.epochs=3", "device=cpu")
 TASKS = "tasks={price: {kind: regression, transform: log1p}, sold: binary, kind: multiclass, tags: multilabel}"
+KINDS = (
+    "tasks={stay: {kind: survival, target: rooms, event: garden, loss: cox}, price: censored,"
+    " kind: {kind: ordinal, order: [flat, house, villa]}, stay_2: {kind: survival, target: rooms, event: garden}}"
+)
 
 
 @pytest.fixture
@@ -91,8 +95,9 @@ def test_the_mean_is_in_label_units_and_in_probability(train) -> None:
         ("dataset=wine", "balancer=uw", "scheduler=cosine", "tasks.quality.weight=2", "trainer.batch_size=200"),
         ("dataset=wine", "balancer=rlw", "trainer.batch_size=150", "model.head.hidden=[8]", "optimizer=adamw"),
         (*HOUSES, "trainer.early_stopping={patience: 1, smooth: 1}", "tasks.sold.pos_weight=auto", "optimizer.lr=0.02"),
+        ("dataset=houses.csv", "dataset.id=house", KINDS, "trainer.batch_size=50", "optimizer=sgd"),
     ],
-    ids=["missing labels", "sgd", "uw", "rlw", "stopping"],
+    ids=["missing labels", "sgd", "uw", "rlw", "stopping", "likelihoods"],
 )
 def test_members_trained_at_once_are_as_if_trained_alone(words, train, monkeypatch: pytest.MonkeyPatch) -> None:
     fitting = []

@@ -109,6 +109,8 @@ def explained_tasks(model: TrainedModel) -> list[str]:
 def _explained_output(model: TrainedModel, name: str, output: np.ndarray) -> tuple[int, str]:
     """Return which of a task's outputs is explained, and what to call it."""
     task = model.tasks[name]
+    if task.explained_as is not None:
+        return 0, f"{name}: {task.explained_as}"
     if task.learns == "number":
         return len(output) // 2, name
     classes = [str(label) for label in task.state().get("classes", task.state().get("labels", []))]
@@ -124,6 +126,8 @@ def _scores(model: TrainedModel, name: str, chosen: int) -> Callable[[torch.Tens
     def of_member(member: Member, inputs: torch.Tensor) -> torch.Tensor:
         task = model.tasks[name]
         outputs: torch.Tensor = member.network(inputs)[name]
+        if task.explained_as is not None:
+            return member.tasks[name].explained(outputs)
         output = outputs[:, chosen]
         if task.learns == "number":
             fitted = member.tasks[name].state()

@@ -98,7 +98,8 @@ class Explained:
         shape = values.shape[: 1 if task.level == "row" else 2]
         constant = np.broadcast_to(task.baseline, (*shape, task.outputs))
         counts = np.ones(len(rows)) if target.weights is None else target.weights[rows].astype("float64")
-        return Losses(rows, _row_losses(task, found, values), _row_losses(task, constant, values), counts)
+        own, kept = _row_losses(task, found, values, counts)
+        return Losses(rows, own, _row_losses(task, constant, values, counts)[0], kept)
 
 
 def explained(model: TrainedModel, examples: Examples, notice: Notice, seed: int = 0) -> Explained:
@@ -133,10 +134,17 @@ def skills(rows: Explained, outputs: Mapping[str, np.ndarray]) -> dict[str, floa
     return {name: losses.skill for name, losses in found.items() if len(losses.rows)}
 
 
-def _row_losses(task: Task, output: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _row_losses(
+    task: Task, output: np.ndarray, values: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the loss of each row, and how much it counts in the mean."""
+    if task.couples:
+        each = (torch.from_numpy(np.array(values)) for values in (output, values, counts))
+        found, kept = task.batch_loss(*each)
+        return found.numpy().astype("float64"), counts if kept is None else kept.numpy().astype("float64")
     losses = np.empty(len(values))
     for start in range(0, len(values), CHUNK):
         some = slice(start, start + CHUNK)
         target, found = torch.from_numpy(values[some]), torch.from_numpy(np.ascontiguousarray(output[some]))
         losses[some] = task.loss(found, target).numpy()
-    return losses
+    return losses, counts

@@ -51,6 +51,7 @@ def counted(answers: Answers) -> tuple[list[str], np.ndarray]:
     task: Any = answers.task
     truth = answers.values > 0.5
     guess = task.encode(pd.Series(answers.predicted)).values > 0.5
-    counts = [(truth & guess), (truth & ~guess), (~truth & guess), (~truth & ~guess)]
+    known = answers.values >= 0
+    counts = [each & known for each in (truth & guess, truth & ~guess, ~truth & guess, ~truth & ~guess)]
     order = sorted(range(len(task.classes)), key=lambda i: natural(task.classes[i]))
     return [task.classes[i] for i in order], np.stack([each.sum(0) for each in counts], 1)[order]

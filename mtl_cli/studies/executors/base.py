@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
-from typing import ClassVar
 
 from mtl_cli.studies.job import Job, Outcome
+
+Ended = tuple[Job, Outcome]
+TRIES = 2
+"""How often a job is begun whose worker is killed: memory may have run out, or a machine gone, for once."""
 
 
 class Executor(ABC):
     """Runs jobs.
 
-    A job that fails does not stop the others: its outcome says so. Whoever starts an executor prints the outcomes; the
-    jobs themselves write to stderr only.
+    A job that fails does not stop the others: its outcome says so. Jobs write to their logs only; whoever starts an
+    executor tells of the outcomes.
     """
 
-    beside_each_other: ClassVar[bool] = False
-    """Whether several jobs may run at once."""
-
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
-        """Run each job once, and yield its outcome when it is known, in the order of the jobs.
+    def run(self, jobs: Sequence[Job]) -> Generator[Ended, None, None]:
+        """Run each job, and yield it with its outcome as it ends.
 
         If the iterator is closed, or the process interrupted, jobs that run are stopped and the rest is not started.
         """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from mtl_cli.studies.executors.base import Executor
-from mtl_cli.studies.job import Job, Outcome, run_job
+from mtl_cli.studies.executors.base import Ended, Executor
+from mtl_cli.studies.job import Job, run_job
 
 
 class Here(Executor):
     """Runs jobs one after the other in this process. A run sets its seed and its number of threads itself."""
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Ended, None, None]:
         """Run the jobs."""
         for job in jobs:
-            yield run_job(job)
+            yield job, run_job(job)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import ClassVar
 
 from mtl_cli import signals
-from mtl_cli.studies.executors.base import Executor
+from mtl_cli.studies.executors.base import TRIES, Ended, Executor
+from mtl_cli.studies.executors.limits import Limits, limit, output_to_log
 from mtl_cli.studies.job import Job, Outcome, failed, run_job
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -34,26 +33,28 @@ class Processes(Executor):
     ----------
     n_jobs : int
         How many run at once.
+    limits : Limits
+        Of each.
     """
 
     n_jobs: int
-    beside_each_other: ClassVar[bool] = True
+    limits: Limits = field(default_factory=Limits)
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Ended, None, None]:
         """Run the jobs."""
-        workers = _Workers()
+        workers = _Workers(self.limits)
         if os.name == "posix":
             from multiprocessing import resource_tracker
 
             resource_tracker.ensure_running()  # it would unblock the signals if the first worker started it
-        pool = ThreadPoolExecutor(min(self.n_jobs, len(jobs)))
+        pool = ThreadPoolExecutor(max(1, min(self.n_jobs, len(jobs))))
         stop: int | None = signal.SIGTERM
         with signals.raising():
             try:
                 with _signals_wait():  # so do the threads of the pool and, until they know what to do, the workers
-                    futures = [pool.submit(workers.run, job) for job in jobs]
-                for future in futures:
-                    yield future.result()
+                    futures = {pool.submit(workers.run, job): job for job in jobs}
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
                 stop = None
             except KeyboardInterrupt:
                 stop = signal.SIGINT
@@ -69,20 +70,34 @@ class Processes(Executor):
 class _Workers:
     """The processes that run jobs now; each is watched by a thread of the parent."""
 
+    limits: Limits
     running: set[SpawnProcess] = field(default_factory=set)
     stopping: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Whoever starts, signals or reaps a process holds it: a process id is that of a worker as long as it is held."""
 
     def run(self, job: Job) -> Outcome:
-        """Run a job in a new process and wait for it."""
+        """Run a job in a new process and wait for it; once more in another one if the first is killed."""
+        causes: list[str] = []
+        while len(causes) < TRIES:
+            outcome = self._try(job)
+            if not isinstance(outcome, str):
+                return outcome
+            causes.append(outcome)
+            if self.stopping:
+                break
+        again = "" if len(causes) == 1 else f", and when it was tried again, {causes[1]}"
+        return failed(job, [causes[0] + again], 1)
+
+    def _try(self, job: Job) -> Outcome | str:
+        """Return the outcome of a job in a new process, or why that has none."""
         reader, writer = multiprocessing.Pipe(duplex=False)
         # a forked process would share torch's threads and CUDA's state
-        process = multiprocessing.get_context("spawn").Process(target=_work, args=(job, writer))
+        process = multiprocessing.get_context("spawn").Process(target=_work, args=(job, self.limits, writer))
         with reader:
             with writer, self.lock:
                 if self.stopping:
-                    return failed(job, ["was not started"], 1)
+                    return "it was not started"
                 process.start()
                 self.running.add(process)
             outcome = _received(reader)
@@ -90,11 +105,7 @@ class _Workers:
         with self.lock:
             process.join()
             self.running.discard(process)
-        if outcome is None:
-            outcome = failed(job, [_cause(process.exitcode)], 1)
-            if not self.stopping:
-                print(f"mtl train: error: {job.folder}: {outcome.line['error'][0]}", file=sys.stderr)
-        return outcome
+        return _cause(process.exitcode) if outcome is None else outcome
 
     def stop(self, number: int) -> None:
         """Send the workers a signal, and start no others."""
@@ -138,10 +149,11 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(job: Job, writer: Connection) -> None:
+def _work(job: Job, limits: Limits, writer: Connection) -> None:
     """Run a job in this process, which is there for nothing else, and send its outcome."""
     try:
-        with signals.handling():
+        limit(limits)
+        with output_to_log(job), signals.handling():
             _begin()
             outcome = run_job(job)
     except KeyboardInterrupt:

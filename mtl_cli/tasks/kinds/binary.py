@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from mtl_cli.config.convert import PositiveFloat
+from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import per_class
 from mtl_cli.tasks.conformal import set_texts
+from mtl_cli.tasks.focal import best_logit, focal_cross_entropy
 from mtl_cli.tasks.labels import (
     apply_mapping,
     as_label_array,
@@ -54,12 +55,15 @@ class Binary(TaskConfig):
         A class for each label in the column, such as ``{M: malignant, B: benign}``; null for what is no label.
     pos_weight : float or "auto", optional
         Weight of the positive rows in the loss; ``auto`` is negatives / positives among the training rows.
+    focal : float
+        γ of the focal loss, by which rows that are right already count less; 0 is the cross-entropy.
     """
 
     at_least: float | None = None
     positive: str | bool | None = None
     mapping: dict[str, Label | None] | None = None
     pos_weight: Literal["auto"] | PositiveFloat | None = None
+    focal: NonNegativeFloat = 0.0
 
     post_hoc_keys: ClassVar[tuple[str, ...]] = ("calibrate", "threshold", "interval")
 
@@ -114,7 +118,8 @@ class Binary(TaskConfig):
             task.pos_weight = (1 - positives) / positives
         elif self.pos_weight is not None:
             task.pos_weight = self.pos_weight
-        task.constant = math.log(task.pos_weight * positives / (1 - positives))
+        task.focal = self.focal
+        task.constant = best_logit(positives, task.pos_weight, self.focal)
         return task
 
     @staticmethod
@@ -133,6 +138,7 @@ class BinaryTask(Task):
     pos_weight: float = 1.0
     constant: float = 0.0
     """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""
+    focal: float = 0.0
 
     kind: ClassVar[str] = "binary"
     link: ClassVar[Link | None] = "sigmoid"
@@ -169,13 +175,11 @@ class BinaryTask(Task):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """−[p y log σ(o) + (1 − y) log(1 − σ(o))] per row, with p the positive weight."""
-        from torch.nn import functional as F
-
         weight = None if self.pos_weight == 1 else device_tensor((self.pos_weight,), output.device)
-        return F.binary_cross_entropy_with_logits(output.squeeze(-1), target, pos_weight=weight, reduction="none")
+        return focal_cross_entropy(output.squeeze(-1), target, self.focal, weight)
 
     def same_loss(self, other: Task) -> bool:
-        return isinstance(other, BinaryTask) and self.pos_weight == other.pos_weight
+        return isinstance(other, BinaryTask) and (self.pos_weight, self.focal) == (other.pos_weight, other.focal)
 
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return logit_of_mean(outputs)

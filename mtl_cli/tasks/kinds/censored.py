@@ -105,6 +105,7 @@ class CensoredTask(Task):
 
     kind: ClassVar[str] = "censored"
     pictures: ClassVar[tuple[str, ...]] = ("censored",)
+    explained_as: ClassVar[str | None] = "mean"
     primary: ClassVar[str] = "rmse"
     lower_is_better: ClassVar[bool] = True
 
@@ -249,6 +250,10 @@ class CensoredTask(Task):
 
     def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
         return np.asarray(np.sqrt(mean_of(self._errors(output, values)[0] ** 2, counts)))
+
+    def explained(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the mean of each row's distribution, of labels as they are transformed."""
+        return self.distribution(output)[0] * self.scale + self.center
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         def to_user(encoded: torch.Tensor) -> torch.Tensor:

@@ -105,6 +105,7 @@ class CountTask(Task):
 
     kind: ClassVar[str] = "count"
     pictures: ClassVar[tuple[str, ...]] = ("scatter", "counts")
+    explained_as: ClassVar[str | None] = "logarithm of the mean"
     primary: ClassVar[str] = "deviance"
     lower_is_better: ClassVar[bool] = True
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
@@ -229,6 +230,9 @@ class CountTask(Task):
         mean = math.exp(self.offsets[0])
         own = np.log(np.maximum(predicted.astype("float64"), LEAST_SHARE * mean)) - self.offsets[0]
         return np.column_stack([own, np.zeros((len(own), self.outputs - 1))]).astype("float32")
+
+    def explained(self, output: torch.Tensor) -> torch.Tensor:
+        return output[:, 0] + self.offsets[0]
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return 2 * half_deviance(output[:, 0] + self.offsets[0], target).mean()

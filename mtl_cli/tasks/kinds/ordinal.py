@@ -122,6 +122,7 @@ class OrdinalTask(Task):
     ordered: ClassVar[bool] = True
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
+    explained_as: ClassVar[str | None] = "mean class number"
     primary: ClassVar[str] = "quadratic_kappa"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
 
@@ -235,6 +236,11 @@ class OrdinalTask(Task):
 
     def interval_size(self, output: np.ndarray) -> dict[str, float]:
         return {"set_size": float(self._inside(output).sum(1).mean())}
+
+    def explained(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the mean class number from 0: the sum of P(y > k)."""
+        cuts = thresholds(output + device_tensor(tuple(self.offsets), output.device))
+        return (-cuts).sigmoid().sum(-1)
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         cuts = thresholds(output + device_tensor(tuple(self.offsets), output.device))

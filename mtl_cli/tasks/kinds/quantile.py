@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @component("task", "quantile")
 @dataclass(frozen=True, kw_only=True)
 class Quantile(Regression):
-    """A task whose labels are numbers, of each of which several quantiles are learned: ``regression`` by that loss.
+    """A task whose labels are numbers, of each of which several quantiles are learned.
+
+    It is a regression by the pinball loss, and is measured by it too.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from mtl_cli.config.registry import component
 from mtl_cli.tasks import survival
 from mtl_cli.tasks.labels import first, label_column, numbers, refuse_values, text_of, typed_classes
 from mtl_cli.tasks.post_hoc import PostHoc
+from mtl_cli.tasks.precision import wide
 from mtl_cli.tasks.survival import EVENT, THERE, TIME, Steps
 from mtl_cli.tasks.task import LabelUse, Target, Task, TaskConfig, device_tensor
 
@@ -182,6 +183,7 @@ class SurvivalTask(Task):
 
     kind: ClassVar[str] = "survival"
     pictures: ClassVar[tuple[str, ...]] = ("survival",)
+    explained_as: ClassVar[str | None] = "risk"
     primary: ClassVar[str] = "concordance"
 
     @property
@@ -345,10 +347,11 @@ class SurvivalTask(Task):
         import torch
         from torch.nn.functional import softplus
 
+        kind = wide(output.device)
         if self.couples:
-            return output[:, 0].double()
-        curve = torch.exp(-softplus(self._logits(output).double()).cumsum(1))
-        cuts = device_tensor(tuple(self.cuts), output.device).double()
+            return output[:, 0].to(kind)
+        curve = torch.exp(-softplus(self._logits(output).to(kind)).cumsum(1))
+        cuts = device_tensor(tuple(self.cuts), output.device).to(kind)
         widths = torch.cat([cuts[:1], cuts[1:] - cuts[:-1]])
         before = torch.cat([torch.ones_like(curve[:, :1]), curve[:, :-1]], 1)
         return -((before + curve) / 2 @ widths)
@@ -383,6 +386,11 @@ class SurvivalTask(Task):
 
         risk = self.risk(torch.from_numpy(output)).numpy()
         return survival.concordance_of_resamples(values[:, TIME], values[:, EVENT] > 0.5, risk, counts)
+
+    def explained(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the logarithm of the relative hazard, or minus the mean time."""
+        risk = self.risk(output).to(output.dtype)
+        return risk if self.couples else risk * self.unit
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return survival.concordance(target[:, TIME], target[:, EVENT] > 0.5, self.risk(output))

@@ -1,4 +1,4 @@
-"""A kind of task: `tasks='{price: {kind: quantile, q: 0.9}}'`."""
+"""A kind of task: `tasks='{price: {kind: upper_limit, q: 0.9}}'`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@component("task", "quantile")
+@component("task", "upper_limit")
 @dataclass(frozen=True, kw_only=True)
 class Quantile(Regression):
     """A number of which a quantile is predicted, by the pinball loss."""
@@ -43,7 +43,7 @@ class QuantileTask(RegressionTask):
 
     q: float = 0.5
 
-    kind: ClassVar[str] = "quantile"
+    kind: ClassVar[str] = "upper_limit"
 
     def loss(
         self, output: torch.Tensor, target: torch.Tensor

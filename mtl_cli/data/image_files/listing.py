@@ -1,0 +1,172 @@
+"""Which image files there are, what their labels are, and the bytes that they become, kept for the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.registry import components, kind_of_file
+from mtl_cli.data.base import Notice
+from mtl_cli.data.image_files import LABEL, PART
+from mtl_cli.data.image_files.pictures import SUFFIXES, Layout, Seen, decode_all, sample, workers_of
+from mtl_cli.data.tables.config import CSV, TableSource
+from mtl_cli.io import atomic, user_cache
+
+if TYPE_CHECKING:
+    from mtl_cli.data.image_files.config import ImageFiles
+
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Folders that say which part of a split their images are in."""
+SECONDS = 2.0
+"""Images that took longer to decode are kept."""
+LARGEST_AS_IT_IS = 256
+"""The height and width up to which images that are all of one size are read in it."""
+
+
+def listed(source: ImageFiles, text_columns: list[str], notice: Notice) -> tuple[pd.DataFrame, list[Path]]:
+    """Return a row per image with its labels, and the files. Raises UserError for files that are not there."""
+    place = Path(source.path).expanduser()
+    if place.is_dir():
+        return _of_classes(place, source)
+    table = read_table(source.path, text_columns, notice)
+    return table, files_of(table, source, source.path)
+
+
+def read_table(path: str, text_columns: list[str], notice: Notice) -> pd.DataFrame:
+    """Read a table of any form by its name. Raises UserError if it is none."""
+    kind = components("dataset").get(kind_of_file(path) or "", CSV)
+    if not issubclass(kind, TableSource):
+        hint = "the labels of images are a table, such as a CSV"
+        raise UserError(path, "does not look like a table by its name", hint)
+    source: TableSource = kind(path=path)
+    return source.read(text_columns, notice)
+
+
+def files_of(table: pd.DataFrame, source: ImageFiles, where: str) -> list[Path]:
+    """Return the files that a table names. Raises UserError if it names none, or one that is not there."""
+    if source.image not in table.columns:
+        hint = did_you_mean(source.image, table.columns)
+        raise UserError("dataset.image", f"{where} has no column '{source.image}'", hint)
+    names = table[source.image]
+    if names.isna().any():
+        row = int(names.index[names.isna()][0]) + 1
+        raise UserError(where, f"row {row} names no image in column '{source.image}'", "leave the row out")
+    folder = Path(where).expanduser().parent if source.folder is None else Path(source.folder).expanduser()
+    paths = [folder / str(name) for name in names]
+    missing = [place for place, path in enumerate(paths) if not path.is_file()]
+    if missing:
+        first = missing[0]
+        count = (
+            f"{len(missing)} of {len(paths)} images that it names are"
+            if len(missing) > 1
+            else "an image that it names is"
+        )
+        what = f"{count} not there, such as '{names.iloc[first]}' in row {int(names.index[first]) + 1}"
+        raise UserError(where, what, f"dataset.folder=… says where they are; {folder} was looked in")
+    return paths
+
+
+def _of_classes(folder: Path, source: ImageFiles) -> tuple[pd.DataFrame, list[Path]]:
+    """Return the images of a folder by the folders that they lie in, which are their classes."""
+    paths = images_in(folder)
+    if not paths:
+        raise UserError(source.path, "holds no image", f"files must end in {', '.join(SUFFIXES)}")
+    names = [path.relative_to(folder) for path in paths]
+    tops = {name.parts[0] for name in names if len(name.parts) > 1}
+    split = bool(tops) and tops <= set(PARTS) and all(len(name.parts) > 2 for name in names)
+    depth = 1 if split else 0
+    if any(len(name.parts) <= depth + 1 for name in names):
+        loose = next(name for name in names if len(name.parts) <= depth + 1)
+        what = f"'{loose}' lies in no folder of a class"
+        raise UserError(source.path, what, "put each class into a folder, or give dataset.path=labels.csv")
+    table = pd.DataFrame({source.image: [name.as_posix() for name in names], LABEL: [n.parts[depth] for n in names]})
+    if split:
+        table[PART] = [PARTS[name.parts[0]] for name in names]
+    return table, paths
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images of a folder and of those in it, in the order of their names."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def kept_images(source: ImageFiles, paths: Sequence[Path], notice: Notice) -> tuple[Layout, np.ndarray, str]:
+    """Return the layout of a data set's images, their bytes, and a line about them: decoded, or as kept before."""
+    workers = workers_of(source.workers)
+    seen = sample(paths, workers)
+    layout = layout_of(source, seen, notice)
+    sizes = sorted({one.size for one in seen}, key=lambda size: size[0] * size[1])
+    first, last = (f"{size[0]} × {size[1]}" for size in (sizes[0], sizes[-1]))
+    colours = "in colour" if layout.channels == 3 else "in grey"
+    about = f"{colours}, {layout.height} × {layout.width}, from files of " + (
+        first if first == last else f"{first} to {last}"
+    )
+    if not source.cache:
+        return layout, decode_all(paths, layout, workers), about
+    kept = user_cache() / "images" / f"{_key(paths, layout)}.npy"
+    if kept.is_file():
+        return layout, np.load(kept, mmap_mode="c"), about
+    started = time.perf_counter()
+    images = decode_all(paths, layout, workers)
+    seconds = time.perf_counter() - started
+    if seconds < SECONDS:
+        return layout, images, about
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    atomic(kept, lambda file: np.save(file, images))
+    what = f"{len(images):,} images decoded in {seconds:.1f} s and kept in {kept} ({images.nbytes / 1e6:,.0f} MB)"
+    notice(f"{source.path}: {what}; dataset.cache=false keeps none")
+    return layout, images, about
+
+
+def layout_of(source: ImageFiles, seen: Sequence[Seen], notice: Notice) -> Layout:
+    """Return how all images become bytes, from what is asked for and what some are like.
+
+    Raises UserError if they are of several sizes, or large, and no size is asked for.
+    """
+    size = source.size_of()
+    sizes = sorted({one.size for one in seen}, key=lambda size: size[0] * size[1])
+    if size is None:
+        if len(sizes) > 1:
+            first, last = (f"{height} × {width}" for height, width in (sizes[0], sizes[-1]))
+            what = f"the images are of {len(sizes)} sizes, from {first} to {last}"
+            raise UserError(
+                "dataset.size", what, "dataset.size=128 brings them to one, dataset.fit=crop or pad says how"
+            )
+        if max(sizes[0]) > LARGEST_AS_IT_IS:
+            what = f"the images are large, {sizes[0][0]} × {sizes[0][1]}, and no size is given to read them in"
+            raise UserError("dataset.size", what, f"dataset.size=224, or dataset.size=[{sizes[0][0]},{sizes[0][1]}]")
+        size = sizes[0]
+    colour = any(one.colour for one in seen) if source.colour is None else source.colour
+    window = None
+    if deep := [one.window for one in seen if one.window is not None]:
+        window = (min(low for low, _ in deep), max(high for _, high in deep))
+        if source.window is not None:
+            window = (source.window[0], source.window[1])
+        else:
+            low, high = (f"{end:g}" for end in window)
+            what = f"images of more than 8 bits are read from {low} (black) to {high} (white)"
+            notice(f"{source.path}: {what}; dataset.window=[…] says so otherwise")
+    return Layout(size[0], size[1], 3 if colour else 1, source.fit, window)
+
+
+def _key(paths: Sequence[Path], layout: Layout) -> str:
+    """Return a name for some files as they are now, in a layout: it changes with any file's size or time."""
+    found = hashlib.sha256(repr(layout).encode())
+    for path in paths:
+        about = path.stat()
+        found.update(f"{path.resolve()}|{about.st_size}|{about.st_mtime_ns}\n".encode())
+    return found.hexdigest()[:32]
+
+
+def own_table(folder: Path, column: str) -> tuple[pd.DataFrame, list[Path]]:
+    """Return a row for each image of a folder to predict."""
+    paths = images_in(folder)
+    return pd.DataFrame({column: [path.relative_to(folder).as_posix() for path in paths]}), paths

@@ -1,0 +1,71 @@
+"""What a job in a process of its own may use: cores and memory; and where such a process writes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl_cli.runs.directory import LOG
+from mtl_cli.studies.job import Job
+
+GB = 10**9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one job may use.
+
+    Parameters
+    ----------
+    cores : int, optional
+        Threads of its process; by default as many as the libraries take.
+    memory : int, optional
+        Bytes.
+    gpus : float
+        What a cluster gives it; half a GPU is for two jobs on one.
+    """
+
+    cores: int | None = None
+    memory: int | None = None
+    gpus: float = 0
+
+
+def limit(limits: Limits) -> None:
+    """Hold this process to the limits, as far as one process can be; before torch is imported."""
+    if limits.cores is not None:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(limits.cores)
+    if limits.memory is not None and sys.platform == "linux":  # elsewhere it only says how many jobs fit
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        most = limits.memory if hard == resource.RLIM_INFINITY else min(limits.memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+@contextmanager
+def output_to_log(job: Job) -> Iterator[None]:
+    """Send all that this process writes inside to a job's log, what libraries below Python write too."""
+    folder = Path(str(job.folder))
+    folder.mkdir(exist_ok=True)
+    _flush()
+    before = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+    with (folder / LOG).open("a") as log:
+        for descriptor in before:
+            os.dup2(log.fileno(), descriptor)
+    try:
+        yield
+    finally:
+        _flush()
+        for descriptor, saved in before.items():
+            os.dup2(saved, descriptor)
+            os.close(saved)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

@@ -147,11 +147,17 @@ def _shared(rows: Explained, arguments: argparse.Namespace) -> int:
 
 
 def _single_rows(model: TrainedModel, examples: Examples, arguments: argparse.Namespace) -> int:
-    from mtl_cli.inference.explain.attribution import attributions
+    from mtl_cli.inference.explain.attribution import attributions, explained_tasks
     from mtl_cli.reports.explained import attribution_rows
     from mtl_cli.reports.rows import chosen, rendered
 
     places = _places(examples, arguments.rows)
+    known = explained_tasks(model)
+    if not known:
+        kinds = ", ".join(dict.fromkeys(task.kind for task in model.tasks.values()))
+        raise UserError("--method", f"no single rows of tasks of kind {kinds} are explained", "--method permutation is")
+    for name in model.tasks.keys() - known:
+        notice(f"task {name} is left out: single rows of a task of kind {model.tasks[name].kind} are not explained")
     found = attributions(model, examples, places, arguments.method, arguments.seed)
     print(rendered(attribution_rows(found), chosen(arguments.format)), end="")
     return 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mtl_cli.data.base import DataSource
     from mtl_cli.data.guess import Guess
 
-TABLE_KINDS = ("h5ad", "npz")
+TABLE_KINDS = ("h5ad", "npz", "images")
 """Kinds whose columns are labels alone: features are elsewhere."""
 
 
@@ -36,7 +36,7 @@ examples:
   mtl init houses.csv --target price --target sold
   mtl init cells.h5ad -o -                  prints the file""",
     )
-    result.add_argument("data", metavar="DATA", help="a table, an .h5ad file of cells, or images as .npz")
+    result.add_argument("data", metavar="DATA", help="a table, an .h5ad file of cells, images as .npz or in folders")
     result.add_argument("-o", "--output", metavar="FILE", help="by default DATA's name with .yaml, here; - prints it")
     result.add_argument(
         "--target", action="append", default=[], metavar="COLUMN", help="to be predicted; may be given again"
@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     data = arguments.data
     kind, source = _source(data)
-    output = arguments.output or f"{Path(data).name.split('.')[0]}.yaml"
+    output = arguments.output or f"{Path(data).expanduser().absolute().name.split('.')[0] or 'data'}.yaml"
     path = None if output == "-" else Path(output).expanduser()
     _check_output(path, output, arguments.force)
     from mtl_cli.data.guess import guess, read_columns
@@ -62,6 +62,8 @@ def run(argv: list[str]) -> int:
         found = guess(table, kinds, data, chosen, kind not in TABLE_KINDS)
     settings: dict[str, Any] = {"kind": kind, "path": data, **source.guessed_keys()}
     name = "FILE.yaml" if path is None else output
+    if "id" not in vars(source):
+        found = replace(found, id=None)
     found = _checked(found, settings, data, name)
     from mtl_cli.reports.guessed import yaml_of
 
@@ -81,8 +83,7 @@ def _source(data: str) -> tuple[str, DataSource]:
     """Return the kind of a data set and its config. Raises UserError if it is none that can be read."""
     path = Path(data).expanduser()
     if path.is_dir():
-        hint = "put images and labels into one file: numpy.savez(path, images=…, species=…), see mtl help images"
-        raise UserError(data, "is a folder, and mtl reads images from .npz and idx files", hint)
+        return "images", components("dataset")["images"](path=data)
     kind = kind_of_file(data)
     if kind is None:
         what = unread_file(data) or ("is no data set by its name", f"it must end in one of {file_suffixes()}")
@@ -149,5 +150,5 @@ def _whole(plain: dict[str, Any]) -> dict[str, Any]:
     from mtl_cli.config.overrides import read_settings
 
     assembler = Assembler()
-    settings = read_settings([f"dataset={plain['dataset']['path']}", "tasks={x: binary}"], assembler.folders)
+    settings = read_settings([f"dataset={plain['dataset']['kind']}", "tasks={x: binary}"], assembler.folders)
     return {**assembler(settings).plain, **plain}

@@ -174,10 +174,15 @@ class Reader(ABC):
         return {}
 
     def features(self) -> list[Feature]:
-        """Return what is read of a row and how it is encoded; by default each input is a feature of its own."""
-        from mtl_cli.data.feature import Feature
+        """Return what is read of a row and how it is encoded.
+
+        By default each input is a feature of its own, and an image is one.
+        """
+        from mtl_cli.data.feature import Feature, image_feature
 
         spec = self.spec
+        if spec.kind == "image":
+            return [image_feature(spec.shape, spec.center, spec.scale)]
         names = spec.names or [str(number) for number in range(spec.width)]
         return [Feature(name, spec.kind, "", [number]) for number, name in enumerate(names)]
 
@@ -186,7 +191,9 @@ class Reader(ABC):
 
         By default ``features``; parts of an image, or of a sequence, where that is one feature.
         """
-        return self.features()
+        from mtl_cli.data.feature import image_parts
+
+        return image_parts(self.spec.shape) if self.spec.kind == "image" else self.features()
 
     def grid(self, feature: Feature, examples: Examples, points: int) -> tuple[list[Any], np.ndarray] | None:
         """Return values of a feature that the rows have, and its inputs at each of them, for partial dependence.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -36,6 +37,13 @@ class Feature:
     inputs: Sequence[int] = field(default_factory=list, repr=False)
     marks: int = 0
     dataset: str = ""
+
+
+def image_feature(shape: Sequence[int], center: Sequence[float], scale: Sequence[float]) -> Feature:
+    """Return an image as one feature: bytes of (channels, height, width), scaled by channel."""
+    size = " × ".join(map(str, shape))
+    scaled = ", ".join(f"(byte − {c:.4g}) / {s:.4g}" for c, s in zip(center, scale, strict=True))
+    return Feature("image", "image", f"{size}, {scaled}", range(math.prod(shape)))
 
 
 def image_parts(shape: tuple[int, ...]) -> list[Feature]:

@@ -60,7 +60,9 @@ def learnt(task: Mapping[str, Any]) -> str:
     if labels := task.get("classes") or task.get("labels"):
         words.append(f"{len(labels)} labels: {', '.join(map(str, labels))}")
     elif task.get("loss_name"):
-        words.append(f"{task['loss_name']}, mean {task['center']:.4g}, deviation {task['scale']:.4g}")
+        words.append(str(task["loss_name"]))
+    if isinstance(task.get("center"), float) and isinstance(task.get("scale"), float):
+        words[-1:] = [", ".join([*words[-1:], f"mean {task['center']:.4g}, deviation {task['scale']:.4g}"])]
     if task.get("transform", "none") != "none":
         words.append(task["transform"])
     words += task["post_hoc"]

@@ -12,6 +12,8 @@ from typing import Any
 from mtl_cli.io import to_json
 
 FORMATS = ("table", "csv", "json", "md")
+GAP, NARROWEST = 2, 8
+"""Blanks between columns, and characters that a text keeps."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -33,6 +35,8 @@ def rendered(rows: Rows, style: str) -> str:
         writer.writerow(columns)
         writer.writerows([_exact(row[column]) for column in columns] for row in rows)
         return out.getvalue()
+    if style == "table":  # a column without any value tells nothing
+        columns = [column for column in columns if any(_short(row[column]) for row in rows)] or columns
     cells = [[_short(row[column]) for column in columns] for row in rows]
     if style == "md":
         lines = [columns, ["---"] * len(columns), *cells]
@@ -49,20 +53,26 @@ def width() -> int | None:
 def aligned(
     columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], room: int | None
 ) -> list[str]:
-    """Return lines of columns, numbers to the right; a table that is too wide has its widest texts cut."""
+    """Return lines of columns, numbers to the right.
+
+    Of a table that is too wide the widest texts are cut, and then the last columns left out, and named below it.
+    """
     widths = [max(len(row[i]) for row in [columns, *cells]) for i in range(len(columns))]
     texts = [i for i, is_right in enumerate(right) if not is_right]
-    while room is not None and texts and sum(widths) + 2 * (len(widths) - 1) > room:
+    while room is not None and texts and sum(widths) + GAP * (len(widths) - 1) > room:
         widest = max(texts, key=lambda i: widths[i])
-        if widths[widest] <= 8:
+        if widths[widest] <= NARROWEST:
             break
         widths[widest] -= 1
-    lines = []
+    lines, left_out = [], list[str]()
+    while room is not None and len(widths) > 1 and sum(widths) + GAP * (len(widths) - 1) > room:
+        left_out.insert(0, columns[len(widths) - 1])
+        widths.pop()
     for row in [columns, *cells]:
-        cut = [cell if len(cell) <= w else f"{cell[: w - 1]}…" for cell, w in zip(row, widths, strict=True)]
-        done = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cut, widths, right, strict=True)]
-        lines.append("  ".join(done).rstrip())
-    return lines
+        cut = [cell if len(cell) <= w else f"{cell[: w - 1]}…" for cell, w in zip(row, widths, strict=False)]
+        done = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cut, widths, right, strict=False)]
+        lines.append((" " * GAP).join(done).rstrip())
+    return [*lines, f"not shown: {', '.join(left_out)}; --format csv has all"] if left_out else lines
 
 
 def _is_number(value: Any) -> bool:

@@ -72,6 +72,21 @@ def test_cells_and_images(mtl: InProcess, tmp_path: Path) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
+def test_a_folder_of_images(mtl: InProcess) -> None:
+    from PIL import Image
+
+    images, species = bars(60, 3, 0)
+    for number, (image, name) in enumerate(zip(images, species, strict=True)):
+        Path(f"birds/{name}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(image).squeeze()).save(f"birds/{name}/{number}.png")
+    status, out, err = mtl("init", "birds")
+    assert (status, out) == (0, "birds.yaml\n"), err
+    assert yaml.safe_load(Path("birds.yaml").read_text())["tasks"].keys() == {"label"}
+    trains(mtl, "birds.yaml")
+    assert "(byte −" in mtl("inspect", "run")[1]
+    assert mtl("explain", "run", "--repeats=1")[1].count("pixels") >= 16
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -81,7 +96,7 @@ def test_cells_and_images(mtl: InProcess, tmp_path: Path) -> None:
         (["houses.csv", "-o", "x.txt"], "x.txt: is no name of a YAML file; -o x.yaml"),
         (["houses.csv", "-o", "nowhere/x.yaml"], "its folder does not exist"),
         (["houses.csv", "-o", "there.yaml"], "there.yaml: is there already"),
-        (["."], ".: is a folder, and mtl reads images from .npz and idx files"),
+        (["."], ".: "),
         (["there.yaml"], "there.yaml: is of a form that is not read"),
         (["houses.csv", "--taget", "x"], "unknown flag --taget; did you mean --target?"),
     ],

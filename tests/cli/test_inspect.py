@@ -130,3 +130,21 @@ def test_inspect_of_a_run_in_every_form(mtl: InProcess, houses_run: Path) -> Non
 def test_what_inspect_of_a_run_refuses(mtl: InProcess, houses_run: Path, words: list[str], message: str) -> None:
     status, out, err = mtl("inspect", *(str(houses_run) if word == "RUN" else word for word in words))
     assert (status, out) == (2, "") and err.count("\n") == 1 and message in err
+
+
+def test_inspect_and_card_of_every_kind_of_task(mtl: InProcess) -> None:
+    table = houses(150)
+    table["rare"], table["time"] = table["rooms"] - 1, table["area"].fillna(1)
+    table.to_csv("houses.csv", index=False)
+    tasks = (
+        "{rooms: ordinal, rare: count, price: {kind: regression, interval: 0.8, loss: quantile},"
+        " life: {kind: survival, target: time, event: garden}, kind: {kind: multiclass, calibrate: temperature}}"
+    )
+    words = ["dataset=houses.csv", f"tasks={tasks}", "trainer.epochs=1", "plots=false", "run_dir=run"]
+    status, _, err = mtl("train", *words)
+    assert status == 0, err
+    for style in ("table", "csv", "json", "md"):
+        status, out, err = mtl("inspect", "run", "--format", style)
+        assert status == 0 and "ordinal" in out and "survival" in out, err
+    status, out, err = mtl("card", "run")
+    assert status == 0 and "| rare | count |" in out and "conformal" in out, err

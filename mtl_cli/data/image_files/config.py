@@ -20,6 +20,8 @@ from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mtl_cli.data.folding import Folding
 
 
@@ -168,6 +170,12 @@ class ImageFiles(DataSource):
         if self.size is None or isinstance(self.size, int):
             return None if self.size is None else (self.size, self.size)
         return self.size[0], self.size[1]
+
+    def label_table(self, notice: Notice) -> pd.DataFrame:
+        from mtl_cli.data.image_files.listing import listed
+
+        table, _ = listed(self, [self.image], notice)
+        return table.drop(columns=[name for name in (self.image, PART) if name in table.columns])
 
     def restore(self, state: dict[str, Any]) -> Reader:
         from mtl_cli.data.image_files.reader import ImageFileReader

@@ -59,6 +59,10 @@ class ImageFileReader(Reader):
         return self.input_spec
 
     @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"": self.fingerprint}
+
+    @property
     def keys(self) -> tuple[str, ...]:
         return self.source.reading_keys
 

@@ -30,6 +30,7 @@ from mtl_cli.inference.trained import TrainedModel
 
 Method = Literal["integrated-gradients", "shap"]
 PACKAGES = {"integrated-gradients": "captum", "shap": "shap"}
+KINDS = ("regression", "binary", "multiclass", "multilabel")
 STEPS = 64
 """Of the line from baseline to row."""
 BACKGROUND = 50
@@ -69,7 +70,7 @@ def check_method(method: Method) -> None:
 def attributions(
     model: TrainedModel, examples: Examples, rows: Sequence[int], method: Method, seed: int = 0
 ) -> list[Attribution]:
-    """Return what each feature adds, for some of the rows of ``examples`` and each task with labels of rows.
+    """Return what each feature adds, for some of the rows of ``examples`` and each of the ``explained_tasks``.
 
     Raises
     ------
@@ -89,9 +90,7 @@ def attributions(
     whole = replace(examples, inputs=inputs)
     features = model.reader.places(whole)
     found = []
-    for name, task in model.tasks.items():
-        if task.level != "row":
-            continue
+    for name in explained_tasks(model):
         outputs = model.outputs(inputs.select(np.asarray(rows)))[name]
         for place, row in enumerate(rows):
             chosen, called = _explained_output(model, name, outputs[place])
@@ -100,6 +99,11 @@ def attributions(
             whose = examples.ids.iloc[row]
             found += [Attribution(whose, name, called, f, float(v)) for f, v in zip(features, values, strict=True)]
     return found
+
+
+def explained_tasks(model: TrainedModel) -> list[str]:
+    """Return the tasks whose outputs are plain numbers or log-odds, as those of the other kinds are not."""
+    return [name for name, task in model.tasks.items() if task.kind in KINDS]
 
 
 def _explained_output(model: TrainedModel, name: str, output: np.ndarray) -> tuple[int, str]:

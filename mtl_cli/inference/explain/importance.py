@@ -84,7 +84,7 @@ def importance(
     units: list[tuple[Feature, tuple[str, ...]]] = [(feature, ()) for feature in features] + joined
     times = repeats or (FEW_REPEATS if len(units) > MANY else REPEATS)
     if len(units) > MANY:
-        notice(f"{len(units):,} features are shuffled {times} times each; --repeats sets how often")
+        notice(f"{len(units):,} features, shuffles of each: {times}; --repeats N sets it")
     shuffles = shuffles or orders(len(rows.part), times, seed)
     base = rows.outputs(rows.inputs)
     whole = {name: rows.losses(name, base[name]) for name in rows.tasks}

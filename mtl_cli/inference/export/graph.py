@@ -67,7 +67,8 @@ class Graph(nn.Module):
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
         if model.reader.spec.parts or model.config.dataset.members:
-            raise UserError("export", "joined data sets cannot be in one graph", "train each by itself")
+            what = "joined data sets" if model.config.dataset.members else f"inputs of kind {model.reader.spec.kind}"
+            raise UserError("export", f"{what} cannot be in one graph", "--format safetensors has all weights")
         self.columns: nn.ModuleList | None = None
         reader = model.reader
         if isinstance(reader, TableReader) and isinstance(reader.encoder, FeatureEncoder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.tables.features import FeatureEncoder
+    from mtl_cli.data.text.pieces import PieceRows, Pieces
     from mtl_cli.data.text.rows import TextRows
 
 Cut = Literal["spaces", "words"]
@@ -39,6 +41,8 @@ class TextEncoder:
         Whether a longer one loses its end; otherwise it is an error.
     features : FeatureEncoder, optional
         Of the columns beside the text.
+    tokenizer : str, optional
+        Where the network reads pieces of words: what makes them, as JSON.
     """
 
     columns: list[str]
@@ -47,6 +51,14 @@ class TextEncoder:
     max_length: int | None
     truncate: bool
     features: FeatureEncoder | None = None
+    tokenizer: str | None = None
+
+    @functools.cached_property
+    def pieces(self) -> Pieces | None:
+        """What makes pieces of words; None if the network reads n-grams."""
+        from mtl_cli.data.text.pieces import Pieces
+
+        return None if self.tokenizer is None else Pieces.of(self.tokenizer)
 
     @property
     def spec(self) -> InputSpec:
@@ -55,6 +67,8 @@ class TextEncoder:
         from mtl_cli.data.text.words import GRAMS
 
         parts = {} if self.features is None else {"features": self.features.spec}
+        if (pieces := self.pieces) is not None:
+            return InputSpec("pieces", (pieces.size,), parts=parts, before=pieces.before, behind=pieces.behind)
         return InputSpec("text", (GRAMS,), parts=parts)
 
     @property
@@ -89,7 +103,7 @@ class TextEncoder:
                 raise UserError(where, f"{what}, more than the {longest} allowed", hint)
         return found
 
-    def encode(self, table: pd.DataFrame, where: str) -> TextRows:
+    def encode(self, table: pd.DataFrame, where: str) -> TextRows | PieceRows:
         """Return the inputs.
 
         Raises
@@ -97,9 +111,12 @@ class TextEncoder:
         UserError
             If a column is missing, two rows have one id, or a text is too long; or as ``FeatureEncoder.encode``.
         """
+        from mtl_cli.data.text.pieces import piece_rows
         from mtl_cli.data.text.rows import text_rows
 
         columns = None if self.features is None else self.features.encode(table, where)
+        if (pieces := self.pieces) is not None:
+            return piece_rows(pieces, self.texts(table, where), self.max_length, columns)
         return text_rows(self.texts(table, where), self.max_length, columns)
 
     def about(self, rows: InputRows) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "MultiTaskEstimator": "mtl_cli.estimator",
     "Run": "mtl_cli.interface",
     "TrainedModel": "mtl_cli.interface",
-    "TrainingStep": "mtl_cli.balancing.step",
+    "TrainingStep": "mtl_cli.own_loop",
     "UserError": "mtl_cli.config.errors",
     "balancers": "mtl_cli.interface",
     "load": "mtl_cli.interface",

@@ -219,7 +219,8 @@ def _train(words: list[str], verbose: bool) -> Path:
     progress = _progress() if verbose else _Quiet()
     for note in checked.assembled.notes:
         progress.notice(note)
-    return run_training(make_job(checked, read.start), progress).run.path
+    finished = run_training(make_job(checked, read.start), progress)
+    return Path(str(checked.config.resume)).expanduser() if finished is None else finished.run.path
 
 
 def _progress() -> Progress:

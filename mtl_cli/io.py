@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -22,6 +23,8 @@ GZIP = b"\x1f\x8b"
 COMPRESSED = {GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 """How compressed files begin."""
 BLOCK = 2**20
+_UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
+"""What the files are called that ``atomic`` fills."""
 
 
 class DamagedFile(ValueError):
@@ -45,17 +48,56 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "mtl"
 
 
-def atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside ``path``, then put it in place in one step."""
+_unfinished: set[Path] = set()
+"""Files that are being written beside those that they are to replace."""
+
+
+def atomic(path: Path, write: Callable[[Path], object], durable: bool = False) -> None:
+    """Let ``write`` fill a file beside ``path``, then put it in place in one step.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Takes the file to fill.
+    durable : bool, default False
+        Wait until it has reached the disk, so that one of the two files is there even if the power fails.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
+    _unfinished.add(temporary)
     try:
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            _sync(temporary)
         temporary.replace(path)
+        if durable and os.name == "posix":
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
+
+
+def _sync(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_unfinished() -> None:
+    """Take away what is only half written, before the process ends without unwinding."""
+    for path in list(_unfinished):
+        path.unlink(missing_ok=True)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return the files in a folder, and in those below it, that ``atomic`` left when its process was killed."""
+    return [path for path in folder.rglob(".*-*") if _UNFINISHED.fullmatch(path.name) and path.is_file()]
 
 
 def _umask() -> int:

@@ -112,3 +112,19 @@ def houses_csv(tmp_path: Path) -> Path:
     path = tmp_path / "houses.csv"
     houses().to_csv(path, index=False)
     return path
+
+
+HOUSES_TASKS = "{price: regression, sold: binary, kind: multiclass, tags: {kind: multilabel, separator: '|'}}"
+
+
+@pytest.fixture(scope="session")
+def houses_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two members on the houses, with a task of each kind; its table lies beside it."""
+    from mtl_cli.cli.main import run
+
+    folder = tmp_path_factory.mktemp("trained")
+    houses().to_csv(folder / "houses.csv", index=False)
+    words = [f"dataset={folder / 'houses.csv'}", "dataset.id=house", f"tasks={HOUSES_TASKS}", "trainer.members=2"]
+    short = ["trainer.epochs=20", "model.trunk.hidden=[32,16]", "optimizer.lr=0.01", "balancer=pcgrad", "plots=false"]
+    assert run(["train", *words, *short, f"run_dir={folder / 'run'}", "license=CC-BY-4.0"]) == 0
+    return folder / "run"

@@ -9,7 +9,7 @@ import torch
 
 from mtl_cli.balancing.mixed_precision import full
 from mtl_cli.data.batches import Batch
-from mtl_cli.tasks.task import Task
+from mtl_cli.tasks.task import Learnt
 
 
 class Losses(NamedTuple):
@@ -34,24 +34,26 @@ class Losses(NamedTuple):
         return torch.dot(self.with_graph, factors.to(self.with_graph.dtype))
 
 
-def task_losses(tasks: Mapping[str, Task], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
+def task_losses(tasks: Mapping[str, Learnt], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
-    rows = torch.stack([_of_rows(task, full(outputs[name]), batch.targets[name]) for name, task in tasks.items()])
-    n = rows.shape[1]
-    if not any(mask is not None for mask in batch.masks.values()):
+    found = [_of_rows(name, task, batch, full(outputs[name])) for name, task in tasks.items()]
+    rows, masks = torch.stack([losses for losses, _ in found]), [mask for _, mask in found]
+    if not any(mask is not None for mask in masks):
         means = rows.mean(1)
-        return Losses(means, means.detach(), n)
-    masks = [batch.masks[name] for name in tasks]
-    every = rows.new_ones(n)
-    labelled = torch.stack([every if mask is None else mask.to(rows.dtype) for mask in masks])
+        return Losses(means, means.detach(), rows.shape[1])
+    labelled = torch.stack([rows.new_ones(rows.shape[1]) if mask is None else mask.to(rows.dtype) for mask in masks])
     counts = labelled.sum(1)
     means = (rows * (labelled / counts.where(counts > 0, 1.0).unsqueeze(1))).sum(1)
     return Losses(means, means.detach(), counts)
 
 
-def _of_rows(task: Task, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the loss of each row, (n,): of an ensemble's outputs, (n, members, outputs), the mean of the members'."""
+def _of_rows(name: str, task: Learnt, batch: Batch, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the loss of each row, (n,), and its weight: of an ensemble's outputs, (n, members, outputs), the mean."""
+    target, mask = batch.targets[name], batch.masks[name]
     if task.level != "row" or output.dim() == 2:
-        return task.loss(output, target)
-    rows, members, _ = output.shape
-    return task.loss(output.flatten(0, 1), target.repeat_interleave(members, 0)).view(rows, members).mean(1)
+        return task.batch_loss(output, target, mask)
+    if task.couples:  # each member among the batch's rows, of which the same ones count for all
+        found = [task.batch_loss(own, target, mask) for own in output.unbind(1)]
+        return torch.stack([losses for losses, _ in found]).mean(0), found[0][1]
+    losses = task.loss(output.flatten(0, 1), target.repeat_interleave(output.shape[1], 0))
+    return losses.view(len(output), -1).mean(1), mask

@@ -29,7 +29,7 @@ from mtl_cli.balancing.result import HeadProbe, StepResult
 from mtl_cli.balancing.scale import to_sum
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
-from mtl_cli.tasks.task import Task
+from mtl_cli.tasks.task import Learnt
 
 
 class TrainingStep:
@@ -38,7 +38,8 @@ class TrainingStep:
     Parameters
     ----------
     model : SharedModel
-    tasks : dict of str to Task
+    tasks : mapping of str to Task
+        Of which a loss per row, a level and a weight are asked for: see ``Learnt``.
     balancer : Balancer
     device : torch.device
     seed : int
@@ -59,7 +60,7 @@ class TrainingStep:
     def __init__(
         self,
         model: SharedModel,
-        tasks: dict[str, Task],
+        tasks: Mapping[str, Learnt],
         balancer: Balancer,
         device: torch.device,
         seed: int = 0,

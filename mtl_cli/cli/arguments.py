@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
-from mtl_cli.config.errors import UserError
+from mtl_cli.config.errors import UserError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, with the nearest valid name."""
 
     def error(self, message: str) -> NoReturn:
+        if found := re.search(r"unrecognized arguments: (-[^ =]+)", message):
+            message = f"unknown flag {found[1]}; {did_you_mean(found[1], self._option_string_actions)}"
+        elif found := re.search(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
+            options = [option.strip("' ") for option in found[3].split(",")]
+            message = f"{found[1]}: there is no '{found[2]}'; {did_you_mean(found[2], options)}"
         print(f"{self.prog}: error: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
@@ -27,6 +34,14 @@ set, such as
   dataset.max_length=500 dataset.truncate=true
                              sequences
 """
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Give a command the flag ``--format``, of the rows that it prints."""
+    from mtl_cli.reports.rows import FORMATS
+
+    shown = "of the rows on stdout; by default a table on a terminal, and CSV in a pipe"
+    parser.add_argument("--format", choices=FORMATS, help=shown)
 
 
 def take_keys(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
@@ -45,6 +60,16 @@ def refuse_settings(data: str | None, prog: str) -> None:
     name, equals, _ = (data or "").partition("=")
     if equals and "." in name and "/" not in name:
         raise UserError(name, f"{prog} takes no such key", f"{prog} --help lists those of how a file is read")
+
+
+def free_folder(name: str) -> Path:
+    """Return the folder to draw in. Raises UserError if it holds anything, or cannot be made."""
+    folder = Path(name).expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(name, "is there already", "give another folder for the figures")
+    if not folder.absolute().parent.is_dir():
+        raise UserError(name, "its folder does not exist")
+    return folder
 
 
 def notice(line: str) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings, take_keys
+from mtl_cli.cli.arguments import READING_KEYS, Parser, free_folder, notice, refuse_settings, take_keys
 from mtl_cli.config.errors import UserError
 
 
@@ -53,7 +52,7 @@ def run(argv: list[str]) -> int:
     if given and arguments.data is None:
         what = "is for a file of your own, and none is given: the run's test rows are read as they were"
         raise UserError(f"dataset.{next(iter(given))}", what, "give DATA")
-    folder = None if arguments.plots is None else _free_folder(arguments.plots)
+    folder = None if arguments.plots is None else free_folder(arguments.plots)
     from mtl_cli.inference.trained import TrainedModel
     from mtl_cli.io import to_json
     from mtl_cli.reports.console import UNSEEN, print_metrics, stderr_console
@@ -81,13 +80,3 @@ def run(argv: list[str]) -> int:
     if arguments.json or not sys.stdout.isatty():
         print(to_json({"data": found.where, **found.report}))
     return 0
-
-
-def _free_folder(name: str) -> Path:
-    """Return the folder to draw in. Raises UserError if it holds anything, or cannot be made."""
-    folder = Path(name).expanduser()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(name, "is there already", "give another folder for the figures")
-    if not folder.absolute().parent.is_dir():
-        raise UserError(name, "its folder does not exist")
-    return folder

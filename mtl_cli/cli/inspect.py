@@ -1,9 +1,10 @@
-"""`mtl inspect`: a first look at a data set, without training."""
+"""`mtl inspect`: a first look at a data set, without training; or at a trained model, without its data."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl_cli.cli.arguments import notice
@@ -14,27 +15,35 @@ if TYPE_CHECKING:
 
 HELP = """\
 usage: mtl inspect DATA [KEY=VALUE …] [--format table|json]
+       mtl inspect RUN [--format table|csv|json|md]
 
-Show how a data set is read, without training: the rows of each part, each
+Of a data set: show how a data set is read, without training: the rows of each part, each
 target's labels, the features by kind, the columns that are left out and why,
 and what looks wrong: a column that alone determines a target, a label that is
 used as a feature, values far from all others, columns that are twice there,
 categories with one row each. Without tasks, the columns alone are looked at.
 
+Of a trained model: its tasks, features and how they are encoded, layers and
+the tasks that train them, members, versions, plugins that it needs, licence,
+and the fingerprint of the data that it was trained on.
+
 examples:
   mtl inspect houses.csv
   mtl inspect houses.csv tasks='{price: regression}' dataset.id=house
   mtl inspect wine --format json | jq .features.findings
+  mtl inspect outputs/2026-01-31_12-00-00_wine_gradnorm
+  mtl inspect RUN --format json | jq '.layers[] | .name, .parameters'
 
-DATA is a file or the name of a data set (mtl list datasets); KEY=VALUE is what
-mtl train takes.
+RUN is the folder of a run, or its mtl_model.pt. DATA is a file or the name of
+a data set (mtl list datasets); KEY=VALUE is what mtl train takes.
 
 flags:
-  --format table|json                       on stdout; table by default
+  --format table|json|csv|md                on stdout; table by default
   --config-dir DIR, --config-name NAME      as for mtl train
   -h, --help                                this text
 """
 FORMATS = ("table", "json")
+MODEL_FORMATS = ("table", "csv", "json", "md")
 
 
 def run(argv: list[str]) -> int:
@@ -43,6 +52,11 @@ def run(argv: list[str]) -> int:
         print(HELP, end="")
         return 0
     style, rest = _format(argv)
+    words = [word for word in rest if "=" not in word]
+    if len(words) == 1 and is_model(words[0]):
+        return _inspect_model(words[0], rest, style)
+    if style not in FORMATS:
+        raise UserError("--format", f"'{style}' is for trained models", "a data set is shown as table or json")
     look = _look([_as_data(word, i, rest) for i, word in enumerate(rest)])
     from mtl_cli.data.look import plain
     from mtl_cli.io import to_json
@@ -50,6 +64,35 @@ def run(argv: list[str]) -> int:
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
     print(to_json(plain(look), indent=2) if style == "json" else "\n".join(full_lines(look, width)))
+    return 0
+
+
+def is_model(word: str) -> bool:
+    """Whether a word names a run's folder or model file, rather than a data set."""
+    from mtl_cli.runs.directory import MODEL, RUN
+
+    path = Path(word).expanduser()
+    return path.suffix == ".pt" or (path / MODEL).is_file() or (path / RUN).is_file()
+
+
+def _inspect_model(path: str, words: list[str], style: str) -> int:
+    if others := [word for word in words if word != path]:
+        raise UserError(others[0], "is for a data set", "a trained model is shown as it is")
+    from mtl_cli.runs.model_file import find_model
+
+    find_model(path)
+    from mtl_cli.inference.description import describe
+    from mtl_cli.io import to_json
+    from mtl_cli.reports.described import long_rows, markdown_of, text_of
+    from mtl_cli.reports.rows import rendered, width
+
+    found = describe(path)
+    if style == "json":
+        print(to_json(found.plain(), indent=2))
+    elif style == "csv":
+        print(rendered(long_rows(found), "csv"), end="")
+    else:
+        print(markdown_of(found) if style == "md" else text_of(found, width()), end="")
     return 0
 
 
@@ -63,10 +106,10 @@ def _format(argv: list[str]) -> tuple[str, list[str]]:
             rest.append(word)
             continue
         if not equals and not words:
-            raise UserError(flag, "needs a value", " or ".join(FORMATS))
+            raise UserError(flag, "needs a value", " or ".join(MODEL_FORMATS))
         style = value if equals else words.pop(0)
-        if style not in FORMATS:
-            raise UserError(flag, f"'{style}' is no format", did_you_mean(style, FORMATS))
+        if style not in MODEL_FORMATS:
+            raise UserError(flag, f"'{style}' is no format", did_you_mean(style, MODEL_FORMATS))
     return style, rest
 
 

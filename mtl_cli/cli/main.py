@@ -1,15 +1,16 @@
-"""The `mtl` command: finds the subcommand, and turns what happens into exit codes. Imports nothing heavy."""
+"""The `mtl` command: finds the subcommand, and turns what happens into exit codes.
+
+Imports nothing at the top but what has to be there before signals can be seen to.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 from mtl_cli import __version__
-from mtl_cli.config.errors import UserError, did_you_mean
 
 HELP = """\
 usage: mtl COMMAND …
@@ -37,6 +38,8 @@ options:
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # before and after the command, Ctrl-C makes no traceback
     sys.exit(run(sys.argv[1:]))
 
 
@@ -46,11 +49,20 @@ def run(argv: list[str]) -> int:
     Returns
     -------
     int
-        0 done, 2 the user's input, 130 Ctrl-C, 141 a closed pipe. SIGTERM, or a terminal that is closed,
-        raises SystemExit(143); a bug of ours passes through as it is.
+        0 done, 2 the user's input, 130 Ctrl-C, 141 a closed pipe. SIGTERM, or a terminal that is closed, raises
+        SystemExit(143), or ends the process (see ``signals``); a bug of ours passes through as it is.
     """
+    from mtl_cli import signals
+
+    with signals.handling(f"mtl {argv[0]}" if argv and not argv[0].startswith("-") else "mtl"):
+        return _run(argv)
+
+
+def _run(argv: list[str]) -> int:
+    from mtl_cli import signals
+    from mtl_cli.config.errors import UserError
+
     name = "mtl"
-    previous = {number: signal.signal(number, _terminate) for number in _terminating()}
     try:
         command = None
         if argv and not argv[0].startswith("-"):
@@ -67,21 +79,22 @@ def run(argv: list[str]) -> int:
             print(f"{name}: error: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        _say(signals.told(name, signal.SIGINT))
         return 130
+    except SystemExit as stop:
+        if stop.code == 128 + signal.SIGTERM:
+            _say(signals.told(name, signal.SIGTERM))
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail again
         return 141
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
-def _terminating() -> list[signal.Signals]:
-    """Return the signals that end a command; under `nohup` a closed terminal does not."""
-    if os.name == "posix" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        return [signal.SIGTERM, signal.SIGHUP]
-    return [signal.SIGTERM]
+def _say(line: str) -> None:
+    try:
+        print(line, file=sys.stderr)
+    except OSError:  # the terminal is gone: what is still to be told must not change the status
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _without_command(argv: list[str]) -> int:
@@ -100,6 +113,7 @@ def _without_command(argv: list[str]) -> int:
         print(f"mtl {__version__}")
         return 0
     from mtl_cli.cli.commands import commands
+    from mtl_cli.config.errors import UserError, did_you_mean
 
     what = "unknown option" if word.startswith("-") else "unknown command"
     raise UserError(word, what, did_you_mean(word, [*commands(), "--help", "--version"]))
@@ -110,11 +124,3 @@ def _help() -> str:
 
     lines = "\n".join(f"  {name:<10} {help_of(command)}" for name, command in commands().items())
     return HELP.format(commands=lines, version=f"print the version ({__version__})")
-
-
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    try:
-        print("mtl: terminated", file=sys.stderr)
-    except OSError:  # the terminal is gone: what is still to be told must not keep the run from being written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    raise SystemExit(143)

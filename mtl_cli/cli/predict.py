@@ -38,6 +38,8 @@ output columns: the id column (or row, from 0), and for each task
   predicted_TASK_prob_LABEL  multilabel, and all classes by --probabilities all:
                              probability of each label
   predicted_TASK_q05         regression with loss: quantile: each quantile
+  predicted_TASK_sd          count: the deviation of a single count
+  predicted_TASK_at_TIME     survival: the share left without the event then
   TASK_low, TASK_high        regression with an interval: its ends
   TASK_set                   classes with an interval: the likely ones, as a|b
   TASK_spread                of several members: how far they are apart

@@ -49,6 +49,8 @@ every key and its default: mtl config show dataset=csv; explained in the files o
 {conf}
 
 other keys: seed=0 device=auto|cpu|cuda|mps plots=true|svg|false run_dir=FOLDER
+  resume=RUN                             go on with a run that was cut off; or, with more
+                                         trainer.epochs, with one that is done
   init_from=RUN                          start from the trunk of another run
   model.trunk.freeze=none|all|EPOCHS     do not train the trunk, or not at first
   optimizer.lr_scale.trunk=0.1           the trunk's learning rate, times optimizer.lr

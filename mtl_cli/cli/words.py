@@ -10,6 +10,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.hints import key_meant
 from mtl_cli.config.keys import known_keys
 from mtl_cli.config.values import as_text
+from mtl_cli.runs.directory import CONFIG
 
 FLAGS_WITH_VALUE = {
     "-cd": "--config-dir",
@@ -84,7 +85,11 @@ def read_words(argv: list[str]) -> Words:
         else:
             words.problems.append(_unknown_flag(flag, value if equals else None, rest))
     files = [word for word in plain if word.endswith((".yaml", ".yml")) and "=" not in word]
-    words.primary = _primary(files, name, words.config_dirs)
+    resumed = _resumed(plain)
+    if resumed is not None and (words.multirun or files or name is not None):
+        what = "goes on with one run, from its own config"
+        raise UserError("resume", what, "leave out " + ("-m" if words.multirun else " ".join([*files, name or ""])))
+    words.primary = _primary(files, name, words.config_dirs) if resumed is None else resumed
     words.start += files
     for word in plain:
         key, equals, value = word.partition("=")
@@ -96,6 +101,22 @@ def read_words(argv: list[str]) -> Words:
         else:
             words.overrides.append(word)
     return words
+
+
+def _resumed(plain: list[str]) -> Path | None:
+    """Return the config of the run that is to be resumed, if one is."""
+    given = [value for key, _, value in (word.partition("=") for word in plain) if key == "resume"]
+    if not given or given[-1] in ("", "null"):
+        return None
+    folder = as_text(given[-1])
+    file = Path(folder).expanduser() / CONFIG
+    if not Path(folder).expanduser().is_dir():
+        near = Path(folder).expanduser().parent
+        runs = [str(other.parent) for other in sorted(near.glob(f"*/{CONFIG}"))] if near.is_dir() else []
+        raise UserError("resume", f"there is no folder {folder}", did_you_mean(folder, runs) or "give a run's folder")
+    if not file.is_file():
+        raise UserError("resume", f"{folder} holds no {CONFIG}: no run was begun there", "give the folder of a run")
+    return file
 
 
 def _take_option(key: str, value: str, words: Words) -> None:

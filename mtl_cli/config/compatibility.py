@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mtl_cli.config.errors import Problem, did_you_mean, unknown_tasks
+from mtl_cli.config.intervals import FORMS, read_interval
 from mtl_cli.config.registry import components, name_of
 from mtl_cli.config.schema import BASELINES, Config, Trainer
 
@@ -271,6 +272,11 @@ def _trainer(config: Config) -> Iterator[Problem]:
         if task not in (names := list(config.tasks or {})):
             hint = did_you_mean(task, ["score", *names])
             yield Problem("trainer.early_stopping.monitor", f"no task is called '{task}'", hint)
+    if trainer.checkpoint is not None and trainer.checkpoint.every is not None:
+        try:
+            read_interval(trainer.checkpoint.every)
+        except ValueError:
+            yield Problem("trainer.checkpoint.every", f"cannot be '{trainer.checkpoint.every}'", f"give {FORMS}")
     if trainer.precision == "float16" and config.device == "cpu":
         yield Problem("trainer.precision", "float16 is not supported on the CPU", "trainer.precision=bfloat16")
 

@@ -25,6 +25,7 @@ KEYS = {
     "test_size": "dataset.split.test", "val_size": "dataset.split.val", "random_state": "seed", "random_seed": "seed",
     "output": "run_dir", "output_dir": "run_dir", "out": "run_dir", "out_dir": "run_dir", "save_dir": "run_dir",
     "pretrained": "init_from", "checkpoint": "init_from", "config": "experiment", "recipe": "experiment",
+    "resume_from": "resume", "resume_from_checkpoint": "resume", "ckpt_path": "resume", "restart": "resume",
     "jobs": "n_jobs", "num_workers": "n_jobs", "workers": "n_jobs", "plot": "plots",
 }  # fmt: skip
 """Our key, by a name for it."""

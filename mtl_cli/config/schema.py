@@ -78,6 +78,22 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """When the state of a run is kept, from which it can be resumed.
+
+    Parameters
+    ----------
+    every : str
+        ``epoch``, a number of steps or minutes such as ``500 steps``, or ``none``.
+    keep : bool
+        Whether it stays once the run is done.
+    """
+
+    every: Literal["epoch", "none"] | str = "epoch"
+    keep: bool = True
+
+
+@dataclass(frozen=True)
 class Trainer:
     """How long and in what pieces to train.
 
@@ -113,6 +129,7 @@ class Trainer:
     clip_norm: PositiveFloat | None = None
     log_balance: Literal["epoch"] | PositiveInt = "epoch"
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
     callbacks: dict[str, Annotated[Any, Component("callback")]] = field(default_factory=dict)
 
 
@@ -137,8 +154,10 @@ class Config(TrainedConfig):
     scheduler: Annotated[Any, Component("scheduler")]
     regularizer: Annotated[Any, Component("regularizer")] | None = None
     trainer: Trainer = field(default_factory=Trainer)
+    resume: str | None = None
     init_from: str | None = None
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     plots: bool | Literal["png", "svg"] = True
     run_dir: str | None = None
+    license: str | None = None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.config.schema import Config
+    from mtl_cli.data.feature import Feature
     from mtl_cli.data.folding import Folding, HeldOut
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.look import FeatureLook, Look
@@ -161,6 +162,46 @@ class Reader(ABC):
     @property
     def hierarchy(self) -> Hierarchy | None:
         """What was learned about tasks that are levels of one another, if anything."""
+        return None
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What tells the data that it was fitted to from others, by data set; "" is the only one."""
+        return {}
+
+    def features(self) -> list[Feature]:
+        """Return what is read of a row and how it is encoded; by default each input is a feature of its own."""
+        from mtl_cli.data.feature import Feature
+
+        spec = self.spec
+        names = spec.names or [str(number) for number in range(spec.width)]
+        return [Feature(name, spec.kind, "", [number]) for number, name in enumerate(names)]
+
+    def places(self, examples: Examples) -> list[Feature]:
+        """Return the features whose importance can be asked for, in rows such as these.
+
+        By default ``features``; parts of an image, or of a sequence, where that is one feature.
+        """
+        return self.features()
+
+    def grid(self, feature: Feature, examples: Examples, points: int) -> tuple[list[Any], np.ndarray] | None:
+        """Return values of a feature that the rows have, and its inputs at each of them, for partial dependence.
+
+        Parameters
+        ----------
+        feature : Feature
+        examples : Examples
+        points : int
+            How many values at most.
+
+        Returns
+        -------
+        values : list
+            As the user knows them, in order.
+        inputs : ndarray of shape (values, inputs of the feature)
+        None
+            Where a value alone is not to be set, as a pixel.
+        """
         return None
 
     @property

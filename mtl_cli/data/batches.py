@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +37,7 @@ class Batch:
 
 
 class Batches:
-    """Iterates over a part in batches, in a fresh order each time.
+    """Iterates over a part in batches, in a fresh order each time. A batch is whole until the next is asked for.
 
     Parameters
     ----------
@@ -72,14 +74,28 @@ class Batches:
             assert isinstance(chosen, torch.Tensor)
             yield chosen
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next epoch's order depends on."""
+        return {} if self._order is None else self._order.state_dict()
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        if self._order is not None:
+            self._order.load_state_dict(saved)
+
     def __iter__(self) -> Iterator[Batch]:
+        return self.after(0)
+
+    def after(self, done: int) -> Iterator[Batch]:
+        """Yield the batches of the next epoch without the first ``done``, whose rows are not touched."""
         if self._order is None:
-            yield Batch(self.inputs.take(slice(None)), self.targets, self.masks)
+            if not done:
+                yield Batch(self.inputs.take(slice(None)), self.targets, self.masks)
             return
-        for chosen in self._order:
+        for chosen in islice(self._order, done, None):
             rows = torch.cat(chosen) if isinstance(chosen, tuple) else chosen
             yield Batch(
-                self.inputs.take(chosen),  # type: ignore[arg-type]  # an order gives what its inputs take
+                self.inputs.take_next(chosen),  # type: ignore[arg-type]  # an order gives what its inputs take
                 {name: target[rows] for name, target in self.targets.items()},
                 {name: None if mask is None else mask[rows] for name, mask in self.masks.items()},
             )

@@ -133,7 +133,7 @@ def _classes(tasks: Mapping[str, TaskConfig], labels: pd.DataFrame, pool: np.nda
     found = {}
     for name, task in tasks.items():
         if task.level == "row" and not task.several_columns:
-            column = task.labels(name, labels).iloc[pool]
+            column = task.strata(name, labels).iloc[pool]
             if not pd.api.types.is_float_dtype(column.dtype):
                 found[name] = column
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -104,17 +104,37 @@ def feature_problems(own: list[str], theirs: list[str], exclude: str | None = No
     return [*problems, *([Problem("init_from", f"{more} more features differ")] if more else [])]
 
 
-class Order(Protocol):
-    """Row numbers, a batch at a time, in an order of its own each time it is iterated over."""
+class Order(ABC):
+    """Row numbers, a batch at a time, in an order of its own each time it is iterated over.
 
+    All that is drawn for an epoch is drawn before its first batch.
+
+    Attributes
+    ----------
+    generator : Generator
+        What the orders are drawn with.
+    """
+
+    generator: torch.Generator
+
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of batches."""
 
+    @abstractmethod
     def __iter__(self) -> Iterator[torch.Tensor | tuple[torch.Tensor, ...]]:
         """Yield the rows of each batch; those of each data set apart where the inputs ask for it."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next epoch's order depends on: tensors and plain values."""
+        return {"generator": self.generator.get_state()}
 
-class ShuffledOrder:
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.generator.set_state(saved["generator"])
+
+
+class ShuffledOrder(Order):
     """Every row once, shuffled anew each time.
 
     Parameters
@@ -167,6 +187,10 @@ class InputRows(ABC):
     def take(self, rows: torch.Tensor | slice) -> Inputs:
         """Return what a network reads of some rows, on the device."""
 
+    def take_next(self, rows: torch.Tensor | slice) -> Inputs:
+        """Return the same for the one batch that is in use: it may lie where the batch before it did."""
+        return self.take(rows)
+
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
         """Return the order in which batches of these rows train."""
         return ShuffledOrder(len(self), batch_size, smallest, seed, device)
@@ -178,6 +202,37 @@ class InputRows(ABC):
     def finite(self) -> np.ndarray | None:
         """Return which rows hold only finite numbers in the type that a network reads, bool; None if all do."""
         return None
+
+    def dense(self) -> InputRows:
+        """Return the same rows in a form that is fast to change: one tensor where they are of one shape."""
+        found = self.take(slice(0, len(self)))
+        assert isinstance(found, torch.Tensor)
+        return DenseRows(found)
+
+    def part_of(self, of: np.ndarray) -> InputRows:
+        """Return the rows of the data set that some rows are of, where several are joined; else all."""
+        return self
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> InputRows:
+        """Return the same rows but for some inputs, which are those of the rows ``order``.
+
+        Parameters
+        ----------
+        inputs : sequence of int
+            As a ``Feature`` has them.
+        order : ndarray of int, shape (n,)
+        of : ndarray of bool, shape (n,), optional
+            Where data sets are joined, the rows of the feature's own: only among those is anything changed.
+        """
+        return self.dense().shuffled(inputs, order, of)
+
+    def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> InputRows:
+        """Return the same rows but for some inputs, which are ``values``, (inputs,), in all of them."""
+        return self.dense().replaced(inputs, values, of)
+
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        """Return some inputs of all rows, (n, inputs), by their numbers as a ``Feature`` has them."""
+        return self.dense().values_of(inputs)
 
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
@@ -209,6 +264,20 @@ class DenseRows(InputRows):
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
         return self.values[rows]
 
+    def dense(self) -> DenseRows:
+        return self
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> DenseRows:
+        return self.replaced(inputs, self.values.flatten(1)[:, list(inputs)][torch.from_numpy(order)])
+
+    def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> DenseRows:
+        found = self.values.clone()
+        found.flatten(1)[:, list(inputs)] = values  # a view: the clone lies in one piece
+        return DenseRows(found)
+
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        return np.asarray(self.values.flatten(1)[:, list(inputs)])
+
     def finite(self) -> np.ndarray | None:
         if not self.values.is_floating_point() or bool(self.values.isfinite().all()):
             return None
@@ -233,6 +302,7 @@ class CodedRows(InputRows):
     def __init__(self, numbers: torch.Tensor, places: torch.Tensor, codes: torch.Tensor, width: int) -> None:
         self.numbers, self.places, self.codes, self.width = numbers, places, codes, width
         self.chunk = min(InputRows.chunk, max(256, 2**21 // max(width, 1)))
+        self._batch = numbers.new_empty((0, width))
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -245,11 +315,21 @@ class CodedRows(InputRows):
         return CodedRows(self.numbers.to(device), self.places.to(device), self.codes.to(device), self.width)
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
-        codes = self.codes[rows].long()
-        inputs = self.numbers.new_zeros((len(codes), self.width))
+        codes = self.codes[rows]
+        return self._fill(self.numbers.new_zeros((len(codes), self.width)), codes, self.numbers[rows])
+
+    def take_next(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Fill one buffer anew: an allocator keeps several batches of ten thousand inputs, by chance a gigabyte."""
+        codes = self.codes[rows]
+        if len(codes) > len(self._batch):
+            self._batch = self.numbers.new_empty((len(codes), self.width))
+        return self._fill(self._batch[: len(codes)].zero_(), codes, self.numbers[rows])
+
+    def _fill(self, inputs: torch.Tensor, codes: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        codes = codes.long()
         # a level that is not there adds 0 to the first input, which may be another category's
         inputs.scatter_add_(1, codes.clamp(min=0), (codes >= 0).to(inputs.dtype))
-        inputs[:, self.places] = self.numbers[rows]
+        inputs[:, self.places] = numbers
         return inputs
 
     def finite(self) -> np.ndarray | None:

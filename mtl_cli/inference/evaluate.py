@@ -16,7 +16,9 @@ from mtl_cli.data.inputs import InputRows
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Decided, Target, Task
 
-LOWER_IS_BETTER = frozenset({"rmse", "mse", "mae", "log_loss", "ece", "pinball"})
+LOWER_IS_BETTER = frozenset(
+    {"rmse", "mse", "mae", "log_loss", "ece", "pinball", "exact_rmse", "brier", "deviance", "interval_score"}
+)
 """The metrics of which less is better; of others, and of plugins', more is."""
 NO_METRICS = ("rows", "not_finite", "constant", "classes", "weighted")
 """What ``evaluate`` says of a task beside numbers that are the better, or worse, the larger they are."""
@@ -124,10 +126,10 @@ class Validation:
         for name, task in self.tasks.items():
             output, target, rows, mask = found[name], self.targets[name], self.rows[name], self.masks[name]
             if rows is None or mask is None:
-                losses.append(task.loss(output, target).mean())
+                losses.append(_mean(*task.batch_loss(output, target, None)))
             else:
-                output, target, counts = output[rows], target[rows], mask[rows]
-                losses.append((task.loss(output, target) * counts).sum() / counts.sum())
+                output, target = output[rows], target[rows]
+                losses.append(_mean(*task.batch_loss(output, target, mask[rows])))
             metrics.append(task.monitor(output, target))
         return torch.stack(losses), torch.stack(metrics)
 
@@ -262,7 +264,7 @@ def _task_report(
         "skill": skill(loss, baseline),
         **task.all_metrics(output, values, decided),
         **task.interval_metrics(output, values),
-        "constant": {"loss": baseline, **task.all_metrics(constant, values)},
+        "constant": {"loss": baseline, **task.constant_metrics(values)},
         **({"classes": classes} if classes else {}),
         **weighted,
     }
@@ -274,7 +276,15 @@ def _constant(task: Task, target: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(task.baseline).to(target.device).expand(*shape, -1)
 
 
+def _mean(losses: torch.Tensor, counts: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean of rows' losses, each by its weight; NaN if none counts."""
+    return losses.mean() if counts is None else (losses * counts).sum() / counts.sum()
+
+
 def _mean_loss(task: Task, output: np.ndarray, values: np.ndarray, counts: np.ndarray | None) -> float:
+    if task.couples:
+        weights = None if counts is None else torch.from_numpy(counts)
+        return float(_mean(*task.batch_loss(torch.from_numpy(output), torch.from_numpy(values), weights)))
     losses = np.empty(len(values))
     for start in range(0, len(values), CHUNK):  # the logarithms of all classes are as large as the outputs
         rows = slice(start, start + CHUNK)

@@ -278,6 +278,13 @@ class TrainedModel:
         does not know is told, and not measured. ``weights`` is a column that says how much each row counts, in a second
         loss and skill.
         """
+        answer = self.answer(examples, notice, hierarchy, vote)
+        part = self.labelled(examples, notice)
+        there = {name: self.tasks[name] for name in part.targets}
+        return self._measure(answer, part, there, examples, notice, weights)
+
+    def labelled(self, examples: Examples, notice: Notice) -> Part:
+        """Return rows with the labels of the tasks whose columns are there. Raises UserError if there are none."""
         columns_of = {f"task {name}": task.columns for name, task in self.tasks.items()}
         check_usable(columns_of, examples.unusable, examples.where)
         there = {name: task for name, task in self.tasks.items() if set(task.columns) <= set(examples.table.columns)}
@@ -286,14 +293,24 @@ class TrainedModel:
             raise UserError(examples.where, f"has no label column; the tasks' are {columns}", "mtl predict needs none")
         for name in self.tasks.keys() - there.keys():
             notice(f"{examples.where} has no labels of task {name}")
-        answer = self.answer(examples, notice, hierarchy, vote)
-        part = examples.part(there, labels=known_labels(there, examples, notice))
-        return self._measure(answer, part, there, examples, notice, weights)
+        return examples.part(there, labels=known_labels(there, examples, notice))
 
     def evaluate_test(
         self, notice: Notice, hierarchy: Mode | None = None, vote: str | None = None, weights: str | None = None
     ) -> Evaluated:
         """Measure the model on the run's own test rows, read again, as ``evaluate`` does.
+
+        Raises
+        ------
+        UserError
+            If the data are not to be read again, or are not what they were.
+        """
+        chosen, duplicates = self.test_rows(notice)
+        answer = self.answer(chosen, notice, hierarchy, vote)
+        return self._measure(answer, chosen.part(self.tasks, duplicates), self.tasks, chosen, notice, weights)
+
+    def test_rows(self, notice: Notice) -> tuple[Examples, np.ndarray | None]:
+        """Return the run's own test rows, read again, and which of them repeat rows that were learnt from.
 
         Raises
         ------
@@ -308,14 +325,10 @@ class TrainedModel:
         test = split == "test"
         if not test.any():
             raise UserError(str(self.path), "the run has no test rows", "give a table to evaluate on")
-        chosen = examples.select(test)
-        answer = self.answer(chosen, notice, hierarchy, vote)
-        duplicates = None
-        if examples.duplicate_groups is not None:
-            learned = examples.duplicate_groups[(split == "train") | (split == "val")]
-            duplicates = np.isin(examples.duplicate_groups[test], learned)
-        part = chosen.part(self.tasks, duplicates)
-        return self._measure(answer, part, self.tasks, chosen, notice, weights)
+        if examples.duplicate_groups is None:
+            return examples.select(test), None
+        learned = examples.duplicate_groups[(split == "train") | (split == "val")]
+        return examples.select(test), np.isin(examples.duplicate_groups[test], learned)
 
     def _measure(
         self,

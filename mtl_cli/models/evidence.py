@@ -65,7 +65,8 @@ def _of_rows(
         losses = task.loss(output, target)
         (slopes,) = torch.autograd.grad(losses.sum(), output, create_graph=True)
         second = [torch.autograd.grad(s.sum(), output, retain_graph=True)[0][:, c] for c, s in enumerate(slopes.T)]
-    weights = torch.stack(second) if counts is None else torch.stack(second) * counts
+    positive = torch.stack(second).clamp(min=0)  # a likelihood that bends the other way here determines nothing
+    weights = positive if counts is None else positive * counts
     total = losses.detach() if counts is None else losses.detach() * counts
     units = z.double().cpu()
     hessian = torch.stack([(units * w.unsqueeze(1)).T @ units for w in weights.double().cpu()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.config.errors import Problem
 
@@ -92,3 +92,10 @@ class Regularizer:
     def end_epoch(self) -> dict[str, float]:
         """Learn what is learnt once an epoch, and return further columns of the history. It may wait for the device."""
         return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it has learnt: tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,6 +20,10 @@ SMALLEST_VARIANCE = 1e-8
 
 def build_prior(training: Training, tasks: Sequence[str], diagonal: bool, every: int) -> SharedPrior:
     """Return the prior of these tasks. Raises UserError if their weights are not all of one shape."""
+    for task in tasks:
+        if training.tasks[task].couples:
+            what = f"needs a loss of each row by itself, and that of {task} is of several rows together"
+            raise UserError("regularizer.tasks", what, "name the other tasks, such as regularizer.tasks=[a,b]")
     weights = task_weights(training.network.heads, tasks)
     (first, shape), *others = ((task, tuple(weight.shape)) for task, weight in weights.items())
     wrong = [f"{task}'s {own[0]} × {own[1]}" for task, own in others if own != shape]
@@ -98,6 +103,21 @@ class SharedPrior(Regularizer):
             self._learn()
         self._epochs += 1
         return {"evidence_prior": self._evidence, "scale_prior": float(self.variance.mean().sqrt())}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the prior as it was learnt last."""
+        noise = {name: state.noise for name, state in self.states.items()}
+        learnt = {"mean": self.mean, "variance": self.variance, "noise": noise}
+        return {**learnt, "epochs": self._epochs, "evidence": self._evidence}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.mean.copy_(saved["mean"])
+        self.variance.copy_(saved["variance"])
+        for name, state in self.states.items():
+            state.noise = float(saved["noise"][name])
+        self._epochs, self._evidence = int(saved["epochs"]), float(saved["evidence"])
+        self._factors = self._term_factors()
 
     def _term_factors(self) -> torch.Tensor:
         """Return what each task's squared distance from μ is multiplied by, shape (tasks here,)."""

@@ -15,7 +15,7 @@ from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
 from mtl_cli.reports.figures.layout import settings
-from mtl_cli.runs.directory import HISTORY, PLOTS, file_name
+from mtl_cli.runs.directory import HISTORY, PLOTS, file_names
 
 if TYPE_CHECKING:
     from mtl_cli.data.base import Part
@@ -108,10 +108,11 @@ def _write(
     for name, figure in components("figure").items():
         with _noting_failure(name, notice):
             drawings += list(_drawings(name, figure(), course, answers))
+    names = file_names(drawing.stem for drawing in drawings)
     for drawing in drawings:
         with _noting_failure(drawing.stem, notice):
-            path = folder / f"{file_name(drawing.stem)}.{form}"
-            _draw(path, drawing.draw, notice)
+            path = folder / f"{names[drawing.stem]}.{form}"
+            draw_file(path, drawing.draw, notice)
             written.append(path)
             if rows := drawing.table():
                 atomic(path.with_suffix(".csv"), partial(_write_rows, rows=rows))
@@ -142,7 +143,8 @@ def _drawings(
             yield Drawing(stem, partial(figure.draw, answers=answers), partial(figure.table, answers))
 
 
-def _draw(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
+def draw_file(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
+    """Draw a picture into a file, of the form that its ending says, whole or not at all."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ OUT_OF_FOLD = "out_of_fold.csv"
 SPLITS = "splits.csv"
 CONFIG = "config.yaml"
 RUN = "run.json"
+CHECKPOINT = "checkpoint.pt"
 PLOTS = "plots"
 SINGLE = "single"
 """Folder of the single-task networks that a run is compared with."""
@@ -31,9 +33,24 @@ def weights_name(balancer: str) -> str:
     return f"{balancer}_weights.csv"
 
 
+def checkpoint_name(number: int) -> str:
+    """Return the name of the checkpoint of the member ``number``, from 0, and of those that are trained with it."""
+    return CHECKPOINT if number == 0 else f"checkpoint_{number}.pt"
+
+
 def file_name(name: str) -> str:
     """Return what a file or folder is called that belongs to a task, whatever its name holds."""
     return re.sub(r"[^\w.-]", "_", name)
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """Return by name what its file or folder is called: no two the same, also where case is not told apart."""
+    found: dict[str, str] = {}
+    for name in names:
+        taken = {other.casefold() for other in found.values()}
+        numbered = (f"_{number}" if number > 1 else "" for number in itertools.count(1))
+        found[name] = next(file_name(name) + end for end in numbered if (file_name(name) + end).casefold() not in taken)
+    return found
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,15 @@ class RunDirectory:
     def write(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file of the run whole or not at all."""
         atomic(self.path / name, write)
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints that are there."""
+        return sorted(self.path.glob(f"{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"))
+
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints, and those of the single-task networks."""
+        for path in self.path.rglob(f"{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"):
+            path.unlink()
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file; numbers that JSON lacks become null."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import traceback
@@ -73,14 +74,19 @@ def make_job(checked: Checked, start: list[str]) -> Job:
     return Job(plain, f"{stem}_{plain['balancer']['name']}", checked.overrides, command)
 
 
-def run_training(job: Job, progress: Progress) -> Finished:
-    """Train and draw, telling ``progress``, and return what came out; its folder is whole then."""
+def run_training(job: Job, progress: Progress) -> Finished | None:
+    """Train and draw, telling ``progress``, and return what came out; its folder is whole then.
+
+    None says that the run which was to be resumed was done already.
+    """
     config = parse(job.plain)
+    if config.resume is not None and (job.folder or config.run_dir) is not None:
+        raise UserError("run_dir", "is another folder: a resumed run goes on in its own", "leave it out")
     if job.folder is None and config.run_dir is not None:
         directory.check_free(config.run_dir)
 
     from mtl_cli.reports.plots import Form, write_plots
-    from mtl_cli.training.run import train
+    from mtl_cli.training.run import resume, train
 
     def make_directory() -> Path:
         if job.folder is not None:
@@ -90,7 +96,10 @@ def run_training(job: Job, progress: Progress) -> Finished:
 
     form: Form = "svg" if config.plots == "svg" else "png"
     draw = partial(write_plots, notice=progress.notice, form=form) if config.plots else None
-    return train(config, rerunnable(job.plain), job.command, make_directory, progress, draw)
+    plain = rerunnable(job.plain)
+    if config.resume is not None:
+        return resume(config.resume, config, plain, job.command, progress, draw)
+    return train(config, plain, job.command, make_directory, progress, draw)
 
 
 def train_job(job: Job) -> dict[str, Any]:
@@ -99,13 +108,24 @@ def train_job(job: Job) -> dict[str, Any]:
     from mtl_cli.reports.progress import TrainingProgress
 
     console = stderr_console() if job.in_place else _plain_console()
-    finished = run_training(job, TrainingProgress(console))
+    progress = TrainingProgress(console)
+    finished = run_training(job, progress)
+    if finished is None:
+        folder = str(job.plain["resume"])
+        progress.notice(f"{folder} is done: there is nothing to resume; trainer.epochs=N resume={folder} extends it")
+        path = Path(folder).expanduser()
+        return _line(path, json.loads((path / directory.METRICS).read_text(encoding="utf-8")))
     print_summary(console, finished)
-    splits = finished.metrics["splits"]
+    return _line(finished.run.path, finished.metrics)
+
+
+def _line(folder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON line of a run that is done."""
+    splits = metrics["splits"]
     return {
-        "run_dir": str(finished.run.path),
+        "run_dir": str(folder),
         "status": "done",
-        "score": finished.metrics["score"],
+        "score": metrics["score"],
         "metrics": splits["test"]["tasks"] if "test" in splits else {},
     }
 
@@ -150,7 +170,7 @@ def rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
         if isinstance(trunk.get(key), str) and (folder := Path(trunk[key]).expanduser()).is_dir():
             trunk[key] = str(folder.absolute())
     model = {**plain["model"], "trunk": trunk}
-    found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None}
+    found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None, "resume": None}
     if plain.get("init_from") is not None:
         found["init_from"] = str(Path(plain["init_from"]).expanduser().absolute())
     return found

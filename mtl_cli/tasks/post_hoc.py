@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from mtl_cli.tasks.conformal import Conformal
 from mtl_cli.tasks.recalibration import Recalibration, restored
+from mtl_cli.tasks.survival import Steps
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,14 @@ class PostHoc:
         The probability from which on each label is predicted; a half if None.
     conformal : Conformal, optional
         What makes an interval or a set of a prediction.
+    hazard : Steps, optional
+        The cumulative hazard of a row of relative hazard 1, by which Cox's model has curves.
     """
 
     recalibration: Recalibration | None = None
     thresholds: list[float] | None = None
     conformal: Conformal | None = None
+    hazard: Steps | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what ``restore`` takes: plain numbers and strings; nothing of steps that there are not."""
@@ -35,14 +39,16 @@ class PostHoc:
             **({} if self.recalibration is None else {"recalibration": self.recalibration.state()}),
             **({} if self.thresholds is None else {"thresholds": self.thresholds}),
             **({} if self.conformal is None else {"conformal": asdict(self.conformal)}),
+            **({} if self.hazard is None else {"hazard": asdict(self.hazard)}),
         }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:
         """Rebuild the steps from their ``state``."""
-        recalibration, conformal = state.get("recalibration"), state.get("conformal")
+        recalibration, conformal, hazard = (state.get(key) for key in ("recalibration", "conformal", "hazard"))
         return cls(
             None if recalibration is None else restored(recalibration),
             state.get("thresholds"),
             None if conformal is None else Conformal(**conformal),
+            None if hazard is None else Steps(**hazard),
         )

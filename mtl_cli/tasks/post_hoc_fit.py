@@ -24,7 +24,7 @@ def fit_post_hoc(config: TaskConfig, task: Task, output: np.ndarray, values: np.
     values : ndarray
         The encoded labels of the same rows, all of which have one.
     """
-    found = PostHoc()
+    found = task.fit_post_hoc(output, values)
     if config.calibrate != "none":
         assert task.link is not None
         found = replace(found, recalibration=METHODS[config.calibrate].fit(output, values, task.link))

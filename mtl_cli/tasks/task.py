@@ -11,7 +11,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Label = str | int | float | bool
 Share = Annotated[float, Bound(above=0, below=1)]
+LabelUse = Literal["class", "number", "bounds"]
+"""What a label column is read for: classes; numbers; or numbers of which some are known only from bounds, as `<5`."""
 Level = Literal["row", "token"]
 """What has a label of its own: a row, or each token of a row that is a sequence."""
 
@@ -89,6 +91,11 @@ class TaskConfig(ABC):
     def labels_as_text(self) -> bool:
         """Whether a text file's labels are to be read as they are written, not as numbers."""
         return True
+
+    def label_uses(self, name: str) -> dict[str, LabelUse]:
+        """Return what each label column of the task called ``name`` is read for; all for the same by default."""
+        use: LabelUse = "class" if self.labels_as_text else "number"
+        return dict.fromkeys(self.columns(name), use)
 
     @property
     def named_labels(self) -> set[str]:
@@ -189,6 +196,30 @@ class Decided:
         return Decided(self.classes[rows], self.confidence[rows])
 
 
+class Learnt(Protocol):
+    """What a training step needs of a task; ``Task`` is one."""
+
+    @property
+    def weight(self) -> float:
+        """The task's own weight."""
+
+    @property
+    def level(self) -> Level:
+        """What has a label."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether a row's loss depends on the other rows of its batch."""
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss per row, shape (n,)."""
+
+    def batch_loss(
+        self, output: torch.Tensor, target: torch.Tensor, counts: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the losses of a batch's rows, (n,), and how much each counts in their mean, (n,)."""
+
+
 @dataclass
 class Task(ABC):
     """A task that has been fitted to the labels of the training rows.
@@ -233,11 +264,26 @@ class Task(ABC):
     kind has ``decode_as`` and ``metrics_as``."""
     link: ClassVar[Link | None] = None
     """How its outputs become probabilities, for kinds that can be calibrated."""
+    ordered: ClassVar[bool] = False
+    """Whether its classes have an order of their own, which is that of ``classes``."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether a row's loss depends on the other rows of its batch too, as Cox's partial likelihood does.
+
+        Such a kind has ``batch_loss``; its loss on some rows is exact among these rows.
+        """
+        return False
 
     @property
     @abstractmethod
     def outputs(self) -> int:
         """The width of the head's output."""
+
+    @property
+    def number_of_classes(self) -> int:
+        """Of a kind that ``learns`` a class, how many there are."""
+        return max(2, self.outputs)
 
     @property
     @abstractmethod
@@ -285,6 +331,21 @@ class Task(ABC):
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss per row, shape (n,)."""
 
+    def batch_loss(
+        self, output: torch.Tensor, target: torch.Tensor, counts: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the losses of a batch's rows, (n,), and how much each counts in their mean, (n,).
+
+        By default ``loss``, and ``counts`` as they are.
+
+        Parameters
+        ----------
+        output, target : Tensor of shape (n, ...)
+        counts : Tensor of shape (n,), optional
+            Each row's weight, 0 where it has no label; None says 1 for all.
+        """
+        return self.loss(output, target), counts
+
     def same_loss(self, other: Task) -> bool:
         """Whether ``loss`` is the same for this task fitted to other rows; by default if all that was fitted is."""
         return self.state() == other.state()
@@ -315,6 +376,13 @@ class Task(ABC):
             return output
         assert self.link is not None
         return recalibration(output, self.link)
+
+    def fit_post_hoc(self, output: np.ndarray, values: np.ndarray) -> PostHoc:
+        """Fit the steps that the kind's predictions need by themselves, to rows with a label; by default none.
+
+        Its config names them in ``post_hoc_asked``.
+        """
+        return PostHoc()
 
     def find_thresholds(self, output: np.ndarray, values: np.ndarray, asked: Goal | float) -> list[float]:
         """Return the threshold of each label, as given or the best on rows that have labels."""
@@ -435,6 +503,14 @@ class Task(ABC):
     def confidence_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> tuple[np.ndarray, np.ndarray]:
         """Return the same of classes that another step chose."""
         return decided.confidence, decided.classes == values
+
+    def constant_metrics(self, values: np.ndarray) -> dict[str, float]:
+        """Return the metrics of the best constant prediction, on rows that have these encoded labels.
+
+        By default those of the output ``baseline``; a kind whose predictions take more than that has its own.
+        """
+        shape = values.shape[: 1 if self.level == "row" else 2]
+        return self.all_metrics(np.broadcast_to(self.baseline, (*shape, self.outputs)), values)
 
     def all_metrics(self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None) -> dict[str, float]:
         """Return the metrics of rows that have a label, those that plugins add behind the kind's own.

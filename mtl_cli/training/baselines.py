@@ -151,7 +151,7 @@ def _predict(
     if task.learns == "number":
         return task.output_of(baseline.regressor(seed).fit(inputs, values, weights).predict(test))
     if task.learns == "class":
-        return task.output_of(_stated(baseline.classifier(seed), inputs, values, weights, test, max(2, task.outputs)))
+        return task.output_of(_stated(baseline.classifier(seed), inputs, values, weights, test, task.number_of_classes))
     columns = [
         _stated(baseline.classifier(seed), inputs, values[:, i], None if weights is None else weights[:, i], test, 2)
         for i in range(values.shape[1])
@@ -202,4 +202,4 @@ def _seconds(baseline: Baseline, task: Task, parts: Sequence[Part], inputs: int)
     rows = sum(int(part.targets[task.name].mask.sum()) for part in parts)
     if task.learns == "labels":
         return task.outputs * baseline.seconds(rows, inputs, 2)
-    return baseline.seconds(rows, inputs, 0 if task.learns == "number" else max(2, task.outputs))
+    return baseline.seconds(rows, inputs, 0 if task.learns == "number" else task.number_of_classes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_cli.config.errors import UserError
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
 from mtl_cli.inference.members import Outputs
@@ -44,6 +45,9 @@ def compare_with_baselines(ready: Ready, answer: Answer | None, metrics: dict[st
         if isinstance(ready.config.trainer.baselines, list) and answer is None:
             ready.progress.notice("trainer.baselines: there are no test rows to measure baselines on")
         return
+    if left_out := [name for name, task in data.tasks.items() if task.learns is None]:
+        which = f"{', '.join(left_out[:5])}{', …' if len(left_out) > 5 else ''}"
+        ready.progress.notice(f"trainer.baselines: none for {which}: no model of scikit-learn's learns such labels")
     found = {name: outputs_of(name, data, ready.config.seed) for name in names}
     rows = compared_rows(metrics)
     for name, outputs in found.items():
@@ -92,7 +96,11 @@ def compare_with_single(ready: Ready, answer: Answer | None, metrics: dict[str, 
         if task.auxiliary:
             continue
         ready.progress.notice(f"trainer.compare_single: {name} by itself")
-        alone = outputs_alone(ready, name, folder)
+        try:
+            alone = outputs_alone(ready, name, folder)
+        except UserError as error:  # the run itself is trained, and is not lost for a comparison
+            ready.progress.notice(f"trainer.compare_single: {name} by itself could not be trained: {error}")
+            continue
         own = between(ready, name, answer.outputs, alone, rows)
         verdict = "helps" if own.better else "hurts" if own.worse else "cannot tell"
         tasks[name] = {"metric": own.metric, **own.state(), "verdict": verdict}

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from mtl_cli import signals
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import task_states
 from mtl_cli.inference.members import Member as TrainedMember
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.history import sort_by_member
 from mtl_cli.runs.model_file import save_model
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Member, Ready, Run, build
 from mtl_cli.training.callbacks.base import Best, Callback, RunInfo
 from mtl_cli.training.callbacks.history import History
 from mtl_cli.training.callbacks.progress import ShowProgress
+from mtl_cli.training.checkpoints import Checkpoints, restore
 from mtl_cli.training.device import seed_everything
 from mtl_cli.training.together.fits import fits
 from mtl_cli.training.together.loop import JointTrainer
@@ -68,7 +71,8 @@ def begin(ready: Ready, member: Member, several: bool) -> Run:
 def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[Trained], list[Trained]]:
     """Train all members of a run, and save their model.
 
-    The model is saved however the training ends, of the members of which an epoch ended well.
+    What has a checkpoint in the folder goes on from there. The model is saved however the training ends, of the members
+    of which an epoch ended well. A signal is waited for until a step has ended.
 
     Parameters
     ----------
@@ -85,54 +89,70 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
         Those that rows were held out of; the same, unless ``trainer.refit`` trained others on all rows.
     """
     trainer, members = ready.config.trainer, members_of(ready)
+    checkpoints = Checkpoints(ready, folder)
     done: list[Trained] = []
     refit = trainer.refit and ready.data.held_out is not None
     several = len(members) > 1 or refit
     final: list[Trained] = done
-    try:
-        for trained in _train(ready, first, members, folder, several):
-            done.append(trained)
-        if refit:
-            steps = round(float(np.median([trained.best.steps for trained in done])))
-            ready.progress.notice(f"trainer.refit: {steps} steps on all rows that are not test rows")
-            again = [Member(len(members) + number, steps=steps) for number in range(trainer.members)]
-            final = list(_train(ready, begin(ready, again[0], True), again, folder, True))
-    finally:
-        if final or done:
-            save_members(ready, first, final or done, folder)
-    if not (folder.path / directory.MODEL).exists():
+    with signals.waiting():
+        try:
+            for trained in _train(ready, first, members, folder, several, checkpoints):
+                done.append(trained)
+            if refit:
+                steps = round(float(np.median([trained.best.steps for trained in done])))
+                ready.progress.notice(f"trainer.refit: {steps} steps on all rows that are not test rows")
+                again = [Member(len(members) + number, steps=steps) for number in range(trainer.members)]
+                final = list(_train(ready, begin(ready, again[0], True), again, folder, True, checkpoints))
+        finally:
+            if final or done:
+                save_members(ready, first, final or done, folder)
+    if not (final or done):
         raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
+    if several and checkpoints.resumed and not fits(first):  # rows of a member that was extended came after others'
+        for name in (directory.HISTORY, ready.weights_name):
+            sort_by_member(folder.path / name)
     return final, done
 
 
 def _train(
-    ready: Ready, first: Run, members: Sequence[Member], folder: RunDirectory, several: bool
+    ready: Ready, first: Run, members: Sequence[Member], folder: RunDirectory, several: bool, checkpoints: Checkpoints
 ) -> Iterator[Trained]:
     """Train members at once or one after the other, as they fit; what interrupted ones have reached is yielded too."""
     if len(members) > 1 and fits(first):
-        yield from _at_once(ready, first, members, folder)
+        yield from _at_once(ready, first, members, folder, checkpoints)
         return
     for member in members:
+        signals.check()
         run = first if member is members[0] else begin(ready, member, several)
         place = members.index(member) + 1, len(members)
         show = ShowProgress(ready.progress, len(run.ready.data.parts["train"]), place)
         trainer = _trainer(run, folder, member.number if several else None, show)
+        if (saved := checkpoints.of([member])) is not None:
+            restore(saved, [run], [trainer], folder)
+            torch.set_rng_state(saved["members"][0]["generator"].cpu())
         try:
-            trainer.fit(run.batches)
+            trainer.fit(run.batches, checkpoints.keeper([member]))
         finally:
             yield from _reached(run, trainer)
 
 
-def _at_once(ready: Ready, first: Run, members: Sequence[Member], folder: RunDirectory) -> Iterator[Trained]:
+def _at_once(
+    ready: Ready, first: Run, members: Sequence[Member], folder: RunDirectory, checkpoints: Checkpoints
+) -> Iterator[Trained]:
     """Train members as one batched network."""
     runs, generators = [first], [torch.Generator().set_state(torch.get_rng_state())]  # where dropout would go on
     for member in members[1:]:
+        signals.check()
         runs.append(begin(ready, member, True))
         generators.append(torch.Generator().set_state(torch.get_rng_state()))
     show = ShowFirst(ShowProgress(ready.progress, len(first.ready.data.parts["train"]), (0, len(members))))
     trainers = [_trainer(run, folder, run.ready.member.number, show) for run in runs]
+    if (saved := checkpoints.of(members)) is not None:
+        restore(saved, runs, trainers, folder)
+        for generator, own in zip(generators, saved["members"], strict=True):
+            generator.set_state(own["generator"].cpu())
     try:
-        JointTrainer(runs, trainers, generators).fit()
+        JointTrainer(runs, trainers, generators).fit(checkpoints.keeper(members))
     finally:
         for run, trainer in zip(runs, trainers, strict=True):
             yield from _reached(run, trainer)

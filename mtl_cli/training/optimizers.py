@@ -46,9 +46,9 @@ def _fused(device: torch.device) -> bool:
 def _light(optimizer: Any) -> Callable[..., Optimizer]:
     """Return torch's optimiser class without its import of torch's compiler, which takes about a second.
 
-    torch imports the compiler when an optimiser is made, and again when it is stepped, only to tell it not to look
-    inside. Nothing here is compiled, so the functions that it would return unchanged are put in their place. Where a
-    version of torch has no such wrappers, its class is used as it is.
+    torch imports the compiler when an optimiser is made, and again when it is stepped or its state is kept, only to
+    tell it not to look inside. Nothing here is compiled, so the functions that it would return unchanged are put in
+    their place. Where a version of torch has no such wrappers, its class is used as it is.
     """
     import torch
 
@@ -57,7 +57,8 @@ def _light(optimizer: Any) -> Callable[..., Optimizer]:
         return optimizer  # type: ignore[no-any-return]
     add.__dict__.setdefault("__dynamo_disable", add)
     step = torch.no_grad()(inspect.unwrap(optimizer.step))
-    return type(optimizer.__name__, (optimizer,), {"step": step})
+    kept = {name: inspect.unwrap(getattr(optimizer, name)) for name in ("state_dict", "load_state_dict")}
+    return type(optimizer.__name__, (optimizer,), {"step": step, **kept})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from mtl_cli import __version__
 from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
 from mtl_cli.inference.trained import Answer
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.lock import locked
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready, Run, prepare
 from mtl_cli.training.callbacks.base import Best
@@ -29,6 +25,8 @@ from mtl_cli.training.comparison import compare_with_baselines, compare_with_sin
 from mtl_cli.training.measure import Measured, measure
 from mtl_cli.training.members import begin, members_of, save_members, train_members
 from mtl_cli.training.post_hoc import check_rows, fit_steps
+from mtl_cli.training.record import recorded
+from mtl_cli.training.resume import clean, open_run
 
 RERUN = """\
 # mtl train THIS_FILE
@@ -102,14 +100,73 @@ def train(
         If the data or the device are not as the config says, or a loss is no longer finite.
     """
     started = time.perf_counter()
+    ready, first = _begin(config, plain, progress)
+    folder = RunDirectory(make_directory())
+    with locked(folder.path):
+        return _train_in(folder, ready, first, command, started, finish)
+
+
+def resume(
+    path: str,
+    config: Config,
+    plain: dict[str, Any],
+    command: list[str],
+    progress: Progress,
+    finish: Callable[[Finished], object] | None = None,
+) -> Finished | None:
+    """Go on with a run in its folder, from its last checkpoint, or from the start if there is none yet.
+
+    It ends with the files that it would have if it had not been interrupted. More epochs extend a run that was done.
+
+    Parameters
+    ----------
+    path : str
+        The run's folder.
+    config, plain, command, progress, finish
+        As ``train`` takes them; the config is the run's, but for keys that may change.
+
+    Returns
+    -------
+    Finished, optional
+        None if there is nothing left to do.
+
+    Raises
+    ------
+    UserError
+        If there is no run, another process is writing it, or the config or the data are not those it was begun with.
+    """
+    started = time.perf_counter()
+    before = open_run(path, config)
+    if before.done:
+        return None
+    with locked(before.folder.path):
+        ready, first = _begin(config, plain, progress)
+        clean(before.folder)
+        progress.notice(f"resume: {path} goes on after epoch {before.epochs}")
+        return _train_in(before.folder, ready, first, command, started, finish)
+
+
+def _begin(config: Config, plain: dict[str, Any], progress: Progress) -> tuple[Ready, Run]:
+    """Read the data and build the first member."""
     ready = prepare(config, plain, progress)
     check_rows(ready)
     members = members_of(ready)
     first = begin(ready, members[0], len(members) > 1)
     progress.look(ready.data.look())
     tell_members(ready, len(members))
-    folder = RunDirectory(make_directory())
-    with _recorded(folder, {"command": command, **_record(ready, first, len(members))}, started, first):
+    return ready, first
+
+
+def _train_in(
+    folder: RunDirectory,
+    ready: Ready,
+    first: Run,
+    command: list[str],
+    started: float,
+    finish: Callable[[Finished], object] | None,
+) -> Finished:
+    """Train in a folder, measure, and write what came of it."""
+    with recorded(folder, command, started, first, len(members_of(ready))):
         write_start(ready, folder)
         model, trained = train_members(ready, first, folder)
         tasks = fit_steps(ready, model, trained)
@@ -122,6 +179,8 @@ def train(
         finished = write(ready, folder, measured, tasks, epochs)
         if finish is not None:
             finish(finished)
+        if not ready.config.trainer.checkpoint.keep:
+            folder.remove_checkpoints()
     return finished
 
 
@@ -161,56 +220,3 @@ def write(ready: Ready, folder: RunDirectory, measured: Measured, tasks: dict[st
         ready.weights_name,
         epochs,
     )
-
-
-@contextmanager
-def _recorded(folder: RunDirectory, record: dict[str, Any], started: float, run: Run) -> Iterator[None]:
-    """Write ``run.json`` when what is done inside has ended, with how it ended."""
-    status = "failed"
-    try:
-        yield
-        status = "done"
-    except KeyboardInterrupt:
-        status = "interrupted"
-        run.ready.progress.notice(f"what was reached so far is in {folder.path}")
-        raise
-    except SystemExit:
-        status = "terminated"
-        raise
-    finally:
-        record |= {
-            "status": status,
-            "gradients": run.step.backend,  # as used in the last step: the way may change with the size of a batch
-            "seconds": time.perf_counter() - started,
-            "peak_memory_bytes": _peak_memory(run.ready.device),
-        }
-        folder.write_json(directory.RUN, record)
-
-
-def _record(ready: Ready, run: Run, members: int) -> dict[str, Any]:
-    """Return what ``run.json`` says about a run from its start; ``run`` is the first of its members."""
-    data = ready.data
-    return {
-        "mtl": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "device": str(ready.device),
-        "threads": torch.get_num_threads(),
-        "seed": ready.config.seed,
-        "members": members,
-        "rows": {name: len(part) for name, part in data.parts.items()},
-        "inputs": data.reader.spec.names or list(data.reader.spec.shape),
-        "parameters": sum(p.numel() for p in run.network.parameters()),
-    }
-
-
-def _peak_memory(device: torch.device) -> int | None:
-    """Return the most memory the process has held, or on CUDA the most that torch has."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -16,7 +16,7 @@ from mtl_cli.data.base import Part, Prepared
 from mtl_cli.data.look import Look
 from mtl_cli.inference.members import Outputs, average
 from mtl_cli.inference.members import outputs_of as outputs_of_member
-from mtl_cli.runs.directory import SINGLE, RunDirectory, file_name
+from mtl_cli.runs.directory import SINGLE, RunDirectory, file_names
 from mtl_cli.training.build import Ready
 from mtl_cli.training.callbacks.base import Epoch
 from mtl_cli.training.callbacks.progress import Progress
@@ -36,8 +36,8 @@ def outputs_alone(ready: Ready, name: str, folder: RunDirectory) -> Outputs:
         The run's; ``single/TASK`` in it gets the model, its history and its weights.
     """
     own = only(ready, name)
-    place = folder.path / SINGLE / file_name(name)
-    place.mkdir(parents=True)
+    place = folder.path / SINGLE / file_names(ready.data.tasks)[name]
+    place.mkdir(parents=True, exist_ok=True)  # it is there if the run was resumed
     model, _ = train_members(own, begin(own, members_of(own)[0], several=True), RunDirectory(place))
     inputs = ready.data.parts["test"].inputs.to(ready.device)
     return average([outputs_of_member(one.model, inputs, own.data.tasks) for one in model], own.data.tasks)

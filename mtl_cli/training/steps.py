@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,6 +51,7 @@ class StepLog:
         self.first = self._count = step.steps
         self._chunks: list[torch.Tensor] = []
         self._pending: list[StepResult] = []
+        self._rows: list[dict[str, Any]] = []  # of steps before a checkpoint in the midst of the epoch
         self._logged: list[tuple[int, StepResult]] = []
         self._last: StepResult | None = None
 
@@ -78,13 +80,31 @@ class StepLog:
         losses, counts, weights, _ = record = Record(*torch.cat(self._chunks).double().cpu().unbind(1))
         task_weights = self.step.task_weights.double().cpu()
         record.check(list(self.step.tasks), self.step.balancer, task_weights, self.epoch, self.first)
-        if self.every == "epoch" and self._last is not None and not self.step.held:
-            self._logged = [(self._count, self._last)]
+        self._keep_rows()
         labelled = counts.sum(0)
         means = (losses * counts).sum(0) / labelled.where(labelled > 0, 1.0)
         rows = counts.max(1).values
         total = ((weights * task_weights * losses).sum(1) * rows).sum() / rows.sum()
-        return Summary(means.tolist(), float(total), [self._row(*logged) for logged in self._logged])
+        return Summary(means.tolist(), float(total), self._rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept of the epoch's steps so far; here the device is waited for."""
+        self._pack()
+        self._keep_rows()
+        chunks = torch.cat(self._chunks) if self._chunks else None
+        return {"first": self.first, "count": self._count, "steps": chunks, "rows": list(self._rows)}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.first, self._count, self._rows = saved["first"], saved["count"], list(saved["rows"])
+        self._chunks = [] if saved["steps"] is None else [saved["steps"]]
+
+    def _keep_rows(self) -> None:
+        """Make rows for the weights file of the steps that are to have one."""
+        if self.every == "epoch" and self._last is not None and not self.step.held:
+            self._rows, self._logged = [], [(self._count, self._last)]
+        self._rows += [self._row(*logged) for logged in self._logged]
+        self._logged = []
 
     def _pack(self) -> None:
         """Put the pending steps into one tensor of shape (steps, 4, T)."""

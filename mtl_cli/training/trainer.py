@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.batches import Batch, Batches
 from mtl_cli.training.callbacks.base import Best, Epoch, Row, TrainerState
+from mtl_cli.training.keeper import Keeper
 from mtl_cli.training.steps import StepLog, Summary, check_parameters
 
 
@@ -31,13 +32,24 @@ class Trainer(TrainerState):
     ``callbacks``: see ``Callback`` for when they are called.
     """
 
-    def fit(self, batches: Batches) -> Best:
+    log: StepLog | None = None
+    """What the steps of the epoch under way left; None between epochs."""
+    order: Mapping[str, Any] | None = None
+    """What the order of that epoch's batches depends on."""
+    last_good: Sequence[torch.Tensor] = ()
+    """The model's state when the last epoch had ended well."""
+    resumed: Mapping[str, Any] | None = None
+    """What an earlier training left of an epoch that it did not end."""
+
+    def fit(self, batches: Batches, keeper: Keeper | None = None) -> Best:
         """Train until all epochs are done or something stops the training.
 
         Parameters
         ----------
         batches : Batches
             The training rows.
+        keeper : Keeper, optional
+            Told when a step, an epoch or the training has ended: it may keep its state, or break it off.
 
         Returns
         -------
@@ -50,10 +62,12 @@ class Trainer(TrainerState):
             If a loss or gradient is not finite, or not as the balancer needs it. Then, as after Ctrl-C, the model has
             the weights of the last epoch that ended well, unless a callback restored better ones.
         """
+        keeper = keeper or Keeper()
+        keeper.watch(lambda: [self.saved(batches)])
         self.batches = len(batches)
         parameters = list(self.model.parameters())
         current = list(self.model.state_dict().values())
-        last_good = [tensor.clone() for tensor in current]
+        self.last_good = [tensor.clone() for tensor in self.last_good or current]
         with ExitStack() as started:
             for callback in self.callbacks:
                 callback.on_start(self)
@@ -61,29 +75,42 @@ class Trainer(TrainerState):
             try:
                 while self.epoch < self.epochs and self.stopped is None:
                     began = time.perf_counter()
-                    summary = self._train_epoch(batches, parameters)
-                    torch._foreach_copy_(last_good, current)
+                    summary = self._train_epoch(batches, parameters, keeper)
+                    torch._foreach_copy_(self.last_good, current)
                     self.end_epoch(summary, began)
+                    keeper.after_epoch()
+                keeper.after_training()
             except (UserError, KeyboardInterrupt, SystemExit):
-                torch._foreach_copy_(current, last_good)
+                torch._foreach_copy_(current, self.last_good)
                 raise
         return self.best
 
-    def _train_epoch(self, batches: Batches, parameters: list[torch.nn.Parameter]) -> Summary:
+    def _train_epoch(self, batches: Batches, parameters: list[torch.nn.Parameter], keeper: Keeper) -> Summary:
         """Train on every batch once; the device is waited for only at the end."""
-        self.epoch += 1
-        self.batch = 0
-        self.model.train()
-        for callback in self.callbacks:
-            callback.on_epoch_start(self)
-        log = StepLog(self.step, self.epoch, self.settings.log_balance)
-        for group in groups(batches, self.settings.accumulate):
+        log = self.begin_epoch(batches)
+        for group in groups(batches.after(self.batch), self.settings.accumulate):
             self._train_step(group, parameters, log)
             if self.stopped is not None:
                 break
+            keeper.after_step(self.steps)
         summary = log.close()
         check_parameters(self.model, self.step, self.epoch)
+        self.log = None
         return summary
+
+    def begin_epoch(self, batches: Batches) -> StepLog:
+        """Begin an epoch, or go on with one that an earlier training began."""
+        resumed, self.resumed = self.resumed, None
+        self.epoch += 1
+        self.batch = 0 if resumed is None else resumed["batch"]
+        self.order = batches.state_dict()
+        self.model.train()
+        for callback in self.callbacks:
+            callback.on_epoch_start(self)
+        self.log = StepLog(self.step, self.epoch, self.settings.log_balance)
+        if resumed is not None:
+            self.log.load_state_dict(resumed["log"])
+        return self.log
 
     def _train_step(self, group: Iterator[Batch], parameters: list[torch.nn.Parameter], log: StepLog) -> None:
         """Take one step of the optimiser along the mean gradient of a few batches."""
@@ -122,15 +149,19 @@ class Trainer(TrainerState):
             callback.on_epoch_end(self, epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a training of the same config needs to go on after this epoch.
+        """Return what a training of the same config needs to go on from here, between two epochs or two steps.
 
         Not in it are the generators that others own: torch's global one, and that of the batches' order.
         """
+        under_way = None
+        if self.log is not None:
+            under_way = {"batch": self.batch, "log": self.log.state_dict(), "last_good": list(self.last_good)}
         return {
-            "epoch": self.epoch,
+            "epoch": self.epoch - (self.log is not None),
             "steps": self.steps,
-            "score": self.best.score,
+            "best": {"score": self.best.score, "epoch": self.best.epoch, "steps": self.best.steps},
             "stopped": self.stopped,
+            "under_way": under_way,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step.state_dict(),
@@ -140,9 +171,21 @@ class Trainer(TrainerState):
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; to be called before ``fit``, with the same callbacks."""
         self.epoch, self.steps, self.stopped = saved["epoch"], saved["steps"], saved["stopped"]
-        self.best = Best(saved["score"], self.epoch, steps=self.steps)
+        best, self.resumed = saved["best"], saved["under_way"]
+        self.best = Best(best["score"], best["epoch"], steps=best["steps"])
+        self.last_good = () if self.resumed is None else self.resumed["last_good"]
         self.model.load_state_dict(saved["model"])
         self.step.load_state_dict(saved["step"])
         for callback, state in zip(self.callbacks, saved["callbacks"], strict=True):
             callback.load_state_dict(state)
         self.optimizer.load_state_dict(saved["optimizer"])  # last: it knows the learning rates too
+
+    def saved(self, batches: Batches) -> dict[str, Any]:
+        """Return the state of the training and of what it shares with others: torch's generator, the batches' order."""
+        order = self.order if self.log is not None else batches.state_dict()
+        return {"training": self.state_dict(), "order": order, "generator": torch.get_rng_state()}
+
+    def restore(self, batches: Batches, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``saved`` returned, but for torch's generator, which is set when all else is built."""
+        self.load_state_dict(saved["training"])
+        batches.load_state_dict(saved["order"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -96,3 +97,36 @@ def test_what_is_left_out_is_no_input_and_can_be_taken(mtl: InProcess) -> None:
     new.to_csv("new.csv", index=False)
     status, _, err = mtl("predict", "left", "new.csv")
     assert status == 0, err
+
+
+def test_inspect_of_a_run_in_every_form(mtl: InProcess, houses_run: Path) -> None:
+    status, table, _ = mtl("inspect", str(houses_run))
+    assert status == 0
+    lines = table.splitlines()
+    assert any(line.startswith("licence    CC-BY-4.0") for line in lines)
+    assert any(
+        line.split() == ["kind", "multiclass", "kind", "3", "labels:", "flat,", "house,", "villa"] for line in lines
+    )
+    assert "2 members of" in table and "plugins    none needed" in table
+    _, out, _ = mtl("inspect", str(houses_run / "mtl_model.pt"), "--format", "json")
+    found = json.loads(out)
+    assert found["members"] == 2 and found["layers"][0]["tasks"] == ["price", "sold", "kind", "tags"]
+    _, out, _ = mtl("inspect", str(houses_run), "--format=csv")
+    rows = pd.read_csv(io.StringIO(out)).set_index(["section", "name", "key"])["value"]
+    assert rows["features", "area", "kind"] == "numeric"
+    _, out, _ = mtl("inspect", str(houses_run), "--format=md")
+    assert "| area | numeric | 2 |" in out and out.count("## ") == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere/mtl_model.pt"], "nowhere/mtl_model.pt: there is no such run"),
+        (["wine", "--format", "csv"], "--format: 'csv' is for trained models; a data set is shown as table or json"),
+        (["RUN", "dataset.id=house"], "dataset.id=house: is for a data set"),
+        (["RUN", "--format", "cvs"], "--format: 'cvs' is no format; did you mean csv?"),
+    ],
+)
+def test_what_inspect_of_a_run_refuses(mtl: InProcess, houses_run: Path, words: list[str], message: str) -> None:
+    status, out, err = mtl("inspect", *(str(houses_run) if word == "RUN" else word for word in words))
+    assert (status, out) == (2, "") and err.count("\n") == 1 and message in err

@@ -23,6 +23,7 @@ from tests import texts
 from tests.conftest import MTL, InProcess, houses
 from tests.images import bars
 from tests.manual import HELP, README, ROOT, TEMPLATE, Block, blocks, pages, quoted, shown
+from tests.outcomes import assays, patients
 from tests.proteins import proteins, write
 
 SHORT = ["trainer.epochs=6", "plots=false"]
@@ -47,6 +48,8 @@ MEASURED = [
 def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the pages name."""
     houses().to_csv(tmp_path / "houses.csv", index=False)
+    patients().to_csv(tmp_path / "patients.csv", index=False)
+    assays().to_csv(tmp_path / "assays.csv", index=False)
     write(tmp_path, proteins(60))
     texts.write(tmp_path, texts.texts(60))
     shutil.copy(resolve("scanpy:10x_pbmc68k_reduced.h5ad"), tmp_path / "cells.h5ad")

@@ -198,7 +198,7 @@ def test_a_table_of_one_feature(mtl: InProcess) -> None:
             "mtl predict: error: a.xlsx: no format has the ending '.xlsx'",
         ),
         (["predict", "run", "houses.csv", "-o", "no/a.csv"], "mtl predict: error: no/a.csv: its folder does not exist"),
-        (["predict", "run", "--fromat", "csv"], "mtl predict: error: unrecognized arguments"),
+        (["predict", "run", "--fromat", "csv"], "mtl predict: error: unknown flag --fromat; did you mean --format?"),
         (["predict"], "mtl predict: error: the following arguments are required: RUN"),
         (
             ["evaluate", "run", "unlabelled.csv"],

@@ -208,3 +208,22 @@ def test_what_is_wrong_is_one_line(case: str, mtl: InProcess, tmp_path: Path) ->
     lines = [line for line in err.splitlines() if "error" in line]
     assert lines[0].startswith(f"mtl train: error: {message}"), lines[0]
     assert not list(tmp_path.glob("outputs/*"))
+
+
+def test_words_by_position_and_columns_are_explained_and_the_model_is_described(learned: Path, mtl: InProcess) -> None:
+    status, out, err = mtl(
+        "explain", str(learned / "reviews"), str(learned / "reviews.csv"), "--repeats=1", "--format=csv"
+    )
+    assert status == 0, err
+    lost = pd.read_csv(io.StringIO(out)).set_index(["task", "feature"])["skill_lost"]
+    assert set(lost["rating"].index) >= {"price", "shop"} and lost["rating", "price"] > 0.05
+    assert sum(name.startswith("position ") for name in lost["rating"].index) > 3
+    status, out, err = mtl(
+        "explain", str(learned / "reviews"), str(learned / "reviews.csv"), "--dependence", "--format=csv"
+    )
+    assert status == 0 and {"price"} <= set(pd.read_csv(io.StringIO(out))["feature"]) <= {"price", "shop"}, err
+    status, _, err = mtl("explain", str(learned / "reviews"), str(learned / "reviews.csv"), "--method=shap")
+    assert status == 2 and ("not made for texts" in err or "pip install" in err)
+    status, out, err = mtl("inspect", str(learned / "reviews"), "--format", "json")
+    assert status == 0, err
+    assert [feature["name"] for feature in json.loads(out)["features"]] == ["review", "price", "shop"]

@@ -56,7 +56,36 @@ def test_clipping_is_robust_scaling_bent_at_three() -> None:
     np.testing.assert_allclose(inputs[:, 1], halves / np.sqrt(1 + (halves / 3) ** 2), rtol=1e-5)
 
 
-@pytest.mark.parametrize("scale", ["standard", "robust", "quantile", "clip"])
+def test_bounded_is_standard_scaling_without_stray_numbers_and_bends_what_lies_beyond() -> None:
+    random = np.random.default_rng(0)
+    usual = random.normal(3, 5, 100)
+    stray = np.r_[usual, 99999.0, 1e6, -1e90]
+    tails, counts = np.exp(1.5 * random.normal(size=103)), np.r_[np.zeros(95), random.poisson(3, 8)]
+    table = pd.DataFrame({"stray": stray, "tails": tails, "counts": counts})
+    encoder = fit(table, scale="bounded")
+    inputs = encoder.transform(table, "t.csv")
+    np.testing.assert_allclose(inputs[:100, 0], (usual - usual.mean()) / usual.std(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(inputs[:, 1:], StandardScaler().fit_transform(table)[:, 1:], rtol=1e-4, atol=1e-6)
+    ends = np.array([usual.min(), usual.max()])
+    most = ends + (ends - usual.mean())
+    np.testing.assert_allclose(inputs[100:, 0] * usual.std() + usual.mean(), most[[1, 1, 0]], rtol=1e-4)
+    new = table.assign(stray=np.linspace(-40, 60, 103))
+    bent = encoder.transform(new, "n.csv")[:, 0] * usual.std() + usual.mean()
+    inside = new["stray"].between(*ends)
+    np.testing.assert_allclose(bent[inside], new["stray"][inside], rtol=1e-4, atol=1e-4)
+    assert (np.diff(bent) > 0).all() and most[0] < bent[0] and bent[-1] < most[1]
+    step = encoder.transform(table.assign(stray=ends[1] + np.r_[1e-3, np.zeros(102)]), "s.csv")[:2, 0]
+    assert (step[0] - step[1]) * usual.std() == pytest.approx(1e-3, rel=0.01), "no corner where the bend begins"
+
+
+def test_a_date_after_those_of_training_is_not_bent() -> None:
+    table = pd.DataFrame({"when": pd.date_range("2020-01-01", periods=40, freq="9D")})
+    encoder = fit(table, np.arange(20), scale="bounded")
+    standard = fit(table, np.arange(20), scale="standard")
+    assert np.array_equal(encoder.transform(table, "t.csv"), standard.transform(table, "t.csv"))
+
+
+@pytest.mark.parametrize("scale", ["bounded", "standard", "robust", "quantile", "clip"])
 def test_every_scale_keeps_what_is_constant_infinite_or_missing_apart(scale: str) -> None:
     table = pd.DataFrame({"x": np.arange(20.0), "same": 0.1, "gap": [np.nan, *range(19)]})
     table["when"] = pd.date_range("2020-01-01", periods=20, freq="9D")

@@ -322,6 +322,6 @@ def test_numbers_that_cannot_be_computed_with(tmp_path: Path, column: str, messa
 
 def test_labels_that_are_no_numbers_are_shown() -> None:
     with pytest.raises(
-        UserError, match=r"19 of 20 values of the column 'x' are numbers; not '<5'; dataset.no_label=\['<5'\]"
+        UserError, match=r"19 of 20 values of the column 'x' are numbers; not '<5'; kind: censored .*no_label=\['<5'\]"
     ):
         read([*map(str, range(19)), "<5"], "number")

@@ -58,7 +58,8 @@ def write_proteins(folder: Path) -> None:
     proteins(160, shortest=24, longest=48).to_csv(folder / "proteins.csv", index=False)
 
 
-WINE = ("dataset=wine", "trainer.epochs=4", "trainer.log_balance=6")
+SCALE = "dataset.features.scale=standard"
+WINE = ("dataset=wine", SCALE, "trainer.epochs=4", "trainer.log_balance=6")
 
 RUNS = {
     "wine_uniform": Run((*WINE, "balancer=uniform")),
@@ -67,7 +68,7 @@ RUNS = {
     "wine_nash_mtl": Run((*WINE, "balancer=nash_mtl")),
     "houses": Run(
         (
-            "dataset=houses.csv", "dataset.id=house", "dataset.split.stratify=[sold]",
+            "dataset=houses.csv", SCALE, "dataset.id=house", "dataset.split.stratify=[sold]",
             "tasks={price: {kind: regression, transform: log1p}, sold: {kind: binary, pos_weight: auto, weight: 2}, "
             "kind: {kind: multiclass, class_weights: balanced}, tags: {kind: multilabel, auxiliary: true}}",
             "balancer=aligned_mtl", "trainer.batch_size=16", "trainer.epochs=5", "trainer.log_balance=4",
@@ -98,8 +99,8 @@ RUNS = {
     "joint": Run(
         (
             "dataset=joint",
-            "dataset.datasets={houses: {kind: csv, path: houses.csv, id: house}, "
-            "wines: {kind: csv, path: builtin:winequality-red.csv}}",
+            "dataset.datasets={houses: {kind: csv, path: houses.csv, id: house, features: {scale: standard}}, "
+            "wines: {kind: csv, path: builtin:winequality-red.csv, features: {scale: standard}}}",
             "tasks={price: {kind: regression, dataset: houses}, quality: {kind: regression, dataset: wines}}",
             "balancer=famo", "scheduler=warmup", "scheduler.epochs=2", "trainer.epochs=4", "trainer.log_balance=6",
         ),

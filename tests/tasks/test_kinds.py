@@ -18,6 +18,7 @@ from mtl_cli.config.registry import components
 from tests.conftest import houses
 
 TABLE = houses()
+TABLE["left"] = TABLE["garden"].where(TABLE["price"].notna()).map({True: 1, False: 0})
 EVERY = np.arange(len(TABLE))
 
 
@@ -42,6 +43,16 @@ CASES = [
     ("multiclass", "city", {"label_smoothing": 0.1, "class_weights": {"Oslo": 2.0}}),
     ("multilabel", "tags", {}),
     ("multilabel", "tags", {"pos_weight": "auto"}),
+    ("ordinal", "rooms", {}),
+    ("ordinal", "kind", {"order": ["flat", "house", "villa"]}),
+    ("count", "rooms", {}),
+    ("count", "rooms", {"loss": "negative_binomial"}),
+    ("quantile", "price", {}),
+    ("interval", "price", {"interval": 0.8, "transform": "log1p"}),
+    ("censored", "price", {}),
+    ("censored", "price", {"transform": "log1p"}),
+    ("survival", "price", {"event": "left", "intervals": 5}),
+    ("survival", "price", {"event": "left", "loss": "cox"}),
 ]
 IDS = [f"{kind}-{column}-{'-'.join(keys)}" for kind, column, keys in CASES]
 

@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mtl_cli.config.errors import UserError
+from mtl_cli.inference.members import Outputs
 from mtl_cli.reports.verdicts import about_sharing
+from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.training import comparison
+from mtl_cli.training.build import Ready
 from tests.cells import make_cells, make_counts, write_h5ad
 from tests.conftest import InProcess
 
@@ -69,6 +74,27 @@ def test_a_single_task_network_is_the_run_of_that_task_alone(train, mtl: InProce
         pd.testing.assert_frame_equal(
             *(history.drop(columns=["seconds", "val_monitor"], errors="ignore") for history in histories)
         )
+
+
+def test_names_that_would_be_one_folder_and_a_network_that_cannot_be_trained(
+    train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks `y z`, `y_z` and `up`; the last, by itself, is stopped as by a loss that is not finite."""
+    fine = comparison.outputs_alone
+
+    def fails(ready: Ready, name: str, folder: RunDirectory) -> Outputs:
+        if name == "up":
+            raise UserError("training", "the loss of up is nan")
+        return fine(ready, name, folder)
+
+    monkeypatch.setattr(comparison, "outputs_alone", fails)
+    tasks = "tasks={y z: {kind: regression, target: y}, y_z: {kind: regression, target: z}, up: binary}"
+    metrics, err = train(tasks, "dataset.split.column=part", "trainer.epochs=1", "model.trunk.hidden=[4]", "plots=true")
+    assert sorted(path.name for path in Path("run/single").iterdir()) == ["y_z", "y_z_2"]
+    assert metrics["single"]["tasks"].keys() == {"y z", "y_z"}
+    assert "up by itself could not be trained: training: the loss of up is nan" in err
+    drawn = {path.stem for path in Path("run/plots").iterdir()}
+    assert {"predicted_y_z", "predicted_y_z_2"} <= drawn, drawn
 
 
 def test_folds_and_the_verdicts(train) -> None:

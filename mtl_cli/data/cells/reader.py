@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Examples, Notice, Reader
@@ -16,6 +17,7 @@ from mtl_cli.data.cells.file import CellFile, CellFormat
 from mtl_cli.data.cells.genes import GeneConfig, chosen_genes, gene_names, match_genes, most_variable
 from mtl_cli.data.cells.rows import CSRRows, OnDisk, Store, in_memory
 from mtl_cli.data.cells.scan import Scan, scan
+from mtl_cli.data.feature import Feature
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reader import fingerprint
@@ -59,6 +61,21 @@ class CellReader(Reader):
     def spec(self) -> InputSpec:
         """What the network reads: a number per gene."""
         return InputSpec("features", (len(self.genes),), self.genes)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"": self.fingerprint}
+
+    def features(self) -> list[Feature]:
+        how = "as it is" if self.source.transform == "none" else self.source.transform
+        return [Feature(name, "gene", how, [number]) for number, name in enumerate(self.genes)]
+
+    def grid(self, feature: Feature, examples: Examples, points: int) -> tuple[list[Any], np.ndarray] | None:
+        found = examples.inputs.take(slice(0, len(examples.inputs)))
+        assert isinstance(found, torch.Tensor)
+        values = found[:, list(feature.inputs)].numpy()
+        chosen = np.unique(np.quantile(values, np.linspace(0, 1, points), method="nearest"))
+        return chosen.tolist(), chosen[:, None]
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

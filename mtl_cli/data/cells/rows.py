@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -159,7 +159,7 @@ def in_memory(
     return csr_array((values, indices, indptr), shape=(rows, width))
 
 
-class RunsOrder:
+class RunsOrder(Order):
     """Every row once, in runs of ``RUN`` neighbours on disk; the runs are shuffled, and cut elsewhere each time.
 
     A batch of 128 then takes 16 reads, not 128; the price is that neighbours in the file train together.
@@ -188,3 +188,11 @@ class RunsOrder:
         order = torch.from_numpy(np.concatenate(runs))
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield order[start : start + self.batch_size]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the generator, which is NumPy's."""
+        return {"generator": self.random.bit_generator.state}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        self.random.bit_generator.state = saved["generator"]

@@ -13,6 +13,7 @@ import pandas as pd
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Examples, Notice, Reader
 from mtl_cli.data.duplicates import equal_arrays
+from mtl_cli.data.feature import Feature, image_parts
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.images.files import SUFFIXES, Loaded, read_images
 from mtl_cli.data.inputs import DenseRows, InputSpec, size_of
@@ -45,6 +46,18 @@ class ImageReader(Reader):
     @property
     def spec(self) -> InputSpec:
         return self.input_spec
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"": self.fingerprint}
+
+    def features(self) -> list[Feature]:
+        pairs = zip(self.spec.center, self.spec.scale, strict=True)
+        scaled = ", ".join(f"(byte − {center:.4g}) / {scale:.4g}" for center, scale in pairs)
+        return [Feature("image", "image", f"{size_of(self.spec.shape)}, {scaled}", range(self.spec.width))]
+
+    def places(self, examples: Examples) -> list[Feature]:
+        return image_parts(self.spec.shape)
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

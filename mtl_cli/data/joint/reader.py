@@ -11,6 +11,7 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Prepared, Reader
+from mtl_cli.data.feature import Feature
 from mtl_cli.data.folding import HeldOut
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec, size_of
 from mtl_cli.data.joint.errors import WHERE, named, told
@@ -88,6 +89,35 @@ class JointReader(Reader):
     @property
     def spec(self) -> InputSpec:
         return self.input_spec
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        found = {name: reader.fingerprints for name, reader in self.readers.items()}
+        return {name: mark for name, marks in found.items() for mark in marks.values()}
+
+    def features(self) -> list[Feature]:
+        return [replace(f, dataset=name) for name, reader in self.readers.items() for f in reader.features()]
+
+    def places(self, examples: Examples) -> list[Feature]:
+        assert examples.origin is not None
+        found = []
+        for name in dict.fromkeys(examples.origin.of_rows):
+            own = self._own(name, examples)
+            found += [replace(feature, dataset=name) for feature in self.readers[name].places(own)]
+        return found
+
+    def grid(self, feature: Feature, examples: Examples, points: int) -> tuple[list[Any], np.ndarray] | None:
+        own = self._own(feature.dataset, examples)
+        return self.readers[feature.dataset].grid(replace(feature, dataset=""), own, points)
+
+    def _own(self, name: str, examples: Examples) -> Examples:
+        """Return the rows of one of the data sets, as its own reader knows them."""
+        assert examples.origin is not None and isinstance(examples.inputs, JointRows)
+        rows = examples.origin.of_rows == name
+        prefix = column_of(name, "")
+        table = examples.table.loc[rows, [c for c in examples.table.columns if str(c).startswith(prefix)]]
+        table = table.set_axis([str(column).removeprefix(prefix) for column in table.columns], axis=1)
+        return Examples(examples.inputs.part_of(rows), table, examples.ids[rows], name)
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

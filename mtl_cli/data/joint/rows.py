@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from mtl_cli.data.inputs import InputRows, Inputs, ShuffledOrder
+from mtl_cli.data.inputs import InputRows, Inputs, Order, ShuffledOrder
 
 Scheme = Literal["cycle", "proportional", "balanced", "temperature"]
 
@@ -57,7 +57,7 @@ class Sampling:
         return max(1, int(np.ceil(taken / batch_size)))
 
 
-class JointOrder:
+class JointOrder(Order):
     """Row numbers of every data set, a step at a time, as ``Sampling`` says.
 
     A data set whose rows have an order of their own (sequences by length, cells by their place on disk) is gone through
@@ -117,6 +117,16 @@ class JointOrder:
             orders.append(torch.split_with_sizes(order.to(self.device), sizes))
             first += rows
         yield from zip(*orders, strict=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the generator, and of the orders that data sets have of their own."""
+        return {**super().state_dict(), "own": {i: order.state_dict() for i, order in self.orders.items()}}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        super().load_state_dict(saved)
+        for i, order in self.orders.items():
+            order.load_state_dict(saved["own"][i])
 
     def _pass(self, i: int) -> torch.Tensor:
         """Return every row of a data set once."""
@@ -192,6 +202,32 @@ class JointRows(InputRows):
                 else:
                     found.append(rows + first)
         return found or [slice(0, 0)]
+
+    def dense(self) -> Self:
+        return type(self)([part.dense() for part in self.parts], self.together, self.sampling)
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> Self:
+        assert of is not None
+        number = self._number(of)
+        own = order[of[order]] - self.starts[number]
+        return self._with(number, self.parts[number].shuffled(inputs, own))
+
+    def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> Self:
+        assert of is not None
+        number = self._number(of)
+        return self._with(number, self.parts[number].replaced(inputs, values))
+
+    def part_of(self, of: np.ndarray) -> InputRows:
+        """Return the rows of the data set that some rows are of."""
+        return self.parts[self._number(of)]
+
+    def _number(self, of: np.ndarray) -> int:
+        """Return which data set some rows are of."""
+        return int(np.searchsorted(self.starts[1:], np.flatnonzero(of)[0], side="right"))
+
+    def _with(self, number: int, part: InputRows) -> Self:
+        parts = [part if i == number else other for i, other in enumerate(self.parts)]
+        return type(self)(parts, self.together, self.sampling)
 
     def finite(self) -> np.ndarray | None:
         found = [part.finite() for part in self.parts]

@@ -14,6 +14,7 @@ from mtl_cli.data.sequences import residues
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mtl_cli.data.feature import Feature
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.sequences.rows import TokenRows
     from mtl_cli.data.tables.features import FeatureEncoder
@@ -58,6 +59,25 @@ class SequenceEncoder:
     def with_features(self, features: FeatureEncoder | None) -> SequenceEncoder:
         """Return the same: no features are read beside sequences."""
         return self
+
+    def features(self) -> list[Feature]:
+        """Return what is read of a row: the sequence."""
+        from mtl_cli.data.feature import Feature
+
+        most = "" if self.max_length is None else f"; at most {self.max_length} residues"
+        more = "a longer one is cut" if self.truncate else "a longer one is refused"
+        return [Feature(self.column, "sequence", f"a number per residue{most}, {more}" if most else "a number each")]
+
+    def places(self, rows: InputRows) -> list[Feature]:
+        """Return the parts of the sequences, by position."""
+        from mtl_cli.data.feature import sequence_parts
+
+        assert rows.lengths is not None
+        return sequence_parts(int(rows.lengths.max(initial=0)))
+
+    def grid(self, feature: Feature, table: pd.DataFrame, points: int) -> tuple[list[Any], np.ndarray] | None:
+        """Return None: no part of a sequence is set to one value in all."""
+        return None
 
     def encode(self, table: pd.DataFrame, where: str) -> TokenRows:
         """Return the inputs.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.inputs import InputRows
+from mtl_cli.data.inputs import InputRows, Order
 from mtl_cli.data.sequences.residues import name_row
 
 PADDING = 0
@@ -22,7 +22,7 @@ JITTER = 0.1
 """By how much of a length rows are sorted at random, so that other rows meet in each epoch."""
 
 
-class LengthOrder:
+class LengthOrder(Order):
     """Every row once, in batches of rows of similar lengths; other batches, in another order, each time.
 
     Shuffled rows are sorted by length (times a random factor near 1) within pools of some batches, cut into batches,
@@ -113,6 +113,18 @@ class TokenRows(InputRows):
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> LengthOrder:
         """Return an order in which rows of similar lengths are together."""
         return LengthOrder(self._lengths, batch_size, smallest, seed)
+
+    def dense(self) -> TokenRows:
+        return self
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> TokenRows:
+        """Return the same rows but for the tokens at some positions, among those rows that are as long."""
+        tokens = self.tokens.clone()
+        for position in inputs:
+            there = np.flatnonzero(self.lengths > position)
+            from_rows = order[self.lengths[order] > position]
+            tokens[self._starts[there] + position] = self.tokens[self._starts[from_rows] + position]
+        return TokenRows(tokens, self.lengths, self.full_lengths, self.starts, self.stops)
 
     def chunks(self) -> list[torch.Tensor]:
         """Return all rows, from short to long, in pieces of about ``CHUNK`` tokens with their padding."""

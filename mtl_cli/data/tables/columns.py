@@ -10,7 +10,7 @@ import numpy as np
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.dates import DATE_PARTS, date_numbers
 from mtl_cli.data.tables.reading import Kind, kind_of_type
-from mtl_cli.data.tables.scaling import Scale, center_and_scale, landmarks, smooth_clip, to_normal
+from mtl_cli.data.tables.scaling import Scale, bound, center_and_scale, landmarks, smooth_clip, to_normal, usual_range
 from mtl_cli.tasks.labels import first, refuse_values, text_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Column:
         Whether a missing number may be filled in.
     low, high : list of float
         Per number, the least and the largest of training.
+    bounds : list of list of float
+        The least and the largest that are not stray, beyond which numbers are bent; empty for none.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Column:
     high: list[float] = field(default_factory=list)
     clip: bool = False
     landmarks: list[list[float]] = field(default_factory=list)
+    bounds: list[list[float]] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -92,6 +95,9 @@ class Column:
 
     def _scaled(self, found: np.ndarray) -> np.ndarray:
         """Return numbers as they were scaled in training; what is infinite stays so, for its row gets no prediction."""
+        if self.bounds:
+            ends, own = np.array(self.bounds), np.array(self.center)
+            found = np.where(np.isinf(found), found, bound(np.where(np.isinf(found), own, found), own, *ends))
         scaled = (found - self.center) / self.scale
         if self.clip:
             return np.where(np.isinf(found), found, smooth_clip(np.where(np.isinf(found), 0, scaled)))
@@ -169,6 +175,10 @@ def fit_numbers(column: Column, found: np.ndarray, scale: Scale, impute: str) ->
     if column.kind == "boolean" or scale == "none":
         column.center, column.scale = [0.0] * len(mean), [1.0] * len(mean)
         return
+    if scale == "bounded" and column.kind == "numeric":  # a date is not stray: time goes on
+        low, high = usual_range(present[:, 0])
+        column.bounds = [[low], [high]]
+        present = present[(low <= present[:, 0]) & (present[:, 0] <= high)]
     center, spread = center_and_scale(present, scale)
     column.center, column.scale, column.clip = center.tolist(), spread.tolist(), scale == "clip"
     if scale == "quantile":
@@ -203,3 +213,14 @@ def refuse_too_large(found: np.ndarray, values: pd.Series, where: str) -> None:
     """Raise UserError for the first number that is none in the type that a network reads, float32."""
     with np.errstate(over="ignore"):
         refuse_values(np.isinf(found[:, 0].astype("float32")), values, where, "is not finite as float32")
+
+
+def spread_values(column: Column, values: pd.Series, points: int) -> pd.Series:
+    """Return at most so many values that are in a column, from the least to the largest, or the commonest levels."""
+    present = values.dropna()
+    if column.kind in ("categorical", "boolean"):
+        return present.value_counts().index[:points].to_series().reset_index(drop=True)
+    distinct = present.drop_duplicates().sort_values(ignore_index=True)
+    chosen = present.sort_values(ignore_index=True) if len(distinct) > points else distinct
+    places = np.unique(np.linspace(0, len(chosen) - 1, min(points, len(chosen))).round().astype(int))
+    return chosen.iloc[places].drop_duplicates().reset_index(drop=True)

@@ -292,7 +292,8 @@ class TableSource(DataSource):
 
     def _as_written(self, tasks: Mapping[str, TaskConfig]) -> list[str]:
         """Return the columns that are text whatever they look like."""
-        labels = [column for name, task in tasks.items() if task.labels_as_text for column in task.columns(name)]
+        uses = [use for name, task in tasks.items() for use in task.label_uses(name).items()]
+        labels = [column for column, use in uses if use != "number"]
         named = [*(name for name in (self.id, self.split.group) if name), *self.token_columns]
         return [*labels, *named, *self.features.categorical]
 

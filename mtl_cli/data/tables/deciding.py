@@ -11,6 +11,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.data.dates import NAMES, DateJudgement, ambiguous, judge_dates
 from mtl_cli.data.numbers import CURRENCY, FORMS, NumberForm, NumberJudgement, forms_of, judge_numbers, parse_number
 from mtl_cli.data.tables.reading import NO_VALUE, ColumnReading, Kind, Readings, holds_text, kind_of_type, stripped
+from mtl_cli.tasks.bounds import parse_bounds, without_sign
 from mtl_cli.tasks.labels import USUAL_NO_LABEL, holds_words
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     from mtl_cli.tasks.task import TaskConfig
 
-Use = Literal["feature", "numeric", "categorical", "date", "class", "number", "text"]
-"""What a column is read for: a feature, of a declared kind or not; classes or numbers to learn; or text as written."""
+Use = Literal["feature", "numeric", "categorical", "date", "class", "number", "bounds", "text"]
+"""What a column is read for: a feature, of a declared kind or not; classes, numbers or bounds of numbers to learn; or
+text as written."""
+LABELS = ("class", "number", "bounds")
 MOST = 0.9
 """From this share on, a column is of numbers (or dates) with odd words, and the user is asked what those are."""
 VOTES = 2000
@@ -61,7 +64,7 @@ class Words:
 
     def no_value(self, column: str, use: Use) -> list[str]:
         """Return the words that stand for no value in a column."""
-        words = [*self.missing, *(self.no_label if use in ("class", "number") else ())]
+        words = [*self.missing, *(self.no_label if use in LABELS else ())]
         return [word for word in dict.fromkeys(words) if word not in self.labels.get(column, ())]
 
 
@@ -116,8 +119,7 @@ def label_uses(tasks: Mapping[str, TaskConfig]) -> dict[str, Use]:
     """Return what the columns of some tasks' labels are read for."""
     uses: dict[str, Use] = {}
     for name, task in tasks.items():
-        use: Use = "class" if task.labels_as_text else "number"
-        for column in task.columns(name):
+        for column, use in task.label_uses(name).items():
             if task.level == "token":  # a letter of it may mean "no label", which the task itself knows
                 uses.setdefault(column, "categorical")
             elif uses.get(column) != "class":
@@ -179,7 +181,7 @@ def _column(
     if use == "text":
         return ColumnReading(name, "text", as_written=True)
     missing = words.no_value(name, use)
-    odd = _words_in(values, counts, missing) if use in ("class", "number") else {}
+    odd = _words_in(values, counts, missing) if use in LABELS else {}
     if counts is None:
         kind: Kind = "categorical" if use in ("class", "categorical") else kind_of_type(values)
         return ColumnReading(name, kind, words.number_form, missing=missing, odd=odd, as_written=use == "class")
@@ -202,6 +204,8 @@ def _number_or_date(
 ) -> ColumnReading:
     """Tell numbers, dates and categories apart by the texts of a column that are values."""
     total = sum(present.values())
+    if use == "bounds":
+        return _bounds(read, present, words, comma)
     if use in ("number", "numeric") or (use == "feature" and _any(present, _is_number)):
         numbers = judge_numbers(present, forms_of(words.decimal, words.thousands), comma)
         if numbers.rival is not None and numbers.count >= MOST * total:
@@ -226,6 +230,20 @@ def _number_or_date(
     return read
 
 
+def _bounds(read: ColumnReading, present: Mapping[str, int], words: Words, comma: bool | None) -> ColumnReading:
+    """Return how numbers and bounds of numbers are read: those that are written with a sign tell the form too."""
+    bare: dict[str, int] = {}
+    for text, count in present.items():
+        bare[without_sign(text)] = bare.get(without_sign(text), 0) + count
+    numbers = judge_numbers(bare, forms_of(words.decimal, words.thousands), comma)
+    if numbers.rival is not None:
+        raise _either_number(read.name, numbers, bare)
+    known = [text for text in present if parse_number(text, numbers.form) == parse_number(text, numbers.form)]
+    others = {text: count for text, count in present.items() if text not in set(known)}
+    held = {next(iter(others)): sum(others.values())} if others else {}
+    return replace(read, kind="bounds", form=numbers.form, bounds=held)
+
+
 def _either_number(name: str, found: NumberJudgement, present: Mapping[str, int]) -> UserError:
     assert found.rival is not None
     for text in present:
@@ -244,6 +262,8 @@ def _not_all(name: str, found: NumberJudgement | DateJudgement, total: int, kind
     hint = (
         f"dataset.{'no_label' if use == 'number' else 'missing'}=[{listed.replace(', …', ',…')}] takes these as missing"
     )
+    if use == "number" and all(parse_bounds(text) is not None for text in found.others):
+        hint = f"kind: censored learns from such bounds, {hint}"
     if use != "number":
         hint += f", dataset.features.categorical=[{name}] takes all as text"
     return UserError("", what, hint)
@@ -297,11 +317,13 @@ def _said_of(column: ColumnReading, use: Use, words: Words) -> list[str]:
             said = f"{'is' if cells == 1 else 'are'} no label (dataset.{key} lists such words)"
             lines.append(f"{cells} × {shown} in COLUMNS {said}")
         else:
-            taken = "no label" if use == "number" else "taken as missing"
+            taken = "no label" if use in LABELS else "taken as missing"
             lines.append(f"{cells} × {shown} in COLUMNS {'is' if cells == 1 else 'are'} {taken}")
     if column.strays:
         lines.append(f"COLUMNS is taken as text: most values are numbers, {_quoted(next(iter(column.strays)))} is not")
-    if column.kind == "numeric" and column.as_written:
+    for text, cells in column.bounds.items():
+        lines.append(f"{cells} labels in COLUMNS are bounds, such as {_quoted(text)}")
+    if column.kind in ("numeric", "bounds") and column.as_written:
         lines += [f"numbers in COLUMNS are read {part}" for part in column.form.marks]
     if column.kind == "date" and column.order:
         lines.append(f"dates in COLUMNS are read with the {NAMES[column.order]} first")

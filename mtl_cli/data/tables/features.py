@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers
+from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers, spread_values
 from mtl_cli.data.tables.reading import Kind
 from mtl_cli.data.tables.scaling import Scale
 from mtl_cli.tasks.labels import refuse_values
@@ -19,6 +19,7 @@ from mtl_cli.tasks.labels import refuse_values
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mtl_cli.data.feature import Feature
     from mtl_cli.data.inputs import CodedRows, InputRows, InputSpec
 
 MOST_DENSE = 128
@@ -37,9 +38,10 @@ class FeatureConfig:
         ``include: null`` takes every column that is no target, id or split column.
     numeric, categorical, date : list of str
         Columns of that kind; the kind of the others is found from what they hold.
-    scale : {"standard", "robust", "quantile", "clip", "none"}
-        Standard: mean 0, deviation 1. Robust: median 0, quartile range 1. Quantile: the normal quantile of its rank.
-        Clip: robust, then smoothly clipped to ±3. Over the training rows.
+    scale : {"bounded", "standard", "robust", "quantile", "clip", "none"}
+        Standard: mean 0, deviation 1. Bounded: the same without stray numbers, which are bent towards the range of the
+        others, as are numbers beyond it in new rows; dates are not. Robust: median 0, quartile range 1. Quantile: the
+        normal quantile of its rank. Clip: robust, then smoothly clipped to ±3. Over the training rows.
     impute : {"median", "mean", "zero", "none"}
         What replaces a missing number, which a column of its own also marks; ``none`` makes it an error.
     min_count : int
@@ -51,7 +53,7 @@ class FeatureConfig:
     numeric: list[str] = field(default_factory=list)
     categorical: list[str] = field(default_factory=list)
     date: list[str] = field(default_factory=list)
-    scale: Scale = "standard"
+    scale: Scale = "bounded"
     impute: Literal["median", "mean", "zero", "none"] = "median"
     min_count: PositiveInt = 5
 
@@ -84,6 +86,22 @@ class FeatureEncoder:
         """The inputs that are 0 or 1: levels of categories, booleans, and marks of missing values."""
         found = [indicator for column in self.columns for indicator in column.indicators]
         return [number for number, indicator in enumerate(found) if indicator]
+
+    def features(self) -> list[Feature]:
+        """Return what is read of a row: a feature per column."""
+        from mtl_cli.data.tables.describe import features_of
+
+        return features_of(self.columns)
+
+    def places(self, rows: InputRows) -> list[Feature]:
+        """Return the features whose importance can be asked for."""
+        return self.features()
+
+    def grid(self, feature: Feature, table: pd.DataFrame, points: int) -> tuple[list[Any], np.ndarray] | None:
+        """Return values of a column that a table has, and its inputs at each: see ``Reader.grid``."""
+        column = next(column for column in self.columns if column.name == feature.name)
+        values = spread_values(column, table[column.name], points)
+        return (values.tolist(), column.encode(values, "the table")) if len(values) else None
 
     def encode(self, table: pd.DataFrame, where: str) -> InputRows:
         """Return the inputs, as ``transform`` does; where categories have many levels, in a form that keeps them small.

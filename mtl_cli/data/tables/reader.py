@@ -14,6 +14,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.base import Examples, Notice, Reader
 from mtl_cli.data.dates import DAY_FIRST, MONTH_FIRST
 from mtl_cli.data.duplicates import equal_rows
+from mtl_cli.data.feature import Feature
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputSpec, feature_problems
 from mtl_cli.data.reading import with_keys
@@ -87,6 +88,19 @@ class TableReader(Reader):
     def spec(self) -> InputSpec:
         """What the network reads."""
         return self.encoder.spec
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {"": self.fingerprint}
+
+    def features(self) -> list[Feature]:
+        return self.encoder.features()
+
+    def places(self, examples: Examples) -> list[Feature]:
+        return self.encoder.places(examples.inputs)
+
+    def grid(self, feature: Feature, examples: Examples, points: int) -> tuple[list[Any], np.ndarray] | None:
+        return self.encoder.grid(feature, examples.table, points)
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

@@ -14,13 +14,15 @@ import numpy as np
 
 from mtl_cli.data.dates import text_dates
 from mtl_cli.data.numbers import PLAIN, NumberForm, parse_number
+from mtl_cli.tasks.bounds import parse_bounds
 from mtl_cli.tasks.labels import without
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["numeric", "boolean", "date", "categorical", "text"]
-"""What a column holds. ``text`` stays as it is written, for ids and groups: no word in it stands for no value."""
+Kind = Literal["numeric", "boolean", "date", "categorical", "text", "bounds"]
+"""What a column holds: ``bounds`` are numbers of which some are known only so, as `<5`. ``text`` stays as it is
+written, for ids and groups: no word in it stands for no value."""
 NO_VALUE = frozenset(
     [
         "?", "??", "-", "--", "---", "–", "—", ".", "..", "*", "n/a", "na", "n.a.", "n/d", "n.d.", "nd", "nan", "-nan",
@@ -53,6 +55,8 @@ class ColumnReading:
         The words without a value that the training table held, and in how many cells.
     strays : dict of str to int
         Where a column is one of categories though most of its cells are numbers: the others.
+    bounds : dict of str to int
+        One of the bounds that the training table held in place of a number, and in how many cells there were any.
     """
 
     name: str
@@ -63,6 +67,7 @@ class ColumnReading:
     as_written: bool = False
     odd: dict[str, int] = field(default_factory=dict)
     strays: dict[str, int] = field(default_factory=dict)
+    bounds: dict[str, int] = field(default_factory=dict)
 
     def read(self, values: pd.Series) -> pd.Series:
         """Return the cells as values; a text that is none of this column's kind stays text."""
@@ -73,8 +78,10 @@ class ColumnReading:
             return values
         if self.kind == "numeric":
             return _numbers(values, self.form)
-        if self.kind in ("date", "boolean"):
+        if self.kind in ("date", "boolean", "bounds"):
             values = values.mask(_is_no_value(values))
+        if self.kind == "bounds":
+            return _each_text(values, lambda text: _plain_bounds(text, self.form))
         if self.kind == "date":
             dates = text_dates(values, self.order)
             return dates if (dates.notna() | values.isna()).all() else dates.astype(object).where(dates.notna(), values)
@@ -144,6 +151,12 @@ def stripped(values: pd.Series) -> pd.Series:
         bare = text.mask(text == "")
         return values if bare.equals(values) else bare
     return _each_text(values, lambda text: text.strip() or None)
+
+
+def _plain_bounds(text: str, form: NumberForm) -> str:
+    """Write a number or a bound as it is written everywhere; a text that is neither stays as it is."""
+    found = parse_bounds(text, lambda number: parse_number(number, form))
+    return text if found is None else str(found)
 
 
 def _is_no_value(values: pd.Series) -> pd.Series:

@@ -88,6 +88,11 @@ class Text(TableSource):
         return [self.text] if isinstance(self.text, str) else list(self.text)
 
     @property
+    def example(self) -> str:
+        """What a new file to predict may be called."""
+        return "new.conll" if self.is_conll else "new.csv"
+
+    @property
     def is_conll(self) -> bool:
         """Whether the file is one of words with tags, not a table of texts."""
         return self.path.lower().endswith(self.suffixes)

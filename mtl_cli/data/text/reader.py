@@ -15,6 +15,7 @@ from mtl_cli.data.sequences.reader import check_unique
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mtl_cli.data.feature import Feature
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.tables.features import FeatureEncoder
     from mtl_cli.data.text.pieces import PieceRows, Pieces
@@ -39,7 +40,7 @@ class TextEncoder:
         The most words that a text may have.
     truncate : bool
         Whether a longer one loses its end; otherwise it is an error.
-    features : FeatureEncoder, optional
+    beside : FeatureEncoder, optional
         Of the columns beside the text.
     tokenizer : str, optional
         Where the network reads pieces of words: what makes them, as JSON.
@@ -50,7 +51,7 @@ class TextEncoder:
     cut: Cut
     max_length: int | None
     truncate: bool
-    features: FeatureEncoder | None = None
+    beside: FeatureEncoder | None = None
     tokenizer: str | None = None
 
     @functools.cached_property
@@ -66,7 +67,7 @@ class TextEncoder:
         from mtl_cli.data.inputs import InputSpec
         from mtl_cli.data.text.words import GRAMS
 
-        parts = {} if self.features is None else {"features": self.features.spec}
+        parts = {} if self.beside is None else {"features": self.beside.spec}
         if (pieces := self.pieces) is not None:
             return InputSpec("pieces", (pieces.size,), parts=parts, before=pieces.before, behind=pieces.behind)
         return InputSpec("text", (GRAMS,), parts=parts)
@@ -74,11 +75,37 @@ class TextEncoder:
     @property
     def sources(self) -> list[str]:
         """The columns that are read."""
-        return [*self.columns, *([] if self.features is None else self.features.sources)]
+        return [*self.columns, *([] if self.beside is None else self.beside.sources)]
 
     def with_features(self, features: FeatureEncoder | None) -> TextEncoder:
         """Return the same with features beside the text."""
-        return replace(self, features=features)
+        return replace(self, beside=features)
+
+    def features(self) -> list[Feature]:
+        """Return what is read of a row: the text, and the columns beside it."""
+        from mtl_cli.data.feature import Feature
+
+        parts = "hashed n-grams" if self.tokenizer is None else "pieces"
+        how = f"{parts} of its words, cut {'at spaces' if self.cut == 'spaces' else 'at spaces and symbols'}"
+        texts = [Feature(name, "text", how) for name in self.columns]
+        return [*texts, *([] if self.beside is None else self.beside.features())]
+
+    def places(self, rows: InputRows) -> list[Feature]:
+        """Return the words of the texts, by position, and the columns beside them."""
+        from mtl_cli.data.feature import sequence_parts
+        from mtl_cli.data.text.rows import TextRows
+
+        if not isinstance(rows, TextRows):
+            what = "reads pieces of words, which are not explained position by position"
+            raise UserError("model.trunk", what, "explain a run of model=text_cnn")
+        first, beside = rows.first_feature, [] if self.beside is None else self.beside.features()
+        moved = [replace(feature, inputs=[first + number for number in feature.inputs]) for feature in beside]
+        return [*sequence_parts(first), *moved]
+
+    def grid(self, feature: Feature, table: pd.DataFrame, points: int) -> tuple[list[Any], np.ndarray] | None:
+        """Return values of a column beside the text, and its inputs at each: see ``Reader.grid``."""
+        known = [] if self.beside is None else self.beside.sources
+        return self.beside.grid(feature, table, points) if self.beside and feature.name in known else None
 
     def texts(self, table: pd.DataFrame, where: str) -> list[list[str]]:
         """Return the words of each row. Raises UserError as ``encode`` does."""
@@ -114,7 +141,7 @@ class TextEncoder:
         from mtl_cli.data.text.pieces import piece_rows
         from mtl_cli.data.text.rows import text_rows
 
-        columns = None if self.features is None else self.features.encode(table, where)
+        columns = None if self.beside is None else self.beside.encode(table, where)
         if (pieces := self.pieces) is not None:
             return piece_rows(pieces, self.texts(table, where), self.max_length, columns)
         return text_rows(self.texts(table, where), self.max_length, columns)
@@ -124,7 +151,7 @@ class TextEncoder:
         lengths = rows.lengths
         assert lengths is not None
         low, median, high = (int(n) for n in np.quantile(lengths, [0, 0.5, 1], method="nearest"))
-        beside = "" if self.features is None else f"; {len(self.features.names):,} features beside them"
+        beside = "" if self.beside is None else f"; {len(self.beside.names):,} features beside them"
         return f"texts of {low:,} to {high:,} words, median {median:,}{beside}"
 
     def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
@@ -134,18 +161,18 @@ class TextEncoder:
             notice(f"{where}: {empty} of {len(table)} texts are empty")
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):
             notice(f"{where}: {longer} of {len(table)} texts are cut to {self.max_length} words")
-        if self.features is not None:
-            self.features.compare(table, where, notice)
+        if self.beside is not None:
+            self.beside.compare(table, where, notice)
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""
-        features = None if self.features is None else self.features.state()
-        return asdict(replace(self, features=None)) | {"features": features}
+        beside = None if self.beside is None else self.beside.state()
+        return asdict(replace(self, beside=None)) | {"beside": beside}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> TextEncoder:
         """Make the encoder that ``state`` was taken from."""
         from mtl_cli.data.tables.features import FeatureEncoder
 
-        features = None if state["features"] is None else FeatureEncoder.from_state(state["features"])
-        return cls(**{**state, "features": features})
+        beside = None if state["beside"] is None else FeatureEncoder.from_state(state["beside"])
+        return cls(**{**state, "beside": beside})

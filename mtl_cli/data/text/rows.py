@@ -59,6 +59,35 @@ class TextRows(InputRows):
     def chunks(self) -> list[torch.Tensor]:
         return self.words.chunks()
 
+    @property
+    def first_feature(self) -> int:
+        """The number of the first feature beside the text, where inputs are numbered: words' positions come first."""
+        return int(self.lengths.max(initial=0))
+
+    def dense(self) -> TextRows:
+        return self if self.columns is None else TextRows(self.words, self.grams, self.columns.dense())
+
+    def shuffled(self, inputs: Sequence[int], order: np.ndarray, of: np.ndarray | None = None) -> TextRows:
+        """Return the same rows but for the words at some positions, as ``TokenRows`` does, or for some features."""
+        words = self.words.shuffled([number for number in inputs if number < self.first_feature], order)
+        if self.columns is None:
+            return TextRows(words, self.grams)
+        return TextRows(words, self.grams, self.columns.shuffled(self._beside(inputs), order))
+
+    def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> TextRows:
+        """Return the same rows but for some features, which are ``values``, (inputs,), in all of them."""
+        assert self.columns is not None
+        return TextRows(self.words, self.grams, self.columns.replaced(self._beside(inputs), values))
+
+    def values_of(self, inputs: Sequence[int]) -> np.ndarray:
+        """Return some features of all rows, (n, inputs)."""
+        assert self.columns is not None
+        return self.columns.values_of(self._beside(inputs))
+
+    def _beside(self, inputs: Sequence[int]) -> list[int]:
+        """Return which of the features beside the text some inputs are."""
+        return [number - self.first_feature for number in inputs if number >= self.first_feature]
+
     def finite(self) -> np.ndarray | None:
         return None if self.columns is None else self.columns.finite()
 

@@ -57,11 +57,11 @@ class Confusion(TaskFigure):
 def counted(answers: Answers) -> tuple[list[str], np.ndarray]:
     """Return the names of the classes in order, and how often each (true, predicted) pair of them came.
 
-    Two classes are in the task's order, negative and positive; more are in theirs, numbers in texts by their value.
+    Two classes, or ordered ones, are in the task's order; others are in theirs, numbers in texts by their value.
     """
     task: Any = answers.task
     names = [str(label) for label in task.classes]
-    if len(names) > 2 and all(isinstance(label, str) for label in task.classes):
+    if len(names) > 2 and not task.ordered and all(isinstance(label, str) for label in task.classes):
         names = sorted(names, key=natural)
     true, guess = (each.astype(str) for each in (answers.labels, answers.predicted))
     if task.level == "token":

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from types import FrameType
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
+from mtl_cli import signals
 from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job, Outcome, failed, run_job
 
@@ -48,20 +48,21 @@ class Processes(Executor):
             resource_tracker.ensure_running()  # it would unblock the signals if the first worker started it
         pool = ThreadPoolExecutor(min(self.n_jobs, len(jobs)))
         stop: int | None = signal.SIGTERM
-        try:
-            with _signals_wait():  # so do the threads of the pool and, until they know what to do, the workers
-                futures = [pool.submit(workers.run, job) for job in jobs]
-            for future in futures:
-                yield future.result()
-            stop = None
-        except KeyboardInterrupt:
-            stop = signal.SIGINT
-            raise
-        finally:
-            if stop is not None:
-                with _signals_wait():
-                    workers.stop(stop)
-            pool.shutdown(wait=True, cancel_futures=True)
+        with signals.raising():
+            try:
+                with _signals_wait():  # so do the threads of the pool and, until they know what to do, the workers
+                    futures = [pool.submit(workers.run, job) for job in jobs]
+                for future in futures:
+                    yield future.result()
+                stop = None
+            except KeyboardInterrupt:
+                stop = signal.SIGINT
+                raise
+            finally:
+                if stop is not None:
+                    with _signals_wait():
+                        workers.stop(stop)
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass
@@ -140,8 +141,9 @@ def _signals_wait() -> Iterator[None]:
 def _work(job: Job, writer: Connection) -> None:
     """Run a job in this process, which is there for nothing else, and send its outcome."""
     try:
-        _begin()
-        outcome = run_job(job)
+        with signals.handling():
+            _begin()
+            outcome = run_job(job)
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None  # without a traceback
     finally:
@@ -152,16 +154,10 @@ def _work(job: Job, writer: Connection) -> None:
 
 def _begin() -> None:
     """Set a worker apart from the terminal: Ctrl-C is passed on to it by the process that waits for it."""
-    for number in SIGNALS:
-        signal.signal(number, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()  # which takes no signals: they still wait here
     if os.name == "posix":
         os.setpgrp()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _end_with_parent() -> None:

@@ -74,8 +74,13 @@ class Regression(TaskConfig):
     def named_labels(self) -> set[str]:
         return set(self.mapping or {})
 
+    @property
+    def learned_quantiles(self) -> list[float]:
+        """The quantiles that are learned; none if one number is."""
+        return list(self.quantiles or QUANTILES) if self.loss == "quantile" else []
+
     def further_columns(self, name: str) -> list[str]:
-        quantiles = (self.quantiles or QUANTILES) if self.loss == "quantile" else ()
+        quantiles = self.learned_quantiles
         return super().further_columns(name) + [f"predicted_{name}_{column_suffix(q)}" for q in quantiles]
 
     def check(self, name: str) -> Iterator[Problem]:
@@ -92,8 +97,7 @@ class Regression(TaskConfig):
         task = RegressionTask(
             name, self.columns(name), self.weight, self.auxiliary, self.loss, self.delta, self.transform, self.mapping
         )
-        if self.loss == "quantile":
-            task.quantiles = list(self.quantiles or QUANTILES)
+        task.quantiles = self.learned_quantiles
         return task
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> RegressionTask:
@@ -172,7 +176,15 @@ class RegressionTask(Task):
         column = label_column(table, self.columns[0], self.name)
         if self.mapping is not None:
             column = apply_mapping(typed_classes(column), self.mapping, where)
-        return numbers(column, where, "for text labels use kind: multiclass, or give a mapping to numbers")
+        bounds = any(
+            isinstance(value, str) and value.strip().startswith(("<", ">", "≤", "≥")) for value in column.unique()
+        )
+        others = (
+            "kind: censored learns from bounds such as <5"
+            if bounds
+            else "for text labels use kind: multiclass, or give a mapping to numbers"
+        )
+        return numbers(column, where, others)
 
     def refuse_extremes(self, labels: pd.Series, most: float) -> None:
         """Raise UserError for a label whose square is no number that can be computed with."""
@@ -294,10 +306,12 @@ class RegressionTask(Task):
             point = output.sort(-1).values @ device_tensor(median_weights(self.quantiles), output.device)
         else:
             point = output.squeeze(-1)
-        truth, predicted = target * self.scale + self.center, point * self.scale + self.center
-        if self.transform == "log1p":
-            truth, predicted = truth.expm1(), predicted.expm1()
-        return (predicted - truth).square().mean().sqrt()
+        return (self.to_user_tensor(point) - self.to_user_tensor(target)).square().mean().sqrt()
+
+    def to_user_tensor(self, encoded: torch.Tensor) -> torch.Tensor:
+        """Return encoded labels or outputs in label units."""
+        values = encoded * self.scale + self.center
+        return values.expm1() if self.transform == "log1p" else values
 
     def _to_user(self, encoded: np.ndarray) -> np.ndarray:
         values = encoded.astype("float64") * self.scale + self.center

@@ -139,7 +139,10 @@ class Callback:
         """Called before the first epoch, after the states of an earlier training were restored."""
 
     def on_epoch_start(self, trainer: TrainerState) -> None:
-        """Called before an epoch's first batch, with the model in training mode."""
+        """Called before an epoch's first batch, with the model in training mode.
+
+        Called again where a resumed training goes on with an epoch that was begun, with the states restored.
+        """
 
     def on_gradients(self, trainer: TrainerState) -> None:
         """Called when a step's gradients are in ``.grad``, before they are clipped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import Any, cast
@@ -36,7 +35,8 @@ class EarlyStopping(Callback):
         if score is not None and score > self._highest + min_delta:
             self._highest = score
             shown = score if epoch.score is None else epoch.score
-            self.best = Best(shown, trainer.epoch, copy.deepcopy(trainer.model.state_dict()), trainer.steps)
+            weights = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+            self.best = Best(shown, trainer.epoch, weights, trainer.steps)
         elif trainer.epoch - max(self.best.epoch, self._after) >= int(self._settings.patience):
             trainer.stop(f"no better score in {self._settings.patience} epochs")
 

@@ -25,7 +25,7 @@ class History(Callback):
 
     def on_start(self, trainer: TrainerState) -> None:
         """Open the files."""
-        self._logs = [CSVLog(path, append=self._member is not None) for path in self._paths]
+        self._logs = [CSVLog(path) for path in self._paths]
 
     def on_epoch_end(self, trainer: TrainerState, epoch: Epoch) -> None:
         """Write the epoch's rows."""

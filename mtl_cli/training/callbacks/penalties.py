@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtl_cli.training.callbacks.base import Callback, TrainerState
 
@@ -56,6 +56,17 @@ class Penalties(Callback):
     def measure(self, trainer: TrainerState) -> Mapping[str, float]:
         """Return the penalties by their columns in the history."""
         return self.end_epoch()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the regulariser has learnt, and the sharing scheme's penalties in the epoch under way."""
+        learnt = {} if self._regularizer is None else self._regularizer.state_dict()
+        return {"regularizer": learnt, "sharing": list(self._sharing)}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        if self._regularizer is not None:
+            self._regularizer.load_state_dict(saved["regularizer"])
+        self._sharing = list(saved["sharing"])
 
     def add(self, counts: Sequence[torch.Tensor | int]) -> None:
         """Add the gradient to ``.grad``.

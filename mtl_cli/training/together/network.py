@@ -67,6 +67,11 @@ class BatchedNetwork:
         columns = zip(torch.split_with_sizes(self.values, sizes, 1), self._shapes, strict=True)
         self._leaves = [own.view(len(networks), *shape).requires_grad_() for own, shape in columns]
 
+    def split(self, row: torch.Tensor) -> list[torch.Tensor]:
+        """Return the parameters that lie in a row, as views of it."""
+        pieces = torch.split_with_sizes(row, [shape.numel() for shape in self._shapes])
+        return [piece.view(shape) for piece, shape in zip(pieces, self._shapes, strict=True)]
+
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all members but these; the others' networks keep their weights in memory of their own."""
         for row, network in enumerate(self.networks):

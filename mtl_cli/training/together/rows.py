@@ -59,11 +59,14 @@ class JointRows:
         self.members = [self.members[i] for i in members]
         self._starts = [self._starts[i] for i in members]
 
-    def epoch(self) -> Iterator[Step]:
-        """Yield the steps of an epoch; a member with fewer batches than another has none in the last of them."""
+    def epoch(self, done: int = 0) -> Iterator[Step]:
+        """Yield the steps of an epoch without the first ``done``.
+
+        A member with fewer batches than another has none in the last of them.
+        """
         orders = [list(batches.order()) for batches in self.members]
         device = self._inputs.device
-        for number in range(max(map(len, orders))):
+        for number in range(done, max(map(len, orders))):
             chosen = [order[number] if number < len(order) else order[0][:0] for order in orders]
             lengths = [len(rows) for rows in chosen]
             longest = max(lengths)

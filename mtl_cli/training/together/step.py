@@ -7,6 +7,7 @@ weights are (M, T) for M members and T tasks. A member that has no batch in a st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 
@@ -14,6 +15,7 @@ from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.result import StepResult
 from mtl_cli.balancing.scale import to_sum
 from mtl_cli.balancing.step import TrainingStep
+from mtl_cli.tasks.task import Task
 from mtl_cli.training.together.network import BatchedNetwork
 from mtl_cli.training.together.rows import Step
 
@@ -38,7 +40,7 @@ class JointStep:
         self.weights = torch.stack([step.weights for step in steps])
         first = steps[0]
         self._balancer, self._device = first.balancer, first.device
-        self._tasks = {name: [step.tasks[name] for step in steps] for name in first.tasks}
+        self._tasks = {name: [cast(Task, step.tasks[name]) for step in steps] for name in first.tasks}
         self._alike = {name: all(own.same_loss(tasks[0]) for own in tasks) for name, tasks in self._tasks.items()}
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -49,12 +51,18 @@ class JointStep:
         self.steps, self.generators = [self.steps[i] for i in rows], [self.generators[i] for i in rows]
         self._tasks = {name: [tasks[i] for i in rows] for name, tasks in self._tasks.items()}
 
+    def hand_back(self) -> None:
+        """Give each member's own step the state that is its balancer's."""
+        for i, (step, weights) in enumerate(zip(self.steps, self.weights.unbind(0), strict=True)):
+            step.state, step.weights = {name: values[i] for name, values in self.state.items()}, weights
+
     def __call__(self, step: Step, epoch: int) -> list[StepResult]:
         """Put the step's gradients into the network's, and return each member's result."""
         outputs = self.network(step.batch.inputs, step.lengths, self.generators)  # type: ignore[arg-type]
-        rows = torch.stack([self._loss(name, outputs[name], step.batch.targets[name]) for name in self._tasks], 1)
+        found = [self._loss(name, outputs[name], step) for name in self._tasks]
+        rows = torch.stack([losses for losses, _ in found], 1)
         values = rows.detach()
-        counts, shares = self._shares(step, values)
+        counts, shares = _shares(values, [weights for _, weights in found])
         means = values.mean(2) if shares is None else (values * shares).sum(2)
         columns = self._decide(means, counts, epoch, step.lengths)
         factors = self.weights * self.steps[0].task_weights
@@ -65,22 +73,18 @@ class JointStep:
         self.network.backward(rows, upstream)
         return self._results(means, counts, columns, step.lengths)
 
-    def _loss(self, name: str, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return each row's loss, (M, n); in one call where members' losses do not differ."""
-        tasks = self._tasks[name]
+    def _loss(self, name: str, output: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return each row's loss, (M, n), and its weight; in one call where members' losses do not differ."""
+        tasks, target, mask = self._tasks[name], step.batch.targets[name], step.batch.masks[name]
+        if step.padded is not None:
+            mask = step.padded if mask is None else mask * step.padded
+        if tasks[0].couples:
+            weights = torch.ones_like(output[..., 0]) if mask is None else mask
+            found = [task.batch_loss(*own) for task, *own in zip(tasks, output, target, weights, strict=True)]
+            return torch.stack([losses for losses, _ in found]), torch.stack([w for _, w in found if w is not None])
         if self._alike[name]:
-            return tasks[0].loss(output.flatten(0, 1), target.flatten(0, 1)).view(output.shape[:2])
-        return torch.stack([task.loss(own, y) for task, own, y in zip(tasks, output, target, strict=True)])
-
-    def _shares(self, step: Step, values: torch.Tensor) -> tuple[torch.Tensor | int, torch.Tensor | None]:
-        """Return the rows with a label, (M, T) or the number of all, and each row's share in the mean, (M, T, n)."""
-        masks = [step.batch.masks[name] for name in self._tasks]
-        if step.padded is None and all(mask is None for mask in masks):
-            return values.shape[2], None
-        there = torch.ones_like(values[:, 0]) if step.padded is None else step.padded
-        labelled = torch.stack([there if mask is None else mask * there for mask in masks], 1)
-        counts = labelled.sum(2)
-        return counts, labelled / counts.where(counts > 0, 1.0).unsqueeze(2)
+            return tasks[0].loss(output.flatten(0, 1), target.flatten(0, 1)).view(output.shape[:2]), mask
+        return torch.stack([task.loss(own, y) for task, own, y in zip(tasks, output, target, strict=True)]), mask
 
     @torch.no_grad()
     def _decide(self, means: torch.Tensor, counts: torch.Tensor | int, epoch: int, lengths: Sequence[int]) -> State:
@@ -127,3 +131,22 @@ class JointStep:
                 StepResult(losses, own, weights, {k: v[i] for k, v in by_member.items()}, seen_step=step.steps)
             )
         return found
+
+
+def _shares(
+    values: torch.Tensor, weights: Sequence[torch.Tensor | None]
+) -> tuple[torch.Tensor | int, torch.Tensor | None]:
+    """Return the rows with a label, (M, T) or the number of all, and each row's share in the mean, (M, T, n).
+
+    Parameters
+    ----------
+    values : Tensor of shape (M, T, n)
+    weights : sequence of Tensor of shape (M, n), or None
+        By task, how much each row counts; None says 1 for all.
+    """
+    if all(own is None for own in weights):
+        return values.shape[2], None
+    every = torch.ones_like(values[:, 0])
+    labelled = torch.stack([every if own is None else own for own in weights], 1)
+    counts = labelled.sum(2)
+    return counts, labelled / counts.where(counts > 0, 1.0).unsqueeze(2)

@@ -1,0 +1,53 @@
+"""How a table's column is encoded, in words."""
+
+from __future__ import annotations
+
+from mtl_cli.data.dates import DATE_PARTS
+from mtl_cli.data.feature import Feature
+from mtl_cli.data.tables.columns import Column
+
+SHOWN = 6
+"""Levels of a category that are named."""
+
+
+def features_of(columns: list[Column]) -> list[Feature]:
+    """Return the features that columns are, with the inputs of each."""
+    found, start = [], 0
+    for column in columns:
+        inputs = range(start, start + len(column.names))
+        found.append(Feature(column.name, column.kind, encoding(column), inputs, int(column.has_missing)))
+        start = inputs.stop
+    return found
+
+
+def encoding(column: Column) -> str:
+    """Return how a column becomes inputs."""
+    if column.kind == "categorical":
+        return f"{_levels(column)}, an input each{', and one for an empty cell' * column.has_missing}"
+    if column.kind == "date":
+        words = f"{', '.join(DATE_PARTS)}, an input each, standardized"
+    elif column.kind == "boolean":
+        words = "1 for true, 0 for false"
+    else:
+        words = _scaling(column)
+    if not column.impute:
+        return f"{words}; an empty cell is refused"
+    empty = "" if column.kind == "date" else f" is read as {column.fill[0]:.6g}"
+    return f"{words}; an empty cell{empty or ' is read as the mean date'}{' and marked' * column.has_missing}"
+
+
+def _scaling(column: Column) -> str:
+    if column.landmarks and column.landmarks[0]:
+        return "the normal quantile of its rank in training"
+    center, scale = column.center[0], column.scale[0]
+    if (center, scale) == (0.0, 1.0):
+        return "as it is"
+    less = "+" if center < 0 else "−"
+    return f"(x {less} {abs(center):.6g}) / {scale:.6g}{', smoothly clipped to ±3' * column.clip}"
+
+
+def _levels(column: Column) -> str:
+    named = ", ".join(column.levels[:SHOWN]) + (", …" if len(column.levels) > SHOWN else "")
+    if not column.levels:
+        return "one level for all values"
+    return f"{len(column.levels)} levels ({named}){' and one for all others' * column.has_other}"

@@ -1,0 +1,99 @@
+"""The checkpoint: a plain dict of tensors, numbers and strings that `torch.load(weights_only=True)` reads.
+
+It holds what a run needs to go on as if it had not been cut off. It is written beside the one before, which is replaced
+once the new one is whole and on the disk.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl_cli import __version__
+from mtl_cli.config.errors import UserError
+from mtl_cli.io import atomic
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+"""Raised whenever a file of the old form could not be read any more."""
+FIELDS: dict[str, type] = {
+    "config": dict,
+    "data": str,
+    "members": list,
+    "finished": bool,
+    "files": dict,
+    "generators": dict,
+}
+"""What a checkpoint holds beside its format and version, as ``training/checkpoints.py`` makes it."""
+FIELDS_OF_MEMBER: dict[str, type] = {"member": dict, "training": dict, "order": dict}
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint; raises OSError, or torch's RuntimeError, if the disk does not take it."""
+    import torch
+
+    whole = {"checkpoint": FORMAT, "mtl": __version__, **compact(content)}
+    atomic(path, lambda file: torch.save(whole, file), durable=True)
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool = False) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+    device : torch.device or str
+        Where its tensors are wanted.
+    lazy : bool, default False
+        Read tensors only when they are looked at.
+
+    Raises
+    ------
+    UserError
+        If it is none, is damaged, or is of another format.
+    """
+    import torch
+
+    hint = "start the run anew, in another folder"
+    try:
+        content = torch.load(path, map_location=device, weights_only=True, mmap=lazy)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(str(path), "is damaged, or no checkpoint that mtl wrote", hint) from error
+    if not isinstance(content, dict) or not isinstance(content.get("checkpoint"), int):
+        raise UserError(str(path), "is no checkpoint that mtl wrote", hint)
+    if content["checkpoint"] != FORMAT:
+        what = f"is a checkpoint of format {content['checkpoint']}, not {FORMAT}"
+        raise UserError(str(path), what, f"that was mtl {content.get('mtl')}; this is mtl {__version__}")
+    members = content.get("members")
+    whole = all(isinstance(content.get(name), kind) for name, kind in FIELDS.items()) and all(
+        isinstance(member, dict) and all(isinstance(member.get(name), kind) for name, kind in FIELDS_OF_MEMBER.items())
+        for member in (members if isinstance(members, list) else [])
+    )
+    if not whole or not members:
+        raise UserError(str(path), "is no checkpoint that mtl wrote, or was changed", hint)
+    return content
+
+
+def compact(value: Any, everything: bool = False) -> Any:
+    """Return dicts and lists with their tensors detached, and those that are a small part of a larger memory copied.
+
+    Parameters
+    ----------
+    value
+    everything : bool, default False
+        Copy every tensor.
+    """
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        own = value.detach()
+        part = own.untyped_storage().nbytes() > own.numel() * own.element_size()
+        return own.clone() if everything or part else own
+    if isinstance(value, dict):
+        return {key: compact(item, everything) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(compact(item, everything) for item in value)
+    return value

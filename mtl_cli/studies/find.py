@@ -12,7 +12,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.runs.directory import CONFIG, OUTPUTS, RUN, SINGLE, STUDY
 from mtl_cli.studies.groups import SELECTING, flat
 from mtl_cli.studies.results import Result
-from mtl_cli.studies.study import read_study
+from mtl_cli.studies.study_file import read_study
 
 COLUMNS = ("name", "kind", "began", "data", "balancer", "status", "score", "seconds")
 LARGEST_FIRST = ("score", "began")

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,7 +19,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
 from mtl_cli.runs import directory
-from mtl_cli.studies.unfinished import make_way
+from mtl_cli.studies.unfinished import make_way, resumable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,8 +149,7 @@ def run_job(job: Job) -> Outcome:
         if not mine:
             return failed(job, ["another process is still at work in this folder"], 2)
         try:
-            make_way(folder)
-            return Outcome(train_job(job, _plain_console()), 0)
+            return Outcome(train_job(_begun(job, folder), _plain_console()), 0)
         except UserError as error:
             problems, status = [str(problem) for problem in error.problems], 2
             for problem in problems:
@@ -159,6 +158,14 @@ def run_job(job: Job) -> Outcome:
             problems, status = [str(Problem(type(error).__name__, str(error)))], 1
             traceback.print_exception(error, file=sys.stderr)
     return failed(job, problems, status)
+
+
+def _begun(job: Job, folder: Path) -> Job:
+    """Return the job as it is to be run: from its last checkpoint if it was cut off, else in a folder without a run."""
+    if resumable(folder):
+        return replace(job, folder=None, plain={**job.plain, "resume": str(folder), "run_dir": None})
+    make_way(folder)
+    return job
 
 
 def failed(job: Job, problems: list[str], status: int) -> Outcome:

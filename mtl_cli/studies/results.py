@@ -14,6 +14,7 @@ from typing import Any
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.user_files import read_yaml
 from mtl_cli.runs import directory
+from mtl_cli.studies.study_file import read_study
 
 PARTS = ("test", "val")
 """On which tasks are compared: test rows, or validation rows where there are none."""
@@ -132,8 +133,6 @@ def find_results(path: str) -> list[Result]:
     """
     folder = Path(path).expanduser()
     if (folder / directory.STUDY).is_file():
-        from mtl_cli.studies.study import read_study
-
         found = read_study(folder)
         results = [Result(folder / str(i), settings) for i, settings in enumerate(found.jobs)]
         done = [result for result in results if result.done]

@@ -11,65 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from mtl_cli import __version__
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.overrides import split_word
-from mtl_cli.config.user_files import read_yaml
-from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.io import atomic
 from mtl_cli.runs import directory
 from mtl_cli.studies.job import Job, Outcome, line_of, locked, rerunnable
 from mtl_cli.studies.results import Result, row_of, write_rows
+from mtl_cli.studies.study_file import StudyFile, read_study, write_study
 
-HEADER = """\
-# mtl compare THIS_FOLDER
-# The jobs of a study: job N runs in the folder N. The command below, with run_dir=THIS_FOLDER, runs what is missing or
-# has failed; mtl compare says what the study shows.
-"""
 LAST = ("seconds", "error")
 """Columns at the end of the table."""
-
-
-@dataclass(frozen=True)
-class StudyFile:
-    """What ``study.yaml`` holds.
-
-    Parameters
-    ----------
-    command : str
-        The command that made the study.
-    jobs : list of dict of str to str
-        What sets each job apart.
-    digest : str
-        Of all jobs' configs.
-    kind : str
-        Such as ``sweep``.
-    mtl : str
-        The version that made it.
-    """
-
-    command: str
-    jobs: list[dict[str, str]]
-    digest: str
-    kind: str = "sweep"
-    mtl: str = __version__
-
-
-def read_study(folder: Path) -> StudyFile:
-    """Read a study's ``study.yaml``.
-
-    Raises
-    ------
-    UserError
-        If it is none that mtl wrote.
-    """
-    file = folder / directory.STUDY
-    try:
-        content = read_yaml(file.read_text(encoding="utf-8"))
-        jobs = [{str(key): str(value) for key, value in job.items()} for job in content["jobs"]]
-        return StudyFile(content["command"], jobs, content["digest"], content["kind"], content["mtl"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(str(file), "does not describe a study", "mtl train -m writes such a file") from error
 
 
 @dataclass
@@ -163,9 +114,7 @@ def open_study(jobs: Sequence[Job], folder: str | None, command: Sequence[str], 
         else:
             path = directory.claim(folder)
     if not (path / directory.STUDY).is_file():
-        content = {"kind": file.kind, "command": file.command, "mtl": file.mtl, "digest": file.digest}
-        text = HEADER + to_yaml({**content, "jobs": file.jobs})
-        atomic(path / directory.STUDY, lambda place: place.write_text(text, encoding="utf-8"))
+        write_study(path, file)
     return Study(path, [replace(job, folder=str(path / str(job.number))) for job in jobs], file)
 
 
@@ -187,7 +136,7 @@ def digest_of(jobs: Sequence[Job]) -> str:
 
 
 def _without_place(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in plain.items() if key != "run_dir"}
+    return {key: value for key, value in plain.items() if key not in ("run_dir", "resume")}
 
 
 def lock(study: Study) -> closing[TextIO]:

@@ -59,6 +59,6 @@ def print_comparison(console: Console, found: Comparison) -> None:
     """Print a comparison: its table, what the numbers are, and what is to be concluded."""
     print_table(console, found)
     for line in tables.foot(found)[: -len(found.sentences) or None]:
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim", markup=False, soft_wrap=not console.is_terminal)
     for line in found.sentences:
-        console.print(line, style="bold", markup=False)
+        console.print(line, style="bold", markup=False, soft_wrap=not console.is_terminal)

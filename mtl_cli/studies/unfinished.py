@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from mtl_cli.runs.directory import LOG
+from mtl_cli.runs.directory import LOG, RunDirectory
+from mtl_cli.studies.results import Result
+
+
+def resumable(folder: Path) -> bool:
+    """Whether a job's run was cut off, and left what it can go on from; one that failed would fail again."""
+    return bool(RunDirectory(folder).checkpoints()) and Result(folder).status != "failed"
 
 
 def make_way(folder: Path) -> None:
-    """Empty the folder of a job that did not end, but for its log, so that the job starts anew.
-
-    It is the one place that decides what becomes of a job half done; it holds the lock of the job's log.
-    """
+    """Empty the folder of a job, but for its log, so that the job starts anew."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

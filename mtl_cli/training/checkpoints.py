@@ -203,7 +203,8 @@ def digest(data: Prepared) -> str:
     found = hashlib.sha256(pd.util.hash_pandas_object(data.splits.astype(str), index=False).to_numpy().tobytes())
     for part in data.parts.values():
         for target in part.targets.values():
-            found.update(np.ascontiguousarray(target.values).tobytes())
+            values = target.values
+            found.update(repr(values.tolist()).encode() if values.dtype == object else values.tobytes())
             found.update(target.mask.tobytes())
     _add(found, data.state())
     return found.hexdigest()

@@ -42,13 +42,13 @@ class Earlier:
     folder : RunDirectory
     done : bool
         Whether it was finished, and is not asked for more epochs.
-    epochs : int
-        That its members were trained, the most.
+    epochs : int, optional
+        That its members were trained, the most; None if there is no checkpoint yet.
     """
 
     folder: RunDirectory
     done: bool
-    epochs: int
+    epochs: int | None
 
 
 def open_run(path: str, config: Config) -> Earlier:
@@ -83,7 +83,7 @@ def open_run(path: str, config: Config) -> Earlier:
     if longer and config.trainer.refit and done:
         what = "is true: the members that were trained on all rows, for as many steps as were best, would be others"
         raise UserError("trainer.refit", what, f"a run of {path}/{directory.CONFIG} with more epochs")
-    return Earlier(folder, done and not longer, epochs)
+    return Earlier(folder, done and not longer, epochs if contents else None)
 
 
 def read_config(folder: RunDirectory) -> dict[str, Any]:

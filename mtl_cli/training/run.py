@@ -142,7 +142,10 @@ def resume(
     with locked(before.folder.path):
         ready, first = _begin(config, plain, progress)
         clean(before.folder)
-        progress.notice(f"resume: {path} goes on after epoch {before.epochs}")
+        there = (
+            "has no checkpoint, and begins anew" if before.epochs is None else f"goes on after epoch {before.epochs}"
+        )
+        progress.notice(f"resume: {path} {there}")
         return _train_in(before.folder, ready, first, command, started, finish)
 
 

@@ -53,4 +53,5 @@ def test_json_on_a_terminal_if_asked_for(tmp_path: Path, words: list[str]) -> No
 
 def test_a_sweep_says_where_its_runs_are(tmp_path: Path, words: list[str]) -> None:
     shown = on_a_terminal(tmp_path, *words, "-m", "seed=0,1", "run_dir=s")
-    assert '"run_dir"' not in shown and "s/0  score " in shown and "s/1  score " in shown
+    assert '"run_dir"' not in shown and "1/2  seed=0  score " in shown and "2/2  seed=1  score " in shown
+    assert "best score: " in shown and "next: mtl compare s" in shown

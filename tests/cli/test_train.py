@@ -182,20 +182,6 @@ def test_a_sweep(mtl: InProcess) -> None:
     assert json.loads(alone[1])["score"] == lines[3]["score"], "a job of a sweep is the run it would be alone"
 
 
-def test_a_sweep_into_a_named_folder_goes_on_after_a_failed_job(mtl: InProcess, houses_csv: Path) -> None:
-    keys = ["tasks={sold: binary}", "trainer.epochs=1", "plots=false"]
-    Path("bad.csv").write_text("sold,x\n" + "".join(f"yes,{i}\n" for i in range(30)))
-    status, out, err = mtl("train", "-m", "dataset=bad.csv,houses.csv", *keys, "run_dir=swept")
-    assert status == 2
-    failed, done = (json.loads(line) for line in out.splitlines())
-    assert failed["status"] == "failed"
-    assert failed["run_dir"] is None
-    assert "one class only" in failed["error"][0]
-    assert done["status"] == "done"
-    assert [path.name for path in Path("swept").iterdir() if path.is_dir()] == ["1"]
-    assert "mtl train: error: tasks.sold: has one class only, 'yes'" in err
-
-
 def test_no_job_of_a_sweep_starts_if_one_is_wrong(mtl: InProcess) -> None:
     status, out, err = mtl("train", "-m", "dataset=wine", "seed=0,x", "trainer.lrr=1", "plots=false")
     assert (status, out) == (2, "")

@@ -190,7 +190,7 @@ def test_jobs_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
     assert len(workers(tmp_path)) == 2
     process.kill()
     process.wait()
-    wait_until(lambda: not workers(tmp_path), 10)
+    wait_until(lambda: not workers(tmp_path), 30)
     assert statuses(tmp_path) == {"0": "terminated", "1": "terminated"}
     process.communicate()
 
@@ -234,6 +234,31 @@ def test_a_study_that_was_killed_goes_on(mtl: InProcess, tmp_path: Path) -> None
     assert err.startswith(
         "mtl train: error: run_dir: cut is the folder of another study, whose jobs have other settings:"
     )
+
+
+def test_a_job_that_was_cut_off_is_resumed(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mtl_cli.training.checkpoints import KeepOnDisk
+
+    every = ("trainer.epochs=4", "trainer.checkpoint.every=5 steps", "plots=false", "trainer.baselines=none")
+    words = ("train", "-m", "dataset=wine", "balancer=gradnorm", "seed=0,1", "trainer.folds=none", *every)
+    assert mtl(*words, "run_dir=whole")[0] == 0
+    after_step, left = KeepOnDisk.after_step, [40]
+
+    def counted(self: KeepOnDisk, number: int) -> None:
+        after_step(self, number)
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeepOnDisk, "after_step", counted)
+        status, out, err = mtl(*words, "run_dir=cut")
+    assert (status, out) == (130, "") and "0 of 2 jobs have ended; the same command with run_dir=cut" in err
+    assert mtl(*words, "run_dir=cut")[0] == 0
+    assert "resume: cut/0 goes on after epoch" in Path("cut/0/log.txt").read_text()
+    for number in ("0", "1"):
+        one, other = (Path(name) / number / "predictions.csv" for name in ("whole", "cut"))
+        assert one.read_bytes() == other.read_bytes()
 
 
 def test_the_newest_run_or_study_is_the_latest(mtl: InProcess) -> None:

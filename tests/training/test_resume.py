@@ -180,3 +180,13 @@ def test_a_checkpoint_may_go_when_the_run_is_done(mtl: InProcess) -> None:
     status, _, err = mtl("train", "trainer.epochs=2", "resume=run")
     assert status == 2
     assert "run: is done, and has no checkpoint.pt to be extended from" in err
+
+
+def test_a_run_without_a_checkpoint_begins_anew(runs: Path, short: str, mtl: InProcess) -> None:
+    """Such as one that was killed in its first epoch."""
+    Path("short/checkpoint.pt").unlink()
+    Path("short/run.json").write_text('{"status": "running"}')
+    status, _, err = mtl("train", "resume=short")
+    assert status == 0, err
+    assert "note: resume: short has no checkpoint, and begins anew" in err
+    assert differences(runs / "short", Path(short)) == []

@@ -28,7 +28,7 @@ GROUPS = {
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
     "experiments": ("experiment", "whole recipes, experiment=NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),
-    "runs": ("", "runs and studies below a folder: mtl list runs [FOLDER] [KEY=VALUE …]"),
+    "runs": ("", "runs and studies below a folder: mtl list runs [FOLDER]"),
     "plugins": ("", "installed plugins, what they add, and what failed"),
 }
 """What can be listed: the config group or registry group, and what it is."""

@@ -20,7 +20,7 @@ from mtl_cli.data.tables.config import CSV, TableSource
 from mtl_cli.io import atomic, user_cache
 
 if TYPE_CHECKING:
-    from mtl_cli.data.image_files.config import ImageFiles
+    from mtl_cli.data.image_files.source import ImageSource
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Folders that say which part of a split their images are in."""
@@ -30,7 +30,7 @@ LARGEST_AS_IT_IS = 256
 """The height and width up to which images that are all of one size are read in it."""
 
 
-def listed(source: ImageFiles, text_columns: list[str], notice: Notice) -> tuple[pd.DataFrame, list[Path]]:
+def listed(source: ImageSource, text_columns: list[str], notice: Notice) -> tuple[pd.DataFrame, list[Path]]:
     """Return a row per image with its labels, and the files. Raises UserError for files that are not there."""
     place = Path(source.path).expanduser()
     if place.is_dir():
@@ -49,7 +49,7 @@ def read_table(path: str, text_columns: list[str], notice: Notice) -> pd.DataFra
     return source.read(text_columns, notice)
 
 
-def files_of(table: pd.DataFrame, source: ImageFiles, where: str) -> list[Path]:
+def files_of(table: pd.DataFrame, source: ImageSource, where: str) -> list[Path]:
     """Return the files that a table names. Raises UserError if it names none, or one that is not there."""
     if source.image not in table.columns:
         hint = did_you_mean(source.image, table.columns)
@@ -73,7 +73,7 @@ def files_of(table: pd.DataFrame, source: ImageFiles, where: str) -> list[Path]:
     return paths
 
 
-def _of_classes(folder: Path, source: ImageFiles) -> tuple[pd.DataFrame, list[Path]]:
+def _of_classes(folder: Path, source: ImageSource) -> tuple[pd.DataFrame, list[Path]]:
     """Return the images of a folder by the folders that they lie in, which are their classes."""
     paths = images_in(folder)
     if not paths:
@@ -98,7 +98,7 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def kept_images(source: ImageFiles, paths: Sequence[Path], notice: Notice) -> tuple[Layout, np.ndarray, str]:
+def kept_images(source: ImageSource, paths: Sequence[Path], notice: Notice) -> tuple[Layout, np.ndarray, str]:
     """Return the layout of a data set's images, their bytes, and a line about them: decoded, or as kept before."""
     workers = workers_of(source.workers)
     seen = sample(paths, workers)
@@ -126,7 +126,7 @@ def kept_images(source: ImageFiles, paths: Sequence[Path], notice: Notice) -> tu
     return layout, images, about
 
 
-def layout_of(source: ImageFiles, seen: Sequence[Seen], notice: Notice) -> Layout:
+def layout_of(source: ImageSource, seen: Sequence[Seen], notice: Notice) -> Layout:
     """Return how all images become bytes, from what is asked for and what some are like.
 
     Raises UserError if they are of several sizes, or large, and no size is asked for.

@@ -25,7 +25,7 @@ from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reading import Readings
 
 if TYPE_CHECKING:
-    from mtl_cli.data.image_files.config import ImageFiles
+    from mtl_cli.data.image_files.source import ImageSource
 
 CHUNK = 2048
 """Images that are decoded, predicted and written at once."""
@@ -37,7 +37,7 @@ class ImageFileReader(Reader):
 
     Parameters
     ----------
-    source : ImageFiles
+    source : ImageSource
         The data set's config.
     layout : Layout
     input_spec : InputSpec
@@ -48,7 +48,7 @@ class ImageFileReader(Reader):
         Of the data set's own images and labels.
     """
 
-    source: ImageFiles
+    source: ImageSource
     layout: Layout
     input_spec: InputSpec
     readings: Readings
@@ -80,7 +80,7 @@ class ImageFileReader(Reader):
         }
 
     @classmethod
-    def from_state(cls, source: ImageFiles, state: dict[str, Any]) -> ImageFileReader:
+    def from_state(cls, source: ImageSource, state: dict[str, Any]) -> ImageFileReader:
         """Make the reader that ``state`` was taken from."""
         held = state["layout"]
         layout = Layout(**{**held, "window": None if held["window"] is None else tuple(held["window"])})

@@ -17,7 +17,12 @@ from tests.texts import conll, texts, write
 
 TABLE = ["dataset=text", "dataset.path=reviews.csv", "dataset.text=review", "dataset.id=id", "model=text_cnn"]
 CONLL = ["dataset=news.conll", "model=text_cnn"]
-FAST = ["model.trunk.buckets=1000", "model.trunk.word_dropout=0.3", "trainer.batch_size=16"]
+FAST = [
+    "model.trunk.buckets=1000",
+    "model.trunk.word_dropout=0.3",
+    "model.trunk.input_dropout=0.2",
+    "trainer.batch_size=16",
+]
 QUICK = ["plots=false", "model.trunk.width=32", "model.trunk.buckets=500"]
 WORDS = "tasks={topic: multiclass, upos: token, entities: token}"
 TEXTS = "tasks={rating: regression, recommended: binary, topic: multiclass}"

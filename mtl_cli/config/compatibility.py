@@ -117,7 +117,8 @@ def _inputs(config: Config) -> Iterator[Problem]:
         what = f"reads {' or '.join(trunk.accepts)} inputs, but this data set has {gives} inputs"
         hint = f"choose model={' or model='.join(readers)}" if readers else None
         if (key := config.dataset.input_hint(trunk.accepts[0])) is not None:
-            hint = f"give {key}, the column of the {trunk.accepts[0]}s"
+            kind = "sequences" if trunk.accepts[0] == "sequence" else "texts"
+            hint = f"give {key}" + (f", the column of the {kind}" if key.endswith("COLUMN") else "")
         yield Problem("model.trunk", what, hint)
     for name, task in _known_tasks(config).items():
         wanted = task.token_inputs

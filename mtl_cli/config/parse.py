@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from mtl_cli.config.compatibility import problems_between
@@ -38,11 +38,19 @@ def parse(raw: Mapping[str, Any], check: bool = True) -> Config:
         raise UserError("tasks", f"cannot be read: {raw['tasks']}", hint)
     converter = Converter()
     raw, converter.problems = _without_misspelt_tasks(raw)
-    config = Config(**_required(Config) | converter.fields(Config, raw, ""))
+    config = _with_pieces(Config(**_required(Config) | converter.fields(Config, raw, "")))
     problems = converter.problems + (list(problems_between(config)) if check else [])
     if problems:
         raise UserError.of(problems)
     return config
+
+
+def _with_pieces(config: Config) -> Config:
+    """Let the data set cut texts into the pieces of words that the trunk reads."""
+    pieces = None if config.model is None or config.model.trunk is None else config.model.trunk.pieces
+    if pieces is None or config.dataset is None:
+        return config
+    return replace(config, dataset=config.dataset.with_pieces(pieces))
 
 
 def parse_trained(raw: Mapping[str, Any], plugins: Mapping[str, str]) -> TrainedConfig:

@@ -107,6 +107,10 @@ class DataSource(ABC):
         """Return the same with its files in the folder ``root``, if it has files in a folder and does not say where."""
         return self
 
+    def with_pieces(self, tokenizer: str) -> Self:
+        """Return the same with texts cut into the pieces of a tokenizer, by its folder or name, if it has texts."""
+        return self
+
     def check(self, config: Config) -> Iterator[Problem]:
         """Yield what is wrong with these keys, and between them and the rest of the config; no row is read."""
         yield from ()

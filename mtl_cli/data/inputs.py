@@ -30,7 +30,8 @@ class InputSpec:
         "features", "image", "sequence", "joint", or a plugin's own.
     shape : tuple of int
         (inputs,) of float32; (channels, height, width) of uint8; (tokens,), the size of the vocabulary, for sequences
-        of token numbers of any length; () where data sets are joined; of another kind, that of a row.
+        of token numbers of any length, and for pieces of words; (numbers,), how many stand for a word of a text; ()
+        where data sets are joined; of another kind, that of a row.
     names : list of str
         Of the features, or of the tokens.
     indicators : list of int
@@ -38,7 +39,9 @@ class InputSpec:
     center, scale : list of float
         Of an image's channels, in units of its bytes: a network reads (byte − center) / scale.
     parts : dict of str to InputSpec
-        By data set, where they are joined.
+        By data set, where they are joined; ``features``, where there are some beside a text.
+    before, behind : list of int
+        What a pretrained model was shown before and behind the pieces of a text.
     """
 
     kind: InputKind
@@ -48,6 +51,8 @@ class InputSpec:
     center: list[float] = field(default_factory=list)
     scale: list[float] = field(default_factory=list)
     parts: dict[str, InputSpec] = field(default_factory=dict)
+    before: list[int] = field(default_factory=list)
+    behind: list[int] = field(default_factory=list)
 
     @property
     def width(self) -> int:

@@ -163,8 +163,8 @@ def own_datasets(model: TrainedModel) -> dict[str, str]:
 
 def example_inputs(spec: InputSpec, rows: int = 2) -> Inputs:
     """Return inputs of the shape that a network reads, all of one kind of row."""
-    if spec.kind == "text":
-        words = torch.ones(rows, 8, *spec.shape, dtype=torch.int64)
+    if spec.kind in ("text", "pieces"):  # a piece is a number, and whether it is a word's first
+        words = torch.ones(rows, 8, *(spec.shape if spec.kind == "text" else (2,)), dtype=torch.int64)
         return (words, *(torch.zeros(rows, *part.shape) for part in spec.parts.values())) if spec.parts else words
     if spec.kind == "sequence":
         return torch.ones(rows, 8, dtype=torch.int64)

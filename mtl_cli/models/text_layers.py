@@ -45,7 +45,8 @@ class TextTrunk(nn.Module):
     """From the n-grams of words, and features, to a representation of each text and of each of its words.
 
     A text is a further place in front of its words: the mean of what its words are, before the convolutions and behind
-    them, and its features. The last layer is the same for all places.
+    them, and its features. The last layer is the same for all places. That of the text has no norm before it: what is
+    said of a text by a few words alone stays small, and its classes uncertain.
 
     Parameters
     ----------
@@ -101,5 +102,5 @@ class TextTrunk(nn.Module):
         count = kept.sum(1).clamp(min=1)
         means = torch.cat([(words * kept).sum(1) / count, (found * kept).sum(1) / count], 1)
         text = self.text(torch.cat([self.input_dropout(means), *beside], 1))
-        places = self.out(self.last(self.norm(torch.cat([text.unsqueeze(1), found], 1))))
+        places = self.out(self.last(torch.cat([text.unsqueeze(1), self.norm(found)], 1)))
         return {"row": places[:, 0], "token": places[:, 1:] * inside}

@@ -63,6 +63,11 @@ class TrunkConfig(ABC):
         return None
 
     @property
+    def pieces(self) -> str | None:
+        """The folder, or name at a hub, of the tokenizer whose pieces of words it reads; None if it reads none."""
+        return None
+
+    @property
     def embeds_numbers(self) -> bool:
         """Whether its first layer makes vectors of a table's numbers."""
         return False

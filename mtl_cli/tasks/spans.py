@@ -169,7 +169,7 @@ def count_entities(tags: Tags, truth: torch.Tensor, predicted: torch.Tensor) -> 
     kinds, begins = (torch.tensor(each, device=truth.device) for each in (tags.of_class, tags.begins))
     counts = []
     marks = []
-    for classes in (truth[labelled].long(), predicted[labelled]):
+    for classes in (truth[labelled].long(), predicted[labelled].long()):
         kind, begin = kinds[classes], begins[classes]
         same = torch.zeros_like(begin)
         same[1:] = (kind[1:] == kind[:-1]) & (rows[1:] == rows[:-1])

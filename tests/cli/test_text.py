@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from mtl_cli.config.registry import names
 from tests.conftest import InProcess
+from tests.models.test_transformer import save_tiny
 from tests.texts import conll, texts, write
 
 TABLE = ["dataset=text", "dataset.path=reviews.csv", "dataset.text=review", "dataset.id=id", "model=text_cnn"]
@@ -146,6 +148,36 @@ tasks:
     assert pd.read_csv(io.StringIO(out))["predicted_entities"].str.split().str.len().min() > 3
 
 
+def test_an_encoder_from_a_folder_that_is_gone_when_it_predicts(
+    mtl: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen with a cache, and with LoRA and GradNorm; the model file holds all that predicting needs."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = save_tiny(tmp_path / "tiny")
+    table = texts(60)
+    write(tmp_path, table)
+    keys = ["model=transformer", "model.trunk.pretrained=tiny", "optimizer.lr=3e-3", "plots=false", "trainer.epochs=3"]
+    words, beside = [*CONLL[:1], WORDS, *keys], [*TABLE[:4], TEXTS, "dataset.features.include=[price]", *keys]
+    runs = [
+        mtl("train", *words, "run_dir=plain"),
+        mtl("train", *words, "run_dir=cached", "model.trunk.cache=cache"),
+        mtl("train", *words, "run_dir=lora", "model.trunk.tune=lora", "balancer=gradnorm", "model.trunk.window=12"),
+        mtl("train", *beside, "run_dir=beside", "trainer.folds=2"),
+    ]
+    assert [status for status, _, _ in runs] == [0] * 4, "".join(err for _, _, err in runs)
+    first, second = metrics_of(runs[0][1]), metrics_of(runs[1][1])
+    assert second["upos"]["log_loss"] == pytest.approx(first["upos"]["log_loss"], rel=1e-3)
+    shutil.rmtree(folder)
+    for run in ("plain", "lora"):
+        status, out, err = mtl("predict", run, "news.conll")
+        assert status == 0, err
+        found = pd.read_csv(io.StringIO(out))
+        assert found["predicted_upos"].str.split().str.len().tolist() == table["upos"].str.split().str.len().tolist()
+    assert mtl("predict", "beside", "reviews.csv")[0] == 0
+    status, _, err = mtl("train", "plain/config.yaml", "run_dir=again")
+    assert (status, "there is no folder '" in err) == (2, True), err
+
+
 BAD = {
     "tags too few": ("csv", "text,tag\na b,X Y\nc d,X\ne,Y\ng,X\n", [], "tasks.tag: the text of row 2 has 2 words and 1 tags; each word needs a tag"),
     "no text column": ("csv", "txt,tag\na b,X Y\nc d,X Y\n", [], "dataset.text: x.csv has no column 'text'; did you mean txt?"),
@@ -158,6 +190,7 @@ BAD = {
     "no text data set": ("csv", "text,tag\na,X\n", ["dataset=x.csv"], "model.trunk: reads text inputs, but this data set has features inputs; give dataset=text dataset.path=x.csv dataset.text=COLUMN"),
     "a residue of words": ("csv", "text,tag\na,X\n", ["tasks={tag: residue}"], "tasks.tag: residue tasks are for sequences, but this data set has text inputs"),
     "a trunk of rows": ("csv", "text,tag\na,X\n", ["model=mlp"], "model.trunk: reads features or image inputs, but this data set has text inputs; choose model=text_cnn"),
+    "pieces of no tokenizer": ("csv", "text,tag\na,X\n", ["model=transformer", "model.trunk.pretrained=false", "model.trunk.tune=all", "model.trunk.architecture={model_type: bert}"], "model.trunk: reads pieces inputs, but this data set has text inputs; give dataset.pieces=FOLDER"),
 }  # fmt: skip
 
 
@@ -166,7 +199,7 @@ def test_what_is_wrong_is_one_line(case: str, mtl: InProcess, tmp_path: Path) ->
     kind, text, extra, message = BAD[case]
     (tmp_path / f"x.{kind}").write_text(text)
     start = ["dataset=text", f"dataset.path=x.{kind}", "model=text_cnn", "tasks={tag: token}"]
-    if extra and extra[0].startswith(("dataset=x", "tasks={", "model=mlp")):
+    if extra and extra[0].startswith(("dataset=x", "tasks={", "model=")):
         key = extra[0].partition("=")[0]
         start = [word for word in start if not word.startswith((f"{key}=", *([f"{key}.path"] * (key == "dataset"))))]
     keys = ["dataset.split.test=0.25", "dataset.split.val=0"]
@@ -183,12 +216,12 @@ def test_words_by_position_and_columns_are_explained_and_the_model_is_described(
     )
     assert status == 0, err
     lost = pd.read_csv(io.StringIO(out)).set_index(["task", "feature"])["skill_lost"]
-    assert set(lost["rating"].index) >= {"price", "shop"} and lost["rating", "price"] > 0.1
+    assert set(lost["rating"].index) >= {"price", "shop"} and lost["rating", "price"] > 0.05
     assert sum(name.startswith("position ") for name in lost["rating"].index) > 3
     status, out, err = mtl(
         "explain", str(learned / "reviews"), str(learned / "reviews.csv"), "--dependence", "--format=csv"
     )
-    assert status == 0 and "price" in set(pd.read_csv(io.StringIO(out))["feature"]) <= {"price", "shop"}, err
+    assert status == 0 and {"price"} <= set(pd.read_csv(io.StringIO(out))["feature"]) <= {"price", "shop"}, err
     status, _, err = mtl("explain", str(learned / "reviews"), str(learned / "reviews.csv"), "--method=shap")
     assert status == 2 and ("not made for texts" in err or "pip install" in err)
     status, out, err = mtl("inspect", str(learned / "reviews"), "--format", "json")

@@ -25,8 +25,8 @@ def test_the_main_job_on_one_split(command: Command, tmp_path: Path) -> None:
     run = tmp_path / line["run_dir"]
     assert run.parent == tmp_path / "outputs"
     assert sorted(path.name for path in run.iterdir()) == [
-        "config.yaml", "gradnorm_weights.csv", "metrics.json", "mtl_history.csv", "mtl_model.pt", "plots",
-        "predictions.csv", "run.json", "splits.csv",
+        "checkpoint.pt", "config.yaml", "gradnorm_weights.csv", "metrics.json", "mtl_history.csv", "mtl_model.pt",
+        "plots", "predictions.csv", "run.json", "splits.csv",
     ]  # fmt: skip
     assert {path.stem for path in (run / "plots").glob("*.png")} == {
         "losses", "weights", "predicted_quality", "confusion_is_good", "calibration_is_good",

@@ -268,3 +268,16 @@ def test_the_newest_run_or_study_is_the_latest(mtl: InProcess) -> None:
     assert Path("outputs/latest").resolve() == Path("mine").resolve()
     status, out, _ = mtl("compare", "outputs/latest")
     assert status == 0 and out.splitlines()[1].startswith("all runs,2,")
+
+
+@pytest.mark.slow
+@linux
+def test_a_hundred_jobs_in_one_process_leave_no_memory_behind(mtl: InProcess) -> None:
+    def held() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    words = ("train", "-m", "dataset=wine", *(word for word in QUICK if not word.startswith("plots")))
+    assert mtl(*words, "balancer=uniform,gradnorm", "seed=range(10)", "run_dir=first")[0] == 0
+    before = held()
+    assert mtl(*words, "balancer=uniform,gradnorm", "seed=range(50)", "run_dir=second")[0] == 0
+    assert held() - before < 50

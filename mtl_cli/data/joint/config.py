@@ -50,6 +50,9 @@ class Joint(DataSource):
     def fixed_shape(self) -> bool:
         return all(member.fixed_shape for member in self.datasets.values())
 
+    def with_pieces(self, tokenizer: str) -> Joint:
+        return replace(self, datasets={name: member.with_pieces(tokenizer) for name, member in self.datasets.items()})
+
     def shorten_hint(self, most: int) -> str | None:
         return f"at most {most} tokens in each of the joined data sets"
 

@@ -138,11 +138,8 @@ class TableSource(DataSource):
         return None if self.sequence is None else self.max_length
 
     def input_hint(self, kind: str) -> str | None:
-        keys = {
-            "sequence": "dataset.sequence=COLUMN",
-            "text": f"dataset=text dataset.path={self.path} dataset.text=COLUMN",
-        }
-        return keys.get(kind)
+        text = f"dataset=text dataset.path={self.path} dataset.text=COLUMN"
+        return {"sequence": "dataset.sequence=COLUMN", "text": text, "pieces": text}.get(kind)
 
     def shorten_hint(self, most: int) -> str:
         return f"dataset.max_length={most}, with dataset.truncate=true if longer ones are to be cut"

@@ -42,6 +42,9 @@ class Text(TableSource):
         letters and symbols too.
     max_length : int, optional
         The most words of a text.
+    pieces : str, optional
+        The folder, or name at the Hugging Face hub, of a tokenizer: the network reads its pieces of words. A trunk that
+        was pretrained on some brings its own.
     missing : list of str
         What an empty cell may be written as, beside nothing at all; not in texts, ids and groups.
     """
@@ -50,6 +53,7 @@ class Text(TableSource):
     columns: list[str] | None = None
     cut: Literal["auto", "spaces", "words"] = "auto"
     max_length: PositiveInt | None = None
+    pieces: str | None = None
     missing: list[str] = field(default_factory=lambda: list(MISSING))
 
     suffixes: ClassVar[tuple[str, ...]] = tuple(
@@ -58,8 +62,11 @@ class Text(TableSource):
     reading_keys: ClassVar[tuple[str, ...]] = (*TableSource.reading_keys, "columns")
 
     @property
-    def input_kind(self) -> Literal["text"]:  # type: ignore[override]
-        return "text"
+    def input_kind(self) -> Literal["text", "pieces"]:  # type: ignore[override]
+        return "text" if self.pieces is None else "pieces"
+
+    def with_pieces(self, tokenizer: str) -> Text:
+        return self if self.pieces is not None else replace(self, pieces=tokenizer)
 
     @property
     def fixed_shape(self) -> bool:
@@ -73,8 +80,8 @@ class Text(TableSource):
     def longest(self) -> int | None:
         return self.max_length
 
-    def input_hint(self, kind: str) -> None:
-        return None
+    def input_hint(self, kind: str) -> str | None:
+        return "dataset.pieces=FOLDER" if kind == "pieces" else None
 
     @property
     def token_columns(self) -> list[str]:
@@ -148,7 +155,12 @@ class Text(TableSource):
         if cut == "auto":
             spaces = self.is_conll or any(task.level == "token" for task in tasks.values())
             cut = "spaces" if spaces else "words"
-        return TextEncoder(self.token_columns, self.id, cut, self.max_length, self.truncate)
+        tokenizer = None
+        if self.pieces is not None:
+            from mtl_cli.data.text.pieces import tokenizer_text
+
+            tokenizer = tokenizer_text(self.pieces)
+        return TextEncoder(self.token_columns, self.id, cut, self.max_length, self.truncate, tokenizer=tokenizer)
 
 
 def joined_lists(table: pd.DataFrame) -> pd.DataFrame:

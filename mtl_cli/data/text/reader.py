@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mtl_cli.data.feature import Feature
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.tables.features import FeatureEncoder
+    from mtl_cli.data.text.pieces import PieceRows, Pieces
     from mtl_cli.data.text.rows import TextRows
 
 Cut = Literal["spaces", "words"]
@@ -40,6 +42,8 @@ class TextEncoder:
         Whether a longer one loses its end; otherwise it is an error.
     beside : FeatureEncoder, optional
         Of the columns beside the text.
+    tokenizer : str, optional
+        Where the network reads pieces of words: what makes them, as JSON.
     """
 
     columns: list[str]
@@ -48,6 +52,14 @@ class TextEncoder:
     max_length: int | None
     truncate: bool
     beside: FeatureEncoder | None = None
+    tokenizer: str | None = None
+
+    @functools.cached_property
+    def pieces(self) -> Pieces | None:
+        """What makes pieces of words; None if the network reads n-grams."""
+        from mtl_cli.data.text.pieces import Pieces
+
+        return None if self.tokenizer is None else Pieces.of(self.tokenizer)
 
     @property
     def spec(self) -> InputSpec:
@@ -56,6 +68,8 @@ class TextEncoder:
         from mtl_cli.data.text.words import GRAMS
 
         parts = {} if self.beside is None else {"features": self.beside.spec}
+        if (pieces := self.pieces) is not None:
+            return InputSpec("pieces", (pieces.size,), parts=parts, before=pieces.before, behind=pieces.behind)
         return InputSpec("text", (GRAMS,), parts=parts)
 
     @property
@@ -71,7 +85,8 @@ class TextEncoder:
         """Return what is read of a row: the text, and the columns beside it."""
         from mtl_cli.data.feature import Feature
 
-        how = f"hashed n-grams of its words, cut {'at spaces' if self.cut == 'spaces' else 'at spaces and symbols'}"
+        parts = "hashed n-grams" if self.tokenizer is None else "pieces"
+        how = f"{parts} of its words, cut {'at spaces' if self.cut == 'spaces' else 'at spaces and symbols'}"
         texts = [Feature(name, "text", how) for name in self.columns]
         return [*texts, *([] if self.beside is None else self.beside.features())]
 
@@ -80,7 +95,9 @@ class TextEncoder:
         from mtl_cli.data.feature import sequence_parts
         from mtl_cli.data.text.rows import TextRows
 
-        assert isinstance(rows, TextRows)
+        if not isinstance(rows, TextRows):
+            what = "reads pieces of words, which are not explained position by position"
+            raise UserError("model.trunk", what, "explain a run of model=text_cnn")
         first, beside = rows.first_feature, [] if self.beside is None else self.beside.features()
         moved = [replace(feature, inputs=[first + number for number in feature.inputs]) for feature in beside]
         return [*sequence_parts(first), *moved]
@@ -113,7 +130,7 @@ class TextEncoder:
                 raise UserError(where, f"{what}, more than the {longest} allowed", hint)
         return found
 
-    def encode(self, table: pd.DataFrame, where: str) -> TextRows:
+    def encode(self, table: pd.DataFrame, where: str) -> TextRows | PieceRows:
         """Return the inputs.
 
         Raises
@@ -121,9 +138,12 @@ class TextEncoder:
         UserError
             If a column is missing, two rows have one id, or a text is too long; or as ``FeatureEncoder.encode``.
         """
+        from mtl_cli.data.text.pieces import piece_rows
         from mtl_cli.data.text.rows import text_rows
 
         columns = None if self.beside is None else self.beside.encode(table, where)
+        if (pieces := self.pieces) is not None:
+            return piece_rows(pieces, self.texts(table, where), self.max_length, columns)
         return text_rows(self.texts(table, where), self.max_length, columns)
 
     def about(self, rows: InputRows) -> str:

@@ -1,7 +1,7 @@
 """What a frozen model makes of sequences, kept on disk: a run, or an epoch, that sees one again need not compute it.
 
 A file per sequence, ``FOLDER/MODEL/ab/abcd….npy`` (no pickle), named by the SHA-256 of the model's weights and of the
-sequence, so that it can be none but the right one. It holds float32 states of shape (length + 2, width).
+sequence, so that it can be none but the right one. It holds float32 states of shape (length + marks, width).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class EmbeddingCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def states(self, model: str, tokens: torch.Tensor, compute: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def states(
+        self, model: str, tokens: torch.Tensor, compute: Callable[[torch.Tensor], torch.Tensor], marks: int = 2
+    ) -> torch.Tensor:
         """Return what ``compute`` makes of ``tokens``, without gradients.
 
         Parameters
@@ -48,10 +50,13 @@ class EmbeddingCache:
             The model's fingerprint.
         tokens : Tensor of shape (n, length)
         compute : callable
-            From tokens to states, (n, length + 2, width); what it gives at a row's own places must not depend on the
-            other rows.
+            From tokens to states, (n, length + marks, width); what it gives at a row's own places must not depend on
+            the other rows.
+        marks : int, default 2
+            States beside those of a row's tokens.
         """
-        rows = [row[row != PADDING] for row in tokens.cpu().numpy().astype("uint8")]
+        array = tokens.cpu().numpy()
+        rows = [row[row != PADDING] for row in array.astype("uint8" if array.max(initial=0) < 256 else "int32")]
         files = [self._file(model, row, tokens.device) for row in rows]
         found = {file: states for file in dict.fromkeys(files) if (states := _read(file)) is not None}
         missing = {file: i for i, file in enumerate(files) if file not in found}  # equal sequences once
@@ -59,11 +64,11 @@ class EmbeddingCache:
             longest = max(len(rows[i]) for i in missing.values())
             computed = compute(tokens[list(missing.values()), :longest]).float().cpu().numpy()
             for (file, i), states in zip(missing.items(), computed, strict=True):
-                found[file] = np.ascontiguousarray(states[: len(rows[i]) + 2])
+                found[file] = np.ascontiguousarray(states[: len(rows[i]) + marks])
                 file.parent.mkdir(parents=True, exist_ok=True)
                 atomic(file, lambda path, value=found[file]: np.save(path, value, allow_pickle=False))  # type: ignore[misc]
         width = found[files[0]].shape[1]
-        joined = np.zeros((len(rows), tokens.shape[1] + 2, width), dtype="float32")
+        joined = np.zeros((len(rows), tokens.shape[1] + marks, width), dtype="float32")
         for place, file in zip(joined, files, strict=True):
             place[: len(found[file])] = found[file]
         return torch.from_numpy(joined).to(tokens.device)

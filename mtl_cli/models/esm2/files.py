@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.hub import hub_folder
 from mtl_cli.models.esm2.settings import INSTALL, SIZES, ESM2Keys, Size
 
 if TYPE_CHECKING:
@@ -30,25 +31,7 @@ def weights_folder(config: ESM2Keys) -> Path:
         return config.folder
     name = str(config.pretrained)
     name = f"facebook/{name}" if name in SIZES else name
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise UserError("model.trunk", "esm2 needs the package transformers", INSTALL) from error
-    try:
-        known = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
-        if any(known.glob("model*.safetensors")):  # another program may have asked for the vocabulary alone
-            return known
-    except LocalEntryNotFoundError:
-        pass
-    except HFValidationError as error:
-        raise UserError("model.trunk.pretrained", f"'{name}' is not the name of a model: {error}") from error
-    try:
-        return Path(snapshot_download(name, allow_patterns=FILES))
-    except Exception as error:  # of the network, of the hub, of the file system: to the user all mean the same
-        what = f"'{name}' is not on this machine and cannot be fetched from huggingface.co ({type(error).__name__})"
-        hint = "model.trunk.pretrained=FOLDER takes a folder that save_pretrained wrote"
-        raise UserError("model.trunk.pretrained", what, hint) from error
+    return hub_folder(name, FILES, "model*.safetensors", "model.trunk.pretrained", INSTALL)
 
 
 def backbone_of(size: Size, folder: Path | None, where: str) -> EsmModel:

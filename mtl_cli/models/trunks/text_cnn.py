@@ -23,7 +23,7 @@ class TextCNN(TrunkConfig):
     """Words as sums of hashed n-grams, residual blocks of convolutions, and a linear layer that all tasks read.
 
     Words are embedded as in fastText (Bojanowski et al. 2017, doi 10.1162/tacl_a_00051), with beginnings, endings and
-    the shape of a word beside its 3- and 4-grams; what a task of whole texts reads is made of means, as there (Joulin
+    the shape of a word beside its n-grams; what a task of whole texts reads is made of means, as there (Joulin
     et al. 2017, arXiv 1607.01759). Blocks are those of ``sequence_cnn``. Much is dropped in training: texts are few
     where there is nothing that was learnt before.
 

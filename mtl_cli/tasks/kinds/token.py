@@ -162,7 +162,7 @@ class EntityTask(TokenTask):
         """Return precision, recall and F1 of entities, over all types at once, and the metrics of tokens."""
         import torch
 
-        counts = self.counts(torch.from_numpy(output), torch.from_numpy(values))
+        counts = self.counts(torch.tensor(output), torch.tensor(values))
         there, found, right = (int(each.sum()) for each in (counts.there, counts.found, counts.right))
         return {
             "entities": there,
@@ -175,7 +175,7 @@ class EntityTask(TokenTask):
     def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
         import torch
 
-        rows = self.counts(torch.from_numpy(output), torch.from_numpy(values))
+        rows = self.counts(torch.tensor(output), torch.tensor(values))
         there, found, right = (each.sum(1).numpy() for each in (rows.there, rows.found, rows.right))
         return ratio_of(2 * right, there + found, counts)
 
@@ -185,6 +185,6 @@ class EntityTask(TokenTask):
         """Return of each type its entities, recall and precision."""
         import torch
 
-        rows = self.counts(torch.from_numpy(output), torch.from_numpy(values))
+        rows = self.counts(torch.tensor(output), torch.tensor(values))
         every = (each.sum(0).numpy() for each in (rows.there, rows.found, rows.right))
         return counted(self.tags.types, *every)

@@ -1,0 +1,1 @@
+"""Pretrained encoders of texts: their weights, and the layers above them."""

@@ -19,7 +19,6 @@ from mtl_cli.runs.directory import LOG
 from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job, Outcome
 from mtl_cli.studies.study import Study, lock
-from mtl_cli.studies.summary import print_summary
 
 
 def run_sweep(study: Study, executor: Executor, as_json: bool = True) -> int:
@@ -63,6 +62,8 @@ def run_sweep(study: Study, executor: Executor, as_json: bool = True) -> int:
         finally:
             progress.stop()
     failed = {outcome.status for outcome in outcomes.values()} - {0}
+    from mtl_cli.studies.summary import print_summary  # its tables need pandas
+
     print_summary(progress.console, study)
     if failed:
         count = sum(outcome.status != 0 for outcome in outcomes.values())

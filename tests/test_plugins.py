@@ -217,7 +217,7 @@ def test_a_command_is_run_and_listed(tmp_path: Path) -> None:
     assert "\n  count      count the words: mtl count a b\n" in text and "Not more" not in text
     assert "did you mean count?" in site.mtl(tmp_path, "cuont").stderr
     assert "`mtl count --help`" in site.mtl(tmp_path, "help", "count").stderr
-    assert site.mtl(tmp_path, "-sc", "query=bash", line="mtl co").stdout.split() == ["config", "count"]
+    assert site.mtl(tmp_path, "-sc", "query=bash", line="mtl co").stdout.split() == ["compare", "config", "count"]
     assert "unknown command" in site.mtl(tmp_path, "count", plugins=False).stderr
 
 

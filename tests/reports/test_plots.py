@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.reports.figures.base import Axes
-from mtl_cli.reports.plots import _draw, _means, of_member, read_columns
+from mtl_cli.reports.plots import _means, draw_file, of_member, read_columns
 from tests.conftest import InProcess
 
 
@@ -25,7 +25,7 @@ def test_text_is_drawn_as_written(tmp_path: Path) -> None:
         axes_drawn.append(axes)
 
     notes: list[str] = []
-    _draw(tmp_path / "a.png", draw, notes.append)
+    draw_file(tmp_path / "a.png", draw, notes.append)
     axes = axes_drawn[0]
     texts = [axes.title, axes.xaxis.label, *axes.get_xticklabels(), *axes.get_legend().get_texts()]
     assert [text.get_text() for text in texts] == ["$x_1$ and $$", r"\$ $^$", "$", "$\\frac$", "$$$ _{"]

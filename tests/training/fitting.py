@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mtl_cli.balancing.step import TrainingStep
@@ -29,6 +29,18 @@ class Tell(Callback):
         self._on_epoch(epoch)
 
 
+class Listed(list[Any]):
+    """Batches that are the same in each epoch, and so have no state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def after(self, done: int) -> Iterator[Any]:
+        """Yield the batches without the first ``done``."""
+        return iter(self[done:])
+
+
 def fit(
     model: Network, step: TrainingStep, batches: Any, optimizer: Any, advance: Callable[[float | None], None],
     trainer: schema.Trainer, validation: Validation | None, on_epoch: Callable[[Epoch], None],
@@ -43,4 +55,6 @@ def fit(
     callbacks += [LearningRate(advance), Tell(on_epoch)]
     if validation is not None and trainer.early_stopping is not None:
         callbacks.append(EarlyStopping(trainer.early_stopping, 0 if freeze is None else freeze.until))
-    return Trainer(step, optimizer, trainer, [*callbacks, *more]).fit(batches)
+    return Trainer(step, optimizer, trainer, [*callbacks, *more]).fit(
+        Listed(batches) if isinstance(batches, list) else batches
+    )  # type: ignore[arg-type]

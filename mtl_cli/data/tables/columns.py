@@ -10,7 +10,16 @@ import numpy as np
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.dates import DATE_PARTS, date_numbers
 from mtl_cli.data.tables.reading import Kind, kind_of_type
-from mtl_cli.data.tables.scaling import Scale, bound, center_and_scale, landmarks, smooth_clip, to_normal, usual_range
+from mtl_cli.data.tables.scaling import (
+    LARGEST,
+    Scale,
+    bound,
+    center_and_scale,
+    landmarks,
+    smooth_clip,
+    to_normal,
+    usual_range,
+)
 from mtl_cli.tasks.labels import first, refuse_values, text_of
 
 if TYPE_CHECKING:
@@ -96,8 +105,8 @@ class Column:
     def _scaled(self, found: np.ndarray) -> np.ndarray:
         """Return numbers as they were scaled in training; what is infinite stays so, for its row gets no prediction."""
         if self.bounds:
-            ends, own = np.array(self.bounds), np.array(self.center)
-            found = np.where(np.isinf(found), found, bound(np.where(np.isinf(found), own, found), own, *ends))
+            ends, own, wild = np.array(self.bounds), np.array(self.center), np.abs(found) > LARGEST
+            found = np.where(wild, np.copysign(np.inf, found), bound(np.where(wild, own, found), own, *ends))
         scaled = (found - self.center) / self.scale
         if self.clip:
             return np.where(np.isinf(found), found, smooth_clip(np.where(np.isinf(found), 0, scaled)))

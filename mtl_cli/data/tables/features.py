@@ -13,7 +13,7 @@ from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers, spread_values
 from mtl_cli.data.tables.reading import Kind
-from mtl_cli.data.tables.scaling import Scale
+from mtl_cli.data.tables.scaling import LARGEST, LARGEST_UNSCALED, Scale
 from mtl_cli.tasks.labels import refuse_values
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MOST_DENSE = 128
 """Inputs of categories that are kept in memory as they are; more are made per batch."""
-LARGEST, LARGEST_UNSCALED = 1e100, 1e18
-"""Larger numbers have squares that are infinite, in 64 bits or, where they are not scaled, in 32."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def smooth_clip(scaled: np.ndarray) -> np.ndarray:
     return scaled / np.hypot(1, scaled / 3)  # no square is formed, which may be infinite
 
 
+LARGEST, LARGEST_UNSCALED = 1e100, 1e18
+"""Larger numbers have squares that are infinite, in 64 bits or, where they are not scaled, in 32."""
 OUTERMOST = 0.05
 """The share of rows at either end of a column among which stray numbers are looked for."""
 FAR = 10.0

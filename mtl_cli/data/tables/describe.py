@@ -43,7 +43,11 @@ def _scaling(column: Column) -> str:
     if (center, scale) == (0.0, 1.0):
         return "as it is"
     less = "+" if center < 0 else "−"
-    return f"(x {less} {abs(center):.6g}) / {scale:.6g}{', smoothly clipped to ±3' * column.clip}"
+    words = f"(x {less} {abs(center):.6g}) / {scale:.6g}{', smoothly clipped to ±3' * column.clip}"
+    if not column.bounds:
+        return words
+    (low,), (high,) = column.bounds
+    return f"{words}, bent below {low:.6g} and above {high:.6g}"
 
 
 def _levels(column: Column) -> str:

@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers on two cores; also inherited by subprocesses
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,13 @@ import pytest
 
 MTL = Path(sys.executable).with_name("mtl")
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_configure() -> None:
+    """Heed signals that are ignored after `nohup`, or after `&` in a script: commands that tests start inherit that."""
+    for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
+        if name in signal.Signals.__members__ and signal.getsignal(signal.Signals[name]) is signal.SIG_IGN:
+            signal.signal(signal.Signals[name], handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -54,6 +54,25 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, help=shown)
 
 
+def take_format(argv: list[str]) -> tuple[str | None, list[str]]:
+    """Take ``--format`` out of the words of a command that takes those of `mtl train`; None if it is not there."""
+    from mtl_cli.reports.rows import FORMATS
+
+    style, rest, words = None, list[str](), list(argv)
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag != "--format":
+            rest.append(word)
+            continue
+        if not equals and not words:
+            raise UserError(flag, "needs a value", " or ".join(FORMATS))
+        style = value if equals else words.pop(0)
+        if style not in FORMATS:
+            raise UserError(flag, f"'{style}' is no format", did_you_mean(style, FORMATS))
+    return style, rest
+
+
 def take_keys(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Take the words ``dataset.KEY=VALUE`` out of the arguments; return the others, and the values by key."""
     rest = [word for word in argv if not word.startswith("dataset.") or "=" not in word]

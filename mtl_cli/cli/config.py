@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtl_cli.cli.arguments import Parser, add_format, notice
+from mtl_cli.cli.arguments import Parser, add_format, notice, take_format
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 
 HELP = """\
@@ -64,7 +64,7 @@ def check(argv: list[str]) -> int:
     from mtl_cli.cli.words import read_words
     from mtl_cli.config.check import check_runs
 
-    style, rest = _format(argv)
+    style, rest = take_format(argv)
     words = read_words(rest)
     if words.multirun:
         raise UserError("-m", "is for mtl train", "mtl config check looks at one config")
@@ -145,22 +145,3 @@ def _text(value: object) -> object:
     if value is None:
         return "null"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-
-def _format(argv: list[str]) -> tuple[str | None, list[str]]:
-    """Take ``--format`` out of the words."""
-    from mtl_cli.reports.rows import FORMATS
-
-    style, rest, words = None, list[str](), list(argv)
-    while words:
-        word = words.pop(0)
-        flag, equals, value = word.partition("=")
-        if flag != "--format":
-            rest.append(word)
-            continue
-        if not equals and not words:
-            raise UserError(flag, "needs a value", " or ".join(FORMATS))
-        style = value if equals else words.pop(0)
-        if style not in FORMATS:
-            raise UserError(flag, f"'{style}' is no format", did_you_mean(style, FORMATS))
-    return style, rest

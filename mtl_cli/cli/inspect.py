@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_cli.cli.arguments import notice
-from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.cli.arguments import notice, take_format
+from mtl_cli.config.errors import UserError
 
 if TYPE_CHECKING:
     from mtl_cli.data.look import Look
@@ -43,7 +43,6 @@ flags:
   -h, --help                                this text
 """
 FORMATS = ("table", "json")
-MODEL_FORMATS = ("table", "csv", "json", "md")
 
 
 def run(argv: list[str]) -> int:
@@ -51,7 +50,8 @@ def run(argv: list[str]) -> int:
     if "-h" in argv or "--help" in argv:
         print(HELP, end="")
         return 0
-    style, rest = _format(argv)
+    given, rest = take_format(argv)
+    style = given or "table"
     words = [word for word in rest if "=" not in word]
     if len(words) == 1 and is_model(words[0]):
         return _inspect_model(words[0], rest, style)
@@ -94,23 +94,6 @@ def _inspect_model(path: str, words: list[str], style: str) -> int:
     else:
         print(markdown_of(found) if style == "md" else text_of(found, width()), end="")
     return 0
-
-
-def _format(argv: list[str]) -> tuple[str, list[str]]:
-    """Take ``--format`` out of the words."""
-    style, rest, words = "table", list[str](), list(argv)
-    while words:
-        word = words.pop(0)
-        flag, equals, value = word.partition("=")
-        if flag != "--format":
-            rest.append(word)
-            continue
-        if not equals and not words:
-            raise UserError(flag, "needs a value", " or ".join(MODEL_FORMATS))
-        style = value if equals else words.pop(0)
-        if style not in MODEL_FORMATS:
-            raise UserError(flag, f"'{style}' is no format", did_you_mean(style, MODEL_FORMATS))
-    return style, rest
 
 
 def _as_data(word: str, place: int, words: list[str]) -> str:

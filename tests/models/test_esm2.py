@@ -17,7 +17,7 @@ from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.sequences.residues import RESIDUES, VOCABULARY, encode
 from mtl_cli.data.sequences.rows import TokenRows
-from mtl_cli.models.esm2.cache import fingerprint
+from mtl_cli.models.embedding_cache import fingerprint
 from mtl_cli.models.esm2.files import VOCABULARY as ESM_VOCABULARY
 from mtl_cli.models.esm2.layers import ESM2Trunk
 from mtl_cli.models.esm2.settings import SIZES, LoRA, Size

@@ -139,8 +139,8 @@ def test_a_long_text_is_seen_through_windows(tiny: Path) -> None:
 @pytest.mark.parametrize("tune", ["frozen", "last", "lora", "all"])
 def test_what_is_trained(tiny: Path, tune: str) -> None:
     built = Transformer(pretrained=str(tiny), tune=tune, last=1).build(encoder_for(tiny).spec)
-    trained = {name for name, p in built.module.encoder.named_parameters() if p.requires_grad}
-    every = {name for name, _ in built.module.encoder.named_parameters()}
+    trained = {name for name, p in built.module.backbone.named_parameters() if p.requires_grad}
+    every = {name for name, _ in built.module.backbone.named_parameters()}
     expected = {
         "frozen": set(), "all": every, "last": {name for name in every if ".layer.1." in name},
         "lora": {name for name in every if "lora" in name},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,18 +9,16 @@ from torch import nn
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.sequences.rows import PADDING
-from mtl_cli.io import user_cache
-from mtl_cli.models.esm2.cache import EmbeddingCache, fingerprint
 from mtl_cli.models.esm2.files import VOCABULARY
 from mtl_cli.models.esm2.settings import INSTALL, ESM2Keys, Size
-from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.pooling import Pool
+from mtl_cli.models.pretrained import PretrainedTrunk
 
 if TYPE_CHECKING:
     from transformers import EsmModel
 
 
-class ESM2Trunk(nn.Module):
+class ESM2Trunk(PretrainedTrunk):
     """From our token numbers, (n, length), to a representation of each row and of each residue.
 
     Parameters
@@ -34,36 +31,23 @@ class ESM2Trunk(nn.Module):
     size : Size
     """
 
+    marks = 2
+
     def __init__(self, backbone: EsmModel, config: ESM2Keys, names: list[str], size: Size) -> None:
-        super().__init__()
-        self.backbone, self.frozen = backbone, config.tune == "frozen"
-        self.hidden, linears = mlp_layers(size.width, config.hidden, config.activation, dropout=config.dropout)
-        self._last_hidden = (linears[-1] if linears else None,)  # in a tuple, or it would be registered twice
-        width = config.hidden[-1] if config.hidden else size.width
-        self.pool = None if config.pooling == "cls" else Pool(config.pooling, width)
+        super().__init__(
+            backbone,
+            size.width,
+            frozen=config.tune == "frozen",
+            hidden=config.hidden,
+            activation=config.activation,
+            dropout=config.dropout,
+            cache=config.cache,
+        )
+        self.pool = None if config.pooling == "cls" else Pool(config.pooling, self.width)
         self.numbers: torch.Tensor
         self.register_buffer("numbers", token_numbers(names, size), persistent=False)
         vocabulary = size.vocabulary or VOCABULARY
         self.first, self.last = vocabulary.index("<cls>"), vocabulary.index("<eos>")
-        folder = user_cache() / "embeddings" if config.cache is True else Path(str(config.cache)).expanduser()
-        self.cache = EmbeddingCache(folder) if config.cache else None
-        self._fingerprint: str | None = None
-        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
-            lambda *_: setattr(self, "_fingerprint", None)
-        )
-        self.train()
-
-    @property
-    def last_hidden(self) -> nn.Module | None:
-        """The last of our own layers; None if there is none."""
-        return self._last_hidden[0]
-
-    def train(self, mode: bool = True) -> ESM2Trunk:
-        """Set the mode; what is frozen is always as in evaluation."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
 
     def forward(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return ``row``, (n, width), and ``token``, (n, length, width), which is 0 beyond a row's end."""
@@ -72,21 +56,11 @@ class ESM2Trunk(nn.Module):
         residues = found[:, 1:] * inside.unsqueeze(2)
         return {"row": found[:, 0] if self.pool is None else self.pool(residues, inside), "token": residues}
 
-    def states(self, tokens: torch.Tensor) -> torch.Tensor:
+    def run(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return ESM-2's last states, (n, length + 2, width): at the mark before, the residues, and the mark behind.
 
         What stands beyond a row's mark behind it is of no meaning.
         """
-        if not self.frozen:
-            return self._run(tokens)
-        with torch.no_grad():
-            if self.cache is None:
-                return self._run(tokens)
-            if self._fingerprint is None:
-                self._fingerprint = fingerprint(self.backbone)
-            return self.cache.states(self._fingerprint, tokens, self._run)
-
-    def _run(self, tokens: torch.Tensor) -> torch.Tensor:
         ids = nn.functional.pad(self.numbers[tokens], (1, 1), value=int(self.backbone.config.pad_token_id))
         ids[:, 0] = self.first
         ends = (tokens != PADDING).sum(1, keepdim=True) + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,10 +9,8 @@ from torch import nn
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import InputSpec
-from mtl_cli.io import user_cache
-from mtl_cli.models.esm2.cache import EmbeddingCache, fingerprint
-from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.pooling import Pool
+from mtl_cli.models.pretrained import PretrainedTrunk
 from mtl_cli.models.transformer.files import positions_of
 from mtl_cli.models.transformer.settings import TransformerKeys
 
@@ -21,52 +18,39 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class TransformerTrunk(nn.Module):
+class TransformerTrunk(PretrainedTrunk):
     """From numbers of pieces, (n, length, 2), and features, to a representation of each text and of each of its words.
 
     A word is what the encoder makes of its first piece (Devlin et al. 2019, doi 10.18653/v1/N19-1423, section 5.3).
 
     Parameters
     ----------
-    encoder : PreTrainedModel
+    backbone : PreTrainedModel
         With the parameters that are trained marked as such.
     config : TransformerKeys
     spec : InputSpec
     """
 
-    def __init__(self, encoder: PreTrainedModel, config: TransformerKeys, spec: InputSpec) -> None:
-        super().__init__()
-        self.encoder, self.frozen = encoder, config.tune == "frozen"
+    marks = 1
+
+    def __init__(self, backbone: PreTrainedModel, config: TransformerKeys, spec: InputSpec) -> None:
+        inner = int(backbone.config.hidden_size)
+        super().__init__(
+            backbone,
+            inner,
+            frozen=config.tune == "frozen",
+            hidden=config.hidden,
+            activation=config.activation,
+            dropout=config.dropout,
+            cache=config.cache,
+        )
         self.before, self.behind = list(spec.before), list(spec.behind)
-        inner = int(encoder.config.hidden_size)
-        self.hidden, linears = mlp_layers(inner, config.hidden, config.activation, dropout=config.dropout)
-        self._last_hidden = (linears[-1] if linears else None,)  # in a tuple, or it would be registered twice
-        self.width = config.hidden[-1] if config.hidden else inner
         features = sum(part.width for part in spec.parts.values())
         self.beside = nn.Linear(features, inner) if features else None
         self.pool = None if config.pooling == "cls" else Pool(config.pooling, inner)
-        self.room = _room(encoder, config, len(self.before) + len(self.behind))
-        padding = encoder.config.pad_token_id
+        self.room = _room(backbone, config, len(self.before) + len(self.behind))
+        padding = backbone.config.pad_token_id
         self.padding = 0 if padding is None else int(padding)
-        folder = user_cache() / "embeddings" if config.cache is True else Path(str(config.cache)).expanduser()
-        self.cache = EmbeddingCache(folder) if config.cache else None
-        self._fingerprint: str | None = None
-        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
-            lambda *_: setattr(self, "_fingerprint", None)
-        )
-        self.train()
-
-    @property
-    def last_hidden(self) -> nn.Module | None:
-        """The last of our own layers; None if there is none."""
-        return self._last_hidden[0]
-
-    def train(self, mode: bool = True) -> TransformerTrunk:
-        """Set the mode; what is frozen is always as in evaluation."""
-        super().train(mode)
-        if self.frozen:
-            self.encoder.eval()
-        return self
 
     def forward(self, inputs: torch.Tensor | tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Return ``row``, (n, width), and ``token``, (n, most words, width), which is 0 beyond a text's end."""
@@ -85,26 +69,16 @@ class TransformerTrunk(nn.Module):
         every = self.hidden(torch.cat([text.unsqueeze(1), words], 1))
         return {"row": every[:, 0], "token": every[:, 1:] * there.unsqueeze(2)}
 
-    def states(self, pieces: torch.Tensor) -> torch.Tensor:
+    def run(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the encoder's last states, (n, 1 + length, width): at the first mark, and at the pieces."""
-        if not self.frozen:
-            return self._run(pieces)
-        with torch.no_grad():
-            if self.cache is None:
-                return self._run(pieces)
-            if self._fingerprint is None:
-                self._fingerprint = fingerprint(self.encoder)
-            return self.cache.states(self._fingerprint, pieces, self._run, marks=1)
-
-    def _run(self, pieces: torch.Tensor) -> torch.Tensor:
-        if pieces.shape[1] <= self.room:
-            return self._encode(pieces)
-        windows = windows_of((pieces > 0).sum(1).tolist(), self.room)
-        cut = torch.zeros((len(windows), self.room), dtype=pieces.dtype, device=pieces.device)
+        if tokens.shape[1] <= self.room:
+            return self._encode(tokens)
+        windows = windows_of((tokens > 0).sum(1).tolist(), self.room)
+        cut = torch.zeros((len(windows), self.room), dtype=tokens.dtype, device=tokens.device)
         for place, (row, start, end, _, _) in enumerate(windows):
-            cut[place, : end - start] = pieces[row, start:end]
-        encoded = torch.cat([self._encode(part) for part in torch.split(cut, max(len(pieces), 1))])
-        states = encoded.new_zeros((len(pieces), 1 + pieces.shape[1], encoded.shape[2]))
+            cut[place, : end - start] = tokens[row, start:end]
+        encoded = torch.cat([self._encode(part) for part in torch.split(cut, max(len(tokens), 1))])
+        states = encoded.new_zeros((len(tokens), 1 + tokens.shape[1], encoded.shape[2]))
         for place, (row, start, _, low, high) in enumerate(windows):
             if start == 0:
                 states[row, 0] = encoded[place, 0]
@@ -125,7 +99,7 @@ class TransformerTrunk(nn.Module):
         mask = torch.arange(ids.shape[1], device=ids.device) < ends + len(self.before) + len(self.behind)
         if not self.before and not self.behind:
             mask[:, 0] = True  # an empty text has to have something to look at
-        found: torch.Tensor = self.encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        found: torch.Tensor = self.backbone(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         start = len(self.before)
         return torch.cat([found[:, :1], found[:, start : start + length]], 1)
 

@@ -1,0 +1,94 @@
+"""A pretrained backbone with layers of our own above it; what it makes of a row is kept while it is frozen."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import torch
+from torch import nn
+
+from mtl_cli.config.schema import Activation
+from mtl_cli.io import user_cache
+from mtl_cli.models.embedding_cache import EmbeddingCache, fingerprint
+from mtl_cli.models.layers import mlp_layers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class PretrainedTrunk(nn.Module):
+    """From tokens to the backbone's states, and layers above them.
+
+    Parameters
+    ----------
+    backbone : PreTrainedModel
+        With the parameters that are trained marked as such.
+    inner : int
+        The width of its states.
+    frozen : bool
+        Whether none of them is.
+    hidden : sequence of int
+        Widths of the layers above it.
+    activation : str
+    dropout : float
+        Behind each of them.
+    cache : bool or str
+        A folder for the states of a frozen backbone, or with True a folder of the user's.
+    """
+
+    marks: ClassVar[int]
+    """States of a row beside those of its tokens."""
+
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        inner: int,
+        *,
+        frozen: bool,
+        hidden: Sequence[int],
+        activation: Activation,
+        dropout: float,
+        cache: bool | str,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.frozen = backbone, frozen
+        self.hidden, linears = mlp_layers(inner, list(hidden), activation, dropout=dropout)
+        self._last_hidden = (linears[-1] if linears else None,)  # in a tuple, or it would be registered twice
+        self.width = hidden[-1] if hidden else inner
+        folder = user_cache() / "embeddings" if cache is True else Path(str(cache)).expanduser()
+        self.cache = EmbeddingCache(folder) if cache else None
+        self._fingerprint: str | None = None
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda *_: setattr(self, "_fingerprint", None)
+        )
+        self.train()
+
+    @property
+    def last_hidden(self) -> nn.Module | None:
+        """The last of our own layers; None if there is none."""
+        return self._last_hidden[0]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; what is frozen is always as in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def states(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return what ``run`` does, from the cache where the backbone is frozen and there is one."""
+        if not self.frozen:
+            return self.run(tokens)
+        with torch.no_grad():
+            if self.cache is None:
+                return self.run(tokens)
+            if self._fingerprint is None:
+                self._fingerprint = fingerprint(self.backbone)
+            return self.cache.states(self._fingerprint, tokens, self.run, self.marks)
+
+    @abstractmethod
+    def run(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the backbone's last states of tokens and marks, (n, length + marks, width)."""

@@ -11,23 +11,16 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class, unseen_classes
+from mtl_cli.tasks.class_task import ClassTask
+from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class
 from mtl_cli.tasks.conformal import set_texts
 from mtl_cli.tasks.labels import (
-    apply_mapping,
     as_label_array,
-    check_classes,
-    check_training_labels,
-    class_indices,
     class_list,
-    known_texts,
-    label_column,
-    typed_classes,
-    without_unknown,
 )
 from mtl_cli.tasks.links import Link, log_of_mean, log_sum_exp, softmax
 from mtl_cli.tasks.resampling import mean_of
-from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Decided, Label, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,12 +72,7 @@ class Multiclass(TaskConfig):
         where = f"tasks.{name}"
         task = self._unfitted(name)
         labels = task.labels(table)
-        task.classes = class_list(labels, where)
-        check_classes(task.classes, int(labels.notna().sum()), where)
-        target = task.encode(labels)
-        check_training_labels(target.mask[train], where)
-        counts = np.bincount(target.values[train][target.mask[train]], minlength=len(task.classes)).astype("float64")
-        task.unseen = unseen_classes(task.classes, counts, where)
+        counts = task.fit_classes(labels, class_list(labels, where), train)
         if self.class_weights is not None:
             task.class_weights = class_weights(self.class_weights, task.classes, counts, where)
         task.constant = best_constant(counts, task.class_weights, self.label_smoothing)
@@ -97,11 +85,9 @@ class Multiclass(TaskConfig):
 
 
 @dataclass
-class MulticlassTask(Task):
+class MulticlassTask(ClassTask):
     """A multiclass task fitted to its training rows. See ``Task`` for the methods."""
 
-    classes: list[Label]
-    mapping: dict[str, Label | None] | None
     label_smoothing: float
     class_weights: list[float] | None = None
     constant: list[float] | None = None
@@ -122,18 +108,6 @@ class MulticlassTask(Task):
     @property
     def baseline(self) -> np.ndarray:
         return np.array(self.constant, dtype="float32")
-
-    def labels(self, table: pd.DataFrame) -> pd.Series:
-        column = typed_classes(label_column(table, self.columns[0], self.name))
-        return apply_mapping(column, self.mapping, f"tasks.{self.name}")
-
-    def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
-        column = label_column(table, self.columns[0], self.name)
-        kept, unknown = without_unknown(typed_classes(column), known_texts(self.classes, self.mapping))
-        return apply_mapping(kept, self.mapping, f"tasks.{self.name}"), unknown
-
-    def encode(self, labels: pd.Series) -> Target:
-        return Target(*class_indices(labels, self.classes, f"tasks.{self.name}"))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross-entropy per row: (1 − ε) w_y (−log p_y) + (ε / C) Σ_c w_c (−log p_c)."""

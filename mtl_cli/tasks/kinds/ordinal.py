@@ -11,23 +11,16 @@ import numpy as np
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.classes import class_metrics, per_class, unseen_classes
+from mtl_cli.tasks.class_task import ClassTask
+from mtl_cli.tasks.classes import class_metrics, per_class
 from mtl_cli.tasks.conformal import set_texts
 from mtl_cli.tasks.cumulative import class_probabilities, log_likelihood, raw_of, thresholds
 from mtl_cli.tasks.labels import (
-    apply_mapping,
     as_label_array,
-    check_classes,
-    check_training_labels,
-    class_indices,
     class_list,
-    known_texts,
-    label_column,
     text_of,
-    typed_classes,
-    without_unknown,
 )
-from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Decided, Label, Task, TaskConfig, device_tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,12 +72,7 @@ class Ordinal(TaskConfig):
         where = f"tasks.{name}"
         task = self._unfitted(name)
         labels = task.labels(table)
-        task.classes = self._in_order(class_list(labels, where), where)
-        check_classes(task.classes, int(labels.notna().sum()), where)
-        target = task.encode(labels)
-        check_training_labels(target.mask[train], where)
-        counts = np.bincount(target.values[train][target.mask[train]], minlength=len(task.classes)).astype("float64")
-        task.unseen = unseen_classes(task.classes, counts, where)
+        counts = task.fit_classes(labels, self._in_order(class_list(labels, where), where), train)
         task.offsets = raw_of(np.maximum(counts, 1) / np.maximum(counts, 1).sum()).tolist()
         return task
 
@@ -110,11 +98,9 @@ class Ordinal(TaskConfig):
 
 
 @dataclass
-class OrdinalTask(Task):
+class OrdinalTask(ClassTask):
     """An ordinal task fitted to its training rows. See ``Task`` for the methods, and ``cumulative`` for the outputs."""
 
-    classes: list[Label]
-    mapping: dict[str, Label | None] | None
     offsets: list[float] = field(default_factory=list)
     """Added to the outputs, so that 0 says the training rows' shares, which are the best constant prediction."""
 
@@ -137,18 +123,6 @@ class OrdinalTask(Task):
     @property
     def baseline(self) -> np.ndarray:
         return np.zeros(self.outputs, dtype="float32")
-
-    def labels(self, table: pd.DataFrame) -> pd.Series:
-        column = typed_classes(label_column(table, self.columns[0], self.name))
-        return apply_mapping(column, self.mapping, f"tasks.{self.name}")
-
-    def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
-        column = label_column(table, self.columns[0], self.name)
-        kept, unknown = without_unknown(typed_classes(column), known_texts(self.classes, self.mapping))
-        return apply_mapping(kept, self.mapping, f"tasks.{self.name}"), unknown
-
-    def encode(self, labels: pd.Series) -> Target:
-        return Target(*class_indices(labels, self.classes, f"tasks.{self.name}"))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """−log P(y) per row."""

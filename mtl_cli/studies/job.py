@@ -12,13 +12,14 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.check import Checked
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
 from mtl_cli.runs import directory
+from mtl_cli.runs.lock import take_lock
 from mtl_cli.studies.unfinished import make_way, resumable
 
 if TYPE_CHECKING:
@@ -177,33 +178,13 @@ def failed(job: Job, problems: list[str], status: int) -> Outcome:
 def _logged(path: Path, job: Job) -> Iterator[bool]:
     """Send what is printed inside to a job's log, which nobody else writes to meanwhile; tell whether that is so."""
     with path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log:
-        mine = locked(log)
+        mine = take_lock(log, PATIENCE)
         if mine:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {' '.join(job.command)}\n")
             with redirect_stdout(log), redirect_stderr(log):
                 yield True
         else:
             yield False
-
-
-def locked(file: TextIO, patience: float = PATIENCE) -> bool:
-    """Take the lock of a file that is open, and return whether no other process has had it for so many seconds."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        except OSError:  # a file system without locks
-            return True
-        else:
-            return True
 
 
 def _plain_console() -> Console:

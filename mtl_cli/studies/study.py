@@ -15,7 +15,8 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.config.overrides import split_word
 from mtl_cli.io import atomic
 from mtl_cli.runs import directory
-from mtl_cli.studies.job import Job, Outcome, line_of, locked, rerunnable
+from mtl_cli.runs.lock import take_lock
+from mtl_cli.studies.job import Job, Outcome, line_of, rerunnable
 from mtl_cli.studies.results import Result, row_of, write_rows
 from mtl_cli.studies.study_file import StudyFile, read_study, write_study
 
@@ -148,7 +149,7 @@ def lock(study: Study) -> closing[TextIO]:
         If another process is at work on it.
     """
     file = (study.path / directory.STUDY).open("a", encoding="utf-8")
-    if not locked(file, 0):
+    if not take_lock(file):
         file.close()
         raise UserError("run_dir", f"another mtl is at work on the study {study.path}", "wait for it, or stop it")
     return closing(file)

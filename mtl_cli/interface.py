@@ -24,6 +24,7 @@ from mtl_cli.balancing.base import Balancer
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.user_files import read_yaml
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         if not (self.path / directory.METRICS).is_file():
             raise UserError(str(path), "is not the folder of a finished run", f"it has no {directory.METRICS}")
 
@@ -220,7 +221,7 @@ def _train(words: list[str], verbose: bool) -> Path:
     for note in checked.assembled.notes:
         progress.notice(note)
     finished = run_training(make_job(checked, read.start), progress)
-    return Path(str(checked.config.resume)).expanduser() if finished is None else finished.run.path
+    return user_path(str(checked.config.resume)) if finished is None else finished.run.path
 
 
 def _progress() -> Progress:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import user_path
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,7 +94,7 @@ def refuse_settings(data: str | None, prog: str) -> None:
 
 def free_folder(name: str) -> Path:
     """Return the folder to draw in. Raises UserError if it holds anything, or cannot be made."""
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(name, "is there already", "give another folder for the figures")
     if not folder.absolute().parent.is_dir():
@@ -103,7 +104,7 @@ def free_folder(name: str) -> Path:
 
 def new_file(name: str) -> Path:
     """Return the path of a file that is to be written. Raises UserError if it is there, or its folder is not."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.exists():
         raise UserError(name, "is there already", "give another file")
     if not path.absolute().parent.is_dir():

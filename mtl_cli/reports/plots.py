@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
-from mtl_cli.reports.figures.layout import settings
+from mtl_cli.reports.figures.layout import import_matplotlib, settings
 from mtl_cli.runs.directory import HISTORY, PLOTS, file_names
 
 if TYPE_CHECKING:
@@ -103,8 +103,12 @@ def course_of(finished: Finished) -> Course:
 def _write(
     folder: Path, course: Course | None, answers: list[Answers], notice: Callable[[str], None], form: Form
 ) -> list[Path]:
-    folder.mkdir(exist_ok=True)
-    written, drawings = [], []
+    written, drawings = list[Path](), []
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        notice(f"plots: no figure could be drawn: {folder} cannot be made: {error.strerror}")
+        return written
     for name, figure in components("figure").items():
         with _noting_failure(name, notice):
             drawings += list(_drawings(name, figure(), course, answers))
@@ -145,7 +149,7 @@ def _drawings(
 
 def draw_file(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
     """Draw a picture into a file, of the form that its ending says, whole or not at all."""
-    import matplotlib
+    matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -32,11 +32,23 @@ FIELDS_OF_MEMBER: dict[str, type] = {"member": dict, "training": dict, "order": 
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint; raises OSError, or torch's RuntimeError, if the disk does not take it."""
-    import torch
+    """Write a checkpoint; raises OSError if the disk does not take it."""
 
     whole = {"checkpoint": FORMAT, "mtl": __version__, **compact(content)}
-    atomic(path, lambda file: torch.save(whole, file), durable=True)
+    atomic(path, lambda file: save(whole, file), durable=True)
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write tensors, numbers and strings; a full disk raises OSError here, not torch's own RuntimeError."""
+    import torch
+
+    try:
+        with path.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool = False) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.parse import plugins_behind
+from mtl_cli.io import user_path
+from mtl_cli.runs.checkpoint_file import save
 from mtl_cli.runs.directory import MODEL, RunDirectory
 from mtl_cli.runs.pack import check_pack, is_pack, packed_model
 
@@ -33,7 +35,6 @@ def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], 
         Of each network ``weights``, its state dict, and ``tasks``, as they were fitted to the rows that it was trained
         on. A single one's tasks are those in ``data``.
     """
-    import torch
 
     found = [
         {**member, "weights": {name: tensor.detach().cpu() for name, tensor in member["weights"].items()}}
@@ -48,7 +49,29 @@ def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], 
         "data": data,
         **({"weights": found[0]["weights"]} if one else {"members": found}),
     }
-    run.write(MODEL, lambda file: torch.save(content, file))
+    run.write(MODEL, lambda file: save(plain_values(content, MODEL), file))
+
+
+def plain_values(value: Any, where: str) -> Any:
+    """Return values with numpy's scalars as Python's.
+
+    Raises
+    ------
+    TypeError
+        For anything that ``torch.load(weights_only=True)`` would not read again, with where it stands.
+    """
+    import numpy as np
+    import torch
+
+    if isinstance(value, dict):
+        return {plain_values(key, where): plain_values(item, f"{where}: {key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain_values(item, f"{where}[{place}]") for place, item in enumerate(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str | bytes | torch.Tensor):
+        return value
+    raise TypeError(f"{where} is of the type {type(value).__name__}, which a model file cannot hold")
 
 
 def load_model(path: str) -> dict[str, Any]:
@@ -81,7 +104,7 @@ def load_model(path: str) -> dict[str, Any]:
 
 def find_model(path: str) -> Path:
     """Return the model file of a run, given its folder, the file itself or its zip; without loading torch."""
-    given = Path(path).expanduser()
+    given = user_path(path)
     if not given.exists():
         runs = [str(file.parent) for file in sorted(given.parent.glob(f"*/{MODEL}"))] if given.parent.is_dir() else []
         raise UserError(path, "there is no such run", did_you_mean(path, runs) or "give the folder of a run")

@@ -18,6 +18,7 @@ from mtl_cli.config.check import Checked
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.lock import take_lock
 from mtl_cli.studies.unfinished import make_way, resumable
@@ -129,7 +130,7 @@ def train_job(job: Job, console: Console) -> dict[str, Any]:
     if finished is None:
         folder = str(job.plain["resume"])
         progress.notice(f"{folder} is done: there is nothing to resume; trainer.epochs=N resume={folder} extends it")
-        path = Path(folder).expanduser()
+        path = user_path(folder)
         return line_of(str(path), json.loads((path / directory.METRICS).read_text(encoding="utf-8")))
     print_summary(console, finished)
     return line_of(str(finished.run.path), finished.metrics)
@@ -204,12 +205,12 @@ def rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
     """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
     trunk = dict(plain["model"]["trunk"])
     for key in ("pretrained", "cache"):  # a folder's name may be a hub's too: it is a folder only if it is there
-        if isinstance(trunk.get(key), str) and (folder := Path(trunk[key]).expanduser()).is_dir():
+        if isinstance(trunk.get(key), str) and (folder := user_path(trunk[key])).is_dir():
             trunk[key] = str(folder.absolute())
     model = {**plain["model"], "trunk": trunk}
     found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None, "resume": None}
     if plain.get("init_from") is not None:
-        found["init_from"] = str(Path(plain["init_from"]).expanduser().absolute())
+        found["init_from"] = str(user_path(str(plain["init_from"])).absolute())
     return found
 
 
@@ -220,5 +221,5 @@ def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             found[key] = _from_anywhere(value)
         elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith(SHIPPED):
-            found[key] = str(Path(value).expanduser().absolute())
+            found[key] = str(user_path(str(value)).absolute())
     return found

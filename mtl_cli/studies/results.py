@@ -13,6 +13,7 @@ from typing import Any
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.user_files import read_yaml
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
 from mtl_cli.studies.study_file import read_study
 
@@ -131,7 +132,7 @@ def find_results(path: str) -> list[Result]:
     UserError
         If it is neither, or nothing in it is done.
     """
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if (folder / directory.STUDY).is_file():
         found = read_study(folder)
         results = [Result(folder / str(i), settings) for i, settings in enumerate(found.jobs)]

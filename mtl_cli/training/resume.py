@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import Problem, UserError
@@ -13,7 +12,7 @@ from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.schema import Config
 from mtl_cli.config.user_files import read_yaml
-from mtl_cli.io import leftovers
+from mtl_cli.io import leftovers, user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.checkpoint_file import load_checkpoint
 from mtl_cli.runs.directory import RunDirectory
@@ -59,7 +58,7 @@ def open_run(path: str, config: Config) -> Earlier:
     UserError
         If there is none, or the config is of another run, with each key that differs.
     """
-    folder = RunDirectory(Path(path).expanduser())
+    folder = RunDirectory(user_path(path))
     if not (folder.path / directory.CONFIG).is_file():
         raise UserError(path, f"holds no {directory.CONFIG}: no run was begun there", "give the folder of a run")
     contents = [load_checkpoint(file, lazy=True) for file in folder.checkpoints()]

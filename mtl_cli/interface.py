@@ -26,6 +26,7 @@ from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.user_files import read_yaml
 from mtl_cli.io import user_path
 from mtl_cli.runs import directory
+from mtl_cli.runs.records import read_record
 
 if TYPE_CHECKING:
     from mtl_cli.inference.trained import TrainedModel as Model
@@ -61,7 +62,7 @@ class Run:
     @functools.cached_property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``: the score, its epoch, and the metrics by part of the split and task."""
-        return cast("dict[str, Any]", json.loads((self.path / directory.METRICS).read_text(encoding="utf-8")))
+        return read_record(self.path / directory.METRICS)
 
     @property
     def score(self) -> float | None:

@@ -62,6 +62,8 @@ Loader.add_implicit_resolver(
 )
 
 
+LARGEST = 2 * 2**20
+"""Bytes of a config file."""
 DEEPEST, MOST = 50, 100_000
 """How deep mappings and lists of a config may lie in one another, and how many values it may have in all."""
 
@@ -129,6 +131,9 @@ def read_file(file: Path) -> dict[Any, Any]:
         With the file and the line at fault.
     """
     try:
+        if file.stat().st_size > LARGEST:
+            what = f"is larger than {LARGEST // 2**20} MiB, and no config"
+            raise UserError(str(file), what, "give a config such as a run's config.yaml")
         content = read_yaml(file.read_text(encoding="utf-8-sig"))
     except yaml.YAMLError as error:
         raise cannot_be_read(error, file) from error
@@ -136,6 +141,8 @@ def read_file(file: Path) -> dict[Any, Any]:
         raise UserError(str(file), f"is not UTF-8 text (byte {error.start + 1})") from error
     except OSError as error:
         raise UserError(str(file), f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # such as a number of more digits than Python reads
+        raise UserError(str(file), f"is not YAML: {error}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -6,13 +6,13 @@ once the new one is whole and on the disk.
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic
+from mtl_cli.runs.strangers import NotOurs, read_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -67,14 +67,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool =
     UserError
         If it is none, is damaged, or is of another format.
     """
-    import torch
-
     hint = "start the run anew, in another folder"
     try:
-        content = torch.load(path, map_location=device, weights_only=True, mmap=lazy)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(str(path), "is damaged, or no checkpoint that mtl wrote", hint) from error
-    if not isinstance(content, dict) or not isinstance(content.get("checkpoint"), int):
+        content = read_tensors(path, device, lazy)
+    except NotOurs as error:
+        raise UserError(str(path), f"is no checkpoint that mtl wrote: it {error}", hint) from error
+    if not isinstance(content.get("checkpoint"), int):
         raise UserError(str(path), "is no checkpoint that mtl wrote", hint)
     if content["checkpoint"] != FORMAT:
         what = f"is a checkpoint of format {content['checkpoint']}, not {FORMAT}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic, naming
 
 
@@ -38,6 +39,9 @@ class CSVLog:
             self._columns[:] = before or list(row)
             if not before:
                 writer.writeheader()
+            elif not set(before) >= set(row):
+                hint = "it was changed; start the run anew"
+                raise UserError(str(self._path), "has not the columns that the run writes", hint)
         writer.writerow(row)
         self._write(text.getvalue().encode())
 

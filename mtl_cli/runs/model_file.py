@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from mtl_cli.io import user_path
 from mtl_cli.runs.checkpoint_file import save
 from mtl_cli.runs.directory import MODEL, RunDirectory
 from mtl_cli.runs.pack import check_pack, is_pack, packed_model
+from mtl_cli.runs.strangers import NotOurs, check_types, read_tensors
 
 FORMAT = 3
 """Raised whenever a file of the old form could not be read any more."""
@@ -82,24 +82,42 @@ def load_model(path: str) -> dict[str, Any]:
     UserError
         If there is none, or the file is no model of this format.
     """
-    import torch
-
     file = find_model(path)
-    source = io.BytesIO(packed_model(file)) if is_pack(file) else file
     try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt"
-        ) from error
-    if not isinstance(content, dict) or "format" not in content or not content.keys() & {"weights", "members"}:
-        raise UserError(path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt")
+        content = read_tensors(io.BytesIO(packed_model(file)) if is_pack(file) else file)
+        version = content.get("format")
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise NotOurs("has no format")
+        if version in (ONE_NETWORK, FORMAT):
+            _check_fields(content)
+    except NotOurs as error:
+        what = "is not a model that mtl wrote" + ("" if str(error) == "is damaged" else f": it {error}")
+        raise UserError(path, what, "give the folder of a run, or its mtl_model.pt") from error
     if content["format"] not in (ONE_NETWORK, FORMAT):
         hint = f"that was mtl {content.get('mtl')}; this is mtl {__version__}"
         raise UserError(path, f"is a model of format {content['format']}, not {FORMAT}", hint)
     if "members" not in content:
         content["members"] = [{"weights": content["weights"], "tasks": content["data"]["tasks"]}]
     return content
+
+
+def _check_fields(content: dict[str, Any]) -> None:
+    """Raise NotOurs if the parts of a model file are not what ``save_model`` makes them."""
+    import torch
+
+    weights: dict[Any, Any] = {...: torch.Tensor}
+    check_types(content, {"config": dict, "plugins": {...: str}, "data": {"tasks": list, "reader": dict}})
+    if not content.keys() >= {"config", "data"} or not content["data"].keys() >= {"tasks", "reader"}:
+        raise NotOurs("lacks a part")
+    members = content.get("members", [{"weights": content.get("weights"), "tasks": content["data"]["tasks"]}])
+    if not isinstance(members, list) or not members:
+        raise NotOurs("has no network")
+    for member in members:
+        check_types(member, {"weights": weights, "tasks": list})
+        if not member.keys() >= {"weights", "tasks"}:
+            raise NotOurs("lacks a part of a network")
+        for task in [*member["tasks"], *content["data"]["tasks"]]:
+            check_types(task, {"kind": str, "state": dict, "post_hoc": dict})
 
 
 def find_model(path: str) -> Path:
@@ -111,6 +129,8 @@ def find_model(path: str) -> Path:
     file = given / MODEL if given.is_dir() else given
     if file.is_file() and is_pack(file):
         check_pack(file)
+    if given.is_dir() and file.is_symlink() and not file.resolve().is_relative_to(given.resolve()):
+        raise UserError(path, f"its {MODEL} is a link out of the folder, to {file.readlink()}", "give that file itself")
     if not file.is_file():
         raise UserError(path, f"holds no {MODEL}", "give the folder of a finished run")
     return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.check import Checked
 from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.machine import user_error
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
 from mtl_cli.io import user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.lock import take_lock
+from mtl_cli.runs.records import read_record
 from mtl_cli.studies.unfinished import make_way, resumable
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def train_job(job: Job, console: Console) -> dict[str, Any]:
         folder = str(job.plain["resume"])
         progress.notice(f"{folder} is done: there is nothing to resume; trainer.epochs=N resume={folder} extends it")
         path = user_path(folder)
-        return line_of(str(path), json.loads((path / directory.METRICS).read_text(encoding="utf-8")))
+        return line_of(str(path), read_record(path / directory.METRICS))
     print_summary(console, finished)
     return line_of(str(finished.run.path), finished.metrics)
 
@@ -157,7 +158,9 @@ def run_job(job: Job) -> Outcome:
             for problem in problems:
                 print(f"mtl train: error: {problem}", file=sys.stderr)
         except Exception as error:  # noqa: BLE001 - told in the log; the other jobs go on
-            problems, status = [str(Problem(type(error).__name__, str(error)))], 1
+            found = user_error(error)
+            problems = [str(p) for p in found.problems] if found else [str(Problem(type(error).__name__, str(error)))]
+            status = 1 if found is None else 2
             traceback.print_exception(error, file=sys.stderr)
     return failed(job, problems, status)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -16,8 +15,10 @@ from typing import Any
 import torch
 
 from mtl_cli import __version__, signals
+from mtl_cli.config.errors import UserError
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.records import read_record
 from mtl_cli.training.build import Ready, Run
 
 
@@ -61,7 +62,8 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
             end("done")
     except BaseException as error:
         status = {KeyboardInterrupt: "interrupted", SystemExit: "terminated"}.get(type(error), "failed")
-        end(status)
+        with suppress(OSError):  # such as a full disk, which is told already
+            end(status)
         if status != "failed":
             run.ready.progress.notice(next_step(folder))
         raise
@@ -75,9 +77,8 @@ def next_step(folder: RunDirectory) -> str:
 
 def earlier(folder: RunDirectory) -> dict[str, Any]:
     """Return what ``run.json`` says; nothing if there is none, or it cannot be read."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder.path / directory.RUN).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+    with suppress(OSError, UserError):
+        return read_record(folder.path / directory.RUN)
     return {}
 
 

@@ -11,11 +11,13 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.schema import Config
-from mtl_cli.config.user_files import read_yaml
+from mtl_cli.config.user_files import read_file
+from mtl_cli.config.yaml_text import literal
 from mtl_cli.io import leftovers, user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.checkpoint_file import load_checkpoint
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.strangers import check_links
 from mtl_cli.training.record import earlier
 
 MAY_CHANGE = (
@@ -61,6 +63,7 @@ def open_run(path: str, config: Config) -> Earlier:
     folder = RunDirectory(user_path(path))
     if not (folder.path / directory.CONFIG).is_file():
         raise UserError(path, f"holds no {directory.CONFIG}: no run was begun there", "give the folder of a run")
+    check_links(folder.path)
     contents = [load_checkpoint(file, lazy=True) for file in folder.checkpoints()]
     plain = contents[0]["config"] if contents else read_config(folder)
     try:
@@ -87,12 +90,9 @@ def open_run(path: str, config: Config) -> Earlier:
 
 def read_config(folder: RunDirectory) -> dict[str, Any]:
     """Return the config that a run's folder holds, as plain values."""
-    from omegaconf import OmegaConf
-
-    text = (folder.path / directory.CONFIG).read_text(encoding="utf-8")
-    plain = OmegaConf.to_container(OmegaConf.create(read_yaml(text)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    file = folder.path / directory.CONFIG
+    found: dict[str, Any] = literal(read_file(file), file)
+    return found
 
 
 def clean(folder: RunDirectory) -> None:

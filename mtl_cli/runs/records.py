@@ -22,8 +22,9 @@ TYPES: dict[str, dict[Any, Any]] = {
         "status": str, "seconds": float, "gradients": str, "peak_memory_bytes": float, "process": float, "host": str,
     },
     METRICS: {
-        "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str}, "members": [dict],
-        "cross_validation": {"tasks": {...: dict}}, "baselines": {"names": [str], "rows": str}, "single": dict,
+        "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str}, 
+        "members": [{"fold": float, "repeat": float, "score": float, "epoch": float}],
+        "cross_validation": {"tasks": {...: {...: (dict, float)}}}, "baselines": {"names": [str], "rows": str}, "single": dict,
     },
 }  # fmt: skip
 """What stands where, as ``check_types`` takes it; what is not here is not asked."""

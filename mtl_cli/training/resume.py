@@ -62,7 +62,8 @@ def open_run(path: str, config: Config) -> Earlier:
     """
     folder = RunDirectory(user_path(path))
     if not (folder.path / directory.CONFIG).is_file():
-        raise UserError(path, f"holds no {directory.CONFIG}: no run was begun there", "give the folder of a run")
+        what = f"holds no {directory.CONFIG}: it is no run, or one that ended before it had begun"
+        raise UserError(path, what, f"start it anew, with run_dir={path} once that is empty")
     check_links(folder.path)
     contents = [load_checkpoint(file, lazy=True) for file in folder.checkpoints()]
     plain = contents[0]["config"] if contents else read_config(folder)

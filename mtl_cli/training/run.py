@@ -173,8 +173,8 @@ def _train_in(
     finish: Callable[[Finished], object] | None,
 ) -> Finished:
     """Train in a folder, measure, and write what came of it."""
+    write_start(ready, folder)  # first of all: a run that has its config can be resumed
     with recorded(folder, command, started, first, len(members_of(ready))):
-        write_start(ready, folder)
         with taking_memory("training", SMALLER):
             model, trained = train_members(ready, first, folder)
         tasks = fit_steps(ready, model, trained)

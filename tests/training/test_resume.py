@@ -125,7 +125,7 @@ def test_a_folder_that_is_no_run_is_refused(short: str, mtl: InProcess) -> None:
     Path("empty").mkdir()
     for folder, message in {
         "shor": "resume: there is no folder shor; did you mean short?",
-        "empty": "resume: empty holds no config.yaml: no run was begun there",
+        "empty": "resume: empty holds no config.yaml: it is no run, or one that ended before it had begun",
     }.items():
         status, _, err = mtl("train", f"resume={folder}")
         assert (status, len(err.splitlines())) == (2, 1)

@@ -22,9 +22,10 @@ TYPES: dict[str, dict[Any, Any]] = {
         "status": str, "seconds": float, "gradients": str, "peak_memory_bytes": float, "process": float, "host": str,
     },
     METRICS: {
-        "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str}, 
+        "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str},
         "members": [{"fold": float, "repeat": float, "score": float, "epoch": float}],
-        "cross_validation": {"tasks": {...: {...: (dict, float)}}}, "baselines": {"names": [str], "rows": str}, "single": dict,
+        "cross_validation": {"tasks": {...: {...: (dict, float)}}},
+        "baselines": {"names": [str], "rows": str}, "single": dict,
     },
 }  # fmt: skip
 """What stands where, as ``check_types`` takes it; what is not here is not asked."""

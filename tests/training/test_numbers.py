@@ -17,21 +17,27 @@ WINE = Path(__file__).parents[2] / "mtl_cli/data/builtin/winequality-red.csv"
 
 
 def predicted(mtl: InProcess, run: str, table: str, key: str) -> pd.DataFrame:
-    status, _, err = mtl("predict", run, table, "-o", f"{run}.csv")
+    status, _, err = mtl("predict", run, table, "-o", f"{run}_out.csv")
     assert status == 0, err
-    return pd.read_csv(f"{run}.csv").set_index(key).sort_index()
+    return pd.read_csv(f"{run}_out.csv").set_index(key).sort_index()
 
 
 def test_one_and_two_threads_agree(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a network that is large enough for both."""
+    houses(160).to_csv("houses.csv", index=False)
     found = []
     for threads in (1, 2):
         monkeypatch.setattr("mtl_cli.training.device._ALL_THREADS", threads)
-        words = ("model.trunk.hidden=[512,512]", "trainer.epochs=1", f"run_dir=run{threads}")
-        assert mtl("train", "dataset=wine", *SHORT, *words)[0] == 0
+        words = (
+            "tasks={price: regression}",
+            "model.trunk.hidden=[600,600]",
+            "trainer.epochs=1",
+            f"run_dir=run{threads}",
+        )
+        assert mtl("train", "dataset=houses.csv", "dataset.id=house", *SHORT, *words)[0] == 0
         assert json.loads(Path(f"run{threads}/run.json").read_text())["threads"] == threads
-        found.append(predicted(mtl, f"run{threads}", str(WINE), "row")["predicted_quality"])
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-6)
+        found.append(predicted(mtl, f"run{threads}", "houses.csv", "house")["predicted_price"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
 
 
 def test_the_order_of_the_rows_does_not_matter_where_ids_split_them(mtl: InProcess) -> None:

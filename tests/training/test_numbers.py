@@ -22,6 +22,7 @@ def predicted(mtl: InProcess, run: str, table: str, key: str) -> pd.DataFrame:
     return pd.read_csv(f"{run}_out.csv").set_index(key).sort_index()
 
 
+@pytest.mark.slow  # where other processes want the cores, two threads wait for each other
 def test_one_and_two_threads_agree(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a network that is large enough for both."""
     houses(160).to_csv("houses.csv", index=False)

@@ -79,8 +79,10 @@ def run(argv: list[str]) -> int:
 def _search(own: dict[str, str], words: Words, command: list[str]) -> int:
     from mtl_cli.config.check import check_runs
     from mtl_cli.config.space import read_space, with_file
+    from mtl_cli.io import to_json
     from mtl_cli.studies.executors import make_executor
     from mtl_cli.studies.job import make_job
+    from mtl_cli.studies.nested import run_nested
     from mtl_cli.studies.sweep import sweep_folder
     from mtl_cli.studies.tune import Search, open_search, run_search
 
@@ -113,7 +115,12 @@ def _search(own: dict[str, str], words: Words, command: list[str]) -> int:
     )  # fmt: skip
     as_json = words.json or not sys.stdout.isatty()
     folder = sweep_folder([search.base], words.options.get("run_dir"))
-    return run_search(search, open_search(search, folder, command), executor, as_json)
+    if numbers["outer"] is not None:
+        return run_nested(search, int(numbers["outer"]), folder, command, executor, as_json)
+    status, best = run_search(search, open_search(search, folder, command), executor)
+    if best is not None and as_json:
+        print(to_json(best), flush=True)
+    return status
 
 
 def _take(argv: list[str]) -> tuple[dict[str, str], list[str], list[Problem]]:
@@ -139,7 +146,7 @@ def _take(argv: list[str]) -> tuple[dict[str, str], list[str], list[Problem]]:
 def _numbers(own: dict[str, str], problems: list[Problem]) -> dict[str, int | None]:
     """Return the budget: trials, and minutes; and the outer folds. What is wrong is added to ``problems``."""
     found: dict[str, int | None] = {"trials": None, "budget": None, "outer": None}
-    for key, least in (("trials", 1), ("outer", 2)):
+    for key, least in (("trials", 1), ("outer", 3)):
         if key in own:
             text = own[key]
             if not text.isdecimal() or int(text) < least:
@@ -160,7 +167,6 @@ def _numbers(own: dict[str, str], problems: list[Problem]) -> dict[str, int | No
 
 
 def _help() -> str:
-    from mtl_cli.config.paths import conf_dir, options, plugin_conf_dirs
-    from mtl_cli.config.space import GROUP
+    from mtl_cli.config.paths import SPACES, conf_dir, options, plugin_conf_dirs
 
-    return HELP.format(spaces=", ".join(options(GROUP, [conf_dir(), *plugin_conf_dirs()])))
+    return HELP.format(spaces=", ".join(options(SPACES, [conf_dir(), *plugin_conf_dirs()])))

@@ -19,11 +19,9 @@ from mtl_cli.config.domains import Choice, Domain, read_domain
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.hints import UNKNOWN_KEY
 from mtl_cli.config.overrides import group_of, split_word
-from mtl_cli.config.paths import options
+from mtl_cli.config.paths import SPACES, options
 from mtl_cli.config.user_files import read_file
 
-GROUP = "tune"
-"""The folder of conf/ with spaces."""
 MOST = 40
 """Combinations of choices that are all checked; of more, each choice is, beside the first of the others."""
 SAME_FOR_ALL = ("dataset", "dataset.split", "trainer.folds", "trainer.repeats", "seed", "run_dir", "resume", "device")
@@ -101,13 +99,13 @@ def with_file(words: Sequence[str], name: str, folders: Sequence[Path]) -> list[
     """
     file = Path(name).expanduser()
     if not name.endswith((".yaml", ".yml")):
-        found = next((path for base in reversed(folders) if (path := base / GROUP / f"{name}.yaml").is_file()), None)
+        found = next((path for base in reversed(folders) if (path := base / SPACES / f"{name}.yaml").is_file()), None)
         if found is None:
-            known = options(GROUP, list(folders))
-            raise UserError(GROUP, f"there is no '{name}'", f"{did_you_mean(name, known, 'tune=')} (or a .yaml file)")
+            known = options(SPACES, list(folders))
+            raise UserError(SPACES, f"there is no '{name}'", f"{did_you_mean(name, known, 'tune=')} (or a .yaml file)")
         file = found
     elif not file.is_file():
-        raise UserError(GROUP, f"there is no file {name}")
+        raise UserError(SPACES, f"there is no file {name}")
     said = {word.key for text in words if (word := split_word(text)) is not None}
     content = []
     for key, value in read_file(file).items():

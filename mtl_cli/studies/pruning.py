@@ -1,7 +1,7 @@
 """Pruning: a trial whose validation score lies below the median of others at the same epoch is broken off.
 
-The median stopping rule (Golovin et al. 2017, Google Vizier, https://doi.org/10.1145/3097983.3098043, section 3.2.2), as
-Optuna's MedianPruner has it: the best score of the trial so far against the scores of the trials that are done.
+The median stopping rule (Golovin et al. 2017, https://doi.org/10.1145/3097983.3098043, section 3.2.2), as Optuna's
+MedianPruner has it: the best score of the trial so far against the scores of the trials that are done.
 """
 
 from __future__ import annotations

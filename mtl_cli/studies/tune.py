@@ -16,21 +16,19 @@ from mtl_cli import signals
 from mtl_cli.config.assemble import Assembler
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.space import Space, check_values
-from mtl_cli.io import to_json
 from mtl_cli.reports.study import StudyProgress, duration
 from mtl_cli.runs.directory import LOG, RunDirectory
 from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job, Outcome, make_job
 from mtl_cli.studies.journal import JOURNAL, Claimed, Journal, error_of, values_of
 from mtl_cli.studies.pruning import TrialOf
-from mtl_cli.studies.results import Result, row_of
+from mtl_cli.studies.results import SEARCH, Result, row_of
 from mtl_cli.studies.study import Study, open_study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 OBJECTIVES = ("score", "tasks")
-KIND = "tune"
 HOPELESS = 3
 """Trials that have failed, none having ended otherwise, after which no other begins."""
 SECONDS = 1.0
@@ -82,7 +80,7 @@ class Search:
         """Return what stands for the search in the file of its study: another one has another digest."""
         asked = {"space": self.space.written, "objective": self.objective}
         asked |= {"sampler": self.sampler, "pruner": self.pruner}
-        return replace(self.base, plain={**self.base.plain, KIND: asked}, settings=self.space.written)
+        return replace(self.base, plain={**self.base.plain, SEARCH: asked}, settings=self.space.written)
 
     def config(self, values: Mapping[str, str]) -> dict[str, Any]:
         """Return the config of a trial as the user would train it."""
@@ -91,10 +89,10 @@ class Search:
 
 def open_search(search: Search, folder: str | None, command: Sequence[str]) -> Study:
     """Make the folder of a search, or take that of the same search."""
-    return replace(open_study([search.identity()], folder, command, KIND), jobs=[])
+    return replace(open_study([search.identity()], folder, command, SEARCH), jobs=[])
 
 
-def run_search(search: Search, study: Study, executor: Executor, as_json: bool = True) -> int:
+def run_search(search: Search, study: Study, executor: Executor) -> tuple[int, dict[str, Any] | None]:
     """Run trials until there are enough of them, those that other processes run too, and sum up.
 
     Parameters
@@ -103,13 +101,13 @@ def run_search(search: Search, study: Study, executor: Executor, as_json: bool =
     study : Study
         Its folder.
     executor : Executor
-    as_json : bool, default True
-        Whether stdout gets a JSON line with the best trial.
 
     Returns
     -------
     int
         0 if the best is known; 2 if no trial has come to an end by the user's input; 1 if a trial failed otherwise.
+    dict, optional
+        The JSON line of the best trial; None if no trial is done.
     """
     seed = int(search.base.plain["seed"])
     journal = Journal(study.path, search.space, len(search.names), search.sampler, seed)
@@ -122,9 +120,7 @@ def run_search(search: Search, study: Study, executor: Executor, as_json: bool =
     from mtl_cli.studies.tune_summary import print_search  # its tables need pandas
 
     best = print_search(tuning.progress.console, search, study, journal)
-    if best is not None and as_json:
-        print(to_json(best), flush=True)
-    return tuning.status(best is not None)
+    return tuning.status(best is not None), best
 
 
 class Tuning:

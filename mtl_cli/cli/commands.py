@@ -18,6 +18,7 @@ OURS = {
     "predict": "predict new rows with a trained model",
     "evaluate": "measure a trained model on its test rows or on a table",
     "explain": "which features a task needs, and what tasks share: mtl explain RUN",
+    "tune": "search the settings with the best score on the validation rows",
     "compare": "compare runs: means, intervals, and whether differences are real",
     "init": "write a YAML file, guessed from a data set: mtl init houses.csv",
     "inspect": "look at a data set, or at a trained model: mtl inspect RUN",

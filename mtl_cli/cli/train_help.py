@@ -123,7 +123,7 @@ def describe(file: Path, width: int | None = None) -> str:
         if not line.startswith("#"):
             break
         comments.append(line.lstrip("# "))
-    prose = [line for line in comments if not line.startswith(("@package", "mtl train"))]
+    prose = [line for line in comments if not line.startswith(("@package", "mtl train", "mtl tune"))]
     sentence = re.split(r"(?<! al)\. ", " ".join(prose))[0].rstrip(".")
     return _cut(sentence, width)
 

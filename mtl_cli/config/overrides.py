@@ -27,6 +27,8 @@ from mtl_cli.config.values import as_text, is_sweep, read_value, values_of
 _SEGMENT = r"""(?:"[^"]*"|'[^']*'|[^.='"][^.=]*|['"][^.=]*)"""
 _WORD = re.compile(rf"([~+]*)({_SEGMENT}(?:\.{_SEGMENT})*)(?:=(.*))?", re.DOTALL)
 PATH = ("dataset", "path")
+OF_SEARCH = ("tune", "trials", "budget", "objective", "pruner", "sampler", "outer")
+"""Keys that `mtl tune` takes out of the words."""
 LONGEST = 200
 """Characters of a group's name; longer keys are no path of a folder."""
 
@@ -100,6 +102,8 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
             settings.problems.append(_no_setting(text, folders, settings))
         elif word.key[0].split("/")[0] == "hydra":
             settings.problems.append(Problem(".".join(word.key), "Hydra's own keys are not accepted", OURS))
+        elif word.name in OF_SEARCH:
+            settings.problems.append(Problem(word.name, "is for a search", "mtl tune --help says how to begin one"))
         elif word.sign == "~":
             what = None if word.text is None else "removes a key and takes no value"
             settings.deleted.append(word.key)

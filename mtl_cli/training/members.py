@@ -171,6 +171,8 @@ def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback)
     info = RunInfo(folder.path, ready.plain, ready.notice)
     chosen = [callback.build(info) for callback in ready.config.trainer.callbacks.values()]
     callbacks: list[Callback] = [*run.callbacks, history, show, *chosen]
+    if ready.trial is not None and ready.member.number == 0:
+        callbacks.append(ready.trial.watch())
     if run.stopping is not None:  # last, so that it restores the best weights before the others are told of the end
         callbacks.append(run.stopping)
     return Trainer(run.step, run.optimizer, ready.config.trainer, callbacks)

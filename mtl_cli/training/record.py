@@ -19,6 +19,7 @@ from mtl_cli import __version__, signals
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.training.build import Ready, Run
+from mtl_cli.training.trial import Pruned
 
 
 @contextmanager
@@ -60,9 +61,10 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
             yield
             end("done")
     except BaseException as error:
-        status = {KeyboardInterrupt: "interrupted", SystemExit: "terminated"}.get(type(error), "failed")
+        ended = {KeyboardInterrupt: "interrupted", SystemExit: "terminated", Pruned: "pruned"}
+        status = ended.get(type(error), "failed")
         end(status)
-        if status != "failed":
+        if status in ("interrupted", "terminated"):
             run.ready.progress.notice(next_step(folder))
         raise
 

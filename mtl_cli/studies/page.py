@@ -66,7 +66,7 @@ def study_page(path: Path, name: str, notice: Callable[[str], None]) -> Page:
             Section("The groups", [] if found is None else [_groups(found), Lines(_foot(found))]),
             Section("Figures", list(_figures(found, notice))),
             Section("Every run", [_runs(results)]),
-            Section("Use the best", [] if best is None else list(usage(_inside(name, best)))),
+            Section("Use the best", [] if best is None else list(usage(_inside(name, best), "new.csv"))),
             Section("Repeat it", list(_repeat(file, name))),
         ],
     )

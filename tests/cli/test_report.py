@@ -58,7 +58,7 @@ def test_a_run_in_a_pipe(mtl: InProcess, houses_run: Path, report: Path) -> None
     assert re.search(r"price: rmse [\d,]+ ± [\d,]+ on \d+ test rows, where the best constant has", out)
     assert f'<td data-key="{metrics["price"]["rmse"]!r}" class="number">' in out
     assert f'<td data-key="{metrics["kind"]["constant"]["accuracy"]!r}" class="number">' in out
-    assert "<h3>A leak: a feature gives an answer away</h3><p>&#39;garden&#39; alone determines tags" in out
+    assert "<h3>A leak: a feature may give an answer away</h3><p>&#39;garden&#39; alone determines tags" in out
     assert "<h3>Few validation rows</h3>" in out
     for text in ("houses.csv, fingerprint", "CC-BY-4.0", "mtl predict", "balancer=pcgrad", "2 labels: no, yes"):
         assert text in out, text

@@ -59,10 +59,13 @@ def _epochs(known: Known) -> float:
 
 
 def _leaks(known: Known) -> Iterator[Caution]:
-    for place, finding in [] if known.look is None else findings(known.look):
-        if finding.kind in ("leak", "label"):
-            yield Caution("A leak: a feature gives an answer away", f"{place}{finding.text}.",
-                          finding.hint or "leave the column out with dataset.features.exclude=[…]")  # fmt: skip
+    found = [] if known.look is None else findings(known.look)
+    leaks = [(place, finding) for place, finding in found if finding.kind in ("leak", "label")]
+    if leaks:
+        hints = dict.fromkeys(finding.hint or "dataset.features.exclude=[…] leaves them out" for _, finding in leaks)
+        yield Caution("A leak: a feature may give an answer away",
+                      f"{_listed([f'{place}{finding.text}' for place, finding in leaks])}.",
+                      _listed(list(hints)))  # fmt: skip
     tasks = _tasks(known, known.part)
     perfect = [f"{name}: skill {own['skill']:.4f}" for name, own in tasks.items() if _skill(own) >= PERFECT]
     if perfect:

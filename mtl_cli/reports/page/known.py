@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Known:
         At the data, likewise.
     missing : list of str
         What could not be read again, and why.
+    example : str
+        What new rows are called, as in a command.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Known:
     evaluated: Evaluated | None = None
     look: Look | None = None
     missing: list[str] = field(default_factory=list)
+    example: str = "new.csv"
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -111,7 +114,7 @@ def read_run(path: Path, name: str) -> Known:
     if not found.metrics and course is None and found.status not in ENDED:
         what = f"is a run without metrics, and no epoch of it has ended: it is {found.status}"
         raise UserError(name, what, f"mtl train resume={name} goes on with it")
-    return Known(found.path, found.record, found.metrics, found.config, course)
+    return replace(found, course=course)
 
 
 def read_again(known: Known, notice: Callable[[str], None]) -> Known:
@@ -127,9 +130,12 @@ def read_again(known: Known, notice: Callable[[str], None]) -> Known:
         return known
     missing: list[str] = []
     description = evaluated = look = None
+    example = known.example
     try:
         description = describe(str(known.path))
-        evaluated = TrainedModel.load(str(known.path)).evaluate_test(_quiet)
+        model = TrainedModel.load(str(known.path))
+        example = model.config.dataset.example
+        evaluated = model.evaluate_test(_quiet)
     except UserError as error:
         missing.append(f"predictions of the test rows were not made again: {error}")
     try:
@@ -142,9 +148,7 @@ def read_again(known: Known, notice: Callable[[str], None]) -> Known:
         missing.append(f"the data were not looked at again: {error}")
     for line in missing:
         notice(line)
-    return Known(
-        known.path, known.record, known.metrics, known.config, known.course, description, evaluated, look, missing
-    )
+    return replace(known, description=description, evaluated=evaluated, look=look, missing=missing, example=example)
 
 
 def _quiet(line: str) -> None:

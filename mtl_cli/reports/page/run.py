@@ -9,7 +9,6 @@ from pathlib import Path
 
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.reports.described import learnt
-from mtl_cli.reports.figures.base import Answers
 from mtl_cli.reports.first_look import described
 from mtl_cli.reports.page.cautions import cautions
 from mtl_cli.reports.page.known import Known, read_again, read_run
@@ -79,18 +78,17 @@ def run_page(path: Path, name: str, notice: Callable[[str], None]) -> Page:
         If there is nothing to report.
     """
     known = read_again(read_run(path, name), notice)
-    training, predictions = _figures(known, notice)
     return Page(
-        f"{', '.join(known.tasks) or path.name}: a report",
+        f"{_some(list(known.tasks)) or path.name}: a report",
         _subtitle(known, path),
         [
             Section("In short", [Lines(_in_short(known))]),
             Section("Warnings", [Cautions(cautions(known))]),
             Section("What was learnt from what", list(_learnt(known))),
             Section("How well it was learnt", list(_measured(known))),
-            Section("The training", [*_training(known), *([Figures(training)] if training else [])]),
-            Section("Predictions", [Figures(predictions)] if predictions else []),
-            Section("Use it", list(usage(name)) if known.description is not None else []),
+            Section("The training", [*_training(known), *_course(known, notice)]),
+            Section("Predictions", list(_predictions(known, name, notice))),
+            Section("Use it", list(usage(name, known.example)) if known.description is not None else []),
             Section("Repeat it", list(_repeat(known, name))),
         ],
     )
@@ -104,10 +102,9 @@ def _subtitle(known: Known, path: Path) -> str:
 
 
 def _in_short(known: Known) -> list[str]:
-    kinds = [f"{name} ({kind})" for name, kind in list(known.tasks.items())[:SHOWN]]
-    more = f" and {len(known.tasks) - SHOWN} more" if len(known.tasks) > SHOWN else ""
+    kinds = _some([f"{name} ({kind})" for name, kind in known.tasks.items()])
     tasks = "1 task" if len(known.tasks) == 1 else f"{len(known.tasks)} tasks"
-    lines = [f"One model for {tasks}: {', '.join(kinds)}{more}, trained on {known.data}."]
+    lines = [f"One model for {tasks}: {kinds}, trained on {known.data}."]
     if known.part is None:
         return [*lines, "It has no metrics: the warnings below say why."]
     report = known.metrics["splits"][split_of(known)]
@@ -239,45 +236,56 @@ def _training(known: Known) -> Iterator[Part]:
     yield Facts(facts)
 
 
-def _figures(known: Known, notice: Callable[[str], None]) -> tuple[list[Drawn | Picture], list[Drawn | Picture]]:
-    """Return the figures of the training and those of the predictions, which are drawn again if that can be done.
+def _course(known: Known, notice: Callable[[str], None]) -> Iterator[Part]:
+    """Yield the figures of the training."""
+    shown: list[Drawn | Picture] = []
+    for drawing in drawings_of(known.course, [], notice):
+        with noting_failure(drawing.stem, notice):
+            shown.append(draw(drawing.draw, CAPTIONS.get(drawing.stem, drawing.stem), notice))
+    if shown:
+        yield Figures(shown)
+
+
+def _predictions(known: Known, name: str, notice: Callable[[str], None]) -> Iterator[Part]:
+    """Yield the figures of the predictions, which are drawn again if that can be done.
 
     Else those that are in the run's folder are shown, as images: what is in them is not ours.
     """
-    evaluated = known.evaluated
-    answers: list[Answers] = []
-    if evaluated is not None:
-        answers = list(answers_of(evaluated.tasks, evaluated.part, evaluated.answer))
-    training: list[Drawn | Picture] = []
-    predictions: list[Drawn | Picture] = []
-    names = {answer.task.name for answer in answers}
-    for drawing in drawings_of(known.course, answers, notice)[: MOST_FIGURES + len(CAPTIONS)]:
-        of_task = next((name for name in names if drawing.stem.endswith(f"_{name}")), None)
-        what = drawing.stem.removesuffix(f"_{of_task}").replace("_", " ")
-        caption = CAPTIONS.get(drawing.stem) or (drawing.stem if of_task is None else f"{of_task}: {what}, test rows")
-        with noting_failure(drawing.stem, notice):
-            (training if of_task is None else predictions).append(draw(drawing.draw, caption, notice))
-    if not answers:
-        drawn_again = {drawing.stem for drawing in drawings_of(known.course, [], notice)}
-        predictions += _kept(known.path / PLOTS, drawn_again)
-    return training, predictions
+    shown: list[Drawn | Picture] = []
+    if (evaluated := known.evaluated) is None:
+        shown += _kept(known.path / PLOTS, {drawing.stem for drawing in drawings_of(known.course, [], notice)})
+        every = len(shown)
+    else:
+        drawings = drawings_of(None, list(answers_of(evaluated.tasks, evaluated.part, evaluated.answer)), notice)
+        every = len(drawings)
+        for drawing in drawings[:MOST_FIGURES]:
+            of = max((task for task in evaluated.tasks if drawing.stem.endswith(f"_{task}")), key=len)
+            what = drawing.stem.removesuffix(f"_{of}").replace("_", " ")
+            with noting_failure(drawing.stem, notice):
+                shown.append(draw(drawing.draw, f"{of}: {what}, test rows", notice))
+    if shown:
+        yield Figures(shown[:MOST_FIGURES])
+    if every > MOST_FIGURES:
+        more = f"{MOST_FIGURES} of {every} figures; all: mtl evaluate {shlex.quote(name)} --plots figures"
+        yield Lines([more])
 
 
 def _kept(folder: Path, drawn_again: set[str]) -> list[Drawn | Picture]:
+    """Return the pictures of a folder, but for those that are drawn again."""
     files = sorted(file for file in folder.glob("*") if file.suffix in TYPES and file.stem not in drawn_again)
     return [
         Picture(f"data:{TYPES[file.suffix]};base64,{base64.b64encode(file.read_bytes()).decode()}", file.stem)
-        for file in files[:MOST_FIGURES]
+        for file in files
     ]
 
 
-def usage(name: str) -> Iterator[Part]:
+def usage(name: str, example: str) -> Iterator[Part]:
     """Yield the commands that use a run."""
     run = shlex.quote(name)
-    yield Code("Predict new rows, read as the training file was:", f"mtl predict {run} new_rows.csv > predictions.csv")
+    yield Code("Predict new rows, read as the training file was:", f"mtl predict {run} {example} > predictions.csv")
     yield Code(
         "Measure it again, on its test rows or on a labelled table:",
-        f"mtl evaluate {run}\nmtl evaluate {run} labelled.csv",
+        f"mtl evaluate {run}\nmtl evaluate {run} {example}",
     )
     yield Code(
         "See which features a task rests on, and what tasks share:", f"mtl explain {run}\nmtl explain {run} --shared"
@@ -306,6 +314,12 @@ def _repeat(known: Known, name: str) -> Iterator[Part]:
     yield Lines(["On one machine one seed gives one result, to the bit, with these versions and data:"])
     yield Facts(facts)
     yield Details("The whole config", [Code("config.yaml", to_yaml(known.config))])
+
+
+def _some(names: list[str]) -> str:
+    """Return some names in a list, and how many more there are."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(count: int, what: str) -> str:

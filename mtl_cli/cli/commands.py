@@ -22,6 +22,7 @@ OURS = {
     "compare": "compare runs: means, intervals, and whether differences are real",
     "init": "write a YAML file, guessed from a data set: mtl init houses.csv",
     "inspect": "look at a data set, or at a trained model: mtl inspect RUN",
+    "report": "one HTML file about a run or a study: mtl report RUN -o run.html",
     "card": "a model card in Markdown, filled from a run: mtl card RUN",
     "pack": "make one zip of a run, which predict takes too: mtl pack RUN",
     "export": "write a model for another system: mtl export RUN --format onnx",

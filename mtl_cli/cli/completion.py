@@ -23,7 +23,7 @@ from mtl_cli.config.primary import NESTED
 from mtl_cli.config.registry import kind_of_file
 from mtl_cli.studies.executors import LAUNCHERS, OPTIONS
 
-WITH_PARSER = ("predict", "evaluate", "explain", "init", "card", "pack", "export")
+WITH_PARSER = ("predict", "evaluate", "explain", "init", "report", "card", "pack", "export")
 """Commands of ours whose flags their parser knows."""
 BASH = """\
 _mtl_completion() {

@@ -33,7 +33,7 @@ def advice(tasks: Sequence[str], history: Columns, weights: Columns, epochs: int
     stopping : bool
         Whether the best epoch's weights were kept, as early stopping does.
     """
-    return [*_course(history, epochs, stopping), *_ruler(tasks, weights)]
+    return [*_course(history, epochs, stopping), *ruler(tasks, weights)]
 
 
 def _course(history: Columns, epochs: int, stopping: bool) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _course(history: Columns, epochs: int, stopping: bool) -> Iterator[str]:
         yield f"{what}: early stopping is off; trainer.early_stopping.patience=30 keeps the best"
 
 
-def _ruler(tasks: Sequence[str], weights: Columns) -> Iterator[str]:
+def ruler(tasks: Sequence[str], weights: Columns) -> Iterator[str]:
     """Say since when one task has had nearly all the weight, if it has to the end, and for some epochs."""
     columns = [weights.get(f"weight_{name}", []) for name in tasks]
     rows = min((len(column) for column in columns), default=0)

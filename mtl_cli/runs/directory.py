@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.config.user_files import read_yaml
 from mtl_cli.io import atomic, to_json
 
 OUTPUTS = "outputs"
@@ -78,6 +80,23 @@ class RunDirectory:
         """Remove the checkpoints, and those of the single-task networks."""
         for path in self.path.rglob(f"{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"):
             path.unlink()
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return what a JSON file of the run holds; nothing if it is not there. Raises UserError if it is damaged."""
+        file = self.path / name
+        if not file.is_file():
+            return {}
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(str(file), f"is damaged: {error}") from error
+        return found if isinstance(found, dict) else {}
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the run's config as plain values; nothing if it is not there."""
+        file = self.path / CONFIG
+        found = read_yaml(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return found if isinstance(found, dict) else {}
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file; numbers that JSON lacks become null."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.config.user_files import read_yaml
 from mtl_cli.runs import directory
 from mtl_cli.studies.study_file import read_study
 
@@ -39,21 +37,17 @@ class Result:
     @cached_property
     def record(self) -> dict[str, Any]:
         """``run.json``; empty as long as the run has not ended."""
-        return self._json(directory.RUN)
+        return directory.RunDirectory(self.path).read_json(directory.RUN)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``."""
-        return self._json(directory.METRICS)
+        return directory.RunDirectory(self.path).read_json(directory.METRICS)
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``."""
-        file = self.path / directory.CONFIG
-        if not file.is_file():
-            return {}
-        found = read_yaml(file.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        return directory.RunDirectory(self.path).read_config()
 
     @property
     def done(self) -> bool:
@@ -113,16 +107,6 @@ class Result:
         """A digest of which row is in which part; two runs on the same rows have the same."""
         file = self.path / directory.SPLITS
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-
-    def _json(self, name: str) -> dict[str, Any]:
-        file = self.path / name
-        if not file.is_file():
-            return {}
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(str(file), f"is damaged: {error}") from error
-        return found if isinstance(found, dict) else {}
 
 
 def find_results(path: str) -> list[Result]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from mtl_cli import __version__, signals
+from mtl_cli.config.errors import UserError
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.training.build import Ready, Run
@@ -47,9 +48,9 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
         seconds = spent + time.perf_counter() - started
         folder.write_json(directory.RUN, {**record, "status": status, "seconds": seconds, **more})
 
-    def end(status: str) -> None:
+    def end(status: str, **more: Any) -> None:
         # the way gradients are computed is that of the last step: it may change with the size of a batch
-        write(status, gradients=run.step.backend, peak_memory_bytes=_peak_memory(run.ready.device))
+        write(status, gradients=run.step.backend, peak_memory_bytes=_peak_memory(run.ready.device), **more)
 
     def at_once(number: int) -> None:
         end("interrupted" if number == signal.SIGINT else "terminated")
@@ -63,7 +64,11 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
     except BaseException as error:
         ended = {KeyboardInterrupt: "interrupted", SystemExit: "terminated", Pruned: "pruned"}
         status = ended.get(type(error), "failed")
-        end(status)
+        if status == "failed":
+            own = isinstance(error, UserError)
+            end(status, error=str(error) if own else f"{type(error).__name__}: {error}")
+        else:
+            end(status)
         if status in ("interrupted", "terminated"):
             run.ready.progress.notice(next_step(folder))
         raise

@@ -30,7 +30,8 @@ def parser() -> Parser:
 output columns: the id column (or row, from 0), and for each task
   predicted_TASK             the number or label; residue, token: a label per
                              residue or word;
-                             empty where a number of the row is not finite
+                             empty where a number of the row is not finite;
+                             'unknown' where --unknown says so
   predicted_TASK_prob        binary: probability of the positive label, the
                              second in order if the config names none;
                              multiclass: of the predicted label;
@@ -81,6 +82,14 @@ examples:
         choices=["report", "enforce", "none"],
         help="what to do about labels of one level that contradict another's, if not what the run's config says",
     )
+    result.add_argument(
+        "--unknown",
+        metavar="SHARE",
+        action="append",
+        default=[],
+        help="answer only what the model is sure of, so that this share of the answers is right by the run's validation"
+        " rows, and write 'unknown' for the rest: 0.95, or TASK=0.95; may be given several times",
+    )
     result.add_argument("--vote", metavar="COLUMN", help="rows of one value take the label that most of them have")
     return result
 
@@ -106,6 +115,7 @@ def run(argv: list[str]) -> int:
 
     model = TrainedModel.load(arguments.run).with_keys(given)
     model.hierarchy(arguments.hierarchy)
+    model = model.with_unknown(arguments.unknown, notice, arguments.hierarchy)
     every = arguments.probabilities == "all"
     tables = model.stream(arguments.data, notice, arguments.hierarchy, arguments.vote, every)
     if form.for_spreadsheets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -81,6 +81,16 @@ def print_metrics(
         console.print(
             f"further metrics in {everything}: {', '.join(left_out)}", style="dim", markup=False, soft_wrap=True
         )
+
+
+def about_unknown(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what came of answering only where the model is sure, a line for each task of which that was asked."""
+    for name, values in report["tasks"].items():
+        if "unknown" not in values:
+            continue
+        own = values["unknown"]
+        right = f", {own['accuracy']:.1%} of these right" if own["answered"] else ""
+        yield f"{name}: {own['answered']:.1%} of {values['rows']} rows answered{right}; {own['asked']:.1%} asked for"
 
 
 def _print_kind(

@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
     folder = None if arguments.plots is None else free_folder(arguments.plots)
     from mtl_cli.inference.trained import TrainedModel
     from mtl_cli.io import to_json
-    from mtl_cli.reports.console import UNSEEN, about_unknown, print_metrics, stderr_console
+    from mtl_cli.reports.console import UNSEEN, about_levels, about_unknown, print_metrics, stderr_console
 
     model = TrainedModel.load(arguments.run).with_keys(given)
     model.hierarchy(arguments.hierarchy)
@@ -75,7 +75,7 @@ def run(argv: list[str]) -> int:
     console = stderr_console()
     title = f"the test rows of {found.where}" if arguments.data is None else found.where
     print_metrics(console, found.report, found.tasks, title)
-    for line in about_unknown(found.report):
+    for line in (*about_unknown(found.report), *about_levels(found.report)):
         console.print(line, markup=False, soft_wrap=True)
     if arguments.weights is not None:
         weighted = f"weighted by {arguments.weights}: mean skill {found.report['weighted_score']:.4g}"

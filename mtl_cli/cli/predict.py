@@ -41,6 +41,9 @@ output columns: the id column (or row, from 0), and for each task
   predicted_TASK_q05         regression with loss: quantile: each quantile
   predicted_TASK_sd          count: the deviation of a single count
   predicted_TASK_at_TIME     survival: the share left without the event then
+  predicted_sure, predicted_sure_level
+                             --unknown, tasks that are levels: the label of the
+                             finest level that is sure, and that level
   TASK_low, TASK_high        regression with an interval: its ends
   TASK_set                   classes with an interval: the likely ones, as a|b
   TASK_spread                of several members: how far they are apart

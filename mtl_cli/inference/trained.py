@@ -21,6 +21,7 @@ from mtl_cli.data.reading import hinting
 from mtl_cli.data.weights import row_weights
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
+from mtl_cli.inference.levels import COLUMNS, LevelAnswer, finest, level_scores, sure_columns
 from mtl_cli.inference.members import Member, Outputs, average, calibrated, outputs_of, spread
 from mtl_cli.inference.unknown import (
     WHERE,
@@ -59,12 +60,18 @@ class Answer:
         By task and column, how far the members of a model of several are apart.
     unknown : dict of str to ndarray of bool
         Which rows are not sure enough to be answered, by task, where that was asked for.
+    hierarchy : Hierarchy, optional
+        Of the tasks that are levels.
+    sure : LevelAnswer, optional
+        Their one answer, of the finest level that is not `unknown`.
     """
 
     outputs: dict[str, np.ndarray]
     decided: dict[str, Decided] = field(default_factory=dict)
     apart: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     unknown: dict[str, np.ndarray] = field(default_factory=dict)
+    hierarchy: Hierarchy | None = None
+    sure: LevelAnswer | None = None
 
     def select(self, rows: np.ndarray) -> Answer:
         """Return what is said of some of the rows."""
@@ -73,6 +80,8 @@ class Answer:
             {name: decided.select(rows) for name, decided in self.decided.items()},
             {name: {key: values[rows] for key, values in columns.items()} for name, columns in self.apart.items()},
             {name: unknown[rows] for name, unknown in self.unknown.items()},
+            self.hierarchy,
+            None if self.sure is None else self.sure.select(rows),
         )
 
 
@@ -192,7 +201,11 @@ class TrainedModel:
             If a share is none, or there are too few such rows.
         """
         wanted = shares_of(shares, self.tasks)
-        cuts = cuts_of(wanted, self.kept, self.tasks, self.hierarchy(hierarchy))
+        levels = self.hierarchy(hierarchy)
+        if levels is not None and wanted and (taken := {f"predicted_{name}" for name in self.tasks} & set(COLUMNS)):
+            what = f"'{min(taken)}' is the column of a task, and of the finest level that is sure"
+            raise UserError(WHERE, what, "--hierarchy none")
+        cuts = cuts_of(wanted, self.kept, self.tasks, levels)
         for name, cut in cuts.items():
             notice(told(name, cut))
         return replace(self, cuts=cuts)
@@ -289,8 +302,7 @@ class TrainedModel:
             what = "the cut is that of single rows' answers, not of those that rows of one cluster agree on"
             raise UserError(WHERE, what, "leave out --vote")
         clusters = None if vote is None else examples.table[vote]
-        found = joined(self.outputs_of_members(examples.inputs), self.tasks, levels, clusters, notice)
-        return replace(found, unknown=unknown_rows(self.cuts, found.outputs, found.decided, self.tasks))
+        return joined(self.outputs_of_members(examples.inputs), self.tasks, levels, clusters, notice, self.cuts)
 
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
@@ -405,6 +417,7 @@ class TrainedModel:
         for name, cut in self.cuts.items():
             if name in tasks and (own := _abstention(name, cut, answer, part, tasks)):
                 report["tasks"][name]["unknown"] = own
+        add_levels(report, answer, part)
         if part.duplicates.any():
             report["unseen"] = evaluate(answer.outputs, part, tasks, ~part.duplicates, answer.decided, counts)
         return Evaluated(report, part, answer, tasks, examples.where)
@@ -434,11 +447,25 @@ def joined(
     hierarchy: Hierarchy | None,
     clusters: pd.Series | None,
     notice: Notice,
+    cuts: Mapping[str, Cut] | None = None,
 ) -> Answer:
     """Return what members say of some rows together, after every step behind them."""
     found = calibrated(average(members, tasks), tasks)
     decided = decide(found, tasks, hierarchy, clusters, notice)
-    return Answer(found, decided, spread([calibrated(one, tasks) for one in members], tasks))
+    unknown = unknown_rows(cuts or {}, found, decided, tasks)
+    sure = None if hierarchy is None else finest(hierarchy, tasks, found, decided, unknown)
+    apart = spread([calibrated(one, tasks) for one in members], tasks)
+    return Answer(found, decided, apart, unknown, hierarchy, sure)
+
+
+def add_levels(report: dict[str, Any], answer: Answer, part: Part) -> None:
+    """Add to what ``evaluate`` returns how good the one answer of tasks that are levels is, if there are such tasks."""
+    if answer.hierarchy is None or answer.sure is None:
+        return
+    outputs = [answer.outputs[name] for name in answer.hierarchy.levels]
+    rows = np.logical_and.reduce([answered(output, part.inputs.lengths) for output in outputs])
+    if found := level_scores(answer.sure, answer.hierarchy, part.targets, rows):
+        report["levels"] = found
 
 
 def predictions(
@@ -451,6 +478,7 @@ def predictions(
 ) -> pd.DataFrame:
     """Return each task's columns ``predicted_<task>``, ``predicted_<task>_prob`` and, of members, ``<task>_spread``.
 
+    Where levels may have `unknown`, the columns of their one answer come last, see ``sure_columns``.
     Where an interval was asked for, ``<task>_low`` and ``<task>_high``, or ``<task>_set``, follow the prediction. They
     are empty in the rows without an answer (see ``answered``), and where data sets are joined in those that are not of
     the task's data set.
@@ -485,6 +513,15 @@ def predictions(
         if not rows.all():
             columns = {column: _spread(values, rows) for column, values in columns.items()}
         frames.append(pd.DataFrame(columns, index=index))
+    if (
+        answer.sure is not None
+        and answer.hierarchy is not None
+        and answer.unknown.keys() & set(answer.hierarchy.levels)
+    ):
+        levels = answer.hierarchy.levels
+        rows = np.logical_and.reduce([answered(answer.outputs[name], lengths) for name in levels])
+        columns = sure_columns(answer.sure, answer.hierarchy, tasks)
+        frames.append(pd.DataFrame({name: _spread(found[rows], rows) for name, found in columns.items()}, index=index))
     return pd.concat(frames, axis=1)
 
 

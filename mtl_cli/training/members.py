@@ -13,6 +13,7 @@ from mtl_cli import signals
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import task_states
 from mtl_cli.inference.members import Member as TrainedMember
+from mtl_cli.inference.unknown import Kept
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import sort_by_member
@@ -179,7 +180,12 @@ def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback)
 
 
 def save_members(
-    ready: Ready, first: Run, members: Sequence[Trained], folder: RunDirectory, final: Mapping[str, Task] | None = None
+    ready: Ready,
+    first: Run,
+    members: Sequence[Trained],
+    folder: RunDirectory,
+    final: Mapping[str, Task] | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Write the model file; ``final`` are the tasks with the steps behind the model, once these are fitted."""
     found: list[dict[str, Any]] = [
@@ -197,4 +203,6 @@ def save_members(
         data["tasks"] = task_states(final)
     elif len(found) == 1:  # such as the first fold's, when the training was interrupted
         data["tasks"] = found[0]["tasks"]
+    if kept is not None:
+        data["held_out"] = kept.state()
     save_model(folder, first.kept, data, found)

@@ -179,9 +179,9 @@ def _train_in(
     with recorded(folder, command, started, first, len(members_of(ready))):
         write_start(ready, folder)
         model, trained = train_members(ready, first, folder)
-        tasks = fit_steps(ready, model, trained)
-        if tasks is not ready.data.tasks:
-            save_members(ready, first, model, folder, tasks)
+        tasks, kept = fit_steps(ready, model, trained)
+        if tasks is not ready.data.tasks or kept is not None:
+            save_members(ready, first, model, folder, tasks, kept)
         measured = measure(ready, model, trained, tasks)
         epochs = int(first.ready.config.trainer.epochs)  # where the config says auto, what that came to
         compare_with_baselines(ready, measured.answer, measured.metrics, epochs * len(first.batches))

@@ -19,6 +19,7 @@ OURS = {
     "evaluate": "measure a trained model on its test rows or on a table",
     "explain": "which features a task needs, and what tasks share: mtl explain RUN",
     "compare": "compare runs: means, intervals, and whether differences are real",
+    "benchmark": "run a benchmark with a written protocol: mtl benchmark balancers",
     "init": "write a YAML file, guessed from a data set: mtl init houses.csv",
     "inspect": "look at a data set, or at a trained model: mtl inspect RUN",
     "card": "a model card in Markdown, filled from a run: mtl card RUN",

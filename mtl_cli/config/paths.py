@@ -16,6 +16,10 @@ COMPONENTS = {group: group for group in SELECTORS if group not in ("sharing", "t
 """The registry group behind each config group that chooses a component."""
 
 
+PROTOCOLS = "benchmark"
+"""The folder of benchmarks, beside the groups: no run chooses from it."""
+
+
 @functools.cache
 def conf_dir() -> Path:
     """Return the folder of the shipped configs: inside the wheel, or beside the package in a checkout."""
@@ -68,4 +72,5 @@ def without_file(folders: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
 
 def group_names(folders: list[Path]) -> list[str]:
     """Return the config groups that are folders at the top: ``balancer``, ``dataset``, …"""
-    return sorted({folder.name for base in folders for folder in base.iterdir() if any(folder.glob("*.yaml"))})
+    found = {folder.name for base in folders for folder in base.iterdir() if any(folder.glob("*.yaml"))}
+    return sorted(found - {PROTOCOLS})

@@ -154,10 +154,11 @@ def _foot(found: list[Problem], protocol: Protocol, folder: Path) -> list[str]:
     """Return the lines below the table: what its numbers are."""
     what = {
         "test": "the mean skill on test rows, larger is better",
+        "primary": f"{', '.join(dict.fromkeys(one.found.by.metric for one in found))} on test rows",
         "distance": "how far behind the front of static weights, in skill; below 0 beyond it",
     }[protocol.measure]
     over = found[0].found.repeats.said
-    said = [f"{what}; mean ± half of the 95 % interval over {over}; rank: mean over {len(found)} problems"]
+    said = [f"{what}; mean ± half of the 95 % interval over {over}; rank: mean over {len(found)} columns"]
     if protocol.search:
         said.append(f"chosen for each method on validation rows: {' '.join(protocol.search)}")
     if protocol.baseline:

@@ -46,7 +46,7 @@ def run_benchmark(
     """
     assembler = Assembler()
     plans = {name: plan(protocol, name, assembler) for name in names}  # all of them are checked before the first run
-    problems, status = [], 0
+    problems, status = list[Problem](), 0
     for name, (runs, jobs) in plans.items():
         print(f"{name}:", file=sys.stderr)
         study = open_study(jobs, str(folder / name), command, KIND)
@@ -57,7 +57,7 @@ def run_benchmark(
         results = [Result(study.path / str(job.number), job.settings) for job in study.jobs]
         if not any(result.done for result in results):
             raise UserError(name, f"all {len(jobs)} runs failed", f"{study.path}/0/{directory.LOG} says why")
-        problems.append(stand(protocol, name, choose(list(zip(runs, results, strict=True)))))
+        problems += stand(protocol, name, choose(list(zip(runs, results, strict=True))))
     directory.remember(folder)
     return problems, status
 

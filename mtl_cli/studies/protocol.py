@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -37,8 +37,11 @@ class Protocol:
         What holds for all runs.
     baseline : str
         The method that the others are set against.
-    measure : {"test", "distance"}
-        What is compared: the mean skill on the test rows, or how far it lies behind the front of static weights.
+    measure : {"test", "primary", "distance"}
+        What is compared, on the test rows: the mean skill; each task's primary metric; or how far a run lies behind the
+        front of static weights.
+    rivals : list of str
+        The models of ``trainer.baselines`` that are methods too.
     weights : int, optional
         Steps of the grid of static weights on the simplex, which the front is swept with.
     tolerance : float
@@ -53,7 +56,8 @@ class Protocol:
     repeats: Words = field(default_factory=lambda: ["seed=0,1,2,3,4"])
     train: Words = field(default_factory=list)
     baseline: str = ""
-    measure: Literal["test", "distance"] = "test"
+    measure: Literal["test", "primary", "distance"] = "test"
+    rivals: list[str] = field(default_factory=list)
     weights: PositiveInt | None = None
     tolerance: NonNegativeFloat = 0.02
     small: dict[str, Any] = field(default_factory=dict)
@@ -151,12 +155,15 @@ class Wanted:
     words : list of str
     method, search, repeat : dict of str to str
         What its words set of each.
+    weights : list of float, optional
+        Of the tasks, if it is a point of the sweep of static weights.
     """
 
     words: Words
     method: dict[str, str]
     search: dict[str, str]
     repeat: dict[str, str]
+    weights: list[float] | None = None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -177,7 +184,8 @@ def wanted(protocol: Protocol, problem: str, tasks: int, folders: list[Path]) ->
         Where the files of config groups are.
     """
     found: dict[tuple[tuple[str, str], ...], list[Wanted]] = {}
-    for grid in [*protocol.methods, *static_weights(protocol.weights, tasks)]:
+    swept = static_weights(protocol.weights, tasks)
+    for grid in [*protocol.methods, *swept]:
         own = {_key(word) for word in protocol.problems[problem]}
         varied = [*protocol.repeats, *grid, *(word for word in protocol.search if _key(word) not in own)]
         fixed = _fixed(protocol, problem, {_key(word) for word in varied})
@@ -188,6 +196,7 @@ def wanted(protocol: Protocol, problem: str, tasks: int, folders: list[Path]) ->
         for words in runs:
             said = [(word.name, str(word.text)) for word in map(split_word, words[len(fixed) :]) if word is not None]
             one = Wanted(words, dict(said[after:last]), dict(said[last:]), dict(said[:after]))
+            one = replace(one, weights=_weights(one.method[STATIC])) if grid in swept else one
             found.setdefault(tuple(said[:after]), []).append(one)
     return [one for own in found.values() for one in own]
 
@@ -196,7 +205,9 @@ def _fixed(protocol: Protocol, problem: str, varied: set[str]) -> Words:
     """Return the words that all runs of a problem have: those of ``train``, and its own, which hold over them."""
     own = protocol.problems[problem]
     keys = {_key(word) for word in own}
-    return [word for word in [*own, *(w for w in protocol.train if _key(w) not in keys)] if _key(word) not in varied]
+    rivals = [f"trainer.baselines=[{','.join(protocol.rivals)}]"] if protocol.rivals else []
+    words = [*own, *(word for word in [*protocol.train, *rivals] if _key(word) not in keys)]
+    return [word for word in words if _key(word) not in varied]
 
 
 def first_words(protocol: Protocol, problem: str) -> Words:
@@ -216,7 +227,5 @@ def static_weights(steps: int | None, tasks: int) -> list[Words]:
     return [["balancer=static", f"{STATIC}={','.join(lists)}"]] if lists else []
 
 
-def weights_of(method: Mapping[str, str]) -> list[float] | None:
-    """Return the static weights of a run of the sweep; None if it is another."""
-    text = method.get(STATIC)
-    return None if text is None else [float(part) for part in text.strip("[]").split(",")]
+def _weights(text: str) -> list[float]:
+    return [float(part) for part in text.strip("[]").split(",")]

@@ -56,7 +56,7 @@ def read_reference(file: Path, budget: str, problems: Iterable[str]) -> list[dic
         hint = "add --small" if budgets == {"small": None} else "leave out --small" if "small" not in budgets else None
         raise UserError("--check", f"{file.name} has no figures of the {budget} budget", hint)
     wanted = set(problems)
-    return [row for row in rows if row["budget"] == budget and row["problem"] in wanted]
+    return [row for row in rows if row["budget"] == budget and row["problem"].partition(".")[0] in wanted]
 
 
 def outside(reference: Sequence[dict[str, str]], records: Sequence[dict[str, Any]]) -> list[Outside]:

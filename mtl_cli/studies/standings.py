@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtl_cli.studies.compare import ALLOW, Choices, Comparison, compare
+from mtl_cli.studies.compare import ALLOW, Choices, Comparison, common_tasks, compare
 from mtl_cli.studies.front import distance, front, hypervolume
-from mtl_cli.studies.measures import TEST, Measure
+from mtl_cli.studies.measures import TEST, Measure, of_task
 from mtl_cli.studies.protocol import Protocol
 from mtl_cli.studies.results import Result
-from mtl_cli.studies.selection import Chosen
+from mtl_cli.studies.selection import Chosen, rivals_of
 from mtl_cli.studies.statistics import Interval, error_variance, mean_ranks
 from mtl_cli.studies.tables import interval_text
 
@@ -90,16 +90,19 @@ class Problem:
         return Interval(apart.mean if i < j else -apart.mean, apart.half, apart.n), pair in tested.told
 
 
-def stand(protocol: Protocol, name: str, chosen: Sequence[Chosen]) -> Problem:
-    """Compare the methods of a problem."""
-    swept = [one for one in chosen if one.weights is not None]
+def stand(protocol: Protocol, name: str, chosen: Sequence[Chosen]) -> list[Problem]:
+    """Compare the methods of a problem: by one figure, or by that of each task."""
     named = [one for one in chosen if one.weights is None]
-    by, volumes = Measure(TEST), dict[str, tuple[float, float]]()
+    named += rivals_of(named[0], protocol.rivals)
+    results = [replace(result, settings={"method": one.label}) for one in named for result in one.results]
+    by, volumes = {name: Measure(TEST)}, dict[str, tuple[float, float]]()
     if protocol.measure == "distance":
-        by, volumes = _distances(named, swept)
-    results = [Result(result.path, {"method": one.label}) for one in named for result in one.results]
-    found = compare(results, Choices(by, allow=ALLOW))
-    return Problem(name, {one.label: one for one in named}, found, volumes)
+        measure, volumes = _distances(named, [one for one in chosen if one.weights is not None])
+        by = {name: measure}
+    elif protocol.measure == "primary":
+        by = {f"{name}.{task}": of_task(task, results[0].primary(task)) for task in common_tasks(results)}
+    methods = {one.label: one for one in named}
+    return [Problem(key, methods, compare(results, Choices(one, allow=ALLOW)), volumes) for key, one in by.items()]
 
 
 def _distances(named: Sequence[Chosen], swept: Sequence[Chosen]) -> tuple[Measure, dict[str, tuple[float, float]]]:

@@ -72,8 +72,9 @@ def run(argv: list[str]) -> int:
     from mtl_cli.reports.rows import chosen, rendered
     from mtl_cli.studies.benchmark import run_benchmark
     from mtl_cli.studies.executors import make_executor
+    from mtl_cli.studies.overview import overview, sentences
     from mtl_cli.studies.reference import outside, read_reference
-    from mtl_cli.studies.standings import overview, records, sentences
+    from mtl_cli.studies.standings import records
 
     protocol = adapted(protocol, words)
     budget = SMALL if arguments.small else "full"
@@ -87,8 +88,8 @@ def run(argv: list[str]) -> int:
     found, status = run_benchmark(protocol, given, folder, executor, ["mtl", "benchmark", *argv])
     rows = records(found, protocol, budget)
     style = chosen(arguments.format)
-    print(rendered(overview(found, protocol) if style in ("table", "md") else rows, style), end="")
-    print("\n".join([*_foot(found, protocol, folder), *sentences(found, protocol)]), file=sys.stderr)
+    print(rendered(overview(rows) if style in ("table", "md") else rows, style), end="")
+    print("\n".join([*_foot(found, protocol, folder), *sentences(rows, protocol.baseline)]), file=sys.stderr)
     if reference is None:
         return status
     wrong = outside(reference, rows)

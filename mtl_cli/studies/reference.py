@@ -11,6 +11,8 @@ from typing import Any
 from mtl_cli.config.errors import UserError
 
 NEEDED = ("budget", "problem", "method", "value", "tolerance")
+NUMBERS = ("value", "tolerance", "half", "lead", "lead_half", "front_volume", "adds_volume")
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Outside:
         return f"{self.problem}, {self.method}: {what}, where the reference has {wanted}"
 
 
-def read_reference(file: Path, budget: str, problems: Iterable[str]) -> list[dict[str, str]]:
-    """Return the rows of a reference that are of one budget and of these problems.
+def read_reference(file: Path, budget: str, problems: Iterable[str]) -> list[Row]:
+    """Return the rows of a reference that are of one budget and of these problems, as ``records`` makes them.
 
     Raises
     ------
@@ -56,16 +58,21 @@ def read_reference(file: Path, budget: str, problems: Iterable[str]) -> list[dic
         hint = "add --small" if budgets == {"small": None} else "leave out --small" if "small" not in budgets else None
         raise UserError("--check", f"{file.name} has no figures of the {budget} budget", hint)
     wanted = set(problems)
-    return [row for row in rows if row["budget"] == budget and row["problem"].partition(".")[0] in wanted]
+    return [_record(row) for row in rows if row["budget"] == budget and row["problem"].partition(".")[0] in wanted]
 
 
-def outside(reference: Sequence[dict[str, str]], records: Sequence[dict[str, Any]]) -> list[Outside]:
+def _record(row: dict[str, str]) -> Row:
+    """Return a row of a file with its numbers as such; an empty cell is None."""
+    numbers = {key: float(row[key]) if row.get(key) else None for key in NUMBERS}
+    return {**row, **numbers, "runs": int(row.get("runs") or 0), "told": row.get("told") == "True"}
+
+
+def outside(reference: Sequence[Row], records: Sequence[Row]) -> list[Outside]:
     """Return the figures of the reference that are not met within their tolerance."""
     found = {(row["problem"], row["method"]): row["value"] for row in records}
     result = []
     for row in reference:
         value = found.get((row["problem"], row["method"]))
-        wanted, tolerance = float(row["value"] or "nan"), float(row["tolerance"])
-        if value is None or not abs(value - wanted) <= tolerance:
-            result.append(Outside(row["problem"], row["method"], value, wanted, tolerance))
+        if value is None or not abs(value - row["value"]) <= row["tolerance"]:
+            result.append(Outside(row["problem"], row["method"], value, row["value"], row["tolerance"]))
     return result

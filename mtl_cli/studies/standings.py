@@ -16,11 +16,9 @@ from mtl_cli.studies.measures import TEST, Measure, of_task
 from mtl_cli.studies.protocol import Protocol
 from mtl_cli.studies.results import Result
 from mtl_cli.studies.selection import Chosen, rivals_of
-from mtl_cli.studies.statistics import Interval, error_variance, mean_ranks
-from mtl_cli.studies.tables import interval_text
+from mtl_cli.studies.statistics import Interval, error_variance
 
-BETTER, WORSE = "↑", "↓"
-"""Marks of what is told better or worse than the baseline."""
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -133,34 +131,9 @@ def _seed(result: Result) -> str:
     return str(result.config["seed"])
 
 
-def ranks(problems: Sequence[Problem], methods: Sequence[str]) -> dict[str, float]:
-    """Return the mean rank of each method over the problems, 1 the best; of those that have a figure in all."""
-    values = np.array([[one.value(method).mean * one.found.by.sign for method in methods] for one in problems])
-    known = np.isfinite(values).all(axis=0)
-    if not known.any():
-        return {}
-    kept = [method for method, is_known in zip(methods, known, strict=True) if is_known]
-    return dict(zip(kept, mean_ranks(values[:, known]).tolist(), strict=True))
-
-
-def overview(problems: Sequence[Problem], protocol: Protocol) -> list[dict[str, Any]]:
-    """Return the table for people: a row for each method, the best mean rank first, and a column for each problem."""
-    methods = list(dict.fromkeys(label for one in problems for label in one.found.labels))
-    order = ranks(problems, methods)
-    rows = []
-    for method in sorted(methods, key=lambda method: order.get(method, math.inf)):
-        row: dict[str, Any] = {"method": method, "rank": round(order[method], 1) if method in order else None}
-        for one in problems:
-            lead, told = one.lead(method, protocol.baseline)
-            mark = "" if lead is None or not told else BETTER if lead.mean > 0 else WORSE
-            row[one.name] = f"{interval_text(one.value(method), 3)}{mark}"
-        rows.append(row)
-    return rows
-
-
-def records(problems: Sequence[Problem], protocol: Protocol, budget: str) -> list[dict[str, Any]]:
-    """Return the table for programs, and for a reference: a row for each method of each problem, numbers in full."""
-    rows = []
+def records(problems: Sequence[Problem], protocol: Protocol, budget: str) -> list[Row]:
+    """Return a row for each method of each problem, the best first; what a reference holds."""
+    rows = list[Row]()
     for one in problems:
         for label in one.found.labels:
             value, (lead, told), chosen = one.value(label), one.lead(label, protocol.baseline), one.chosen[label]
@@ -185,22 +158,3 @@ def records(problems: Sequence[Problem], protocol: Protocol, budget: str) -> lis
 def _rounded(value: float | None) -> float | None:
     """Return a number as it is kept: more decimals are the machine's."""
     return None if value is None or math.isnan(value) else round(value, 5)
-
-
-def sentences(problems: Sequence[Problem], protocol: Protocol) -> list[str]:
-    """Return what can be told in each problem, and what cannot."""
-    found = []
-    for one in problems:
-        others = [label for label in one.found.labels if label != protocol.baseline]
-        leads = {label: one.lead(label, protocol.baseline) for label in others}
-        better = [label for label, (lead, told) in leads.items() if told and lead is not None and lead.mean > 0]
-        worse = [label for label, (lead, told) in leads.items() if told and lead is not None and lead.mean < 0]
-        if one.found.tested is None:
-            found += one.found.sentences
-            continue
-        said = [f"better than {protocol.baseline}: {', '.join(better)}"] if better else []
-        said += [f"worse: {', '.join(worse)}"] if worse else []
-        rest = len(others) - len(better) - len(worse)
-        said += [f"no difference from {protocol.baseline} can be told for {rest} of {len(others)}"] if rest else []
-        found.append(f"{one.name}: {'; '.join(said)}")
-    return found

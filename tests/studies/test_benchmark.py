@@ -13,6 +13,7 @@ import pytest
 
 from mtl_cli.config.assemble import Assembler
 from mtl_cli.studies.benchmark import plan
+from mtl_cli.studies.overview import overview, sentences
 from mtl_cli.studies.protocol import (
     Wanted,
     adapted,
@@ -26,7 +27,7 @@ from mtl_cli.studies.protocol import (
 from mtl_cli.studies.reference import outside, read_reference
 from mtl_cli.studies.results import Result
 from mtl_cli.studies.selection import choose
-from mtl_cli.studies.standings import overview, records, stand
+from mtl_cli.studies.standings import records, stand
 from tests.conftest import InProcess
 from tests.studies.made import make_run
 
@@ -107,10 +108,12 @@ def test_the_choice_is_made_on_validation_rows_and_the_figure_is_of_test_rows(tm
     assert (uw.label, uw.search) == ("uw", {"lr": "2"})
     protocol = read_protocol("balancers", True)
     found = stand(protocol, "wine", [uniform, uw])
-    rows = {row["method"]: row for row in records(found, protocol, "small")}
+    every = records(found, protocol, "small")
+    rows = {row["method"]: row for row in every}
     assert rows["uniform"]["value"] == pytest.approx(0.105) and rows["uw"]["value"] == pytest.approx(0.205)
     assert rows["uw"]["lead"] == pytest.approx(0.1) and rows["uw"]["told"]
-    assert overview(found, protocol)[0]["wine"].endswith("↑")
+    assert overview(every)[0]["wine"].endswith("↑")
+    assert sentences(every, "uniform") == ["wine: better than uniform: uw"]
 
 
 def test_a_point_at_which_a_run_failed_is_out_of_the_search(tmp_path: Path) -> None:
@@ -141,7 +144,7 @@ def test_a_benchmark_runs_what_is_missing_and_is_checked_against_a_reference(mtl
 
 def test_a_figure_outside_its_tolerance_is_named() -> None:
     reference = [
-        {"problem": "wine", "method": name, "value": "0.5", "tolerance": "0.02"} for name in ("uniform", "uw", "mgda")
+        {"problem": "wine", "method": name, "value": 0.5, "tolerance": 0.02} for name in ("uniform", "uw", "mgda")
     ]
     found = outside(
         reference,
@@ -180,7 +183,7 @@ def test_the_references_are_of_problems_and_methods_that_there_are() -> None:
             if file.is_file() and f"\n{budget}," in file.read_text():
                 rows = read_reference(file, budget, protocol.problems)
                 assert {row["problem"].partition(".")[0] for row in rows} <= set(protocol.problems)
-                assert all(0 < float(row["tolerance"]) < 1 for row in rows)
+                assert all(0 < row["tolerance"] < 1 for row in rows)
 
 
 def test_benchmarks_are_listed_and_chosen_by_no_run(mtl: InProcess) -> None:

@@ -20,6 +20,7 @@ OURS = {
     "explain": "which features a task needs, and what tasks share: mtl explain RUN",
     "tune": "search the settings with the best score on the validation rows",
     "compare": "compare runs: means, intervals, and whether differences are real",
+    "benchmark": "run a benchmark with a written protocol: mtl benchmark balancers",
     "init": "write a YAML file, guessed from a data set: mtl init houses.csv",
     "inspect": "look at a data set, or at a trained model: mtl inspect RUN",
     "report": "one HTML file about a run or a study: mtl report RUN -o run.html",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.paths import group_names, options
+from mtl_cli.config.paths import PROTOCOLS, group_names, options
 from mtl_cli.config.registry import file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.user_files import OURS
 from mtl_cli.config.values import as_text, is_sweep, read_value, values_of
@@ -88,6 +88,8 @@ def split_word(word: str) -> Word | None:
 def group_of(word: Word, folders: list[Path]) -> str | None:
     """Return the config group of which the word chooses a file, if it does."""
     if word.text is None or word.text.startswith("{") or len(word.group) > LONGEST or ".." in word.group:
+        return None
+    if word.group == PROTOCOLS:
         return None
     return word.group if options(word.group, folders) else None
 

@@ -19,7 +19,7 @@ from mtl_cli.config.registry import components
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 BASELINES = ("ridge", "forest", "extra_trees", "boosting")
 """What ``trainer.baselines`` may list."""
-Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu", "identity"]
 
 
 @dataclass(frozen=True)

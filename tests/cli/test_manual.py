@@ -22,7 +22,7 @@ from mtl_cli.data.files import resolve
 from tests import texts
 from tests.conftest import MTL, InProcess, houses
 from tests.images import bars, write_photos
-from tests.manual import HELP, README, ROOT, TEMPLATE, Block, blocks, pages, quoted, shown
+from tests.manual import HELP, README, ROOT, TEMPLATE, Block, benchmarked, blocks, pages, quoted, shown
 from tests.outcomes import assays, patients
 from tests.proteins import proteins, write
 
@@ -148,6 +148,12 @@ def test_the_plugin_page_quotes_the_template() -> None:
     for file in files:
         assert f"\n`{file.relative_to(TEMPLATE).as_posix()}`:\n" in text
     assert quoted(text) == text, "run `make readme`"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
+def test_tables_of_benchmarks_are_those_of_the_references(page: Path) -> None:
+    text = page.read_text()
+    assert benchmarked(text) == text, "run `make readme`"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)

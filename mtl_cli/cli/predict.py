@@ -12,6 +12,7 @@ from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings,
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.formats.base import Format, format_of, formats
 from mtl_cli.inference.formats.formulas import Formulas
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,14 +131,14 @@ def run(argv: list[str]) -> int:
 
 def _check_output(output: str, inputs: list[str | Path], force: bool) -> None:
     """Raise UserError if a file cannot be written there, is read from, or is there already and not to be replaced."""
-    path = Path(output).expanduser()
+    path = user_path(output)
     if not path.absolute().parent.is_dir():
         raise UserError(output, "its folder does not exist")
     if path.is_dir():
         raise UserError(output, "is a folder, not a file")
     if not path.is_file():  # a new file, or such as /dev/stdout
         return
-    read = [file.stat() for file in (Path(name).expanduser() for name in inputs) if file.exists()]
+    read = [file.stat() for file in (user_path(name) for name in inputs) if file.exists()]
     if not sys.stdin.isatty():
         read += _standard_input()
     if any(os.path.samestat(path.stat(), file) for file in read):
@@ -161,7 +162,7 @@ def _write(tables: Iterator[pd.DataFrame], form: Format, output: str | None, sou
     if output is None:
         form.stream(tables, sys.stdout.buffer, source)
         return
-    path = Path(output).expanduser()
+    path = user_path(output)
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout, which no file may replace
             form.save(tables, path, source)

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.errors import LONGEST, UserError, did_you_mean, shortened
 from mtl_cli.config.parse import parse_trained
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import TrainedConfig
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.reading import hinting
+from mtl_cli.data.split_by import PART
 from mtl_cli.data.weights import row_weights
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
@@ -35,6 +36,7 @@ from mtl_cli.inference.unknown import (
     with_unknown,
 )
 from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.models.size import counted
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.runs.pack import is_pack
@@ -147,14 +149,15 @@ class TrainedModel:
             data = content["data"]
             tasks = _restored(data["tasks"])
             reader: Reader = config.dataset.restore(data["reader"])
-            members = []
-            for member in content["members"]:
-                network = build_network(config.model, reader.spec, shapes(tasks))
-                network.load_state_dict(member["weights"])
-                members.append(Member(network.eval(), _restored(member["tasks"])))
+            members = [_member(config, reader, tasks, member) for member in content["members"]]
             kept = Kept.restore(data["held_out"]) if "held_out" in data else None
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
+        except (OSError, MemoryError, UserError):
+            raise
+        except Exception as error:  # a file that was changed may lead anywhere
+            what = shortened(f"{type(error).__name__}: {error}", LONGEST)
+            raise UserError(path, f"is damaged, or of another version of mtl: {what}") from error
+        if not all(_finite(member.network) for member in members):
+            raise UserError(path, "has weights that are not finite", "its training diverged, or it was changed")
         file = find_model(path)
         return cls(file if is_pack(file) else file.parent, config, members, reader, tasks, kept)
 
@@ -391,7 +394,7 @@ class TrainedModel:
         if not splits.is_file():
             raise UserError(str(self.path), "its test rows cannot be read again", "give a table to evaluate on")
         examples = self.reader.read_own(notice)
-        split = pd.read_csv(splits)["split"].to_numpy()
+        split = _parts_of(splits, len(examples.inputs))
         test = split == "test"
         if not test.any():
             raise UserError(str(self.path), "the run has no test rows", "give a table to evaluate on")
@@ -431,6 +434,43 @@ def _abstention(name: str, cut: Cut, answer: Answer, part: Part, tasks: Mapping[
         return {}
     chosen = None if decided is None else decided.select(rows)
     return abstention(cut, tasks[name], output[rows], target.values[rows], chosen)
+
+
+def _parts_of(file: Path, rows: int) -> np.ndarray:
+    """Return the part of each row, as ``splits.csv`` says. Raises UserError if it does not."""
+    try:
+        found = pd.read_csv(file, dtype=str)
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(str(file), f"cannot be read: {error}") from error
+    if PART not in found or not set(found[PART]) <= {"train", "val", "test", "dropped"}:
+        raise UserError(str(file), f"has no column '{PART}' of train, val, test and dropped", "it was changed")
+    if len(found) != rows:
+        raise UserError(
+            str(file), f"has {len(found):,} rows, and the data have {rows:,}", "give a table to evaluate on"
+        )
+    return found[PART].to_numpy()
+
+
+def _member(config: TrainedConfig, reader: Reader, tasks: Mapping[str, Task], saved: Mapping[str, Any]) -> Member:
+    """Return a network with its weights; none is built that has more of them than there are."""
+    weights = saved["weights"]
+    there = sum(weight.numel() * weight.element_size() for weight in weights.values())
+
+    def check(size: int) -> None:
+        if size > there:
+            raise ValueError("the config is of a larger network than the weights")
+
+    with counted(check):
+        network = build_network(config.model, reader.spec, shapes(tasks))
+    network.load_state_dict(weights)
+    return Member(network.eval(), _restored(saved["tasks"]))
+
+
+def _finite(network: Network) -> bool:
+    """Whether a network's parameters are finite, and its other numbers too, or infinite on purpose."""
+    return all(bool(parameter.isfinite().all()) for parameter in network.parameters()) and not any(
+        bool(buffer.isnan().any()) for buffer in network.buffers()
+    )
 
 
 def _restored(saved: list[dict[str, Any]]) -> dict[str, Task]:

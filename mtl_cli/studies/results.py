@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
+from mtl_cli.runs.records import read_config, read_record
 from mtl_cli.studies.study_file import read_study
 
 PARTS = ("test", "val")
@@ -37,17 +39,17 @@ class Result:
     @cached_property
     def record(self) -> dict[str, Any]:
         """``run.json``; empty as long as the run has not ended."""
-        return directory.RunDirectory(self.path).read_json(directory.RUN)
+        return read_record(self.path / directory.RUN)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``."""
-        return directory.RunDirectory(self.path).read_json(directory.METRICS)
+        return read_record(self.path / directory.METRICS)
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``."""
-        return directory.RunDirectory(self.path).read_config()
+        return read_config(self.path)
 
     @property
     def done(self) -> bool:
@@ -117,7 +119,7 @@ def find_results(path: str) -> list[Result]:
     UserError
         If it is neither, or nothing in it is done.
     """
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if (folder / directory.STUDY).is_file():
         done = [result for result in results_of(folder) if result.done]
         if not done:

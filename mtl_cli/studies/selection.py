@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from mtl_cli.runs import directory
+from mtl_cli.runs.records import read_record
 from mtl_cli.studies.groups import labels_of
 from mtl_cli.studies.protocol import Wanted
 from mtl_cli.studies.results import Result
@@ -52,7 +53,7 @@ class Rival(Result):
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """Its metrics on the test rows; there are no others."""
-        found = self._json(directory.METRICS)
+        found = read_record(self.path / directory.METRICS)
         tasks = found["splits"]["test"]["tasks"]
         own = {
             name: task["baselines"][self.model]

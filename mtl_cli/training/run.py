@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mtl_cli.config.machine import taking_memory
 from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
@@ -29,6 +30,8 @@ from mtl_cli.training.record import recorded
 from mtl_cli.training.resume import clean, open_run
 from mtl_cli.training.trial import Trial
 
+SMALLER = "a smaller trainer.batch_size, or a smaller network, such as model.trunk.hidden=[128,64], take less"
+FEWER = "fewer rows or columns (dataset.features.exclude) take less, and a backed file is not read whole"
 RERUN = """\
 # mtl train THIS_FILE
 # The config of a run, complete; `mtl train THIS_FILE KEY=VALUE` changes a key of it.
@@ -158,7 +161,8 @@ def resume(
 
 def _begin(config: Config, plain: dict[str, Any], progress: Progress, trial: Trial | None) -> tuple[Ready, Run]:
     """Read the data and build the first member."""
-    ready = prepare(config, plain, progress, trial)
+    with taking_memory("reading the data", FEWER):
+        ready = prepare(config, plain, progress, trial)
     check_rows(ready)
     members = members_of(ready)
     first = begin(ready, members[0], len(members) > 1)
@@ -176,9 +180,10 @@ def _train_in(
     finish: Callable[[Finished], object] | None,
 ) -> Finished:
     """Train in a folder, measure, and write what came of it."""
+    write_start(ready, folder)  # first of all: a run that has its config can be resumed
     with recorded(folder, command, started, first, len(members_of(ready))):
-        write_start(ready, folder)
-        model, trained = train_members(ready, first, folder)
+        with taking_memory("training", SMALLER):
+            model, trained = train_members(ready, first, folder)
         tasks, kept = fit_steps(ready, model, trained)
         if tasks is not ready.data.tasks or kept is not None:
             save_members(ready, first, model, folder, tasks, kept)

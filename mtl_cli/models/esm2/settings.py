@@ -11,6 +11,7 @@ from typing import Literal
 from mtl_cli.config.convert import PositiveFloat, PositiveInt, Probability
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.schema import Activation
+from mtl_cli.io import user_path
 
 LONGEST = 1022
 SPECIAL_POSITIONS = 4
@@ -128,7 +129,7 @@ class ESM2Keys:
     @property
     def folder(self) -> Path | None:
         """The local folder of pretrained weights; None if they are to be asked for at a hub, or there are none."""
-        path = Path(str(self.pretrained)).expanduser()
+        path = user_path(str(self.pretrained))
         return path if isinstance(self.pretrained, str) and path.is_dir() else None
 
     def known_size(self) -> Size | None:

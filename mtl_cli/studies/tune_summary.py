@@ -68,7 +68,7 @@ def print_search(console: Console, search: Search, study: Study, journal: Journa
     said = ", ".join(f"{number} {name}" for name, number in count.items() if number)
     console.print(f"{len(study.rows)} trials: {said or 'none has ended'}", markup=False)
     if best is None:
-        console.print("no trial is done, so there is no best one", markup=False)
+        console.print("no trial is done, so there is no best one; once mended, begin in another folder", markup=False)
         return None
     front = journal.study.best_trials if len(search.names) > 1 else []
     _print_trials(console, search, study, sorted(front, key=lambda trial: -trial.values[0]) or _ranked(journal))

@@ -28,7 +28,7 @@ from tests.proteins import proteins, write
 
 SHORT = ["trainer.epochs=6", "plots=false"]
 """In every training, so that the pages run in minutes; the slow tests run what is printed in full."""
-SEARCH = ["trainer.epochs=2", "trials=3", "trainer.baselines=none"]
+SEARCH = ["trainer.epochs=2", "trials=2", "trainer.baselines=none"]
 """In every search."""
 SHELL = f"""\
 mtl() {{

@@ -153,7 +153,9 @@ def _inner(text: str, argument: str) -> Real | Integer:
 
 def _logarithmic(text: str, found: Real | Integer) -> Domain:
     if found.low <= 0:
-        raise UserError(text, f"begins at {found.low:g}: a logarithmic range has bounds above 0", "uniform(…) has none")
+        raise UserError(
+            text, f"begins at {found.low:g}: a logarithmic range has bounds above 0", "uniform(0,1) may begin at 0"
+        )
     return replace(found, log=True)
 
 

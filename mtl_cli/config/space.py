@@ -144,7 +144,8 @@ def read_space(words: Sequence[str], assembler: Assembler) -> Space:
 
 
 def _sorted(words: Sequence[str], folders: list[Path]) -> tuple[list[str], list[Parameter], list[Problem]]:
-    fixed, found, problems = [], list[Parameter](), list[Problem]()
+    fixed, found, problems = list[str](), list[Parameter](), list[Problem]()
+    plain: set[str] = set()
     for text in words:
         word = split_word(text)
         if word is None or word.text is None:
@@ -158,12 +159,15 @@ def _sorted(words: Sequence[str], folders: list[Path]) -> tuple[list[str], list[
             continue
         if domain is None:
             fixed.append(text)
+            plain.add(word.name)
         elif any(one.name == word.name for one in found):
             problems.append(Problem(word.name, "is given twice", "leave one of them out"))
         elif fault := _fault(word.name):
             problems.append(Problem(word.name, fault, "choose one"))
         else:
             found.append(Parameter(word.name, text.removesuffix(word.text), domain, word.text))
+    both = [one.name for one in found if one.name in plain]
+    problems += [Problem(name, "is given a value, and is varied", "leave one of them out") for name in both]
     return fixed, found, problems
 
 

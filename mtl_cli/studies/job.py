@@ -177,7 +177,7 @@ def run_job(job: Job) -> Outcome:
 def _begun(job: Job, folder: Path) -> Job:
     """Return the job as it is to be run: from its last checkpoint if it was cut off, else in a folder without a run."""
     if resumable(folder):
-        return replace(job, folder=None, plain={**job.plain, "resume": str(folder), "run_dir": None})
+        return replace(job, folder=None, plain={**rerunnable(job.plain), "resume": str(folder)})
     make_way(folder)
     return job
 

@@ -49,7 +49,7 @@ def check_installed() -> None:
     except ValueError:  # as where it is set to None
         found = None
     if found is None:
-        raise UserError("mtl tune", "needs the package optuna, which is not installed", "pip install 'mtl-cli[tune]'")
+        raise UserError("optuna", "a search needs this package, which is not installed", "pip install 'mtl-cli[tune]'")
 
 
 def open_storage(path: Path) -> JournalStorage:

@@ -138,6 +138,7 @@ class Tuning:
         self._running: dict[int, Job] = {}
         self._until = math.inf if search.minutes is None else time.monotonic() + 60 * search.minutes
         self._statuses: list[int] = []
+        self._best: int | None = None
         ended = self._refresh()
         self.progress = StudyProgress(search.trials, ended, lambda: len(self._running))
 
@@ -244,7 +245,7 @@ class Tuning:
                 new = True
         if new:
             self._study.write()
-            write_best(self._search, self._study, self._journal)
+            self._best = write_best(self._search, self._study, self._journal, self._best)
         return len(self._study.rows)
 
     def _row(self, trial: FrozenTrial) -> dict[str, Any]:

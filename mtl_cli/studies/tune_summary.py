@@ -44,21 +44,22 @@ def best_of(journal: Journal) -> FrozenTrial | None:
     return max(done, key=lambda trial: sum(trial.values), default=None)
 
 
-def write_best(search: Search, study: Study, journal: Journal) -> None:
-    """Write the best trial's config, which trains to its score, if there is one yet."""
+def write_best(search: Search, study: Study, journal: Journal, before: int | None = None) -> int | None:
+    """Write the best trial's config, which trains to its score, unless it was so ``before``; return its number."""
     best = best_of(journal)
-    if best is None:
-        return
+    if best is None or best.number == before:
+        return before
     file = study.path / BEST
     score = study.rows[best.number]["score"]
     text = (
         f"# mtl train {shlex.quote(str(file))}\n"
-        f"# Trial {best.number} of {len(study.rows)}, with the best score on the validation rows, {score!r};\n"
+        f"# Trial {best.number} of a search, with the best score on the validation rows, {score!r};\n"
         "# training it gives that score again. No trial has seen the test rows; this run measures them.\n"
         f"# varied: {' '.join(f'{key}={value}' for key, value in values_of(best).items())}\n"
     )
     plain = rerunnable(search.config(values_of(best)))
     atomic(file, lambda place: place.write_text(text + to_yaml(plain), encoding="utf-8"))
+    return best.number
 
 
 def print_search(console: Console, search: Search, study: Study, journal: Journal) -> dict[str, Any] | None:
@@ -68,7 +69,7 @@ def print_search(console: Console, search: Search, study: Study, journal: Journa
     said = ", ".join(f"{number} {name}" for name, number in count.items() if number)
     console.print(f"{len(study.rows)} trials: {said or 'none has ended'}", markup=False)
     if best is None:
-        console.print("no trial is done, so there is no best one", markup=False)
+        console.print("no trial is done, so there is no best one; once mended, begin in another folder", markup=False)
         return None
     front = journal.study.best_trials if len(search.names) > 1 else []
     _print_trials(console, search, study, sorted(front, key=lambda trial: -trial.values[0]) or _ranked(journal))

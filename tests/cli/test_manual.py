@@ -28,6 +28,8 @@ from tests.proteins import proteins, write
 
 SHORT = ["trainer.epochs=6", "plots=false"]
 """In every training, so that the pages run in minutes; the slow tests run what is printed in full."""
+SEARCH = ["trainer.epochs=2", "trials=2", "trainer.baselines=none"]
+"""In every search."""
 SHELL = f"""\
 mtl() {{
     local words=() word
@@ -88,6 +90,8 @@ def run_block(block: Block, mtl: InProcess) -> str:
             words = shlex.split(command)[1:]
             if words[0] == "train":
                 words = [word for word in words if not word.startswith(("trainer.epochs=", "plots="))] + SHORT
+            if words[0] == "tune":
+                words = [word for word in words if not word.startswith(("trainer.epochs=", "trials="))] + SEARCH
             status, out, err = mtl(*words)
             assert status == 0, f"{line}\n{err}"
             if file:

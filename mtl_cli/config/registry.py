@@ -39,7 +39,7 @@ from mtl_cli.config.errors import did_you_mean
 
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
-    "callback": "mtl_cli.training.callbacks",
+    "callback": "mtl_cli.training.callbacks.trackers",
     "command": "mtl_cli.cli.commands",
     "dataset": "mtl_cli.data.*.config",
     "figure": "mtl_cli.reports.figures",

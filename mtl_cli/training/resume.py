@@ -20,6 +20,7 @@ from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.training.record import earlier
 
 MAY_CHANGE = (
+    "callback",
     "device",
     "plots",
     "resume",

@@ -26,6 +26,7 @@ GROUPS = {
     "regularizers": ("regularizer", "what ties the tasks' heads together, regularizer=NAME"),
     "optimizers": ("optimizer", "optimizer=NAME"),
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
+    "callbacks": ("callback", "trackers, callback=NAME"),
     "experiments": ("experiment", "whole recipes, experiment=NAME"),
     "spaces": ("tune", "what a search varies, mtl tune tune=NAME"),
     "benchmarks": ("benchmark", "studies with a written protocol, mtl benchmark NAME"),

@@ -20,6 +20,7 @@ GROUPS = {
     "optimizer": "",
     "scheduler": "the learning rate over the epochs",
     "trainer": "epochs, batch size, early stopping",
+    "callback": "who is told of the training: trackers",
     "experiment": "a whole recipe, laid over the rest",
 }
 

@@ -156,6 +156,7 @@ class Config(TrainedConfig):
     optimizer: Annotated[Any, Component("optimizer")]
     scheduler: Annotated[Any, Component("scheduler")]
     regularizer: Annotated[Any, Component("regularizer")] | None = None
+    callback: Annotated[Any, Component("callback")] | None = None
     trainer: Trainer = field(default_factory=Trainer)
     resume: str | None = None
     init_from: str | None = None

@@ -20,7 +20,7 @@ from mtl_cli.runs.history import sort_by_member
 from mtl_cli.runs.model_file import save_model
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Member, Ready, Run, build
-from mtl_cli.training.callbacks.base import Best, Callback, RunInfo
+from mtl_cli.training.callbacks.base import Best, Callback, RunInfo, chosen
 from mtl_cli.training.callbacks.history import History
 from mtl_cli.training.callbacks.progress import ShowProgress
 from mtl_cli.training.checkpoints import Checkpoints, restore
@@ -169,9 +169,9 @@ def _reached(run: Run, trainer: Trainer) -> Iterator[Trained]:
 def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback) -> Trainer:
     ready = run.ready
     history = History(folder.path / directory.HISTORY, folder.path / ready.weights_name, member)
-    info = RunInfo(folder.path, ready.plain, ready.notice)
-    chosen = [callback.build(info) for callback in ready.config.trainer.callbacks.values()]
-    callbacks: list[Callback] = [*run.callbacks, history, show, *chosen]
+    info = RunInfo(folder.path, ready.plain, ready.notice, member)
+    built = [callback.build(info) for callback in chosen(ready.config).values()]
+    callbacks: list[Callback] = [*run.callbacks, history, show, *(one for one in built if one is not None)]
     if ready.trial is not None and ready.member.number == 0:
         callbacks.append(ready.trial.watch())
     if run.stopping is not None:  # last, so that it restores the best weights before the others are told of the end

@@ -21,6 +21,7 @@ from mtl_cli.runs.strangers import check_links
 from mtl_cli.training.record import earlier
 
 MAY_CHANGE = (
+    "callback",
     "device",
     "plots",
     "resume",

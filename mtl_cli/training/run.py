@@ -20,7 +20,7 @@ from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.lock import locked
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready, Run, prepare
-from mtl_cli.training.callbacks.base import Best
+from mtl_cli.training.callbacks.base import Best, RunInfo, chosen
 from mtl_cli.training.callbacks.progress import Progress
 from mtl_cli.training.comparison import compare_with_baselines, compare_with_single
 from mtl_cli.training.measure import Measured, measure
@@ -194,9 +194,21 @@ def _train_in(
         finished = write(ready, folder, measured, tasks, epochs)
         if finish is not None:
             finish(finished)
+        tell_callbacks(ready, folder)
         if not ready.config.trainer.checkpoint.keep:
             folder.remove_checkpoints()
     return finished
+
+
+def tell_callbacks(ready: Ready, folder: RunDirectory) -> None:
+    """Let the callbacks do what they do once a run is done; one that fails costs a line, as a picture does."""
+    info = RunInfo(folder.path, ready.plain, ready.notice)
+    for key, callback in chosen(ready.config).items():
+        try:
+            callback.finish(info)
+        except Exception as error:  # noqa: BLE001  # a tracker, or a plugin's callback, may raise anything
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            ready.progress.notice(f"{key}: what it does after a run failed: {what}")
 
 
 def tell_members(ready: Ready, members: int) -> None:

@@ -72,6 +72,8 @@ def outside(reference: Sequence[Row], records: Sequence[Row]) -> list[Outside]:
     found = {(row["problem"], row["method"]): row["value"] for row in records}
     result = []
     for row in reference:
+        if row["value"] is None:
+            continue
         value = found.get((row["problem"], row["method"]))
         if value is None or not abs(value - row["value"]) <= row["tolerance"]:
             result.append(Outside(row["problem"], row["method"], value, row["value"], row["tolerance"]))

@@ -12,6 +12,7 @@ import numpy as np
 
 from mtl_cli.studies.compare import ALLOW, Choices, Comparison, common_tasks, compare
 from mtl_cli.studies.front import distance, front, hypervolume
+from mtl_cli.studies.groups import Repetition, repetition
 from mtl_cli.studies.measures import TEST, Measure, of_task
 from mtl_cli.studies.protocol import Protocol
 from mtl_cli.studies.results import Result
@@ -105,30 +106,28 @@ def stand(protocol: Protocol, name: str, chosen: Sequence[Chosen]) -> list[Probl
 
 def _distances(named: Sequence[Chosen], swept: Sequence[Chosen]) -> tuple[Measure, dict[str, tuple[float, float]]]:
     """Return the measure of how far runs lie behind the front, and the volumes by method."""
-    fronts: dict[str, list[np.ndarray]] = {}
-    for one in swept:
-        for result in one.results:
-            fronts.setdefault(_seed(result), []).append(point_of(result))
+    swept_in: dict[Repetition, list[np.ndarray]] = {}
+    for result in (result for one in swept for result in one.results):
+        if np.isfinite(point := point_of(result)).all():
+            swept_in.setdefault(repetition(result), []).append(point)
+    fronts = {key: (np.array(points), hypervolume(front(np.array(points)))) for key, points in swept_in.items()}
     distances: dict[Path, float] = {}
     volumes = {}
     for one in named:
-        gains = []
-        for result in (result for result in one.results if _seed(result) in fronts):
-            points, point = np.array(fronts[_seed(result)]), point_of(result)
-            distances[result.path] = distance(point, points)
-            before = hypervolume(front(points))
-            gains.append((before, hypervolume(front(np.vstack([points, point]))) - before))
-        volumes[one.label] = (float(np.mean([a for a, _ in gains])), float(np.mean([b for _, b in gains])))
+        found = []
+        for result in (result for result in one.results if repetition(result) in fronts):
+            (points, volume), point = fronts[repetition(result)], point_of(result)
+            if np.isfinite(point).all():
+                distances[result.path] = distance(point, points)
+                found.append((volume, hypervolume(front(np.vstack([points, point]))) - volume))
+        if found:
+            volumes[one.label] = (float(np.mean([a for a, _ in found])), float(np.mean([b for _, b in found])))
     return Distance("distance", found=distances), volumes
 
 
 def point_of(result: Result) -> np.ndarray:
-    """Return each task's skill on the test rows."""
-    return np.array([task["skill"] for task in result.tasks.values()])
-
-
-def _seed(result: Result) -> str:
-    return str(result.config["seed"])
+    """Return each task's skill on the test rows; NaN if it is not finite."""
+    return np.array([task.get("skill", math.nan) for task in result.tasks.values()])
 
 
 def records(problems: Sequence[Problem], protocol: Protocol, budget: str) -> list[Row]:

@@ -35,9 +35,17 @@ TINY = ["balancer=uniform,uw", "seed=0,1", "optimizer.lr=0.01", "trainer.epochs=
 HEAD = ("Question:", "Data:", "Split:", "Search:", "Budget:")
 
 
+@pytest.fixture(scope="module")
+def assembler() -> Assembler:
+    """One for all tests: it keeps what it composed."""
+    return Assembler()
+
+
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("small", [False, True])
-def test_every_protocol_says_what_it_does_and_its_runs_have_right_configs(name: str, small: bool) -> None:
+def test_every_protocol_says_what_it_does_and_its_runs_have_right_configs(
+    name: str, small: bool, assembler: Assembler
+) -> None:
     lines = header(name)
     assert lines[0] == f"mtl benchmark {name}" and lines[1].endswith("?") and len(lines[1]) < 100
     assert [word for word in HEAD if not any(line.startswith(word) for line in lines)] == []
@@ -47,7 +55,7 @@ def test_every_protocol_says_what_it_does_and_its_runs_have_right_configs(name: 
     for problem in protocol.problems:
         if (name, problem) == ("tables", "own"):
             protocol = adapted(protocol, ["dataset=wine"])
-        runs, jobs = plan(protocol, problem, Assembler())
+        runs, jobs = plan(protocol, problem, assembler)
         settings = [tuple(job.settings.items()) for job in jobs]
         assert len(set(settings)) == len(runs) > 0
         assert all(job.plain["seed"] == 0 for job in jobs)

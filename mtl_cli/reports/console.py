@@ -206,7 +206,8 @@ def print_summary(console: Console, finished: Finished) -> None:
     history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
     trainer, members = finished.config.trainer, finished.metrics.get("members", [])
     history, weights = _of_first_member(history), _of_first_member(weights)
-    for line in advice(list(finished.tasks), history, weights, finished.epochs, trainer.early_stopping is not None):
+    stopping, kind = trainer.early_stopping is not None, finished.config.dataset.input_kind
+    for line in advice(list(finished.tasks), history, weights, finished.epochs, stopping, kind):
         console.print(f"note: {'member 1: ' if members else ''}{line}", markup=False, soft_wrap=True)
     if (score := finished.metrics["score"]) is not None:
         of = f"{len(members)} members" if members else f"epoch {finished.best.epoch} of {len(history['epoch'])}"

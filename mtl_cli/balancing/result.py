@@ -145,30 +145,50 @@ class Record(NamedTuple):
             Steps before these.
         """
         not_finite, no_gradient = ~self.losses.isfinite(), ~self.sizes.isfinite()
-        too_small = torch.zeros_like(not_finite)
-        if balancer.needs_losses != "any":
-            shifted = self.losses * task_weights + balancer.shift
-            too_small = (shifted <= 0) if balancer.needs_losses == "positive" else (shifted < 0)
-            too_small &= (self.counts > 0) & (task_weights > 0)
+        too_small = self._too_small(balancer, task_weights, no_gradient)
         wrong = not_finite | no_gradient | too_small
         if not wrong.any():
             return
         step = int(wrong.any(1).nonzero()[0])
         task = int(wrong[step].nonzero()[0])
-        at = f"in epoch {epoch}, step {first + step + 1}"
+        where, at = f"tasks.{tasks[task]}", f"in epoch {epoch}, step {first + step + 1}"
         if len(tasks) > 1 and bool(self.losses[step].isnan().all()):
             what = f"all losses are nan {at}: the step before left weights that are not finite, or too large"
             raise not_finite_error("tasks", what)
         if too_small[step, task]:
             least = float((self.losses * task_weights)[too_small].min())
             raise UserError(
-                f"tasks.{tasks[task]}",
+                where,
                 f"the loss is {least:.4g} {at}; this balancer needs {balancer.needs_losses} losses",
                 f"add to every loss what keeps it positive, such as balancer.shift={1 - math.floor(min(least, 0.0))}",
             )
+        known = balancer.needs == "losses" or bool(self.sizes[step].isfinite().all())
+        if known and bool(self.losses[step].isfinite().all()) and not bool(self.weights[step].isfinite().all()):
+            bad = int((~self.weights[step].isfinite()).nonzero()[0])
+            what = f"the weight of {tasks[bad]} is {float(self.weights[step, bad])} {at}"
+            raise UserError("balancer", what, "milder keys of the balancer, such as a lower balancer.lr, may help")
         loss = float(self.losses[step, task])
         what = f"the loss is {loss}" if not_finite[step, task] else "the gradient is not finite"
-        raise not_finite_error(f"tasks.{tasks[task]}", f"{what} {at}")
+        if first == 0 and (step == 0 or abs(float(self.losses[0, task])) > LARGE):
+            hint = "labels so large want another unit, or to be standardised, as they are by default"
+            raise UserError(where, f"{what} {at}, with a loss of {float(self.losses[0, task]):.4g} to begin with", hint)
+        raise not_finite_error(where, f"{what} {at}")
+
+    def _too_small(self, balancer: Balancer, task_weights: torch.Tensor, no_gradient: torch.Tensor) -> torch.Tensor:
+        """Return which losses are too small for the balancer: those of ``check``'s arguments."""
+        if balancer.needs_losses == "any":
+            return torch.zeros_like(no_gradient)
+        shifted = self.losses * task_weights + balancer.shift
+        if balancer.needs_losses == "positive":  # where the gradient is divided by a tiny loss, that is the cause
+            found = (shifted <= 0) | (no_gradient.any(1, keepdim=True) & (shifted < TINY))
+        else:
+            found = shifted < 0
+        return found & (self.counts > 0) & (task_weights > 0)
+
+
+TINY = 1e-6
+LARGE = 1e12
+"""A loss below which its gradient may overflow once divided by it; one that no network begins with by its own doing."""
 
 
 def not_finite_error(where: str, what: str) -> UserError:

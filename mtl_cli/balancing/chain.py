@@ -15,7 +15,7 @@ from torch.nn.modules import module as torch_module
 
 from mtl_cli.balancing.mixed_precision import full
 
-ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.Dropout)
+ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.Identity, nn.Dropout)
 """Modules whose derivative is a number per input."""
 
 NORMS = (nn.LayerNorm, nn.BatchNorm1d)

@@ -28,6 +28,8 @@ GROUPS = {
     "schedulers": ("scheduler", "the learning rate over the epochs, scheduler=NAME"),
     "callbacks": ("callback", "trackers, callback=NAME"),
     "experiments": ("experiment", "whole recipes, experiment=NAME"),
+    "spaces": ("tune", "what a search varies, mtl tune tune=NAME"),
+    "benchmarks": ("benchmark", "studies with a written protocol, mtl benchmark NAME"),
     "tasks": ("task", "kinds of tasks, tasks='{COLUMN: KIND}'"),
     "runs": ("", "runs and studies below a folder: mtl list runs [FOLDER]"),
     "plugins": ("", "installed plugins, what they add, and what failed"),

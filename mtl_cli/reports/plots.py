@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
-from mtl_cli.reports.figures.layout import settings
+from mtl_cli.reports.figures.layout import import_matplotlib, settings
 from mtl_cli.runs.directory import HISTORY, PLOTS, file_names
 
 if TYPE_CHECKING:
@@ -121,8 +121,13 @@ def read_course(folder: Path, weights_name: str, names: list[str], metrics: Mapp
 def _write(
     folder: Path, course: Course | None, answers: list[Answers], notice: Callable[[str], None], form: Form
 ) -> list[Path]:
-    folder.mkdir(exist_ok=True)
-    written, drawings = [], drawings_of(course, answers, notice)
+    written = list[Path]()
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        notice(f"plots: no figure could be drawn: {folder} cannot be made: {error.strerror}")
+        return written
+    drawings = drawings_of(course, answers, notice)
     names = file_names(drawing.stem for drawing in drawings)
     for drawing in drawings:
         with noting_failure(drawing.stem, notice):
@@ -189,7 +194,7 @@ def drawn(
     look : mapping
         matplotlib's settings.
     """
-    import matplotlib
+    matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

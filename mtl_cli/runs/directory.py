@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.config.user_files import read_yaml
-from mtl_cli.io import atomic, to_json
+from mtl_cli.io import atomic, to_json, user_path
 
 OUTPUTS = "outputs"
 LATEST = "latest"
@@ -81,23 +79,6 @@ class RunDirectory:
         for path in self.path.rglob(f"{Path(CHECKPOINT).stem}*{Path(CHECKPOINT).suffix}"):
             path.unlink()
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """Return what a JSON file of the run holds; nothing if it is not there. Raises UserError if it is damaged."""
-        file = self.path / name
-        if not file.is_file():
-            return {}
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(str(file), f"is damaged: {error}") from error
-        return found if isinstance(found, dict) else {}
-
-    def read_config(self) -> dict[str, Any]:
-        """Return the run's config as plain values; nothing if it is not there."""
-        file = self.path / CONFIG
-        found = read_yaml(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        return found if isinstance(found, dict) else {}
-
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file; numbers that JSON lacks become null."""
         self.write(name, lambda file: file.write_text(to_json(value, indent=2) + "\n", encoding="utf-8"))
@@ -124,7 +105,7 @@ def fresh(stem: str) -> Path:
 
 def check_free(path: str) -> None:
     """Raise UserError if the folder that the user named holds anything: a run never overwrites."""
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError("run_dir", f"{path} is there already", "give another folder; a run never overwrites")
 
@@ -132,7 +113,7 @@ def check_free(path: str) -> None:
 def claim(path: str) -> Path:
     """Make the folder that the user named, or take it if it is empty."""
     check_free(path)
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,6 +13,7 @@ from mtl_cli import signals
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import task_states
 from mtl_cli.inference.members import Member as TrainedMember
+from mtl_cli.inference.unknown import Kept
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import sort_by_member
@@ -171,13 +172,20 @@ def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback)
     info = RunInfo(folder.path, ready.plain, ready.notice, member)
     built = [callback.build(info) for callback in chosen(ready.config).values()]
     callbacks: list[Callback] = [*run.callbacks, history, show, *(one for one in built if one is not None)]
+    if ready.trial is not None and ready.member.number == 0:
+        callbacks.append(ready.trial.watch())
     if run.stopping is not None:  # last, so that it restores the best weights before the others are told of the end
         callbacks.append(run.stopping)
     return Trainer(run.step, run.optimizer, ready.config.trainer, callbacks)
 
 
 def save_members(
-    ready: Ready, first: Run, members: Sequence[Trained], folder: RunDirectory, final: Mapping[str, Task] | None = None
+    ready: Ready,
+    first: Run,
+    members: Sequence[Trained],
+    folder: RunDirectory,
+    final: Mapping[str, Task] | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Write the model file; ``final`` are the tasks with the steps behind the model, once these are fitted."""
     found: list[dict[str, Any]] = [
@@ -195,4 +203,6 @@ def save_members(
         data["tasks"] = task_states(final)
     elif len(found) == 1:  # such as the first fold's, when the training was interrupted
         data["tasks"] = found[0]["tasks"]
+    if kept is not None:
+        data["held_out"] = kept.state()
     save_model(folder, first.kept, data, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -19,7 +18,9 @@ from mtl_cli import __version__, signals
 from mtl_cli.config.errors import UserError
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.records import read_record
 from mtl_cli.training.build import Ready, Run
+from mtl_cli.training.trial import Pruned
 
 
 @contextmanager
@@ -61,14 +62,18 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
             yield
             end("done")
     except BaseException as error:
-        status = {KeyboardInterrupt: "interrupted", SystemExit: "terminated"}.get(type(error), "failed")
-        if status == "failed":
-            own = isinstance(error, UserError)
-            end(status, error=str(error) if own else f"{type(error).__name__}: {error}")
-        else:
-            end(status)
+        ended = {KeyboardInterrupt: "interrupted", SystemExit: "terminated", Pruned: "pruned"}
+        status = ended.get(type(error), "failed")
+        more = {} if status != "failed" else {"error": _told(error)}
+        with suppress(OSError):  # such as a full disk, which is told already
+            end(status, **more)
+        if status in ("interrupted", "terminated"):
             run.ready.progress.notice(next_step(folder))
         raise
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def next_step(folder: RunDirectory) -> str:
@@ -79,9 +84,8 @@ def next_step(folder: RunDirectory) -> str:
 
 def earlier(folder: RunDirectory) -> dict[str, Any]:
     """Return what ``run.json`` says; nothing if there is none, or it cannot be read."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder.path / directory.RUN).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+    with suppress(OSError, UserError):
+        return read_record(folder.path / directory.RUN)
     return {}
 
 

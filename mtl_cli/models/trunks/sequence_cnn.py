@@ -15,6 +15,7 @@ from mtl_cli.tasks.task import Level
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
+    from mtl_cli.models.sequence_layers import ConvolutionalTrunk
 
 
 @component("trunk", "sequence_cnn")
@@ -36,7 +37,7 @@ class SequenceCNN(TrunkConfig):
         Places that a convolution sees; odd, so that it looks as far to the left as to the right.
     longest_dilation : int
         Beyond it the dilation starts again at 1.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     pooling : {"mean", "max", "attention"}
         How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` averages over the whole.
     dropout : float
@@ -74,6 +75,9 @@ class SequenceCNN(TrunkConfig):
         """Build the trunk for sequences of as many kinds of tokens as ``spec`` has."""
         from mtl_cli.models.sequence_layers import ConvolutionalTrunk
 
+        family = bool(spec.reference) and "row" in spec.levels
+        if family and "token" not in spec.levels:
+            return self._family(spec, None)
         dilations, dilation = [], 1
         for _ in range(self.blocks):
             dilations.append(dilation)
@@ -81,4 +85,13 @@ class SequenceCNN(TrunkConfig):
         module = ConvolutionalTrunk(
             spec.shape[0], self.width, dilations, self.kernel, self.activation, self.pooling, self.dropout
         )
-        return Trunk(module, self.width, module.last)
+        return self._family(spec, module) if family else Trunk(module, self.width, module.last)
+
+    def _family(self, spec: InputSpec, convolutions: ConvolutionalTrunk | None) -> Trunk:
+        """Build the trunk for a family, whose rows are their differences from a reference."""
+        from mtl_cli.models.family_layers import DifferenceSum, FamilyTrunk
+
+        width, activation = self.width, self.activation
+        summed = DifferenceSum(spec.reference, spec.shape[0], width, activation, self.dropout)
+        module = FamilyTrunk(summed, width, activation, self.dropout, convolutions)
+        return Trunk(module, width, module.last)

@@ -15,7 +15,8 @@ from mtl_cli.inference.description import Description, describe
 from mtl_cli.inference.trained import Evaluated, TrainedModel
 from mtl_cli.reports.figures.base import Course
 from mtl_cli.reports.plots import read_course
-from mtl_cli.runs.directory import CONFIG, HISTORY, METRICS, MODEL, RUN, RunDirectory, weights_name
+from mtl_cli.runs.directory import CONFIG, HISTORY, METRICS, MODEL, RUN, weights_name
+from mtl_cli.runs.records import read_config, read_record
 from mtl_cli.training.build import prepare_data
 
 ENDED = ("failed", "interrupted", "terminated")
@@ -103,8 +104,7 @@ def read_run(path: Path, name: str) -> Known:
     UserError
         If there is nothing to report: it has neither metrics nor come to an end, nor is there an epoch that has ended.
     """
-    folder = RunDirectory(path)
-    found = Known(path, folder.read_json(RUN), folder.read_json(METRICS), folder.read_config())
+    found = Known(path, read_record(path / RUN), read_record(path / METRICS), read_config(path))
     balancer = weights_name(str(found.config.get("balancer", {}).get("name")))
     course = None
     if (path / HISTORY).is_file() and (path / balancer).is_file():

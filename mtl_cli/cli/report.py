@@ -52,7 +52,8 @@ def run(argv: list[str]) -> int:
 
     text = to_html(make(folder, arguments.run, notice))
     if path is None:
-        print(text, end="")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8"))  # as the page says, whatever the terminal's encoding is
         return 0
     from mtl_cli.io import atomic
 

@@ -175,7 +175,7 @@ def side_by_side(path: str, layers: list[str], names: str | None, backed: bool) 
     tables = []
     for layer, file in zip(layers, files, strict=True):
         var = file.var.set_axis(layer + ":" + file.var.index.astype(str).astype(object))
-        if names in var.columns:
+        if names is not None and names in var.columns:
             var = var.assign(**{names: layer + ":" + var[names].astype(str).astype(object)})
         tables.append(var)
     matrix = SideBySide([file.matrix for file in files], f"{path}: layers {', '.join(layers)}")

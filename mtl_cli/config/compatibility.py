@@ -267,6 +267,13 @@ def _scheduler(config: Config) -> Iterator[Problem]:
     yield from scheduler.check(list(config.tasks or {}))
 
 
+def _callbacks(config: Config, trainer: Trainer) -> Iterator[tuple[str, Any]]:
+    """Yield the callbacks that could be converted, with the keys that choose them."""
+    every = {"callback": config.callback}
+    every |= {f"trainer.callbacks.{name}": own for name, own in (trainer.callbacks or {}).items()}
+    return ((where, own) for where, own in every.items() if own is not None)
+
+
 def _trainer(config: Config) -> Iterator[Problem]:
     trainer: Trainer | None = config.trainer
     if trainer is None:
@@ -276,6 +283,8 @@ def _trainer(config: Config) -> Iterator[Problem]:
         yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
     if isinstance(trainer.epochs, int) and trainer.steps not in (None, Trainer.steps):
         yield Problem("trainer.steps", f"has no effect with trainer.epochs={trainer.epochs}", "give one of the two")
+    for where, callback in _callbacks(config, trainer):
+        yield from callback.check(where)
     yield from _members(config, trainer)
     yield from _baselines(config, trainer)
     yield from _single(config, trainer)

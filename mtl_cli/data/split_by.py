@@ -12,6 +12,7 @@ import numpy as np
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.dates import as_dates
 from mtl_cli.data.folds import nearest_ends, uniform_hash
+from mtl_cli.io import user_path
 from mtl_cli.tasks.labels import text_of
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _read(path: str, where: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        found = pd.read_csv(Path(path).expanduser(), dtype=str, keep_default_na=False)
+        found = pd.read_csv(user_path(path), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # ValueError: no table, or no text
         reason = error.strerror if isinstance(error, OSError) else "it is no CSV file"
         raise UserError(where, f"{path} cannot be read: {reason}", "give the splits.csv of a run") from error
@@ -178,7 +179,7 @@ def _check_table(
     from mtl_cli.runs.directory import MODEL
     from mtl_cli.runs.model_file import load_model
 
-    model = path.expanduser().parent / MODEL
+    model = user_path(path).parent / MODEL
     if not model.exists() or read_as is None:
         notice(f"{where}: rows go by their numbers; no {MODEL} beside {path} tells whether the table is the same")
         return

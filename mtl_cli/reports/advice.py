@@ -49,7 +49,7 @@ def advice(
     kind : str, optional
         What the network reads: "features", "sequence" …
     """
-    return [*_course(history, epochs, stopping, kind), *_ruler(tasks, weights)]
+    return [*_course(history, epochs, stopping, kind), *ruler(tasks, weights)]
 
 
 def _course(history: Columns, epochs: int, stopping: bool, kind: str | None) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _course(history: Columns, epochs: int, stopping: bool, kind: str | None) -> 
         yield f"{what}: early stopping is off; trainer.early_stopping.patience=30 keeps the best"
 
 
-def _ruler(tasks: Sequence[str], weights: Columns) -> Iterator[str]:
+def ruler(tasks: Sequence[str], weights: Columns) -> Iterator[str]:
     """Say since when one task has had nearly all the weight, if it has to the end, and for some epochs."""
     columns = [weights.get(f"weight_{name}", []) for name in tasks]
     rows = min((len(column) for column in columns), default=0)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import user_path
 from mtl_cli.runs.directory import CONFIG, OUTPUTS, RUN, SINGLE, STUDY
 from mtl_cli.studies.groups import SELECTING, flat
-from mtl_cli.studies.results import Result
+from mtl_cli.studies.results import Result, results_of
 from mtl_cli.studies.study_file import read_study
 
 COLUMNS = ("name", "kind", "began", "data", "balancer", "status", "score", "seconds")
@@ -36,7 +37,7 @@ def list_runs(words: Sequence[str], sort: str | None = None) -> list[Row]:
     )
     if len(folders) > 1:
         raise UserError(folders[1], "is a second folder", "mtl list runs takes one")
-    folder = Path(folders[0] if folders else OUTPUTS).expanduser()
+    folder = user_path(folders[0] if folders else OUTPUTS)
     if not folder.is_dir():
         raise UserError(str(folder), "there is no such folder", None if folders else "give the folder that runs are in")
     column = sort or "began"
@@ -85,9 +86,9 @@ def _run(path: Path, folder: Path) -> Row:
 
 def _study(path: Path, folder: Path) -> Row:
     found = read_study(path)
-    results = [Result(path / str(number)) for number in range(len(found.jobs))]
+    results = results_of(path)
     done = [result for result in results if result.done]
-    scores = [result.score for result in done if result.score is not None]
+    scores = [result.score for result in done if result.score is not None and found.kind != "nested"]
     spent = sum(result.seconds or 0 for result in done)
     status = f"{len(done)} of {len(results)} done"
     values = (found.kind, _time(path / STUDY), "", "", status, round(max(scores), 4) if scores else "", round(spent, 1))

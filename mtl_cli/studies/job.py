@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -16,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.check import Checked
 from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.machine import user_error
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.lock import take_lock
+from mtl_cli.runs.records import read_record
 from mtl_cli.studies.unfinished import make_way, resumable
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from mtl_cli.training.callbacks.progress import Progress
     from mtl_cli.training.run import Finished
+    from mtl_cli.training.trial import Trial
 
 PATIENCE = 10.0
 """Seconds to wait for a process that still writes in the folder of a job: one whose command was killed ends soon."""
@@ -52,6 +55,8 @@ class Job:
         Its place in the study, from 0.
     settings : dict of str to str
         What sets it apart from the other jobs of the study: keys and their values, as written.
+    trial : Trial, optional
+        What its run is told if it is a trial of `mtl tune`.
     """
 
     plain: dict[str, Any]
@@ -61,6 +66,7 @@ class Job:
     folder: str | None = None
     number: int = 0
     settings: dict[str, str] = field(default_factory=dict)
+    trial: Trial | None = None
 
     @property
     def label(self) -> str:
@@ -115,8 +121,8 @@ def run_training(job: Job, progress: Progress) -> Finished | None:
     draw = partial(write_plots, notice=progress.notice, form=form) if config.plots else None
     plain = rerunnable(job.plain)
     if config.resume is not None:
-        return resume(config.resume, config, plain, job.command, progress, draw)
-    return train(config, plain, job.command, make_directory, progress, draw)
+        return resume(config.resume, config, plain, job.command, progress, draw, job.trial)
+    return train(config, plain, job.command, make_directory, progress, draw, job.trial)
 
 
 def train_job(job: Job, console: Console) -> dict[str, Any]:
@@ -129,8 +135,8 @@ def train_job(job: Job, console: Console) -> dict[str, Any]:
     if finished is None:
         folder = str(job.plain["resume"])
         progress.notice(f"{folder} is done: there is nothing to resume; trainer.epochs=N resume={folder} extends it")
-        path = Path(folder).expanduser()
-        return line_of(str(path), json.loads((path / directory.METRICS).read_text(encoding="utf-8")))
+        path = user_path(folder)
+        return line_of(str(path), read_record(path / directory.METRICS))
     print_summary(console, finished)
     return line_of(str(finished.run.path), finished.metrics)
 
@@ -149,14 +155,21 @@ def run_job(job: Job) -> Outcome:
     with _logged(folder / directory.LOG, job) as mine:
         if not mine:
             return failed(job, ["another process is still at work in this folder"], 2)
+        from mtl_cli.training.trial import Pruned
+
         try:
             return Outcome(train_job(_begun(job, folder), _plain_console()), 0)
+        except Pruned as pruned:
+            print(f"pruned: {pruned}", file=sys.stderr)
+            return Outcome({"run_dir": job.folder, "status": "pruned"}, 0)
         except UserError as error:
             problems, status = [str(problem) for problem in error.problems], 2
             for problem in problems:
                 print(f"mtl train: error: {problem}", file=sys.stderr)
         except Exception as error:  # noqa: BLE001 - told in the log; the other jobs go on
-            problems, status = [str(Problem(type(error).__name__, str(error)))], 1
+            found = user_error(error)
+            problems = [str(p) for p in found.problems] if found else [str(Problem(type(error).__name__, str(error)))]
+            status = 1 if found is None else 2
             traceback.print_exception(error, file=sys.stderr)
     return failed(job, problems, status)
 
@@ -164,7 +177,7 @@ def run_job(job: Job) -> Outcome:
 def _begun(job: Job, folder: Path) -> Job:
     """Return the job as it is to be run: from its last checkpoint if it was cut off, else in a folder without a run."""
     if resumable(folder):
-        return replace(job, folder=None, plain={**job.plain, "resume": str(folder), "run_dir": None})
+        return replace(job, folder=None, plain={**rerunnable(job.plain), "resume": str(folder)})
     make_way(folder)
     return job
 
@@ -204,12 +217,12 @@ def rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
     """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
     trunk = dict(plain["model"]["trunk"])
     for key in ("pretrained", "cache"):  # a folder's name may be a hub's too: it is a folder only if it is there
-        if isinstance(trunk.get(key), str) and (folder := Path(trunk[key]).expanduser()).is_dir():
+        if isinstance(trunk.get(key), str) and (folder := user_path(trunk[key])).is_dir():
             trunk[key] = str(folder.absolute())
     model = {**plain["model"], "trunk": trunk}
     found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None, "resume": None}
     if plain.get("init_from") is not None:
-        found["init_from"] = str(Path(plain["init_from"]).expanduser().absolute())
+        found["init_from"] = str(user_path(str(plain["init_from"])).absolute())
     return found
 
 
@@ -220,5 +233,5 @@ def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             found[key] = _from_anywhere(value)
         elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith(SHIPPED):
-            found[key] = str(Path(value).expanduser().absolute())
+            found[key] = str(user_path(str(value)).absolute())
     return found

@@ -94,8 +94,8 @@ class Checkpoints:
             }
             try:
                 save_checkpoint(path, content)
-            except (OSError, RuntimeError) as error:  # torch's own, of a full disk
-                notice(f"{path} cannot be written, and the run could not be resumed from here: {error}")
+            except OSError as error:
+                notice(f"{path}: {error.strerror}; the run could not be resumed from here")
 
         return KeepOnDisk(settings.every, save)
 

@@ -96,6 +96,8 @@ class H5AD(CellFormat, DataSource):
         if self.levels is None:
             return
         yield from unknown_tasks(self.levels, list(tasks), "dataset.levels")
+        for name in sorted({name for name in self.levels if self.levels.count(name) > 1}):
+            yield Problem("dataset.levels", f"'{name}' is named more than once", "each level once, coarse to fine")
         kind = components("task")["multiclass"]
         for name in self.levels:
             if name in tasks and not isinstance(tasks[name], kind):

@@ -221,13 +221,17 @@ class TableSource(DataSource):
             else kind(path=path, id=self.id, sequence=self.sequence, stops=self.stops)
         )
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check_file(self) -> Iterator[Problem]:
+        """Yield what is wrong with the file itself, as far as is seen without opening it."""
         try:
             for path in matching_files(self.path):
                 if path != STDIN:
                     resolve(path)
         except UserError as error:
             yield from error.problems
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        yield from self.check_file()
         if self.sequence is not None and self.features != FeatureConfig():
             yield Problem("dataset.features", "has no effect: the network reads only the sequence")
         yield from self.split.check(list(config.tasks or {}), has_ids=self.id is not None)

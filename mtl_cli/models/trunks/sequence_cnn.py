@@ -37,7 +37,7 @@ class SequenceCNN(TrunkConfig):
         Places that a convolution sees; odd, so that it looks as far to the left as to the right.
     longest_dilation : int
         Beyond it the dilation starts again at 1.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     pooling : {"mean", "max", "attention"}
         How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` averages over the whole.
     dropout : float

@@ -44,6 +44,8 @@ class InputSpec:
         What a pretrained model was shown before and behind the pieces of a text.
     reference : list of int
         The tokens of the sequence that all others differ from in little, where they are a family; else empty.
+    complement : list of int
+        By token that of the complementary base, of DNA and RNA; else empty.
     levels : tuple of {"row", "token"}
         What tasks label of the inputs.
     """
@@ -58,6 +60,7 @@ class InputSpec:
     before: list[int] = field(default_factory=list)
     behind: list[int] = field(default_factory=list)
     reference: list[int] = field(default_factory=list)
+    complement: list[int] = field(default_factory=list)
     levels: tuple[str, ...] = ("row", "token")
 
     @property

@@ -27,8 +27,7 @@ class DifferenceSum(nn.Module):
 
     A place is known by sines and cosines of it, in which near places are alike (Vaswani et al. 2017, arXiv 1706.03762,
     section 3.5), and by a vector. In training some of the parts are left out, each as a whole, so that what is said of
-    a place, or of a residue, holds by itself too: without it places that were seen once are learnt by heart, as they
-    are with a vector for each residue at each place.
+    a place, or of a residue, holds by itself too, and places that were seen once are not learnt by heart.
 
     Parameters
     ----------
@@ -70,8 +69,9 @@ class DifferenceSum(nn.Module):
         row, place, was, now = differences(tokens, self.reference)
         parts = [self.waves[place], self.places(place), self.was(was), self.now(now)]
         if self.training and self.dropout > 0:
-            shares = (LEFT_OUT[0], LEFT_OUT[1], LEFT_OUT[1])
-            parts[1:] = [_left_out(part, share) for part, share in zip(parts[1:], shares, strict=True)]
+            of_place, of_residue = LEFT_OUT
+            shares = (0.0, of_place, of_residue, of_residue)
+            parts = [_left_out(part, share) for part, share in zip(parts, shares, strict=True)]
         each = self.network(torch.cat(parts, 1))
         return each.new_zeros((len(tokens), each.shape[1])).index_add(0, row, each)
 

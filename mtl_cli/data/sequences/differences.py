@@ -18,6 +18,8 @@ FEWEST = 20
 """Rows in which a reference is looked for."""
 SAMPLE = 1000
 """Sequences that a reference is tried on."""
+MOST = 2**24
+"""Tokens of the sequences, spread evenly, that it is made of."""
 LENGTHS = 3
 """The most frequent lengths, whose sequences a reference is made of."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.sequences import residues
-from mtl_cli.data.sequences.residues import RESIDUES, STOP, Stops
+from mtl_cli.data.sequences.residues import RESIDUES, STOP, Alphabet, Stops
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,10 @@ class SequenceEncoder:
         What to do about a stop before a sequence's end.
     family : str
         ``auto``, ``none``, or the sequence that the others are compared with.
+    alphabet : {"auto", "protein", "dna", "rna"}
+        ``auto``: what a table's sequences look like.
     letters : str
-        Those that are read.
+        Those that are read, once ``settled``.
     reference : list of int
         The tokens of the sequence that the others differ from in little, once ``fit`` found one; else empty.
     """
@@ -50,6 +52,7 @@ class SequenceEncoder:
     truncate: bool
     stops: Stops = "error"
     family: str = "auto"
+    alphabet: Alphabet = "auto"
     letters: str = RESIDUES
     reference: list[int] = field(default_factory=list)
 
@@ -59,7 +62,13 @@ class SequenceEncoder:
         from mtl_cli.data.inputs import InputSpec
 
         names = [residues.PADDING, *self.letters]
-        return InputSpec("sequence", (len(names),), names, reference=self.reference)
+        complement = residues.complements(self.letters)
+        return InputSpec("sequence", (len(names),), names, reference=self.reference, complement=complement)
+
+    @property
+    def unit(self) -> str:
+        """What a letter is called."""
+        return "residue" if residues.alphabet_of(self.letters) == "protein" else "base"
 
     @property
     def sources(self) -> list[str]:
@@ -75,14 +84,21 @@ class SequenceEncoder:
         return self
 
     def settled(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> SequenceEncoder:
-        """Return the same with the letters that are read of a table."""
-        return replace(self, letters=self.letters + STOP) if self.stops == "keep" else self
+        """Return the same with the letters that are read of a table. Raises UserError if they are of two alphabets."""
+        found: str = self.alphabet
+        if found == "auto":
+            ids = table[self.id_column] if self.id_column in table.columns else None
+            found = residues.find_alphabet(table[self.column], ids, where)
+            if found != "protein":
+                notice(f"{where}: the sequences are read as {found.upper()}; dataset.alphabet=protein: as proteins")
+        letters = residues.LETTERS[found]
+        return replace(self, letters=letters + STOP if self.stops == "keep" else letters)
 
     def fit(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> SequenceEncoder:
         """Return the same with the reference of a table of training rows, if they are a family."""
         import pandas as pd
 
-        from mtl_cli.data.sequences.differences import ALIKE, FEWEST, find_reference
+        from mtl_cli.data.sequences.differences import ALIKE, FEWEST, MOST, find_reference
 
         if self.family == "none":
             return self
@@ -92,12 +108,14 @@ class SequenceEncoder:
             return replace(self, reference=tokens.tolist())
         if len(table) < FEWEST:
             return self
-        reference, mean = find_reference(self.encode(table, where).take(slice(None)))
+        rows = self.encode(table, where)
+        every = -(-len(rows) * int(rows.lengths.max()) // MOST)
+        reference, mean = find_reference(rows.take(slice(None, None, every)))
         if mean > ALIKE * len(reference):
             return self
         notice(
             f"{where}: the sequences are a family: on average a training row differs in {mean:.3g} places from the most"
-            f" frequent residues, {len(reference)}; model=sequence_cnn reads these differences, or with"
+            f" frequent {self.unit}s, {len(reference)}; model=sequence_cnn reads these differences, or with"
             " dataset.reference=none whole sequences"
         )
         return replace(self, reference=reference.tolist())
@@ -106,9 +124,11 @@ class SequenceEncoder:
         """Return what is read of a row: the sequence."""
         from mtl_cli.data.feature import Feature
 
-        most = "" if self.max_length is None else f"; at most {self.max_length} residues"
+        most = "" if self.max_length is None else f"; at most {self.max_length} {self.unit}s"
         more = "a longer one is cut" if self.truncate else "a longer one is refused"
-        return [Feature(self.column, "sequence", f"a number per residue{most}, {more}" if most else "a number each")]
+        return [
+            Feature(self.column, "sequence", f"a number per {self.unit}{most}, {more}" if most else "a number each")
+        ]
 
     def places(self, rows: InputRows) -> list[Feature]:
         """Return the parts of the sequences, by position."""
@@ -149,25 +169,25 @@ class SequenceEncoder:
             return TokenRows(torch.from_numpy(tokens), held, full, stops=stops)
         if not self.truncate:
             row = int(np.flatnonzero(held > longest)[0])
-            what = f"{residues.name_row(sequences, ids, row)} has {held[row]} residues, more than the {longest} allowed"
+            what = f"{residues.name_row(sequences, ids, row)} has {held[row]} {self.unit}s"
             hint = (
                 f"dataset.max_length={held.max()} allows it, if the model does; dataset.truncate=true cuts its end off"
             )
-            raise UserError(where, what, hint)
+            raise UserError(where, f"{what}, more than the {longest} allowed", hint)
         return TokenRows(torch.from_numpy(tokens), np.minimum(held, longest), full, np.cumsum(held) - held, stops)
 
     def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
         """Tell what a user should know of a table's sequences: that they are cut, or are no proteins."""
         lengths = table[self.column].str.strip().str.removesuffix("*").str.len()
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):
-            notice(f"{where}: {longer} of {len(table)} sequences are cut to {self.max_length} residues")
+            notice(f"{where}: {longer} of {len(table)} sequences are cut to {self.max_length} {self.unit}s")
         if self.stops in ("keep", "cut") and (stopped := int(residues.stops_within(table[self.column]).sum())):
             done = "read as a letter" if self.stops == "keep" else "where they end"
             notice(f"{where}: {stopped:,} of {len(table):,} sequences hold a stop before their end, {done}")
         if far := self._far(table, where):
-            what = f"{far:,} of {len(table):,} sequences differ from the reference in more than half of its residues"
+            what = f"{far:,} of {len(table):,} sequences differ from the reference in more than half of its places"
             notice(f"{where}: {what}: they are of no family of the training rows")
-        if residues.are_nucleotides(table[self.column]):
+        if self.unit == "residue" and residues.are_nucleotides(table[self.column]):
             notice(f"{where}: the sequences look like nucleotides, and are read as proteins")
 
     def _far(self, table: pd.DataFrame, where: str) -> int:

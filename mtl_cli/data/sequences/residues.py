@@ -15,6 +15,22 @@ PADDING = "<pad>"
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY" + "BJOUXZ"
 """The twenty amino acids, then the ambiguous (B J Z), any (X), and the rare (O pyrrolysine, U selenocysteine)."""
 VOCABULARY = [PADDING, *RESIDUES]
+AMBIGUOUS = {
+    "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
+    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT",
+}  # fmt: skip
+"""The bases that each further letter of DNA may be (IUPAC, doi 10.1093/nar/13.9.3021); of RNA with U in place of T."""
+COMPLEMENTS = dict(zip("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN", strict=True))
+Alphabet = Literal["auto", "protein", "dna", "rna"]
+LETTERS = {
+    "protein": RESIDUES,
+    "dna": "ACGT" + "".join(AMBIGUOUS),
+    "rna": "ACGU" + "".join(AMBIGUOUS),
+}
+BASES_ALONE = 30
+"""Letters of a sequence that are hardly those of a protein if all are A, C, G, T, U or N."""
+CERTAIN = 0.9
+"""The least share of these in sequences that are taken for DNA or RNA."""
 STOP = "*"
 Stops = Literal["error", "keep", "cut", "drop"]
 """What to do about a stop before a sequence's end: refuse it, read it as a letter, end the sequence, drop the row."""
@@ -90,8 +106,66 @@ def _refuse(texts: list[str], row: int, position: int, name: str, where: str, le
         what = f"{rows:,} of {len(texts):,} sequences hold a stop, '*', before their end; the first is {there}"
         raise UserError(where, what, STOPS_HINT)
     gap = "take gaps out; " if letter in "-." else ""
-    what = f"'{letter}' {there} is not a residue"
-    raise UserError(where, what, f"{gap}a residue is one of {letters}, and * may end a sequence")
+    kind = alphabet_of(letters)
+    if kind == "protein":
+        what = f"'{letter}' {there} is not a residue"
+        raise UserError(where, what, f"{gap}a residue is one of {letters}, and * may end a sequence")
+    other = "rna" if kind == "dna" else "dna"
+    hint = f"{gap}a base is one of {letters}"
+    if letter.upper() in "TU":
+        hint = f"give all of them the one or the other, with dataset.alphabet={other} for {other.upper()}"
+    raise UserError(where, f"'{letter}' {there} is not a base of {kind.upper()}", hint)
+
+
+def alphabet_of(letters: str) -> str:
+    """Return the name of the alphabet that letters are."""
+    return next(name for name, known in LETTERS.items() if letters.removesuffix(STOP) == known)
+
+
+def complements(letters: str) -> list[int]:
+    """Return by token, padding first, that of the complementary base; [] for proteins, which have none."""
+    if alphabet_of(letters) == "protein":
+        return []
+    pairs = [COMPLEMENTS.get(letter, letter).replace("T", letters[3]) for letter in letters]
+    return [0, *(letters.index(letter) + 1 for letter in pairs)]
+
+
+def base_shares(letters: str) -> list[list[float]] | None:
+    """Return by token, padding first, the shares of the four bases that it may be; None of other letters than bases."""
+    if alphabet_of(letters) == "protein" or STOP in letters:
+        return None
+    may = [AMBIGUOUS.get(letter, letter).replace("T", letters[3]) for letter in letters]
+    return [[0.0] * 4, *([(base in bases) / len(bases) for base in letters[:4]] for bases in may)]
+
+
+def find_alphabet(sequences: pd.Series, ids: pd.Series | None, where: str) -> str:
+    """Return the alphabet that sequences are of: "protein", "dna" or "rna".
+
+    Bases are letters of amino acids too: a hundred letters in all, of which nine tenths are A, C, G, T, U or N and none
+    is of no nucleic acid, are taken for DNA or RNA.
+
+    Raises
+    ------
+    UserError
+        If some are proteins and others nothing but bases, or some have T and others U.
+    """
+    texts = [text.strip().upper() if isinstance(text, str) else "" for text in sequences]
+    found = set("".join(texts))
+    usual = sum(map("".join(texts).count, "ACGTUN"))
+    total = sum(map(len, texts))
+    if total < 100 or not found <= set(COMPLEMENTS) or usual < CERTAIN * total:
+        alone = [len(text) >= BASES_ALONE and set(text) <= set("ACGTUN") for text in texts]
+        if any(alone) and total:
+            first, other = alone.index(True), next((i for i, one in enumerate(alone) if not one), 0)
+            what = f"{name_row(sequences, ids, first)} holds bases alone, and that of row {other + 1} residues"
+            hint = "give DNA and proteins in files of their own, or dataset.alphabet=protein"
+            raise UserError(where, what, hint)
+        return "protein"
+    with_t, with_u = (next((i for i, text in enumerate(texts) if letter in text), None) for letter in "TU")
+    if with_t is not None and with_u is not None:
+        what = f"{name_row(sequences, ids, with_u)} holds U, as RNA, and that of row {with_t + 1} T, as DNA"
+        raise UserError(where, what, "write all of them with the one or the other")
+    return "dna" if with_u is None else "rna"
 
 
 def _numbers(letters: str) -> np.ndarray:

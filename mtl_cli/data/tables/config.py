@@ -14,7 +14,7 @@ from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks, id_problems
 from mtl_cli.data.files import STDIN, Opener, matching_files, opener, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
-from mtl_cli.data.sequences.residues import Stops, without_stops
+from mtl_cli.data.sequences.residues import Alphabet, Stops, without_stops
 from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.data.tables.deciding import Use, Words, label_uses, named_labels
 from mtl_cli.data.tables.encoding import first_lines
@@ -52,11 +52,13 @@ class TableSource(DataSource):
     weight : str, optional
         The column that says how much a row counts in the training loss, no feature. Metrics count all rows alike.
     sequence : str, optional
-        The column of protein sequences, in place of all features.
+        The column of protein, DNA or RNA sequences, in place of all features.
     max_length : int, optional
         The most residues a sequence may have; 1022 is what ESM-2 was trained on.
     truncate : bool
         Whether a longer sequence loses its end; otherwise it is an error.
+    alphabet : {"auto", "protein", "dna", "rna"}
+        What the letters of sequences are; ``auto``: what they look like.
     reference : str
         The sequence that those of a family are compared with; ``auto``: what most training rows have at each position,
         where they are a family; ``none``.
@@ -80,6 +82,7 @@ class TableSource(DataSource):
     sequence: str | None = None
     max_length: PositiveInt | None = 1022
     truncate: bool = False
+    alphabet: Alphabet = "auto"
     reference: str = "auto"
     stops: Stops = "error"
     missing: list[str] = field(default_factory=list)
@@ -130,7 +133,9 @@ class TableSource(DataSource):
         """Return what encodes these columns, for the labels of some tasks."""
         if self.sequence is None:
             return None
-        return SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate, self.stops, self.reference)
+        return SequenceEncoder(
+            self.sequence, self.id, self.max_length, self.truncate, self.stops, self.reference, self.alphabet
+        )
 
     def feature_columns(self, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:
         """Return the columns that are features; ``others`` are read for something else, and are none unless by name."""
@@ -144,6 +149,10 @@ class TableSource(DataSource):
     @property
     def longest(self) -> int | None:
         return None if self.sequence is None else self.max_length
+
+    @property
+    def alphabet_known(self) -> str | None:
+        return None if self.sequence is None or self.alphabet == "auto" else self.alphabet
 
     def input_hint(self, kind: str) -> str | None:
         text = f"dataset=text dataset.path={self.path} dataset.text=COLUMN"

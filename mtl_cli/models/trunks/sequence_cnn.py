@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
-from mtl_cli.models.trunk import Trunk, TrunkConfig
+from mtl_cli.models.trunk import ReverseComplement, Trunk, TrunkConfig
 from mtl_cli.tasks.task import Level
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ class SequenceCNN(TrunkConfig):
         How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` averages over the whole.
     dropout : float
         The share of units set to zero in training, at the end of each block.
+    reverse_complement : {"none", "augment", "tied"}
+        Of DNA and RNA: read it in place of a row in training, half of the time; or both strands of each row always, for
+        predictions that are equal for both.
     """
 
     width: PositiveInt = 64
@@ -51,10 +54,15 @@ class SequenceCNN(TrunkConfig):
     activation: Activation = "gelu"
     pooling: Literal["mean", "max", "attention"] = "max"
     dropout: Probability = 0.1
+    reverse_complement: ReverseComplement = "none"
 
     accepts: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[Level, ...]] = ("row", "token")
     can_scale: ClassVar[bool] = True
+
+    @property
+    def reads_both_strands(self) -> bool:
+        return self.reverse_complement != "none"
 
     @property
     def output_width(self) -> int:
@@ -73,19 +81,25 @@ class SequenceCNN(TrunkConfig):
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for sequences of as many kinds of tokens as ``spec`` has."""
+        from mtl_cli.data.sequences.residues import base_shares
         from mtl_cli.models.sequence_layers import ConvolutionalTrunk
+        from mtl_cli.models.strands import with_strands
 
-        family = bool(spec.reference) and "row" in spec.levels
+        family = bool(spec.reference) and "row" in spec.levels and not self.reads_both_strands
         if family and "token" not in spec.levels:
             return self._family(spec, None)
         dilations, dilation = [], 1
         for _ in range(self.blocks):
             dilations.append(dilation)
             dilation = dilation * 2 if dilation * 2 <= self.longest_dilation else 1
+        shares = base_shares("".join(spec.names[1:])) if spec.complement else None
         module = ConvolutionalTrunk(
-            spec.shape[0], self.width, dilations, self.kernel, self.activation, self.pooling, self.dropout
+            spec.shape[0], self.width, dilations, self.kernel, self.activation, self.pooling, self.dropout, shares
         )
-        return self._family(spec, module) if family else Trunk(module, self.width, module.last)
+        if family:
+            return self._family(spec, module)
+        merge = "max" if self.pooling == "max" else "mean"
+        return Trunk(with_strands(module, self.reverse_complement, spec, merge), self.width, module.last)
 
     def _family(self, spec: InputSpec, convolutions: ConvolutionalTrunk | None) -> Trunk:
         """Build the trunk for a family, whose rows are their differences from a reference."""

@@ -102,11 +102,26 @@ def free_folder(name: str) -> Path:
     return folder
 
 
-def new_file(name: str) -> Path:
-    """Return the path of a file that is to be written. Raises UserError if it is there, or its folder is not."""
+def new_file(name: str, force: bool | None = None) -> Path:
+    """Return the path of a file that is to be written.
+
+    Parameters
+    ----------
+    name : str
+    force : bool, optional
+        Whether a file that is there may be replaced; None where the command has no such flag.
+
+    Raises
+    ------
+    UserError
+        If it is there and must not be replaced, or its folder is not there.
+    """
     path = user_path(name)
-    if path.exists():
-        raise UserError(name, "is there already", "give another file")
+    if path.is_dir():
+        raise UserError(name, "is a folder, not a file")
+    if path.exists() and not force:
+        hint = "give another file" + (", or add --force to replace it" if force is not None else "")
+        raise UserError(name, "is there already", hint)
     if not path.absolute().parent.is_dir():
         raise UserError(name, "its folder does not exist")
     return path

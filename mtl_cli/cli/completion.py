@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mtl_cli.cli import config
+from mtl_cli.cli import config, tune
 from mtl_cli.cli.arguments import Parser
 from mtl_cli.cli.commands import commands
 from mtl_cli.cli.help import topics
@@ -18,12 +18,13 @@ from mtl_cli.config.assemble import Assembler
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.keys import known_keys
 from mtl_cli.config.overrides import read_settings
-from mtl_cli.config.paths import group_names, options
+from mtl_cli.config.paths import SPACES, group_names, options
 from mtl_cli.config.primary import NESTED
 from mtl_cli.config.registry import kind_of_file
 from mtl_cli.studies.executors import LAUNCHERS, OPTIONS
+from mtl_cli.studies.protocol import names
 
-WITH_PARSER = ("predict", "evaluate", "explain", "init", "card", "pack", "export")
+WITH_PARSER = ("predict", "evaluate", "explain", "init", "report", "card", "pack", "export", "benchmark")
 """Commands of ours whose flags their parser knows."""
 BASH = """\
 _mtl_completion() {
@@ -88,13 +89,34 @@ def _answers(before: list[str], typed: str) -> list[str]:
         return _that_start(config.COMMANDS, typed)
     if command == "config":
         return _key_values(rest[1:], typed) if rest[0] in ("show", "check") else []
+    if command == "benchmark" and not rest and not typed.startswith("-"):
+        return _that_start(names(), typed)
     if command in WITH_PARSER:
         return _flags(command, rest, typed)
     if command == "inspect":
         data = [] if any("=" not in word for word in rest) else _data(typed)
         chosen = [word if "=" in word else f"dataset={word}" for word in rest if not word.startswith("-")]
         return [*data, *(["--format"] if "--format".startswith(typed) and typed else []), *_key_values(chosen, typed)]
+    if command == "tune":
+        return _search(rest, typed)
     return _key_values(rest, typed) if command == "train" else []  # the shell completes file names by itself
+
+
+def _search(before: list[str], typed: str) -> list[str]:
+    """Return the words of a search: its own, those of a sweep, and names within ``choice(…)``."""
+    key, equals, value = typed.partition("=")
+    others = ["-m", *(word for word in before if word.partition("=")[0] not in tune.OWN)]
+    if typed.startswith("-"):
+        return [flag for flag in _that_start(FLAGS, typed) if flag != "--multirun"]
+    if equals and key in tune.OWN:
+        known = tune.OWN[key] or (options(key, read_words([]).assembler().folders) if key == SPACES else [])
+        return [f"{key}={word}" for word in _that_start(known, value)]
+    if equals and value.startswith("choice("):
+        done = value[: max(value.rfind("("), value.rfind(",")) + 1]
+        found = _key_values(others, f"{key}={value.removeprefix(done)}")
+        return [f"{key}={done}{word.partition('=')[2]}" for word in found]
+    own = [] if equals else _that_start([f"{name}=" for name in tune.OWN], typed)
+    return [*own, *_key_values(others, typed)]
 
 
 def _flags(command: str, before: list[str], typed: str) -> list[str]:

@@ -31,7 +31,8 @@ def parser() -> Parser:
 output columns: the id column (or row, from 0), and for each task
   predicted_TASK             the number or label; residue, token: a label per
                              residue or word;
-                             empty where a number of the row is not finite
+                             empty where a number of the row is not finite;
+                             'unknown' where --unknown says so
   predicted_TASK_prob        binary: probability of the positive label, the
                              second in order if the config names none;
                              multiclass: of the predicted label;
@@ -41,6 +42,9 @@ output columns: the id column (or row, from 0), and for each task
   predicted_TASK_q05         regression with loss: quantile: each quantile
   predicted_TASK_sd          count: the deviation of a single count
   predicted_TASK_at_TIME     survival: the share left without the event then
+  predicted_sure, predicted_sure_level
+                             --unknown, tasks that are levels: the label of the
+                             finest level that is sure, and that level
   TASK_low, TASK_high        regression with an interval: its ends
   TASK_set                   classes with an interval: the likely ones, as a|b
   TASK_spread                of several members: how far they are apart
@@ -82,6 +86,14 @@ examples:
         choices=["report", "enforce", "none"],
         help="what to do about labels of one level that contradict another's, if not what the run's config says",
     )
+    result.add_argument(
+        "--unknown",
+        metavar="SHARE",
+        action="append",
+        default=[],
+        help="answer only what the model is sure of, so that this share of the answers is right by the run's validation"
+        " rows, and write 'unknown' for the rest: 0.95, or TASK=0.95; may be given several times",
+    )
     result.add_argument("--vote", metavar="COLUMN", help="rows of one value take the label that most of them have")
     return result
 
@@ -108,6 +120,7 @@ def run(argv: list[str]) -> int:
     model = TrainedModel.load(arguments.run).with_keys(given)
     tell_unfinished(arguments.run)
     model.hierarchy(arguments.hierarchy)
+    model = model.with_unknown(arguments.unknown, notice, arguments.hierarchy)
     every = arguments.probabilities == "all"
     tables = model.stream(arguments.data, notice, arguments.hierarchy, arguments.vote, every)
     if form.for_spreadsheets:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.paths import group_names, options
+from mtl_cli.config.paths import PROTOCOLS, group_names, options
 from mtl_cli.config.registry import file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.user_files import OURS
 from mtl_cli.config.values import as_text, is_sweep, read_value, values_of
@@ -28,6 +28,8 @@ from mtl_cli.io import user_path
 _SEGMENT = r"""(?:"[^"]*"|'[^']*'|[^.='"][^.=]*|['"][^.=]*)"""
 _WORD = re.compile(rf"([~+]*)({_SEGMENT}(?:\.{_SEGMENT})*)(?:=(.*))?", re.DOTALL)
 PATH = ("dataset", "path")
+OF_SEARCH = ("tune", "trials", "budget", "objective", "pruner", "sampler", "outer")
+"""Keys that `mtl tune` takes out of the words."""
 LONGEST = 200
 """Characters of a group's name; longer keys are no path of a folder."""
 
@@ -88,6 +90,8 @@ def group_of(word: Word, folders: list[Path]) -> str | None:
     """Return the config group of which the word chooses a file, if it does."""
     if word.text is None or word.text.startswith("{") or len(word.group) > LONGEST or ".." in word.group:
         return None
+    if word.group == PROTOCOLS:
+        return None
     return word.group if options(word.group, folders) else None
 
 
@@ -101,6 +105,8 @@ def read_settings(words: Iterable[str], folders: list[Path]) -> Settings:
             settings.problems.append(_no_setting(text, folders, settings))
         elif word.key[0].split("/")[0] == "hydra":
             settings.problems.append(Problem(".".join(word.key), "Hydra's own keys are not accepted", OURS))
+        elif word.name in OF_SEARCH:
+            settings.problems.append(Problem(word.name, "is for a search", "mtl tune --help says how to begin one"))
         elif word.sign == "~":
             what = None if word.text is None else "removes a key and takes no value"
             settings.deleted.append(word.key)

@@ -39,7 +39,7 @@ from mtl_cli.io import user_path
 
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
-    "callback": "mtl_cli.training.callbacks",
+    "callback": "mtl_cli.training.callbacks.trackers",
     "command": "mtl_cli.cli.commands",
     "dataset": "mtl_cli.data.*.config",
     "figure": "mtl_cli.reports.figures",

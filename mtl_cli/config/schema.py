@@ -19,7 +19,7 @@ from mtl_cli.config.registry import components
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 BASELINES = ("ridge", "forest", "extra_trees", "boosting")
 """What ``trainer.baselines`` may list."""
-Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu", "identity"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,7 @@ class Config(TrainedConfig):
     optimizer: Annotated[Any, Component("optimizer")]
     scheduler: Annotated[Any, Component("scheduler")]
     regularizer: Annotated[Any, Component("regularizer")] | None = None
+    callback: Annotated[Any, Component("callback")] | None = None
     trainer: Trainer = field(default_factory=Trainer)
     resume: str | None = None
     init_from: str | None = None

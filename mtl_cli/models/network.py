@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -153,7 +154,7 @@ def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) ->
 
 
 def _build(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
-    entry, spec = build_entry(config, spec)
+    entry, spec = build_entry(config, replace(spec, levels=tuple({task.level: None for task in tasks.values()})))
     shared = sharing.build(trunk, spec, {name: task.level for name, task in tasks.items()})
     heads = {
         name: _build_head(config.heads.get(name, config.head), shared.width, task.outputs, trunk.linear)

@@ -31,23 +31,24 @@ class StudyProgress:
 
     Parameters
     ----------
-    jobs : int
-        Of the whole study.
+    jobs : int, optional
+        Of the whole study; None if their number is open.
     done : int
         Those that were done before.
     running : callable
         Returns how many run now.
     """
 
-    def __init__(self, jobs: int, done: int, running: Callable[[], int]) -> None:
+    def __init__(self, jobs: int | None, done: int, running: Callable[[], int]) -> None:
         # the stream itself: jobs in this process send what they print on stderr to their logs
         self.console = stream_console(sys.stderr)
         self._jobs, self._before, self._running = jobs, done, running
+        self._done = done
         self._ended = self._failed = 0
         self._started = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        if self.console.is_terminal and done < jobs:
+        if self.console.is_terminal and (jobs is None or done < jobs):
             self._begin()
 
     def _begin(self) -> None:
@@ -67,25 +68,27 @@ class StudyProgress:
         self._task = self._bar.add_task("", total=self._jobs, completed=self._before)
         self._bar.start()
 
-    def ended(self, line: str, failed: bool) -> None:
-        """Show a job that has ended."""
+    def ended(self, line: str, failed: bool, done: int | None = None) -> None:
+        """Show a job that has ended; ``done`` are all that have, where other processes work on the study too."""
         self._ended += 1
         self._failed += failed
-        number = f"{self._before + self._ended}/{self._jobs}"
+        done = self._before + self._ended if done is None else done
+        self._done = done
+        number = str(done) if self._jobs is None else f"{done}/{self._jobs}"
         style = "red" if failed and self.console.is_terminal else None
         self.console.print(
             f"{number:>{2 * len(str(self._jobs)) + 1}}  {line}", style=style, markup=False, soft_wrap=True
         )
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._before + self._ended)
+            self._bar.update(self._task, completed=done)
 
     def state(self) -> str:
         """Say how many jobs run and have failed, and how long the rest may take."""
         parts = [f"{self._running()} running"]
         parts += [f"{self._failed} failed"] if self._failed else []
-        if self._ended:
+        if self._ended and self._jobs is not None:
             spent = time.monotonic() - self._started
-            parts.append(f"about {duration(spent / self._ended * (self._jobs - self._before - self._ended))} left")
+            parts.append(f"about {duration(spent / self._ended * (self._jobs - self._done))} left")
         return ", ".join(parts)
 
     def stop(self) -> None:

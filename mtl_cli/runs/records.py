@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.runs.directory import METRICS, RUN
+from mtl_cli.config.user_files import read_file
+from mtl_cli.runs.directory import CONFIG, METRICS, RUN
 from mtl_cli.runs.strangers import NotOurs, check_types
 
 _NUMBERS = {...: float}
@@ -47,6 +48,12 @@ def read_record(file: Path) -> dict[str, Any]:
     if file.stat().st_size > LARGEST:
         raise UserError(str(file), f"is larger than {LARGEST // 2**20} MiB, and not what mtl wrote")
     return parse_record(file.read_bytes(), file.name, str(file))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the config of the run in a folder as plain values; empty if it is not there. Raises UserError likewise."""
+    file = folder / CONFIG
+    return read_file(file) if file.is_file() else {}
 
 
 def parse_record(data: bytes, name: str, where: str) -> dict[str, Any]:

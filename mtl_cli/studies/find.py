@@ -12,7 +12,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.io import user_path
 from mtl_cli.runs.directory import CONFIG, OUTPUTS, RUN, SINGLE, STUDY
 from mtl_cli.studies.groups import SELECTING, flat
-from mtl_cli.studies.results import Result
+from mtl_cli.studies.results import Result, results_of
 from mtl_cli.studies.study_file import read_study
 
 COLUMNS = ("name", "kind", "began", "data", "balancer", "status", "score", "seconds")
@@ -86,9 +86,9 @@ def _run(path: Path, folder: Path) -> Row:
 
 def _study(path: Path, folder: Path) -> Row:
     found = read_study(path)
-    results = [Result(path / str(number)) for number in range(len(found.jobs))]
+    results = results_of(path)
     done = [result for result in results if result.done]
-    scores = [result.score for result in done if result.score is not None]
+    scores = [result.score for result in done if result.score is not None and found.kind != "nested"]
     spent = sum(result.seconds or 0 for result in done)
     status = f"{len(done)} of {len(results)} done"
     values = (found.kind, _time(path / STUDY), "", "", status, round(max(scores), 4) if scores else "", round(spent, 1))

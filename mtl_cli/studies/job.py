@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from mtl_cli.training.callbacks.progress import Progress
     from mtl_cli.training.run import Finished
+    from mtl_cli.training.trial import Trial
 
 PATIENCE = 10.0
 """Seconds to wait for a process that still writes in the folder of a job: one whose command was killed ends soon."""
@@ -54,6 +55,8 @@ class Job:
         Its place in the study, from 0.
     settings : dict of str to str
         What sets it apart from the other jobs of the study: keys and their values, as written.
+    trial : Trial, optional
+        What its run is told if it is a trial of `mtl tune`.
     """
 
     plain: dict[str, Any]
@@ -63,6 +66,7 @@ class Job:
     folder: str | None = None
     number: int = 0
     settings: dict[str, str] = field(default_factory=dict)
+    trial: Trial | None = None
 
     @property
     def label(self) -> str:
@@ -117,8 +121,8 @@ def run_training(job: Job, progress: Progress) -> Finished | None:
     draw = partial(write_plots, notice=progress.notice, form=form) if config.plots else None
     plain = rerunnable(job.plain)
     if config.resume is not None:
-        return resume(config.resume, config, plain, job.command, progress, draw)
-    return train(config, plain, job.command, make_directory, progress, draw)
+        return resume(config.resume, config, plain, job.command, progress, draw, job.trial)
+    return train(config, plain, job.command, make_directory, progress, draw, job.trial)
 
 
 def train_job(job: Job, console: Console) -> dict[str, Any]:
@@ -151,8 +155,13 @@ def run_job(job: Job) -> Outcome:
     with _logged(folder / directory.LOG, job) as mine:
         if not mine:
             return failed(job, ["another process is still at work in this folder"], 2)
+        from mtl_cli.training.trial import Pruned
+
         try:
             return Outcome(train_job(_begun(job, folder), _plain_console()), 0)
+        except Pruned as pruned:
+            print(f"pruned: {pruned}", file=sys.stderr)
+            return Outcome({"run_dir": job.folder, "status": "pruned"}, 0)
         except UserError as error:
             problems, status = [str(problem) for problem in error.problems], 2
             for problem in problems:
@@ -168,7 +177,7 @@ def run_job(job: Job) -> Outcome:
 def _begun(job: Job, folder: Path) -> Job:
     """Return the job as it is to be run: from its last checkpoint if it was cut off, else in a folder without a run."""
     if resumable(folder):
-        return replace(job, folder=None, plain={**job.plain, "resume": str(folder), "run_dir": None})
+        return replace(job, folder=None, plain={**rerunnable(job.plain), "resume": str(folder)})
     make_way(folder)
     return job
 

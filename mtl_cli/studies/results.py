@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.config.user_files import read_file
 from mtl_cli.io import user_path
 from mtl_cli.runs import directory
-from mtl_cli.runs.records import read_record
+from mtl_cli.runs.records import read_config, read_record
 from mtl_cli.studies.study_file import read_study
 
 PARTS = ("test", "val")
 """On which tasks are compared: test rows, or validation rows where there are none."""
+SEARCH = "tune"
+"""The kind of study that is a search: its jobs are not known beforehand."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,7 @@ class Result:
     @cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``."""
-        file = self.path / directory.CONFIG
-        if not file.is_file():
-            return {}
-        return read_file(file)
+        return read_config(self.path)
 
     @property
     def done(self) -> bool:
@@ -123,9 +121,7 @@ def find_results(path: str) -> list[Result]:
     """
     folder = user_path(path)
     if (folder / directory.STUDY).is_file():
-        found = read_study(folder)
-        results = [Result(folder / str(i), settings) for i, settings in enumerate(found.jobs)]
-        done = [result for result in results if result.done]
+        done = [result for result in results_of(folder) if result.done]
         if not done:
             raise UserError(path, "is a study of which no job is done", "run it first")
         return done
@@ -137,6 +133,19 @@ def find_results(path: str) -> list[Result]:
     if not result.metrics:
         raise UserError(path, f"is a run without metrics: it is {result.status}")
     return [result]
+
+
+def results_of(folder: Path) -> list[Result]:
+    """Return the jobs of a study, whether or not they have ended; of a search, the trials that have."""
+    found = read_study(folder)
+    if found.kind != SEARCH:
+        return [Result(folder / str(number), settings) for number, settings in enumerate(found.jobs)]
+    table, keys = folder / directory.STUDY_TABLE, found.jobs[0]
+    if not table.is_file():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [Result(folder / row["trial"], {key: row[key] for key in keys if row.get(key)}) for row in rows]
 
 
 def row_of(result: Result) -> dict[str, Any]:

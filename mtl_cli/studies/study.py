@@ -51,7 +51,7 @@ class Study:
                 found[job.number] = Outcome(line_of(str(job.folder), result.metrics), 0)
                 self.rows[job.number] = {**self._start(job), **row_of(result)}
         if found:
-            self._write()
+            self.write()
         return found
 
     def add(self, job: Job, outcome: Outcome) -> None:
@@ -61,12 +61,12 @@ class Study:
         else:
             found = {"status": "failed", "error": "; ".join(outcome.line["error"])}
         self.rows[job.number] = {**self._start(job), **found}
-        self._write()
+        self.write()
 
     def _start(self, job: Job) -> dict[str, Any]:
         return {"job": job.number, **job.settings}
 
-    def _write(self) -> None:
+    def write(self) -> None:
         """Write the table whole: a job whose run has failed may have had a row, and its metrics new columns."""
         rows = [self.rows[number] for number in sorted(self.rows)]
         atomic(self.path / directory.STUDY_TABLE, lambda file: write_rows(file, rows, LAST))
@@ -109,11 +109,15 @@ def open_study(jobs: Sequence[Job], folder: str | None, command: Sequence[str], 
         path = directory.fresh(kind)
     else:
         path = user_path(folder)
+        if not (path / directory.STUDY).is_file():
+            try:
+                path = directory.claim(folder)
+            except UserError:
+                if not (path / directory.STUDY).is_file():  # which another process has made meanwhile
+                    raise
         if (path / directory.STUDY).is_file():
             _check_same(path, file)
             directory.remember(path)
-        else:
-            path = directory.claim(folder)
     if not (path / directory.STUDY).is_file():
         write_study(path, file)
     return Study(path, [replace(job, folder=str(path / str(job.number))) for job in jobs], file)
@@ -123,7 +127,11 @@ def _check_same(path: Path, file: StudyFile) -> None:
     before = read_study(path)
     if before.kind == file.kind and before.digest == file.digest:
         return
-    if before.jobs != file.jobs:
+    if before.kind != file.kind:
+        what = f"{path} is the folder of another kind of study, a {before.kind}: {before.command}"
+    elif file.kind != "sweep":
+        what = f"{path} is the folder of another {file.kind} study: {before.command}"
+    elif before.jobs != file.jobs:
         what = f"{path} is the folder of another study, of {len(before.jobs)} jobs: {before.command}"
     else:
         what = f"{path} is the folder of another study, whose jobs have other settings: {before.command}"

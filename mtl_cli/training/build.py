@@ -36,6 +36,7 @@ from mtl_cli.training.callbacks.validation import Validate
 from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
 from mtl_cli.training.parameter_groups import parameter_groups
 from mtl_cli.training.transfer import prepare_like, read_source, take_trunk
+from mtl_cli.training.trial import Trial, without_test_rows
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Ready:
         The run whose trunk this one starts from.
     member : Member
         Whose data and seed these are.
+    trial : Trial, optional
+        What the run is told if it is a trial: then the data have no test rows.
     """
 
     config: Config
@@ -83,6 +86,7 @@ class Ready:
     data: Prepared
     source: TrainedModel | None
     member: Member = field(default_factory=Member)
+    trial: Trial | None = None
 
     def of(self, member: Member) -> Ready:
         """Return what a member starts from."""
@@ -140,8 +144,14 @@ class Run:
     kept: dict[str, Any]
 
 
-def prepare(config: Config, plain: dict[str, Any], progress: Progress) -> Ready:
-    """Choose the device, seed all generators and read the data."""
+def prepare(config: Config, plain: dict[str, Any], progress: Progress, trial: Trial | None = None) -> Ready:
+    """Choose the device, seed all generators and read the data.
+
+    Raises
+    ------
+    UserError
+        If the data are not as the config says, or a trial has no validation rows to be judged by.
+    """
     device = choose_device(config.device)
     seed_everything(config.seed, device)
     source = read_source(config) if config.init_from is not None else None
@@ -149,7 +159,12 @@ def prepare(config: Config, plain: dict[str, Any], progress: Progress) -> Ready:
         data = prepare_like(config, source, progress.notice, asked_folding(config))
     else:
         data = prepare_data(config, progress.notice)
-    return Ready(config, plain, progress, device, data, source)
+    if trial is not None:
+        data = without_test_rows(data)
+        if "val" not in data.parts and data.held_out is None:
+            hint = "dataset.split.val=0.1, or trainer.folds=5"
+            raise UserError("dataset.split.val", "leaves no validation rows, by which settings are chosen", hint)
+    return Ready(config, plain, progress, device, data, source, trial=trial)
 
 
 def prepare_data(config: Config, notice: Notice) -> Prepared:

@@ -20,6 +20,7 @@ from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.records import read_record
 from mtl_cli.training.build import Ready, Run
+from mtl_cli.training.trial import Pruned
 
 
 @contextmanager
@@ -47,9 +48,9 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
         seconds = spent + time.perf_counter() - started
         folder.write_json(directory.RUN, {**record, "status": status, "seconds": seconds, **more})
 
-    def end(status: str) -> None:
+    def end(status: str, **more: Any) -> None:
         # the way gradients are computed is that of the last step: it may change with the size of a batch
-        write(status, gradients=run.step.backend, peak_memory_bytes=_peak_memory(run.ready.device))
+        write(status, gradients=run.step.backend, peak_memory_bytes=_peak_memory(run.ready.device), **more)
 
     def at_once(number: int) -> None:
         end("interrupted" if number == signal.SIGINT else "terminated")
@@ -61,12 +62,18 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
             yield
             end("done")
     except BaseException as error:
-        status = {KeyboardInterrupt: "interrupted", SystemExit: "terminated"}.get(type(error), "failed")
+        ended = {KeyboardInterrupt: "interrupted", SystemExit: "terminated", Pruned: "pruned"}
+        status = ended.get(type(error), "failed")
+        more = {} if status != "failed" else {"error": _told(error)}
         with suppress(OSError):  # such as a full disk, which is told already
-            end(status)
-        if status != "failed":
+            end(status, **more)
+        if status in ("interrupted", "terminated"):
             run.ready.progress.notice(next_step(folder))
         raise
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def next_step(folder: RunDirectory) -> str:

@@ -20,7 +20,7 @@ from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.lock import locked
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready, Run, prepare
-from mtl_cli.training.callbacks.base import Best
+from mtl_cli.training.callbacks.base import Best, RunInfo, chosen
 from mtl_cli.training.callbacks.progress import Progress
 from mtl_cli.training.comparison import compare_with_baselines, compare_with_single
 from mtl_cli.training.measure import Measured, measure
@@ -28,6 +28,7 @@ from mtl_cli.training.members import begin, members_of, save_members, train_memb
 from mtl_cli.training.post_hoc import check_rows, fit_steps
 from mtl_cli.training.record import recorded
 from mtl_cli.training.resume import clean, open_run
+from mtl_cli.training.trial import Trial
 
 SMALLER = "a smaller trainer.batch_size, or a smaller network, such as model.trunk.hidden=[128,64], take less"
 FEWER = "fewer rows or columns (dataset.features.exclude) take less, and a backed file is not read whole"
@@ -81,6 +82,7 @@ def train(
     make_directory: Callable[[], Path],
     progress: Progress,
     finish: Callable[[Finished], object] | None = None,
+    trial: Trial | None = None,
 ) -> Finished:
     """Train a model and write its run folder.
 
@@ -96,14 +98,18 @@ def train(
     progress : Progress
     finish : callable, optional
         Adds to the folder what rooms above make of a run, such as figures; the run is done only after it.
+    trial : Trial, optional
+        What the run is told if it is a trial; its test rows are left alone then.
 
     Raises
     ------
     UserError
         If the data or the device are not as the config says, or a loss is no longer finite.
+    Pruned
+        If the trial says so.
     """
     started = time.perf_counter()
-    ready, first = _begin(config, plain, progress)
+    ready, first = _begin(config, plain, progress, trial)
     folder = RunDirectory(make_directory())
     with locked(folder.path):
         return _train_in(folder, ready, first, command, started, finish)
@@ -116,6 +122,7 @@ def resume(
     command: list[str],
     progress: Progress,
     finish: Callable[[Finished], object] | None = None,
+    trial: Trial | None = None,
 ) -> Finished | None:
     """Go on with a run in its folder, from its last checkpoint, or from the start if there is none yet.
 
@@ -125,7 +132,7 @@ def resume(
     ----------
     path : str
         The run's folder.
-    config, plain, command, progress, finish
+    config, plain, command, progress, finish, trial
         As ``train`` takes them; the config is the run's, but for keys that may change.
 
     Returns
@@ -143,7 +150,7 @@ def resume(
     if before.done:
         return None
     with locked(before.folder.path):
-        ready, first = _begin(config, plain, progress)
+        ready, first = _begin(config, plain, progress, trial)
         clean(before.folder)
         there = (
             "has no checkpoint, and begins anew" if before.epochs is None else f"goes on after epoch {before.epochs}"
@@ -152,10 +159,10 @@ def resume(
         return _train_in(before.folder, ready, first, command, started, finish)
 
 
-def _begin(config: Config, plain: dict[str, Any], progress: Progress) -> tuple[Ready, Run]:
+def _begin(config: Config, plain: dict[str, Any], progress: Progress, trial: Trial | None) -> tuple[Ready, Run]:
     """Read the data and build the first member."""
     with taking_memory("reading the data", FEWER):
-        ready = prepare(config, plain, progress)
+        ready = prepare(config, plain, progress, trial)
     check_rows(ready)
     members = members_of(ready)
     first = begin(ready, members[0], len(members) > 1)
@@ -177,9 +184,9 @@ def _train_in(
     with recorded(folder, command, started, first, len(members_of(ready))):
         with taking_memory("training", SMALLER):
             model, trained = train_members(ready, first, folder)
-        tasks = fit_steps(ready, model, trained)
-        if tasks is not ready.data.tasks:
-            save_members(ready, first, model, folder, tasks)
+        tasks, kept = fit_steps(ready, model, trained)
+        if tasks is not ready.data.tasks or kept is not None:
+            save_members(ready, first, model, folder, tasks, kept)
         measured = measure(ready, model, trained, tasks)
         epochs = int(first.ready.config.trainer.epochs)  # where the config says auto, what that came to
         compare_with_baselines(ready, measured.answer, measured.metrics, epochs * len(first.batches))
@@ -187,9 +194,21 @@ def _train_in(
         finished = write(ready, folder, measured, tasks, epochs)
         if finish is not None:
             finish(finished)
+        tell_callbacks(ready, folder)
         if not ready.config.trainer.checkpoint.keep:
             folder.remove_checkpoints()
     return finished
+
+
+def tell_callbacks(ready: Ready, folder: RunDirectory) -> None:
+    """Let the callbacks do what they do once a run is done; one that fails costs a line, as a picture does."""
+    info = RunInfo(folder.path, ready.plain, ready.notice)
+    for key, callback in chosen(ready.config).items():
+        try:
+            callback.finish(info)
+        except Exception as error:  # noqa: BLE001  # a tracker, or a plugin's callback, may raise anything
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            ready.progress.notice(f"{key}: what it does after a run failed: {what}")
 
 
 def tell_members(ready: Ready, members: int) -> None:

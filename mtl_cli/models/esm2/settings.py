@@ -105,7 +105,7 @@ class ESM2Keys:
         With ``tune: lora``.
     hidden : list of int
         Widths of further layers, which are always trained, applied to each residue and shared by all tasks.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     dropout : float
         Behind each of the further layers.
     pooling : {"mean", "cls", "attention"}

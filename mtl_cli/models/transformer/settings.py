@@ -56,7 +56,7 @@ class TransformerKeys:
         windows that overlap by half, and each piece as in the one in whose middle it is.
     hidden : list of int
         Widths of further layers, which are always trained, applied to each place and shared by all tasks.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     dropout : float
         Behind each of the further layers.
     pooling : {"mean", "cls", "attention"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 
 from mtl_cli.studies.job import Job, Outcome
 
@@ -20,8 +20,11 @@ class Executor(ABC):
     """
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Generator[Ended, None, None]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Ended, None, None]:
         """Run each job, and yield it with its outcome as it ends.
+
+        A job is taken when there is room for it, after the outcomes so far were yielded: what has ended may decide what
+        comes next.
 
         If the iterator is closed, or the process interrupted, jobs that run are stopped and the rest is not started.
         """

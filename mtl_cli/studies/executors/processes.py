@@ -7,10 +7,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -40,21 +41,26 @@ class Processes(Executor):
     n_jobs: int
     limits: Limits = field(default_factory=Limits)
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Ended, None, None]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Ended, None, None]:
         """Run the jobs."""
         workers = _Workers(self.limits)
         if os.name == "posix":
             from multiprocessing import resource_tracker
 
             resource_tracker.ensure_running()  # it would unblock the signals if the first worker started it
-        pool = ThreadPoolExecutor(max(1, min(self.n_jobs, len(jobs))))
+        pool, waiting = ThreadPoolExecutor(self.n_jobs), iter(jobs)
+        running: dict[Future[Outcome], Job] = {}
         stop: int | None = signal.SIGTERM
         with signals.raising():
             try:
-                with _signals_wait():  # so do the threads of the pool and, until they know what to do, the workers
-                    futures = {pool.submit(workers.run, job): job for job in jobs}
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
+                while True:
+                    for job in islice(waiting, self.n_jobs - len(running)):
+                        with _signals_wait():  # so do the threads of the pool and, until they are ready, the workers
+                            running[pool.submit(workers.run, job)] = job
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        yield running.pop(future), future.result()
                 stop = None
             except KeyboardInterrupt:
                 stop = signal.SIGINT

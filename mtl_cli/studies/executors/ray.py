@@ -5,7 +5,7 @@ A running cluster is found by the environment's ``RAY_ADDRESS``, or where ``ray 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,14 +33,14 @@ class Ray(Remote[Any]):
     limits: Limits = field(default_factory=Limits)
     _task: Any = field(default=None, init=False)
 
-    def open(self, jobs: Sequence[Job]) -> int:
+    def open(self, first: Job) -> int:
         """Connect to the cluster, or begin one on this machine."""
         import ray
 
         ray.init(log_to_driver=False, configure_logging=False, include_dashboard=False, ignore_reinit_error=True)
         asked = {"num_cpus": self.limits.cores or 1, "num_gpus": self.limits.gpus, "memory": self.limits.memory}
         self._task = ray.remote(max_retries=0, **{key: value for key, value in asked.items() if value})(work)
-        return self.n_jobs or len(jobs)
+        return self.n_jobs or sys.maxsize
 
     def start(self, job: Job) -> Any:
         """Hand out a job."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,28 +20,35 @@ Handle = TypeVar("Handle")
 class Remote(Executor, Generic[Handle]):
     """Runs jobs on machines that see the same folders as this one, under the same names."""
 
-    def run(self, jobs: Sequence[Job]) -> Generator[Ended, None, None]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Ended, None, None]:
         """Run the jobs."""
-        waiting = list(reversed(jobs))
-        causes: dict[int, list[str]] = {job.number: [] for job in jobs}
+        waiting: Iterator[Job] = iter(jobs)
+        again: list[Job] = []
+        causes: dict[int, list[str]] = {}
         running: list[tuple[Job, Handle]] = []
         done = False
         try:
-            most = self.open(jobs)
-            while waiting or running:
-                while waiting and len(running) < most:
-                    job = waiting.pop()
+            first = next(waiting, None)
+            most = 0 if first is None else self.open(first)
+            waiting = chain(() if first is None else (first,), waiting)
+            while True:
+                lost, again = again, []
+                room = most - len(running)
+                for job in islice(chain(lost, waiting), room):
                     running.append((job, self.start(job)))
+                again = lost[room:]
+                if not running:
+                    break
                 for place in sorted(self.wait([handle for _, handle in running]), reverse=True):
                     job, handle = running.pop(place)
                     outcome = self.outcome(handle)
                     if isinstance(outcome, Outcome):
                         yield job, outcome
                         continue
-                    own = causes[job.number]
+                    own = causes.setdefault(job.number, [])
                     own.append(outcome)
                     if len(own) < TRIES:
-                        waiting.append(job)
+                        again.append(job)
                     else:
                         yield job, failed(job, [f"{own[0]}, and when it was tried again, {own[1]}"], 1)
             done = True
@@ -48,8 +56,8 @@ class Remote(Executor, Generic[Handle]):
             self.close([handle for _, handle in running], done)
 
     @abstractmethod
-    def open(self, jobs: Sequence[Job]) -> int:
-        """Reach the cluster; return how many jobs to hand out at once."""
+    def open(self, first: Job) -> int:
+        """Reach the cluster, given the first job; return how many to hand out at once."""
 
     @abstractmethod
     def start(self, job: Job) -> Handle:

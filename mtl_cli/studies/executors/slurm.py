@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,12 @@ class Slurm(Remote[Any]):
             hint = "run mtl on a machine of the cluster; slurm='{cluster: local}' tries it on this one"
             raise UserError("launcher", "there is no Slurm here: no command sbatch", hint)
 
-    def open(self, jobs: Sequence[Job]) -> int:
+    def open(self, first: Job) -> int:
         """Set up what submits."""
         import submitit
 
         local = self.keys.get("cluster") == "local"
-        self._folder = Path(str(jobs[0].folder)).absolute().parent / FOLDER if jobs else Path(FOLDER)
+        self._folder = Path(str(first.folder)).absolute().parent / FOLDER
         self._executor = submitit.AutoExecutor(self._folder, cluster="local" if local else "slurm")
         asked = {
             "name": "mtl",
@@ -73,7 +74,7 @@ class Slurm(Remote[Any]):
             self._executor.update_parameters(**{key: value for key, value in asked.items() if value is not None})
         except NameError as error:  # of a key that sbatch has not
             raise UserError("slurm", str(error).splitlines()[0]) from error
-        return self.n_jobs or ((os.cpu_count() or 1) if local else len(jobs))
+        return self.n_jobs or ((os.cpu_count() or 1) if local else sys.maxsize)
 
     def start(self, job: Job) -> Any:
         """Hand out a job."""

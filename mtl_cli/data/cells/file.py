@@ -17,6 +17,7 @@ from mtl_cli.data.cells.genes import GeneConfig
 from mtl_cli.data.cells.matrix import DAMAGE, CellMatrix, SideBySide, Transform, reason
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.tables.reading import stripped
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     import h5py
@@ -125,7 +126,7 @@ def is_store(path: str) -> bool:
 
 def located(path: str) -> Path:
     """Return where a file of cells is. Raises UserError if there is none."""
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     return folder if is_store(path) and folder.is_dir() else resolve(path)
 
 

@@ -121,7 +121,7 @@ def test_tensorboard_has_history_weights_config_metrics_figures_and_model(mtl: I
     assert f"| test/quality/rmse | {rmse:.6g} |" in texts["metrics/text_summary"]
     assert hashlib.sha256((run / "mtl_model.pt").read_bytes()).hexdigest() in texts["model/text_summary"]
     plots = sorted(f"plots/{path.stem}" for path in (run / "plots").glob("*.png"))
-    assert sorted(events.Tags()["images"]) == plots and len(plots) == 5
+    assert sorted(events.Tags()["images"]) == plots and len(plots) >= 5
     assert events.Images("plots/losses")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
@@ -195,7 +195,9 @@ def test_mlflow_has_parameters_metrics_weights_figures_and_model(mtl: InProcess)
     assert found.data.metrics["test/quality/rmse"] == rmse
     place = Path(found.info.artifact_uri.removeprefix("file://"))
     assert (place / "model/mtl_model.pt").read_bytes() == Path("run/mtl_model.pt").read_bytes()
-    assert {path.name for path in (place / "plots").iterdir()} == {path.name for path in Path("run/plots").iterdir()}
+    assert {path.name for path in (place / "plots").iterdir()} == {
+        path.name for path in Path("run/plots").glob("*.png")
+    }
     assert (place / "config.yaml").read_text() == Path("run/config.yaml").read_text()
     assert not (place / "predictions.csv").exists(), "no single row of the data"
 
@@ -295,9 +297,10 @@ def test_wandb_has_config_history_weights_figures_and_model_offline(
     summary = {item.key: json.loads(item.value_json) for one in by_kind["summary"] for item in one.update}
     assert summary["test/quality/rmse"] == rmse
     pictures = {path.read_bytes() for path in run.glob("wandb/offline-run-*/files/media/images/plots/*.png")}
-    assert pictures == {path.read_bytes() for path in (run / "plots").glob("*.png")} and len(pictures) == 5
+    assert pictures == {path.read_bytes() for path in (run / "plots").glob("*.png")} and len(pictures) >= 5
     (artifact,) = by_kind["artifact"]
     files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
     assert files["mtl_model.pt"].read_bytes() == (run / "mtl_model.pt").read_bytes()
     assert {"config.yaml", "metrics.json", "mtl_history.csv", "gradnorm_weights.csv"} <= set(files)
     assert "predictions.csv" not in files
+    assert mtl("inspect", "run")[0] == 0, "the links that wandb makes lead to places in the run's folder"

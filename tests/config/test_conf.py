@@ -76,6 +76,8 @@ def test_trainer_and_model_yaml_say_what_the_dataclasses_say() -> None:
     assert_same(Trainer, trainer, "trainer")
     for file in (conf_dir() / "model").glob("*.yaml"):
         model: Any = OmegaConf.to_container(OmegaConf.load(file))
+        if "defaults" in model:  # it builds on another, with values of its own
+            continue
         assert_same(Head, model["head"], "head")
         trunk = model["trunk"]
         assert_same(components("trunk")[trunk.pop("kind")], trunk, file.stem)
@@ -112,3 +114,17 @@ def test_components_import_nothing_heavy() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "hidden"),
+    [
+        ([], [256]),
+        (["model=mlp"], [128, 64]),
+        (["experiment=cells"], [200, 100]),
+        (["model.trunk.hidden=[8]"], [8]),
+    ],
+)
+def test_cells_have_a_model_of_their_own_unless_one_is_chosen(words: list[str], hidden: list[int]) -> None:
+    assert assemble(["dataset=pbmc", *words])["model"]["trunk"]["hidden"] == hidden
+    assert assemble([*words, "dataset=wine"])["model"]["trunk"]["hidden"] == ([128, 64] if hidden == [256] else hidden)

@@ -55,6 +55,7 @@ BAD = {
     "no such alphabet": (["dataset.alphabet=codons"], [ACGT] * 3, "dataset.alphabet: cannot be 'codons'"),
     "strands of proteins": (["model.trunk.reverse_complement=tied"], ["MKLVAGTWYE" * 5] * 3, "model.trunk.reverse_complement: is for DNA and RNA, and these sequences are proteins; none"),
     "strands of given proteins": (["dataset.alphabet=protein", "model.trunk.reverse_complement=tied"], [ACGT] * 3, "model.trunk.reverse_complement: is for DNA and RNA: proteins have no other strand; none"),
+    "a model of proteins": (["model=esm2", "model.trunk.pretrained=false", "model.trunk.tune=all"], [ACGT] * 3, "model.trunk: ESM-2 reads proteins, and these sequences are of bases; model=sequence_cnn or sequence_kmers"),
     "labels of bases": (["tasks={site: residue}", "model.trunk.reverse_complement=augment"], [ACGT] * 3, "model.trunk.reverse_complement: cannot hold for 'site', whose labels of each letter have no order on the other strand"),
     "kmers for bases": (["tasks={site: residue}", "model=sequence_kmers"], [ACGT] * 3, "tasks.site: labels each token, and this trunk represents whole rows only"),
 }  # fmt: skip

@@ -50,6 +50,12 @@ def test_predictions_are_of_any_length_and_strangers_are_counted(family: Path, m
     assert np.corrcoef(told["predicted_binding"][:20], table["binding"])[0, 1] > 0.7
 
 
+def test_a_family_is_in_no_graph(family: Path, mtl: InProcess) -> None:
+    status, _, err = mtl("export", str(family / "run"), "--format", "onnx")
+    assert status == 2
+    assert "export: differences from a reference cannot be in a graph" in err
+
+
 def test_what_is_explained_is_the_part_that_matters(family: Path, mtl: InProcess) -> None:
     """A difference in the middle costs most."""
     status, out, err = mtl("explain", str(family / "run"), "--repeats=2", "--format=json")

@@ -105,7 +105,7 @@ def find_reference(tokens: torch.Tensor) -> tuple[torch.Tensor, float]:
         Padded behind each row's end; n is at least 1.
     """
     lengths = (tokens != PADDING).sum(1)
-    usual, counts = lengths.unique(return_counts=True)
+    usual, counts = lengths.unique(return_counts=True)  # type: ignore[no-untyped-call]
     some = tokens[:: -(-len(tokens) // SAMPLE)]
     best: tuple[torch.Tensor, float] | None = None
     for length in usual[counts.argsort(descending=True, stable=True)][:LENGTHS].tolist():

@@ -173,7 +173,7 @@ class TableSource(DataSource):
             table = self.read_file(text_columns, notice)
         else:
             table = read_several([replace(self, path=path) for path in paths], self.path, text_columns, notice)
-        if self.stops != "drop" or self.sequence not in table.columns:
+        if self.stops != "drop" or self.sequence is None or self.sequence not in table.columns:
             return table
         kept, stopped = without_stops(table, self.sequence)
         if stopped:

@@ -69,6 +69,9 @@ class Graph(nn.Module):
         if model.reader.spec.parts or model.config.dataset.members:
             what = "joined data sets" if model.config.dataset.members else f"inputs of kind {model.reader.spec.kind}"
             raise UserError("export", f"{what} cannot be in one graph", "--format safetensors has all weights")
+        if model.reader.spec.reference:
+            what = "differences from a reference cannot be in a graph: their number varies from row to row"
+            raise UserError("export", what, "--format safetensors has all weights")
         self.columns: nn.ModuleList | None = None
         reader = model.reader
         if isinstance(reader, TableReader) and isinstance(reader.encoder, FeatureEncoder):

@@ -81,6 +81,9 @@ class ESM2(ESM2Keys, TrunkConfig):
         from mtl_cli.models.esm2.files import backbone_of, weights_folder
         from mtl_cli.models.esm2.layers import ESM2Trunk, last_trained, set_trained
 
+        if spec.complement:
+            what = "ESM-2 reads proteins, and these sequences are of bases"
+            raise UserError("model.trunk", what, "model=sequence_cnn or sequence_kmers, or dataset.alphabet=protein")
         folder = None if self.pretrained is False else weights_folder(self)
         size = self.known_size() if folder is None else read_size(folder, str(self.pretrained))
         assert size is not None

@@ -98,7 +98,7 @@ class SequenceCNN(TrunkConfig):
         )
         if family:
             return self._family(spec, module)
-        merge = "max" if self.pooling == "max" else "mean"
+        merge: Literal["max", "mean"] = "max" if self.pooling == "max" else "mean"
         return Trunk(with_strands(module, self.reverse_complement, spec, merge), self.width, module.last)
 
     def _family(self, spec: InputSpec, convolutions: ConvolutionalTrunk | None) -> Trunk:

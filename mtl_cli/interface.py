@@ -24,7 +24,9 @@ from mtl_cli.balancing.base import Balancer
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.user_files import read_yaml
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
+from mtl_cli.runs.records import read_record
 
 if TYPE_CHECKING:
     from mtl_cli.inference.trained import TrainedModel as Model
@@ -50,7 +52,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         if not (self.path / directory.METRICS).is_file():
             raise UserError(str(path), "is not the folder of a finished run", f"it has no {directory.METRICS}")
 
@@ -60,7 +62,7 @@ class Run:
     @functools.cached_property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``: the score, its epoch, and the metrics by part of the split and task."""
-        return cast("dict[str, Any]", json.loads((self.path / directory.METRICS).read_text(encoding="utf-8")))
+        return read_record(self.path / directory.METRICS)
 
     @property
     def score(self) -> float | None:
@@ -220,7 +222,7 @@ def _train(words: list[str], verbose: bool) -> Path:
     for note in checked.assembled.notes:
         progress.notice(note)
     finished = run_training(make_job(checked, read.start), progress)
-    return Path(str(checked.config.resume)).expanduser() if finished is None else finished.run.path
+    return user_path(str(checked.config.resume)) if finished is None else finished.run.path
 
 
 def _progress() -> Progress:

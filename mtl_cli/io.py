@@ -6,6 +6,8 @@ Nothing here knows of configs or of the user's keys. What is wrong with a file i
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import json
 import math
@@ -13,7 +15,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -23,6 +25,7 @@ GZIP = b"\x1f\x8b"
 COMPRESSED = {GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 """How compressed files begin."""
 BLOCK = 2**20
+UNWRITTEN = "cannot be written"
 _UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")
 """What the files are called that ``atomic`` fills."""
 
@@ -43,9 +46,25 @@ class DamagedFile(ValueError):
         self.what, self.hint = what, hint
 
 
+def user_path(text: str | Path) -> Path:
+    """Return the path that a user wrote, with ``~`` written out.
+
+    Raises
+    ------
+    OSError
+        If no file can have such a name.
+    """
+    if "\0" in str(text):
+        raise OSError(errno.EINVAL, "no file's name has a NUL in it", str(text))
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~ of somebody who is not there
+        raise FileNotFoundError(errno.ENOENT, "there is no such user's home", str(text)) from error
+
+
 def user_cache() -> Path:
     """Return this program's folder where the user keeps caches: ``$XDG_CACHE_HOME/mtl``, else ``~/.cache/mtl``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "mtl"
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "mtl"
 
 
 _unfinished: set[Path] = set()
@@ -63,21 +82,36 @@ def atomic(path: Path, write: Callable[[Path], object], durable: bool = False) -
     durable : bool, default False
         Wait until it has reached the disk, so that one of the two files is there even if the power fails.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    _unfinished.add(temporary)
+    with naming(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:100]}-", suffix=path.suffix[-20:])
+        os.close(handle)
+        temporary = Path(name)
+        _unfinished.add(temporary)
+        try:
+            write(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            if durable:
+                _sync(temporary)
+            temporary.replace(path)
+            if durable and os.name == "posix":
+                _sync(path.parent)
+        finally:
+            with contextlib.suppress(OSError):  # of a folder that is gone: what went wrong before is told
+                temporary.unlink(missing_ok=True)
+            _unfinished.discard(temporary)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of writing a file say which, whatever it was called meanwhile."""
     try:
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        if durable:
-            _sync(temporary)
-        temporary.replace(path)
-        if durable and os.name == "posix":
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-        _unfinished.discard(temporary)
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if str(error.strerror).startswith(UNWRITTEN):  # what is inside has said so
+            raise
+        raise OSError(error.errno, f"{UNWRITTEN}: {error.strerror or error}", str(path)) from error
 
 
 def _sync(path: Path) -> None:

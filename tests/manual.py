@@ -1,7 +1,7 @@
 """The README and the pages of `mtl help`: their blocks, for the tests, and what `make readme` writes into them.
 
-`make readme` writes the first result and its picture in the README, the results over seeds in `help/balancers.md`, and
-the files of the template in `help/plugins.md`.
+`make readme` writes the first result and its picture in the README, the results over seeds in `help/balancers.md`, the
+tables of benchmarks there, from their references, and the files of the template in `help/plugins.md`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_cli.cli.main import run
+from mtl_cli.reports.rows import rendered
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -127,6 +128,21 @@ def quoted(text: str) -> str:
     return re.sub(r"^`([\w./]+)`:\n\n```(\w+)\n.*?^```\n", file, text, flags=re.DOTALL | re.MULTILINE)
 
 
+def benchmarked(text: str) -> str:
+    """Return a page with the tables of benchmarks as the references in the repository have them."""
+    from mtl_cli.studies.overview import overview
+    from mtl_cli.studies.protocol import read_protocol, reference_file
+    from mtl_cli.studies.reference import read_reference
+
+    def table(match: re.Match[str]) -> str:
+        name, budget = match[2], match[3]
+        rows = read_reference(reference_file(name), budget, read_protocol(name, budget == "small").problems)
+        return f"{match[1]}{rendered(overview(rows), 'md')}{match[4]}"
+
+    pattern = r"(<!-- benchmark (\w+) (\w+): [^\n]*-->\n).*?(<!-- end -->)"
+    return re.sub(pattern, table, text, flags=re.DOTALL)
+
+
 def shown(told: str) -> str:
     """Return what a run told, without notes, epochs and folders."""
     return "\n".join(
@@ -140,6 +156,7 @@ def main() -> None:
         readme = replace(README.read_text(), "result", f"```text\n{shown(told)}\n```")
         draw(Path(line["run_dir"]))
         balancers = replace((HELP / "balancers.md").read_text(), "seeds", seeds_lists())
+        balancers = benchmarked(balancers)
     plugins = HELP / "plugins.md"
     plugins.write_text(quoted(plugins.read_text()))
     README.write_text(readme)

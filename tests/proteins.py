@@ -67,12 +67,39 @@ def proteins(rows: int = 400, seed: int = 0, shortest: int = 30, longest: int = 
     return pd.DataFrame(found, columns=["id", "sequence", "family", "terms", "stability", "structure"])
 
 
+def variants(rows: int = 300, seed: int = 0, length: int = 50, most: int = 3, indels: bool = False) -> pd.DataFrame:
+    """A table of variants of one protein, each of which differs from it in one to ``most`` places.
+
+    ``binding`` falls with each difference, the more the nearer it is to the middle and the less alike the residues are;
+    ``folds`` is whether it stays above its median. With ``indels``, a quarter lacks a residue or has one more.
+    """
+    random = np.random.default_rng(seed)
+    wild = random.choice(LETTERS, length)
+    cost = np.exp(-(((np.arange(length) - length / 2) / (length / 6)) ** 2))
+    found = []
+    for row in range(rows):
+        letters, binding = wild.copy(), 0.0
+        for place in random.choice(length, random.integers(1, most + 1), replace=False):
+            letters[place] = random.choice(LETTERS[wild[place] != LETTERS])
+            binding -= cost[place] * (0.5 + abs(WEIGHTS[letters[place]] - WEIGHTS[wild[place]]))
+        text = "".join(letters)
+        if indels and random.random() < 0.25:
+            place = int(random.integers(length))
+            extra = str(random.choice(LETTERS)) if random.random() < 0.5 else ""
+            text = text[:place] + extra + text[place + (not extra) :]
+            binding -= 2 * cost[place]
+        found.append((f"V{row:05}", text, binding + random.normal(0, 0.1)))
+    table = pd.DataFrame(found, columns=["id", "sequence", "binding"])
+    return table.assign(folds=np.where(table["binding"] > table["binding"].median(), "yes", "no"))
+
+
 def write(folder: Path, table: pd.DataFrame) -> None:
-    """Write ``proteins.fasta`` and ``labels.csv``, and the same as one table, ``proteins.csv``."""
+    """Write ``proteins.fasta`` and ``labels.csv``, the same as one table, ``proteins.csv``, and ``variants.csv``."""
     table.to_csv(folder / "proteins.csv", index=False)
     table.drop(columns="sequence").to_csv(folder / "labels.csv", index=False)
     records = [f">{name}\n{text}\n" for name, text in zip(table["id"], table["sequence"], strict=True)]
     (folder / "proteins.fasta").write_text("".join(records))
+    variants().to_csv(folder / "variants.csv", index=False)
 
 
 if __name__ == "__main__":

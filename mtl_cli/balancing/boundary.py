@@ -85,7 +85,7 @@ class HeadBoundary:
         errors, each = torch.autograd.grad(total, list(self.outputs.values())), []
         for task, (chain, error) in enumerate(zip(self._chains, errors, strict=True)):
             deltas = full(error)
-            for parts, below in chain.back(deltas, to_inputs=True):
+            for parts, below in chain.back(deltas, to=-1):
                 self._roots += [(task, part.parameter, part.full()) for part in parts]
                 deltas = below
             chain.clear()

@@ -15,7 +15,7 @@ from torch.nn.modules import module as torch_module
 
 from mtl_cli.balancing.mixed_precision import full
 
-ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.Dropout)
+ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.LeakyReLU, nn.Identity, nn.Dropout)
 """Modules whose derivative is a number per input."""
 
 NORMS = (nn.LayerNorm, nn.BatchNorm1d)
@@ -76,19 +76,18 @@ class Chain:
             inputs, before = output, module
         return inputs.detach()
 
-    def back(self, deltas: torch.Tensor, to_inputs: bool = False) -> Iterator[tuple[list[Part], torch.Tensor]]:
+    def back(self, deltas: torch.Tensor, to: int | None = None) -> Iterator[tuple[list[Part], torch.Tensor]]:
         """Yield for each layer, the last one's first, the gradients on its parameters, and those at what it read.
 
         Parameters
         ----------
         deltas : Tensor of shape (T, n, width), or (n, width)
             At the output.
-        to_inputs : bool
-            Go back to the chain's inputs, not only to the first layer that is trained, whose second value is then
-            without meaning.
+        to : int, optional
+            The layer to go back to: by default the first that is trained, whose second value means nothing; -1: inputs.
         """
         trained = [[p for p in own if p.requires_grad] for own in self._parameters]
-        first = -1 if to_inputs else next((i for i, own in enumerate(trained) if own), len(trained))
+        first = next((i for i, own in enumerate(trained) if own), len(trained)) if to is None else to
         for position in range(len(self._calls) - 1, max(first, 0) - 1, -1):
             module, inputs, output = self._calls[position]
             parts: list[Part] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import user_path
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,7 +94,7 @@ def refuse_settings(data: str | None, prog: str) -> None:
 
 def free_folder(name: str) -> Path:
     """Return the folder to draw in. Raises UserError if it holds anything, or cannot be made."""
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(name, "is there already", "give another folder for the figures")
     if not folder.absolute().parent.is_dir():
@@ -101,11 +102,26 @@ def free_folder(name: str) -> Path:
     return folder
 
 
-def new_file(name: str) -> Path:
-    """Return the path of a file that is to be written. Raises UserError if it is there, or its folder is not."""
-    path = Path(name).expanduser()
-    if path.exists():
-        raise UserError(name, "is there already", "give another file")
+def new_file(name: str, force: bool | None = None) -> Path:
+    """Return the path of a file that is to be written.
+
+    Parameters
+    ----------
+    name : str
+    force : bool, optional
+        Whether a file that is there may be replaced; None where the command has no such flag.
+
+    Raises
+    ------
+    UserError
+        If it is there and must not be replaced, or its folder is not there.
+    """
+    path = user_path(name)
+    if path.is_dir():
+        raise UserError(name, "is a folder, not a file")
+    if path.exists() and not force:
+        hint = "give another file" + (", or add --force to replace it" if force is not None else "")
+        raise UserError(name, "is there already", hint)
     if not path.absolute().parent.is_dir():
         raise UserError(name, "its folder does not exist")
     return path
@@ -114,3 +130,15 @@ def new_file(name: str) -> Path:
 def notice(line: str) -> None:
     """Print a line that the user should see."""
     print(f"note: {line}", file=sys.stderr)
+
+
+def tell_unfinished(run: str) -> None:
+    """Say so if a model is of a run that has not ended well: its weights are those of the best epoch until then."""
+    from mtl_cli.runs.directory import RUN
+    from mtl_cli.runs.model_file import find_model
+    from mtl_cli.runs.pack import beside
+
+    status = (beside(find_model(run), RUN) or {}).get("status", "done")
+    if status != "done":
+        how = {"running": "has not ended", "failed": "failed"}.get(status, f"was {status}")
+        notice(f"the run of {run} {how}: the model is that of its best epoch so far; mtl train resume={run} goes on")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mtl_cli.cli.arguments import Parser
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import user_path
 
 FORMATS = ("table", "csv", "json", "md", "tex")
 ALLOWED = ("splits", "tasks", "metrics")
@@ -60,7 +61,7 @@ def run(argv: list[str]) -> int:
     for word in allow:
         if word not in ALLOWED:
             raise UserError("--allow", f"there is no '{word}'", did_you_mean(word, ALLOWED))
-    folder = None if arguments.plots is None else Path(arguments.plots).expanduser()
+    folder = None if arguments.plots is None else user_path(arguments.plots)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError(arguments.plots, "is no folder")
     from mtl_cli.studies import tables
@@ -78,7 +79,7 @@ def run(argv: list[str]) -> int:
             arguments.by,
             tuple(_words(arguments.metrics)),
             baseline,
-            find_results(baseline) if baseline is not None and Path(baseline).expanduser().is_dir() else None,
+            find_results(baseline) if baseline is not None and user_path(baseline).is_dir() else None,
             tuple(allow),
             arguments.test,
         ),

@@ -22,8 +22,9 @@ from mtl_cli.config.paths import SPACES, group_names, options
 from mtl_cli.config.primary import NESTED
 from mtl_cli.config.registry import kind_of_file
 from mtl_cli.studies.executors import LAUNCHERS, OPTIONS
+from mtl_cli.studies.protocol import names
 
-WITH_PARSER = ("predict", "evaluate", "explain", "init", "card", "pack", "export")
+WITH_PARSER = ("predict", "evaluate", "explain", "init", "report", "card", "pack", "export", "benchmark")
 """Commands of ours whose flags their parser knows."""
 BASH = """\
 _mtl_completion() {
@@ -88,6 +89,8 @@ def _answers(before: list[str], typed: str) -> list[str]:
         return _that_start(config.COMMANDS, typed)
     if command == "config":
         return _key_values(rest[1:], typed) if rest[0] in ("show", "check") else []
+    if command == "benchmark" and not rest and not typed.startswith("-"):
+        return _that_start(names(), typed)
     if command in WITH_PARSER:
         return _flags(command, rest, typed)
     if command == "inspect":

@@ -6,10 +6,10 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 from mtl_cli.cli.arguments import Parser, notice
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import user_path
 
 MIRRORS_VARIABLE = "MTL_DATA_MIRRORS"
 SECONDS_BETWEEN_LINES = 5.0
@@ -60,7 +60,7 @@ def run(argv: list[str]) -> int:
     if arguments.name not in DATASETS:
         raise UserError(arguments.name, "cannot be fetched", did_you_mean(arguments.name, DATASETS))
     mirrors = arguments.mirror or os.environ.get(MIRRORS_VARIABLE, "").split() or None
-    root = data_home() if arguments.root is None else Path(arguments.root).expanduser()
+    root = data_home() if arguments.root is None else user_path(arguments.root)
     progress = _Progress()
     try:
         files = fetch(arguments.name, root, mirrors, progress, notice)

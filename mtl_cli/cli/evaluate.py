@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mtl_cli.cli.arguments import READING_KEYS, Parser, free_folder, notice, refuse_settings, take_keys
+from mtl_cli.cli.arguments import READING_KEYS, Parser, free_folder, notice, refuse_settings, take_keys, tell_unfinished
 from mtl_cli.config.errors import UserError
 
 
@@ -36,6 +36,13 @@ examples:
     result.add_argument("--plots", metavar="FOLDER", help="draw predictions against labels there, in a new folder")
     result.add_argument("--json", action="store_true", help="print the JSON on a terminal too")
     result.add_argument("--hierarchy", choices=["report", "enforce", "none"], help="as for mtl predict")
+    result.add_argument(
+        "--unknown",
+        metavar="SHARE",
+        action="append",
+        default=[],
+        help="as for mtl predict: what share is answered then",
+    )
     result.add_argument("--vote", metavar="COLUMN", help="as for mtl predict")
     result.add_argument("--weights", metavar="COLUMN", help="measure loss and skill a second time, rows weighted so")
     return result
@@ -55,10 +62,12 @@ def run(argv: list[str]) -> int:
     folder = None if arguments.plots is None else free_folder(arguments.plots)
     from mtl_cli.inference.trained import TrainedModel
     from mtl_cli.io import to_json
-    from mtl_cli.reports.console import UNSEEN, print_metrics, stderr_console
+    from mtl_cli.reports.console import UNSEEN, about_levels, about_unknown, print_metrics, stderr_console
 
     model = TrainedModel.load(arguments.run).with_keys(given)
+    tell_unfinished(arguments.run)
     model.hierarchy(arguments.hierarchy)
+    model = model.with_unknown(arguments.unknown, notice, arguments.hierarchy)
     if arguments.data is None:
         found = model.evaluate_test(notice, arguments.hierarchy, arguments.vote, arguments.weights)
     else:
@@ -67,6 +76,8 @@ def run(argv: list[str]) -> int:
     console = stderr_console()
     title = f"the test rows of {found.where}" if arguments.data is None else found.where
     print_metrics(console, found.report, found.tasks, title)
+    for line in (*about_unknown(found.report), *about_levels(found.report)):
+        console.print(line, markup=False, soft_wrap=True)
     if arguments.weights is not None:
         weighted = f"weighted by {arguments.weights}: mean skill {found.report['weighted_score']:.4g}"
         console.print(weighted, markup=False, soft_wrap=True)

@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_cli.cli.arguments import READING_KEYS, Parser, add_format, free_folder, notice, refuse_settings, take_keys
+from mtl_cli.cli.arguments import (
+    READING_KEYS,
+    Parser,
+    add_format,
+    free_folder,
+    notice,
+    refuse_settings,
+    take_keys,
+    tell_unfinished,
+)
 from mtl_cli.config.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -38,6 +47,7 @@ examples:
   mtl explain RUN houses.csv --plots figures    with partial dependence
   mtl explain RUN --format csv > importance.csv
   mtl explain RUN --dependence --format csv
+  mtl explain RUN --markers --top 5             by class, such as a type of cell
   mtl explain RUN --shared                      CKA, gradients, directions
   mtl explain RUN --method shap --rows h017,h020""",
     )
@@ -46,6 +56,11 @@ examples:
     result.add_argument("--method", choices=METHODS, default="permutation", help="the last two are of single rows")
     result.add_argument("--rows", metavar="ID,ID", help=f"of single rows; by default the first {FIRST_ROWS}")
     result.add_argument("--shared", action="store_true", help="what the tasks share, in place of features")
+    result.add_argument(
+        "--markers",
+        action="store_true",
+        help="what each feature adds to the log-odds of each class, such as the markers of a type of cell",
+    )
     result.add_argument("--dependence", action="store_true", help="print the partial dependence of the top features")
     result.add_argument("--repeats", type=int, metavar="N", help="shuffles of each feature; 10, or 3 of very many")
     result.add_argument("--correlated", type=float, default=0.8, metavar="R", help="|rho| from which on; 1 joins none")
@@ -73,12 +88,15 @@ def run(argv: list[str]) -> int:
 
         check_method(arguments.method)
     model = TrainedModel.load(arguments.run).with_keys(given)
+    tell_unfinished(arguments.run)
     examples = model.test_rows(notice)[0] if arguments.data is None else model.read(arguments.data, notice)
     if arguments.method != "permutation":
         return _single_rows(model, examples, arguments)
     from mtl_cli.inference.explain.rows import explained
 
     rows = explained(model, examples, notice, arguments.seed)
+    if arguments.markers:
+        return _markers(rows, arguments)
     return _shared(rows, arguments) if arguments.shared else _features(rows, arguments, folder)
 
 
@@ -92,13 +110,18 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("--correlated", "must be above 0 and at most 1", "1 joins no columns")
     if arguments.rows is not None and arguments.method == "permutation":
         raise UserError("--rows", "is for single rows", "add --method integrated-gradients, or shap")
-    for flag, given in (("--shared", arguments.shared), ("--dependence", arguments.dependence)):
+    for flag, given in (
+        ("--shared", arguments.shared),
+        ("--markers", arguments.markers),
+        ("--dependence", arguments.dependence),
+    ):
         if given and arguments.method != "permutation":
             raise UserError(flag, f"does not go with --method {arguments.method}", "leave one of them out")
-    if arguments.shared and arguments.dependence:
-        raise UserError("--dependence", "does not go with --shared", "leave one of them out")
-    if arguments.plots and (arguments.shared or arguments.method != "permutation"):
-        raise UserError("--plots", "draws the importance of features", "leave --shared and --method out")
+    chosen = [f"--{key}" for key in ("shared", "markers", "dependence") if vars(arguments)[key]]
+    if len(chosen) > 1:
+        raise UserError(chosen[1], f"does not go with {chosen[0]}", "leave one of them out")
+    if arguments.plots and (arguments.shared or arguments.markers or arguments.method != "permutation"):
+        raise UserError("--plots", "draws the importance of features", "leave --shared, --markers and --method out")
 
 
 def _features(rows: Explained, arguments: argparse.Namespace, folder: Path | None) -> int:
@@ -131,6 +154,18 @@ def _as_text(rows: Explained, found: list[Importance], top: int) -> str:
 
     labels = {name: int(rows.part.targets[name].mask.sum()) for name in rows.tasks}
     return importance_text(found, skills(rows, rows.outputs(rows.inputs)), labels, top, width())
+
+
+def _markers(rows: Explained, arguments: argparse.Namespace) -> int:
+    from mtl_cli.inference.explain.markers import markers
+    from mtl_cli.reports.explained import marker_rows, marker_text
+    from mtl_cli.reports.rows import chosen, rendered, width
+
+    found = markers(rows, notice, arguments.seed)
+    style = chosen(arguments.format)
+    text = marker_text(found, arguments.top, width()) if style == "table" else rendered(marker_rows(found), style)
+    print(text, end="")
+    return 0
 
 
 def _shared(rows: Explained, arguments: argparse.Namespace) -> int:

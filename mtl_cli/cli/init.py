@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mtl_cli.cli.arguments import Parser, notice
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components, file_suffixes, kind_of_file, unread_file
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     from mtl_cli.data.base import DataSource
@@ -50,8 +51,8 @@ def run(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     data = arguments.data
     kind, source = _source(data)
-    output = arguments.output or f"{Path(data).expanduser().absolute().name.split('.')[0] or 'data'}.yaml"
-    path = None if output == "-" else Path(output).expanduser()
+    output = arguments.output or f"{user_path(data).absolute().name.split('.')[0] or 'data'}.yaml"
+    path = None if output == "-" else user_path(output)
     _check_output(path, output, arguments.force)
     from mtl_cli.data.guess import guess, read_columns
 
@@ -81,7 +82,7 @@ def run(argv: list[str]) -> int:
 
 def _source(data: str) -> tuple[str, DataSource]:
     """Return the kind of a data set and its config. Raises UserError if it is none that can be read."""
-    path = Path(data).expanduser()
+    path = user_path(data)
     if path.is_dir():
         return "images", components("dataset")["images"](path=data)
     kind = kind_of_file(data)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtl_cli.cli.arguments import notice, take_format
 from mtl_cli.config.errors import UserError
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     from mtl_cli.data.look import Look
@@ -71,7 +71,7 @@ def is_model(word: str) -> bool:
     """Whether a word names a run's folder or model file, rather than a data set."""
     from mtl_cli.runs.directory import MODEL, RUN
 
-    path = Path(word).expanduser()
+    path = user_path(word)
     return path.suffix in (".pt", ".zip") or (path / MODEL).is_file() or (path / RUN).is_file()
 
 

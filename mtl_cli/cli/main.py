@@ -8,9 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mtl_cli import __version__
+
+if TYPE_CHECKING:
+    from mtl_cli.config.errors import UserError
+
+SHOWN = 20
+"""Problems that are printed; the rest is counted."""
 
 HELP = """\
 usage: mtl COMMAND …
@@ -38,6 +44,9 @@ options:
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
+    from mtl_cli.cli.streams import open_streams
+
+    open_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # before and after the command, Ctrl-C makes no traceback
     sys.exit(run(sys.argv[1:]))
@@ -60,34 +69,66 @@ def run(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     from mtl_cli import signals
+    from mtl_cli.cli.streams import STDOUT, give_up
     from mtl_cli.config.errors import UserError
+    from mtl_cli.config.machine import user_error
 
-    name = "mtl"
+    names = ["mtl"]
     try:
-        command = None
-        if argv and not argv[0].startswith("-"):
-            from mtl_cli.cli.commands import find  # here, so that signals are seen to from the first instant
-
-            command = find(argv[0])
-        if command is not None:
-            name = f"mtl {argv[0]}"
-        status = _without_command(argv) if command is None else command(argv[1:])
-        sys.stdout.flush()
-        return status
+        return _command(argv, names)
     except UserError as error:
-        for problem in error.problems:
-            print(f"{name}: error: {problem}", file=sys.stderr)
-        return 2
+        return _refused(names[-1], error)
     except KeyboardInterrupt:
-        _say(signals.told(name, signal.SIGINT))
+        _say(signals.told(names[-1], signal.SIGINT))
         return 130
     except SystemExit as stop:
         if stop.code == 128 + signal.SIGTERM:
-            _say(signals.told(name, signal.SIGTERM))
+            _say(signals.told(names[-1], signal.SIGTERM))
         raise
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail again
+        give_up(sys.stdout)
         return 141
+    except (OSError, MemoryError, RuntimeError) as error:  # RecursionError is one, and so is torch's own want of memory
+        found = user_error(error)
+        if found is None:
+            raise
+        if isinstance(error, OSError) and error.filename == STDOUT:
+            give_up(sys.stdout)
+        return _refused(names[-1], found)
+
+
+def _command(argv: list[str], names: list[str]) -> int:
+    """Run the command, and add to ``names`` what it is called; return its status once stdout has what it printed."""
+    from mtl_cli.config.errors import UserError
+
+    for word in argv:
+        if not word.isprintable() and any(0xD800 <= ord(letter) < 0xE000 for letter in word):
+            shown = word.encode("utf-8", "backslashreplace").decode()
+            raise UserError(shown, "is not UTF-8", "rename the file, or set a locale such as LC_ALL=C.UTF-8")
+    command = None
+    if argv and not argv[0].startswith("-"):
+        from mtl_cli.cli.commands import find  # here, so that signals are seen to from the first instant
+
+        command = find(argv[0])
+    if command is not None:
+        names.append(f"mtl {argv[0]}")
+    try:
+        status = _without_command(argv) if command is None else command(argv[1:])
+    except SystemExit as stop:  # of argparse, after --help or an error
+        if stop.code == 128 + signal.SIGTERM:
+            raise
+        status = stop.code if isinstance(stop.code, int) else 0
+    sys.stdout.flush()
+    return status
+
+
+def _refused(name: str, error: UserError) -> int:
+    """Print each problem in a line, the first ones of many; return the exit status."""
+    for problem in error.problems[:SHOWN]:
+        print(f"{name}: error: {problem}", file=sys.stderr)
+    if len(error.problems) > SHOWN:
+        print(f"{name}: error: and {len(error.problems) - SHOWN:,} more", file=sys.stderr)
+    return 2
 
 
 def _say(line: str) -> None:

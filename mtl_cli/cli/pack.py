@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtl_cli.cli.arguments import Parser, new_file, notice
 from mtl_cli.config.errors import UserError
+from mtl_cli.io import user_path
 
 
 def parser() -> Parser:
@@ -37,7 +38,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.runs.pack import SUFFIX, is_pack, write_pack
 
     folder = find_model(arguments.run).parent
-    if not Path(arguments.run).expanduser().is_dir():
+    if not user_path(arguments.run).is_dir():
         raise UserError(arguments.run, "is no folder of a run", "a zip is made of a whole run")
     output = arguments.output or f"{folder.absolute().name}{SUFFIX}"
     if not is_pack(Path(output)):

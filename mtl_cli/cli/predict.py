@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings, take_keys
+from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings, take_keys, tell_unfinished
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.formats.base import Format, format_of, formats
 from mtl_cli.inference.formats.formulas import Formulas
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,8 @@ def parser() -> Parser:
 output columns: the id column (or row, from 0), and for each task
   predicted_TASK             the number or label; residue, token: a label per
                              residue or word;
-                             empty where a number of the row is not finite
+                             empty where a number of the row is not finite;
+                             'unknown' where --unknown says so
   predicted_TASK_prob        binary: probability of the positive label, the
                              second in order if the config names none;
                              multiclass: of the predicted label;
@@ -40,6 +42,9 @@ output columns: the id column (or row, from 0), and for each task
   predicted_TASK_q05         regression with loss: quantile: each quantile
   predicted_TASK_sd          count: the deviation of a single count
   predicted_TASK_at_TIME     survival: the share left without the event then
+  predicted_sure, predicted_sure_level
+                             --unknown, tasks that are levels: the label of the
+                             finest level that is sure, and that level
   TASK_low, TASK_high        regression with an interval: its ends
   TASK_set                   classes with an interval: the likely ones, as a|b
   TASK_spread                of several members: how far they are apart
@@ -81,6 +86,14 @@ examples:
         choices=["report", "enforce", "none"],
         help="what to do about labels of one level that contradict another's, if not what the run's config says",
     )
+    result.add_argument(
+        "--unknown",
+        metavar="SHARE",
+        action="append",
+        default=[],
+        help="answer only what the model is sure of, so that this share of the answers is right by the run's validation"
+        " rows, and write 'unknown' for the rest: 0.95, or TASK=0.95; may be given several times",
+    )
     result.add_argument("--vote", metavar="COLUMN", help="rows of one value take the label that most of them have")
     return result
 
@@ -105,7 +118,9 @@ def run(argv: list[str]) -> int:
     from mtl_cli.inference.trained import TrainedModel
 
     model = TrainedModel.load(arguments.run).with_keys(given)
+    tell_unfinished(arguments.run)
     model.hierarchy(arguments.hierarchy)
+    model = model.with_unknown(arguments.unknown, notice, arguments.hierarchy)
     every = arguments.probabilities == "all"
     tables = model.stream(arguments.data, notice, arguments.hierarchy, arguments.vote, every)
     if form.for_spreadsheets:
@@ -117,14 +132,14 @@ def run(argv: list[str]) -> int:
 
 def _check_output(output: str, inputs: list[str | Path], force: bool) -> None:
     """Raise UserError if a file cannot be written there, is read from, or is there already and not to be replaced."""
-    path = Path(output).expanduser()
+    path = user_path(output)
     if not path.absolute().parent.is_dir():
         raise UserError(output, "its folder does not exist")
     if path.is_dir():
         raise UserError(output, "is a folder, not a file")
     if not path.is_file():  # a new file, or such as /dev/stdout
         return
-    read = [file.stat() for file in (Path(name).expanduser() for name in inputs) if file.exists()]
+    read = [file.stat() for file in (user_path(name) for name in inputs) if file.exists()]
     if not sys.stdin.isatty():
         read += _standard_input()
     if any(os.path.samestat(path.stat(), file) for file in read):
@@ -148,7 +163,7 @@ def _write(tables: Iterator[pd.DataFrame], form: Format, output: str | None, sou
     if output is None:
         form.stream(tables, sys.stdout.buffer, source)
         return
-    path = Path(output).expanduser()
+    path = user_path(output)
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout, which no file may replace
             form.save(tables, path, source)

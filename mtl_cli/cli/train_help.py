@@ -20,6 +20,7 @@ GROUPS = {
     "optimizer": "",
     "scheduler": "the learning rate over the epochs",
     "trainer": "epochs, batch size, early stopping",
+    "callback": "who is told of the training: trackers",
     "experiment": "a whole recipe, laid over the rest",
 }
 
@@ -123,8 +124,8 @@ def describe(file: Path, width: int | None = None) -> str:
         if not line.startswith("#"):
             break
         comments.append(line.lstrip("# "))
-    prose = [line for line in comments if not line.startswith(("@package", "mtl train", "mtl tune"))]
-    sentence = re.split(r"(?<! al)\. ", " ".join(prose))[0].rstrip(".")
+    prose = [line for line in comments if not line.startswith(("@package", "mtl train", "mtl tune", "mtl benchmark"))]
+    sentence = re.split(r"(?<! al)\. |(?<=\?) ", " ".join(prose))[0].rstrip(".")
     return _cut(sentence, width)
 
 

@@ -83,8 +83,9 @@ def _search(own: dict[str, str], words: Words, command: list[str]) -> int:
     from mtl_cli.studies.executors import make_executor
     from mtl_cli.studies.job import make_job
     from mtl_cli.studies.nested import run_nested
+    from mtl_cli.studies.search import Search
     from mtl_cli.studies.sweep import sweep_folder
-    from mtl_cli.studies.tune import Search, open_search, run_search
+    from mtl_cli.studies.tune import open_search, run_search
 
     numbers = _numbers(own, words.problems)
     if words.options.get("launcher") in ("ray", "slurm") and "n_jobs" not in words.options:

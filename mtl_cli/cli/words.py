@@ -10,6 +10,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.hints import key_meant
 from mtl_cli.config.keys import known_keys
 from mtl_cli.config.values import as_text
+from mtl_cli.io import user_path
 from mtl_cli.runs.directory import CONFIG
 
 FLAGS_WITH_VALUE = {
@@ -109,13 +110,14 @@ def _resumed(plain: list[str]) -> Path | None:
     if not given or given[-1] in ("", "null"):
         return None
     folder = as_text(given[-1])
-    file = Path(folder).expanduser() / CONFIG
-    if not Path(folder).expanduser().is_dir():
-        near = Path(folder).expanduser().parent
+    file = user_path(folder) / CONFIG
+    if not user_path(folder).is_dir():
+        near = user_path(folder).parent
         runs = [str(other.parent) for other in sorted(near.glob(f"*/{CONFIG}"))] if near.is_dir() else []
         raise UserError("resume", f"there is no folder {folder}", did_you_mean(folder, runs) or "give a run's folder")
     if not file.is_file():
-        raise UserError("resume", f"{folder} holds no {CONFIG}: no run was begun there", "give the folder of a run")
+        what = f"{folder} holds no {CONFIG}: it is no run, or one that ended before it had begun"
+        raise UserError("resume", what, f"start it anew, with run_dir={folder} once that is empty")
     return file
 
 
@@ -128,7 +130,7 @@ def _take_option(key: str, value: str, words: Words) -> None:
 
 
 def _folder(flag: str, value: str) -> Path:
-    folder = Path(value).expanduser()
+    folder = user_path(value)
     if not folder.is_dir():
         raise UserError(flag, f"there is no folder {folder}")
     return folder
@@ -139,7 +141,7 @@ def _primary(files: list[str], name: str | None, folders: list[Path]) -> Path | 
         both = " and ".join([*files, *([f"--config-name {name}"] if name else [])])
         raise UserError(both, "only one config can be started from", "give one, and KEY=VALUE for what differs")
     if files:
-        file = Path(files[0]).expanduser()
+        file = user_path(files[0])
         if not file.is_file():
             raise UserError(files[0], "there is no such file")
         return file

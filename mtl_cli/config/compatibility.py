@@ -181,6 +181,7 @@ def _trunk(config: Config) -> Iterator[Problem]:
         what = f"holds the trunk for {trunk.freeze} of {epochs} epochs"
         yield Problem("model.trunk.freeze", what, "give fewer than trainer.epochs, or all")
     yield from trunk.check(list(config.tasks or {}))
+    yield from _strands(config, trunk)
     gives, most = _given(config), trunk.longest
     if trunk.embeds_numbers and gives not in (None, "features"):
         what = f"embeds features, but this data set has {gives} inputs"
@@ -191,6 +192,18 @@ def _trunk(config: Config) -> Iterator[Problem]:
             allowed = "any number" if longest is None else longest
             what = f"reads at most {most} tokens of a sequence, and this data set allows {allowed}"
             yield Problem("model.trunk", what, config.dataset.shorten_hint(most))
+
+
+def _strands(config: Config, trunk: Any) -> Iterator[Problem]:
+    """Check that there is a reverse complement where a trunk is to read it."""
+    if not trunk.reads_both_strands or config.dataset is None:
+        return
+    if config.dataset.alphabet_known == "protein":
+        yield Problem("model.trunk.reverse_complement", "is for DNA and RNA: proteins have no other strand", "none")
+    for name, task in _known_tasks(config).items():
+        if task.level == "token":
+            what = f"cannot hold for '{name}', whose labels of each letter have no order on the other strand"
+            yield Problem("model.trunk.reverse_complement", what, "none")
 
 
 def _sharing(config: Config) -> Iterator[Problem]:
@@ -254,6 +267,13 @@ def _scheduler(config: Config) -> Iterator[Problem]:
     yield from scheduler.check(list(config.tasks or {}))
 
 
+def _callbacks(config: Config, trainer: Trainer) -> Iterator[tuple[str, Any]]:
+    """Yield the callbacks that could be converted, with the keys that choose them."""
+    every = {"callback": config.callback}
+    every |= {f"trainer.callbacks.{name}": own for name, own in (trainer.callbacks or {}).items()}
+    return ((where, own) for where, own in every.items() if own is not None)
+
+
 def _trainer(config: Config) -> Iterator[Problem]:
     trainer: Trainer | None = config.trainer
     if trainer is None:
@@ -263,6 +283,8 @@ def _trainer(config: Config) -> Iterator[Problem]:
         yield Problem("trainer.accumulate", what, "trainer.accumulate=1, or a trainer.batch_size")
     if isinstance(trainer.epochs, int) and trainer.steps not in (None, Trainer.steps):
         yield Problem("trainer.steps", f"has no effect with trainer.epochs={trainer.epochs}", "give one of the two")
+    for where, callback in _callbacks(config, trainer):
+        yield from callback.check(where)
     yield from _members(config, trainer)
     yield from _baselines(config, trainer)
     yield from _single(config, trainer)

@@ -6,6 +6,7 @@ Hydra starts nothing here: it neither reads ``sys.argv`` nor makes folders, logs
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -27,6 +28,10 @@ from mtl_cli.config.user_files import cannot_be_read
 
 VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
 """Hydra 1.3 warns where this is missing, 1.4 where it is given."""
+
+
+MOST_VALUES = 10_000
+"""Of a range, and jobs of a sweep."""
 
 
 class Unreadable(ValueError):
@@ -74,6 +79,8 @@ def _values(override: Override, text: str, names: Sequence[str]) -> list[str]:
     if override.is_interval_sweep():
         raise UserError(text, "is an interval, not a list of values", "for example range(1,10) or 0.1,0.5")
     value: Any = override.value()
+    if isinstance(value, RangeSweep):
+        _check_range(value, text)
     chosen: Any = getattr(value, "list", None)
     if isinstance(value, Glob) or isinstance(chosen, Glob):
         found = (value if isinstance(value, Glob) else chosen).filter(list(names))
@@ -81,6 +88,18 @@ def _values(override: Override, text: str, names: Sequence[str]) -> list[str]:
             raise UserError(text, "chooses nothing", f"choose from {', '.join(names)}" if names else None)
         return list(found)
     return list(override.sweep_string_iterator())
+
+
+def _check_range(values: RangeSweep, text: str) -> None:
+    """Raise UserError if a range has no values, or more than could be run."""
+    start, stop, step = (float(number or 0) for number in (values.start, values.stop, values.step))
+    if not all(map(math.isfinite, (start, stop, step))) or step == 0:
+        raise UserError(text, "has no end", "for example range(1,10) or range(0,1,0.1)")
+    count = math.ceil((stop - start) / step)
+    if count <= 0:
+        raise UserError(text, "has no values", "for example range(1,10) or range(10,1,-1)")
+    if count > MOST_VALUES:
+        raise UserError(text, f"has {count:,} values", f"at most {MOST_VALUES:,} can be given")
 
 
 @functools.lru_cache(maxsize=4096)

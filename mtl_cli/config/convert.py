@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from mtl_cli.config.errors import Problem, did_you_mean
+from mtl_cli.config.errors import LONGEST, Problem, did_you_mean, shortened
 from mtl_cli.config.hints import UNKNOWN_KEY, value_meant
 from mtl_cli.config.registry import SELECTORS, components
 
@@ -209,7 +209,7 @@ def field_types(cls: type) -> dict[str, Any]:
 def _show(value: Any) -> str:
     if value is None:
         return "null"
-    return f"'{value}'" if isinstance(value, str) else str(value)
+    return f"'{shortened(value, LONGEST)}'" if isinstance(value, str) else shortened(str(value), LONGEST)
 
 
 def _name(annotation: Any) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.user_files import read_file
+from mtl_cli.io import user_path
 
 NOT_THERE = "—"
 PLACES = ("run_dir",)
@@ -16,7 +16,7 @@ PLACES = ("run_dir",)
 
 def config_of(path: str) -> dict[str, Any]:
     """Return the config of a run, given its folder or a YAML file. Raises UserError if there is none."""
-    file = Path(path).expanduser()
+    file = user_path(path)
     if file.is_dir():
         if not (file / "config.yaml").is_file():
             raise UserError(path, "holds no config.yaml", "give the folder of a run, or a YAML file")

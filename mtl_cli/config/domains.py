@@ -1,4 +1,4 @@
-"""What a key may be in a search: ``log(1e-4,1e-1)``, ``uniform(0,1)``, ``int(1,4)``, ``range(1,5)``, ``choice(a,b)``.
+"""What a search may vary: ``log(1e-4,1e-1)``, ``uniform(0,1)``, ``int(1,4)``, ``range(8,65,8)``, ``choice(a,b)``.
 
 Hydra's words are taken where it has some: ``interval(0,0.5)`` is ``uniform(0,0.5)``, ``tag(log,interval(a,b))`` is
 ``log(a,b)``, ``int(…)`` around either gives whole numbers, and ``range`` leaves its end out.

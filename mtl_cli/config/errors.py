@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+LONGEST = 200
+"""Characters of a key or a path in a message."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -27,8 +30,13 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        line = f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else "")
-        return " ".join(line.split())
+        line = f"{shortened(self.where, LONGEST)}: {self.what}" + (f"; {self.hint}" if self.hint else "")
+        return " ".join(shortened(line, 10 * LONGEST).split())
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text, or if it is longer than may be, its first and its last letters."""
+    return text if len(text) <= longest else f"{text[: longest - 20]} … {text[-16:]}"
 
 
 class UserError(Exception):

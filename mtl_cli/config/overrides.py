@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.config.paths import group_names, options
+from mtl_cli.config.paths import PROTOCOLS, group_names, options
 from mtl_cli.config.registry import file_suffixes, kind_of_file, unread_file
 from mtl_cli.config.user_files import OURS
 from mtl_cli.config.values import as_text, is_sweep, read_value, values_of
+from mtl_cli.io import user_path
 
 _SEGMENT = r"""(?:"[^"]*"|'[^']*'|[^.='"][^.=]*|['"][^.=]*)"""
 _WORD = re.compile(rf"([~+]*)({_SEGMENT}(?:\.{_SEGMENT})*)(?:=(.*))?", re.DOTALL)
@@ -89,6 +90,8 @@ def group_of(word: Word, folders: list[Path]) -> str | None:
     """Return the config group of which the word chooses a file, if it does."""
     if word.text is None or word.text.startswith("{") or len(word.group) > LONGEST or ".." in word.group:
         return None
+    if word.group == PROTOCOLS:
+        return None
     return word.group if options(word.group, folders) else None
 
 
@@ -143,12 +146,15 @@ def _choose(group: str, word: Word, folders: list[Path], settings: Settings, sai
     assert word.text is not None
     known, name = options(group, folders), as_text(word.text)
     if group == "dataset" and name not in known and (kind := kind_of_file(name)):
-        _put(PATH, str(Path(name).expanduser()), name, settings, said)
+        _put(PATH, str(user_path(name)), name, settings, said)
         settings.path_of_file, name = True, kind
     elif group == "dataset" and settings.path_of_file:  # another data set than that file
         del settings.values[PATH]
         settings.path_of_file = False
-    if name not in known and not (name == "null" and group == "experiment"):
+    if name == "null" and group == "experiment":
+        settings.choices.pop(group, None)
+        return
+    if name not in known:
         settings.problems.append(_no_option(group, name, known))
         return
     if (before := settings.choices.get(group, name)) != name:

@@ -16,6 +16,8 @@ COMPONENTS = {group: group for group in SELECTORS if group not in ("sharing", "t
 """The registry group behind each config group that chooses a component."""
 SPACES = "tune"
 """The folder with what `mtl tune` may vary; no config chooses from it."""
+PROTOCOLS = "benchmark"
+"""The folder of benchmarks, beside the groups: no run chooses from it."""
 
 
 @functools.cache
@@ -71,4 +73,4 @@ def without_file(folders: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
 def group_names(folders: list[Path]) -> list[str]:
     """Return the config groups that are folders at the top: ``balancer``, ``dataset``, …"""
     names = {folder.name for base in folders for folder in base.iterdir() if any(folder.glob("*.yaml"))}
-    return sorted(names - {SPACES})
+    return sorted(names - {SPACES, PROTOCOLS})

@@ -32,14 +32,14 @@ import sys
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from mtl_cli.config.errors import did_you_mean
+from mtl_cli.io import user_path
 
 PACKAGES = {
     "balancer": "mtl_cli.balancing.methods",
-    "callback": "mtl_cli.training.callbacks",
+    "callback": "mtl_cli.training.callbacks.trackers",
     "command": "mtl_cli.cli.commands",
     "dataset": "mtl_cli.data.*.config",
     "figure": "mtl_cli.reports.figures",
@@ -197,7 +197,7 @@ def file_suffixes() -> str:
 
 def unread_file(path: str) -> tuple[str, str] | None:
     """Return what to say of a file or folder whose name is of no data set, and a hint; None if there is none."""
-    found = Path(path).expanduser()
+    found = user_path(path)
     if found.is_dir():
         return "is a folder, not a file", (
             f"give a file in it, or a pattern such as '{path.rstrip('/')}/*.csv'; "

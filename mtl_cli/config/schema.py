@@ -19,7 +19,7 @@ from mtl_cli.config.registry import components
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 BASELINES = ("ridge", "forest", "extra_trees", "boosting")
 """What ``trainer.baselines`` may list."""
-Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu", "identity"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,9 @@ class Checkpoint:
     keep: bool = True
 
 
+FewTimes = Annotated[int, Bound(above=0, at_most=1000)]
+
+
 @dataclass(frozen=True)
 class Trainer:
     """How long and in what pieces to train.
@@ -118,8 +121,8 @@ class Trainer:
     epochs: Literal["auto"] | PositiveInt = "auto"
     steps: PositiveInt = 3000
     folds: Literal["auto", "none"] | Annotated[int, Bound(at_least=2)] = "auto"
-    repeats: PositiveInt = 1
-    members: PositiveInt = 1
+    repeats: FewTimes = 1
+    members: FewTimes = 1
     refit: bool = False
     baselines: Literal["auto", "none"] | list[str] = "auto"
     compare_single: bool = False
@@ -153,6 +156,7 @@ class Config(TrainedConfig):
     optimizer: Annotated[Any, Component("optimizer")]
     scheduler: Annotated[Any, Component("scheduler")]
     regularizer: Annotated[Any, Component("regularizer")] | None = None
+    callback: Annotated[Any, Component("callback")] | None = None
     trainer: Trainer = field(default_factory=Trainer)
     resume: str | None = None
     init_from: str | None = None

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.io import naming
 
 OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and -m launcher=processes n_jobs=2 runs two jobs at once"
 """What to say of Hydra's own keys."""
@@ -61,9 +62,64 @@ Loader.add_implicit_resolver(
 )
 
 
+LARGEST = 2 * 2**20
+"""Bytes of a config file."""
+DEEPEST, MOST = 50, 100_000
+"""How deep mappings and lists of a config may lie in one another, and how many values it may have in all."""
+
+
 def read_yaml(text: str) -> Any:
-    """Return what YAML text says."""
-    return yaml.load(text, Loader=Loader)
+    """Return what YAML text says.
+
+    Raises
+    ------
+    YAMLError
+        If it is none, is nested too deeply, or its anchors stand for more than any config needs.
+    """
+    loader = Loader(text)
+    try:
+        _check_depth(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Look at the events of a text, which are made without recursion, for how deep they are nested."""
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            what = f"is nested more than {DEEPEST} deep"
+            raise yaml.constructor.ConstructorError(None, None, what, event.start_mark)
+
+
+def _check_size(node: yaml.Node) -> None:
+    """Count what a node would be with each alias written out, as it will be."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if id(node) in sizes:
+            known = sizes[id(node)]
+            if known is None:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "an alias stands inside its anchor", node.start_mark
+                )
+            return known
+        sizes[id(node)] = None
+        parts = [item for pair in node.value for item in pair] if isinstance(node, yaml.MappingNode) else node.value
+        sizes[id(node)] = found = 1 + sum(map(size, parts))
+        if found > MOST:
+            raise yaml.constructor.ConstructorError(None, None, f"has more than {MOST:,} values", node.start_mark)
+        return found
+
+    size(node)
 
 
 def read_file(file: Path) -> dict[Any, Any]:
@@ -75,6 +131,9 @@ def read_file(file: Path) -> dict[Any, Any]:
         With the file and the line at fault.
     """
     try:
+        if file.stat().st_size > LARGEST:
+            what = f"is larger than {LARGEST // 2**20} MiB, and no config"
+            raise UserError(str(file), what, "give a config such as a run's config.yaml")
         content = read_yaml(file.read_text(encoding="utf-8-sig"))
     except yaml.YAMLError as error:
         raise cannot_be_read(error, file) from error
@@ -82,6 +141,8 @@ def read_file(file: Path) -> dict[Any, Any]:
         raise UserError(str(file), f"is not UTF-8 text (byte {error.start + 1})") from error
     except OSError as error:
         raise UserError(str(file), f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # such as a number of more digits than Python reads
+        raise UserError(str(file), f"is not YAML: {error}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -106,7 +167,7 @@ def refuse_hydra(file: Path, content: dict[Any, Any], header: str = "") -> None:
     entries = content.get("defaults")
     for entry in entries if isinstance(entries, list) else ():
         for text in [*entry, *map(str, entry.values())] if isinstance(entry, dict) else [str(entry)]:
-            if re.match(r"(override\s+|optional\s+)*/?hydra(/|$)", str(text)) or "@hydra" in str(text):
+            if re.match(r"(override\s+|optional\s+)*/?hydra(/|$)", str(text)) or "hydra" in str(text).partition("@")[2]:
                 found = str(text).split()[-1]
     if found is not None:
         raise UserError(str(file), f"{found}: Hydra's own keys are not accepted", OURS)
@@ -134,7 +195,8 @@ class GroupFile:
         path = folder / self.name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.write_text(self.header + OmegaConf.to_yaml(OmegaConf.create(self.content)), encoding="utf-8")
+            with naming(path):
+                path.write_text(self.header + OmegaConf.to_yaml(OmegaConf.create(self.content)), encoding="utf-8")
         except OmegaConfBaseException as error:
             raise UserError(self.name, str(error).splitlines()[0]) from error
 

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from mtl_cli.config.compose import Unreadable, read_element, read_sweep
-from mtl_cli.config.user_files import read_yaml
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.user_files import DEEPEST, read_yaml
 
 _OPENING, _CLOSING = "([{", ")]}"
 
@@ -20,6 +21,7 @@ def read_value(text: str) -> Any:
     writes them. Then Hydra's grammar is asked. It knows letters from a to z only, so a list, a mapping or quoted text
     that it refuses (``[größe,価格]``) is read as YAML; anything else (``data(1).csv``) is taken literally.
     """
+    check_depth(text)
     found = _json(text)
     if found is not None:
         return found
@@ -33,6 +35,16 @@ def read_value(text: str) -> Any:
         except yaml.YAMLError:
             pass
     return text
+
+
+def check_depth(text: str) -> None:
+    """Raise UserError if brackets lie in one another more deeply than any value needs, which takes long to read."""
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter in _OPENING) - (letter in _CLOSING)
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST:
+        raise UserError(text[:20] + "…", f"is nested {deepest:,} deep", f"at most {DEEPEST} can be read")
 
 
 def _json(text: str) -> list[Any] | dict[str, Any] | None:
@@ -67,6 +79,7 @@ def values_of(text: str, names: list[str]) -> list[str]:
 
     ``names`` are what ``glob`` chooses from. Text that Hydra's grammar refuses is cut at its commas.
     """
+    check_depth(text)
     if _json(text) is not None:
         return [text]
     try:
@@ -77,6 +90,7 @@ def values_of(text: str, names: list[str]) -> list[str]:
 
 def is_sweep(text: str) -> bool:
     """Whether the text is several values in Hydra's grammar."""
+    check_depth(text)
     if _json(text) is not None:
         return False
     try:

@@ -85,6 +85,11 @@ class DataSource(ABC):
         """The most tokens that a sequence may have; None if there is no such limit, or no sequence."""
         return None
 
+    @property
+    def alphabet_known(self) -> str | None:
+        """What the letters of its sequences are, "protein", "dna" or "rna", where the config says so."""
+        return None
+
     def input_hint(self, kind: str) -> str | None:
         """Return what to give so that inputs are of a kind, "dataset.sequence=COLUMN"; None if they cannot be."""
         return None

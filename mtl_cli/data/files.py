@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.io import DamagedFile, unpacked
+from mtl_cli.io import DamagedFile, unpacked, user_path
 
 BUILTIN = "builtin:"
 SCANPY = "scanpy:"
@@ -88,7 +88,7 @@ def resolve(path: str) -> Path:
         folder = _scanpy() / "datasets"
         file = folder / path.removeprefix(SCANPY)
     else:
-        file = Path(path).expanduser()
+        file = user_path(path)
         folder = file.parent
     if file.is_dir():
         raise UserError(path, "is a folder, not a file")
@@ -104,9 +104,9 @@ def matching_files(path: str) -> list[str]:
 
     Raises UserError if there is none.
     """
-    if path == STDIN or path.startswith(SHIPPED) or not glob.has_magic(path) or Path(path).expanduser().exists():
+    if path == STDIN or path.startswith(SHIPPED) or not glob.has_magic(path) or user_path(path).exists():
         return [path]
-    names = glob.glob(str(Path(path).expanduser()), recursive=True)  # noqa: PTH207  a Path takes no absolute pattern
+    names = glob.glob(str(user_path(path)), recursive=True)  # noqa: PTH207  a Path takes no absolute pattern
     found = sorted(name for name in names if Path(name).is_file())
     if not found:
         raise UserError(path, "no file's name fits the pattern")

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.io import user_path
 
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*(/[\w-]+(\.[\w-]+)*)?")
 
 
 def local_folder(name: str) -> Path | None:
     """Return the folder of that name; None if there is none."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     return path if path.is_dir() else None
 
 

@@ -42,6 +42,12 @@ class InputSpec:
         By data set, where they are joined; ``features``, where there are some beside a text.
     before, behind : list of int
         What a pretrained model was shown before and behind the pieces of a text.
+    reference : list of int
+        The tokens of the sequence that all others differ from in little, where they are a family; else empty.
+    complement : list of int
+        By token that of the complementary base, of DNA and RNA; else empty.
+    levels : tuple of {"row", "token"}
+        What tasks label of the inputs.
     """
 
     kind: InputKind
@@ -53,6 +59,9 @@ class InputSpec:
     parts: dict[str, InputSpec] = field(default_factory=dict)
     before: list[int] = field(default_factory=list)
     behind: list[int] = field(default_factory=list)
+    reference: list[int] = field(default_factory=list)
+    complement: list[int] = field(default_factory=list)
+    levels: tuple[str, ...] = ("row", "token")
 
     @property
     def width(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from mtl_cli.data.duplicates import OnDuplicates, find_duplicates, tell_of_dupli
 from mtl_cli.data.folds import folds
 from mtl_cli.data.split_by import PART, Parts, as_column_says, as_file_says, by_hash, by_time, id_heading, times_of
 from mtl_cli.data.stratify import binned, deal, strata
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ class SplitConfig:
         if chosen and self.duplicates == "together":
             what = f"cannot keep repeated rows together in a split by {chosen[0]}"
             yield Problem("dataset.split.duplicates", what, "use warn or drop")
-        if self.file is not None and not Path(self.file).expanduser().is_file():
+        if self.file is not None and not user_path(self.file).is_file():
             yield Problem("dataset.split.file", f"there is no file {self.file}", "give the splits.csv of a run")
         if self.by == "id" and not has_ids:
             yield Problem("dataset.split.by", "needs to know the column of the ids", "dataset.id=COLUMN")

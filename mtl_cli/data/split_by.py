@@ -12,6 +12,7 @@ import numpy as np
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.dates import as_dates
 from mtl_cli.data.folds import nearest_ends, uniform_hash
+from mtl_cli.io import user_path
 from mtl_cli.tasks.labels import text_of
 
 if TYPE_CHECKING:
@@ -81,13 +82,18 @@ def by_time(times: np.ndarray, val: int, test: int, notice: Callable[[str], None
 
 
 def by_hash(ids: pd.Series, test: float, val: float, seed: int) -> Parts:
-    """Return the rows by their ids' hashes: the lowest fraction ``test`` of them are test rows, then ``val``."""
+    """Return the rows by their ids' hashes: the lowest fraction ``test`` of them are test rows, then ``val``.
+
+    Rows that are learnt from and chosen by come in the order of their hashes: what is fitted to them, and the batches
+    that are drawn, do not depend on the order of the table.
+    """
     place = uniform_hash(ids, str(seed))
     parts = (place >= test + val), (place >= test) & (place < test + val), place < test
     train, val_rows, test_rows = (np.flatnonzero(part) for part in parts)
     for key, size, rows in (("test", test, test_rows), ("val", val, val_rows)):
         if size and not len(rows):
             raise UserError(f"dataset.split.{key}", f"no id falls among {size:g} of them", "a table needs more ids")
+    train, val_rows = (rows[np.argsort(place[rows], kind="stable")] for rows in (train, val_rows))
     return train, val_rows, test_rows
 
 
@@ -145,7 +151,7 @@ def _read(path: str, where: str) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        found = pd.read_csv(Path(path).expanduser(), dtype=str, keep_default_na=False)
+        found = pd.read_csv(user_path(path), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # ValueError: no table, or no text
         reason = error.strerror if isinstance(error, OSError) else "it is no CSV file"
         raise UserError(where, f"{path} cannot be read: {reason}", "give the splits.csv of a run") from error
@@ -178,7 +184,7 @@ def _check_table(
     from mtl_cli.runs.directory import MODEL
     from mtl_cli.runs.model_file import load_model
 
-    model = path.expanduser().parent / MODEL
+    model = user_path(path).parent / MODEL
     if not model.exists() or read_as is None:
         notice(f"{where}: rows go by their numbers; no {MODEL} beside {path} tells whether the table is the same")
         return

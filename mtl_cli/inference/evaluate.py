@@ -20,7 +20,7 @@ LOWER_IS_BETTER = frozenset(
     {"rmse", "mse", "mae", "log_loss", "ece", "pinball", "exact_rmse", "brier", "deviance", "interval_score"}
 )
 """The metrics of which less is better; of others, and of plugins', more is."""
-NO_METRICS = ("rows", "not_finite", "constant", "classes", "weighted")
+NO_METRICS = ("rows", "not_finite", "constant", "classes", "weighted", "unknown")
 """What ``evaluate`` says of a task beside numbers that are the better, or worse, the larger they are."""
 CHUNK = 16_384
 """Rows whose losses are computed at once."""

@@ -9,6 +9,7 @@ may be due to which rows were measured; that other training rows or seeds would 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,22 +79,55 @@ def difference(task: Task, first: np.ndarray, second: np.ndarray, values: np.nda
     together : int
         Differences that the intervals are to hold for at once (Bonferroni).
     """
-    from scipy.special import stdtrit
-
     n, metric = len(values), task.compared
     if n < 2:
         return Difference(metric, math.nan, math.nan)
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    once = np.ones((1, n), "int64")
-    value = sign * float((task.resampled(first, values, once) - task.resampled(second, values, once))[0])
+
+    def apart(counts: np.ndarray) -> np.ndarray:
+        found: np.ndarray = task.resampled(first, values, counts) - task.resampled(second, values, counts)
+        return found
+
+    value, half = _bootstrapped(apart, n, together)
+    return Difference(metric, sign * value, half)
+
+
+def measured(task: Task, outputs: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """Return a model's metric ``task.compared`` on n rows, and half the width of its interval; NaN if there is none.
+
+    Parameters
+    ----------
+    task : Task
+    outputs : ndarray of shape (n, ...)
+    values : ndarray of shape (n, ...)
+        The encoded labels.
+    """
+    if len(values) < 2:
+        return math.nan, math.nan
+    return _bootstrapped(lambda counts: task.resampled(outputs, values, counts), len(values), 1)
+
+
+def _bootstrapped(statistic: Callable[[np.ndarray], np.ndarray], n: int, together: int) -> tuple[float, float]:
+    """Return a statistic of n rows, and half the width of its interval.
+
+    Parameters
+    ----------
+    statistic : callable
+        Of how often each row was drawn, shape (resamples, n).
+    n : int
+    together : int
+        As ``difference`` has it.
+    """
+    from scipy.special import stdtrit
+
+    value = float(statistic(np.ones((1, n), "int64"))[0])
     random, found = np.random.default_rng(SEED), []
     for start in range(0, RESAMPLES, step := max(1, AT_ONCE // n)):
         drawn = random.integers(0, n, (min(step, RESAMPLES - start), n))
-        counts = np.stack([np.bincount(rows, minlength=n) for rows in drawn])
-        found.append(task.resampled(first, values, counts) - task.resampled(second, values, counts))
-    apart = np.concatenate(found)
-    known = apart[np.isfinite(apart)]
+        found.append(statistic(np.stack([np.bincount(rows, minlength=n) for rows in drawn])))
+    resampled = np.concatenate(found)
+    known = resampled[np.isfinite(resampled)]
     if len(known) < RESAMPLES / 2:  # such as an area under the curve of a class with one row
-        return Difference(metric, value, math.nan)
+        return value, math.nan
     quantile = stdtrit(n - 1, 1 - (1 - LEVEL) / (2 * together))
-    return Difference(metric, value, float(quantile * known.std(ddof=1) * math.sqrt(n / (n - 1))))
+    return value, float(quantile * known.std(ddof=1) * math.sqrt(n / (n - 1)))

@@ -11,23 +11,38 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.errors import LONGEST, UserError, did_you_mean, shortened
 from mtl_cli.config.parse import parse_trained
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import TrainedConfig
 from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.reading import hinting
+from mtl_cli.data.split_by import PART
 from mtl_cli.data.weights import row_weights
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
+from mtl_cli.inference.levels import COLUMNS, LevelAnswer, finest, level_scores, sure_columns
 from mtl_cli.inference.members import Member, Outputs, average, calibrated, outputs_of, spread
+from mtl_cli.inference.unknown import (
+    WHERE,
+    Kept,
+    UnknownCounts,
+    abstention,
+    cuts_of,
+    shares_of,
+    told,
+    unknown_rows,
+    with_unknown,
+)
 from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.models.size import counted
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.runs.pack import is_pack
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
 from mtl_cli.tasks.post_hoc import PostHoc
+from mtl_cli.tasks.selective import Cut
 from mtl_cli.tasks.task import Decided, Task
 
 CPU = torch.device("cpu")
@@ -45,11 +60,20 @@ class Answer:
         The classes that a step behind the model chose; of the tasks that are not here, the most probable hold.
     apart : dict of str to dict
         By task and column, how far the members of a model of several are apart.
+    unknown : dict of str to ndarray of bool
+        Which rows are not sure enough to be answered, by task, where that was asked for.
+    hierarchy : Hierarchy, optional
+        Of the tasks that are levels.
+    sure : LevelAnswer, optional
+        Their one answer, of the finest level that is not `unknown`.
     """
 
     outputs: dict[str, np.ndarray]
     decided: dict[str, Decided] = field(default_factory=dict)
     apart: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    unknown: dict[str, np.ndarray] = field(default_factory=dict)
+    hierarchy: Hierarchy | None = None
+    sure: LevelAnswer | None = None
 
     def select(self, rows: np.ndarray) -> Answer:
         """Return what is said of some of the rows."""
@@ -57,6 +81,9 @@ class Answer:
             {name: output[rows] for name, output in self.outputs.items()},
             {name: decided.select(rows) for name, decided in self.decided.items()},
             {name: {key: values[rows] for key, values in columns.items()} for name, columns in self.apart.items()},
+            {name: unknown[rows] for name, unknown in self.unknown.items()},
+            self.hierarchy,
+            None if self.sure is None else self.sure.select(rows),
         )
 
 
@@ -99,6 +126,10 @@ class TrainedModel:
     reader : Reader
     tasks : dict of str to Task
         Fitted to the rows that any of the members was trained on.
+    kept : Kept, optional
+        What it says of labelled rows that it was not trained on.
+    cuts : mapping of str to Cut
+        By task, what an answer's probability has to be above; empty where every row is answered.
     """
 
     path: Path
@@ -106,6 +137,8 @@ class TrainedModel:
     members: list[Member]
     reader: Reader
     tasks: dict[str, Task]
+    kept: Kept | None = None
+    cuts: Mapping[str, Cut] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str) -> TrainedModel:
@@ -116,15 +149,17 @@ class TrainedModel:
             data = content["data"]
             tasks = _restored(data["tasks"])
             reader: Reader = config.dataset.restore(data["reader"])
-            members = []
-            for member in content["members"]:
-                network = build_network(config.model, reader.spec, shapes(tasks))
-                network.load_state_dict(member["weights"])
-                members.append(Member(network.eval(), _restored(member["tasks"])))
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise UserError(path, f"is damaged, or of another version of mtl: {error}") from error
+            members = [_member(config, reader, tasks, member) for member in content["members"]]
+            kept = Kept.restore(data["held_out"]) if "held_out" in data else None
+        except (OSError, MemoryError, UserError):
+            raise
+        except Exception as error:  # a file that was changed may lead anywhere
+            what = shortened(f"{type(error).__name__}: {error}", LONGEST)
+            raise UserError(path, f"is damaged, or of another version of mtl: {what}") from error
+        if not all(_finite(member.network) for member in members):
+            raise UserError(path, "has weights that are not finite", "its training diverged, or it was changed")
         file = find_model(path)
-        return cls(file if is_pack(file) else file.parent, config, members, reader, tasks)
+        return cls(file if is_pack(file) else file.parent, config, members, reader, tasks, kept)
 
     @property
     def network(self) -> Network:
@@ -149,6 +184,35 @@ class TrainedModel:
             raise UserError("dataset.max_length", f"cannot be {given['max_length']}: the model reads at most {most}")
         return replace(self, reader=self.reader.with_keys(given)) if given else self
 
+    def with_unknown(self, shares: Sequence[str], notice: Notice, hierarchy: Mode | None = None) -> TrainedModel:
+        """Return the same model, which says `unknown` of rows that it is not sure enough of.
+
+        The cut of each task is chosen on the run's validation rows, or its out-of-fold rows; see ``find_cut``.
+
+        Parameters
+        ----------
+        shares : sequence of str
+            Of the answers that are given, how many are to be right: ``0.95``, or ``TASK=0.95`` for a task of its own.
+        notice : callable
+            Takes a line that the user should see.
+        hierarchy : {"report", "enforce", "none"}, optional
+            As it will be given to ``predict``.
+
+        Raises
+        ------
+        UserError
+            If a share is none, or there are too few such rows.
+        """
+        wanted = shares_of(shares, self.tasks)
+        levels = self.hierarchy(hierarchy)
+        if levels is not None and wanted and (taken := {f"predicted_{name}" for name in self.tasks} & set(COLUMNS)):
+            what = f"'{min(taken)}' is the column of a task, and of the finest level that is sure"
+            raise UserError(WHERE, what, "--hierarchy none")
+        cuts = cuts_of(wanted, self.kept, self.tasks, levels)
+        for name, cut in cuts.items():
+            notice(told(name, cut))
+        return replace(self, cuts=cuts)
+
     def read(self, path: str, notice: Notice) -> Examples:
         """Read what the model is to predict or to be evaluated on."""
         with hinting(self.reader.keys):
@@ -166,12 +230,16 @@ class TrainedModel:
 
         What is to be said of all rows is said at the end. A vote needs all rows at once.
         """
-        unanswered = Unanswered()
+        unanswered, unknown = Unanswered(), UnknownCounts(self.cuts)
         with hinting(self.reader.keys):
             pieces = self.reader.stream(path, notice) if vote is None else iter([self.reader.read(path, notice)])
             for examples in pieces:
-                yield self._predict(examples, notice, hierarchy, vote, probabilities, unanswered)
+                table = self._predict(examples, notice, hierarchy, vote, probabilities, unanswered)
+                unknown.add(table)
+                yield table
         unanswered.tell(examples.where, notice)
+        if self.cuts:
+            notice(unknown.line())
 
     def predict(
         self,
@@ -233,8 +301,11 @@ class TrainedModel:
             raise UserError("--vote", f"{examples.where} has no column '{vote}'", hint)
         if vote is not None and not any(task.one_class for task in self.tasks.values()):
             raise UserError("--vote", "no task of the run has one of several classes per row, to be voted on")
+        if vote is not None and self.cuts:
+            what = "the cut is that of single rows' answers, not of those that rows of one cluster agree on"
+            raise UserError(WHERE, what, "leave out --vote")
         clusters = None if vote is None else examples.table[vote]
-        return joined(self.outputs_of_members(examples.inputs), self.tasks, levels, clusters, notice)
+        return joined(self.outputs_of_members(examples.inputs), self.tasks, levels, clusters, notice, self.cuts)
 
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
@@ -323,7 +394,7 @@ class TrainedModel:
         if not splits.is_file():
             raise UserError(str(self.path), "its test rows cannot be read again", "give a table to evaluate on")
         examples = self.reader.read_own(notice)
-        split = pd.read_csv(splits)["split"].to_numpy()
+        split = _parts_of(splits, len(examples.inputs))
         test = split == "test"
         if not test.any():
             raise UserError(str(self.path), "the run has no test rows", "give a table to evaluate on")
@@ -346,9 +417,60 @@ class TrainedModel:
         unanswered.tell(examples.where, notice)
         counts = None if weights is None else row_weights(examples.table, weights, "--weights", examples.where)
         report = evaluate(answer.outputs, part, tasks, None, answer.decided, counts)
+        for name, cut in self.cuts.items():
+            if name in tasks and (own := _abstention(name, cut, answer, part, tasks)):
+                report["tasks"][name]["unknown"] = own
+        add_levels(report, answer, part)
         if part.duplicates.any():
             report["unseen"] = evaluate(answer.outputs, part, tasks, ~part.duplicates, answer.decided, counts)
         return Evaluated(report, part, answer, tasks, examples.where)
+
+
+def _abstention(name: str, cut: Cut, answer: Answer, part: Part, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """Return what a cut does to rows with a label and an answer; nothing if there are none."""
+    output, decided, target = answer.outputs[name], answer.decided.get(name), part.targets[name]
+    rows = target.mask & answered(output, part.inputs.lengths)
+    if not rows.any():
+        return {}
+    chosen = None if decided is None else decided.select(rows)
+    return abstention(cut, tasks[name], output[rows], target.values[rows], chosen)
+
+
+def _parts_of(file: Path, rows: int) -> np.ndarray:
+    """Return the part of each row, as ``splits.csv`` says. Raises UserError if it does not."""
+    try:
+        found = pd.read_csv(file, dtype=str)
+    except (ValueError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(str(file), f"cannot be read: {error}") from error
+    if PART not in found or not set(found[PART]) <= {"train", "val", "test", "dropped"}:
+        raise UserError(str(file), f"has no column '{PART}' of train, val, test and dropped", "it was changed")
+    if len(found) != rows:
+        raise UserError(
+            str(file), f"has {len(found):,} rows, and the data have {rows:,}", "give a table to evaluate on"
+        )
+    return found[PART].to_numpy()
+
+
+def _member(config: TrainedConfig, reader: Reader, tasks: Mapping[str, Task], saved: Mapping[str, Any]) -> Member:
+    """Return a network with its weights; none is built that has more of them than there are."""
+    weights = saved["weights"]
+    there = sum(weight.numel() * weight.element_size() for weight in weights.values())
+
+    def check(size: int) -> None:
+        if size > there:
+            raise ValueError("the config is of a larger network than the weights")
+
+    with counted(check):
+        network = build_network(config.model, reader.spec, shapes(tasks))
+    network.load_state_dict(weights)
+    return Member(network.eval(), _restored(saved["tasks"]))
+
+
+def _finite(network: Network) -> bool:
+    """Whether a network's parameters are finite, and its other numbers too, or infinite on purpose."""
+    return all(bool(parameter.isfinite().all()) for parameter in network.parameters()) and not any(
+        bool(buffer.isnan().any()) for buffer in network.buffers()
+    )
 
 
 def _restored(saved: list[dict[str, Any]]) -> dict[str, Task]:
@@ -365,11 +487,25 @@ def joined(
     hierarchy: Hierarchy | None,
     clusters: pd.Series | None,
     notice: Notice,
+    cuts: Mapping[str, Cut] | None = None,
 ) -> Answer:
     """Return what members say of some rows together, after every step behind them."""
     found = calibrated(average(members, tasks), tasks)
     decided = decide(found, tasks, hierarchy, clusters, notice)
-    return Answer(found, decided, spread([calibrated(one, tasks) for one in members], tasks))
+    unknown = unknown_rows(cuts or {}, found, decided, tasks)
+    sure = None if hierarchy is None else finest(hierarchy, tasks, found, decided, unknown)
+    apart = spread([calibrated(one, tasks) for one in members], tasks)
+    return Answer(found, decided, apart, unknown, hierarchy, sure)
+
+
+def add_levels(report: dict[str, Any], answer: Answer, part: Part) -> None:
+    """Add to what ``evaluate`` returns how good the one answer of tasks that are levels is, if there are such tasks."""
+    if answer.hierarchy is None or answer.sure is None:
+        return
+    outputs = [answer.outputs[name] for name in answer.hierarchy.levels]
+    rows = np.logical_and.reduce([answered(output, part.inputs.lengths) for output in outputs])
+    if found := level_scores(answer.sure, answer.hierarchy, part.targets, rows):
+        report["levels"] = found
 
 
 def predictions(
@@ -382,6 +518,7 @@ def predictions(
 ) -> pd.DataFrame:
     """Return each task's columns ``predicted_<task>``, ``predicted_<task>_prob`` and, of members, ``<task>_spread``.
 
+    Where levels may have `unknown`, the columns of their one answer come last, see ``sure_columns``.
     Where an interval was asked for, ``<task>_low`` and ``<task>_high``, or ``<task>_set``, follow the prediction. They
     are empty in the rows without an answer (see ``answered``), and where data sets are joined in those that are not of
     the task's data set.
@@ -406,6 +543,9 @@ def predictions(
         if not rows.all():
             output, decided = output[rows], None if decided is None else decided.select(rows)
         columns = task.decode(output) if decided is None else task.decode_as(output, decided)
+        if name in answer.unknown:
+            column = f"predicted_{name}"
+            columns = columns | {column: with_unknown(columns[column], answer.unknown[name][rows])}
         if probabilities:
             columns = columns | task.probabilities(output)
         columns = columns | task.interval_columns(output)
@@ -413,6 +553,15 @@ def predictions(
         if not rows.all():
             columns = {column: _spread(values, rows) for column, values in columns.items()}
         frames.append(pd.DataFrame(columns, index=index))
+    if (
+        answer.sure is not None
+        and answer.hierarchy is not None
+        and answer.unknown.keys() & set(answer.hierarchy.levels)
+    ):
+        levels = answer.hierarchy.levels
+        rows = np.logical_and.reduce([answered(answer.outputs[name], lengths) for name in levels])
+        columns = sure_columns(answer.sure, answer.hierarchy, tasks)
+        frames.append(pd.DataFrame({name: _spread(found[rows], rows) for name, found in columns.items()}, index=index))
     return pd.concat(frames, axis=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -16,6 +17,7 @@ from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.sharing.hard import Hard
 from mtl_cli.models.sharing.modules.shared import Shared
 from mtl_cli.models.sharing.scheme import Scheme
+from mtl_cli.models.size import within_memory
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.links import mean_output
 from mtl_cli.tasks.task import Level, Task
@@ -152,7 +154,7 @@ def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) ->
 
 
 def _build(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
-    entry, spec = build_entry(config, spec)
+    entry, spec = build_entry(config, replace(spec, levels=tuple({task.level: None for task in tasks.values()})))
     shared = sharing.build(trunk, spec, {name: task.level for name, task in tasks.items()})
     heads = {
         name: _build_head(config.heads.get(name, config.head), shared.width, task.outputs, trunk.linear)
@@ -163,7 +165,10 @@ def _build(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, 
 
 
 def _parameters(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
-    with torch.random.fork_rng(devices=[]):  # what is built in the end starts as if nothing had been tried
+    with (
+        torch.random.fork_rng(devices=[]),
+        within_memory(),
+    ):  # what is built in the end starts as if nothing had been tried
         return sum(p.numel() for p in _build(config, trunk, sharing, spec, tasks).parameters())
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import nn
 
 from mtl_cli.config.schema import Activation
-from mtl_cli.io import user_cache
+from mtl_cli.io import user_cache, user_path
 from mtl_cli.models.embedding_cache import EmbeddingCache, fingerprint
 from mtl_cli.models.layers import mlp_layers
 
@@ -58,7 +57,7 @@ class PretrainedTrunk(nn.Module):
         self.hidden, linears = mlp_layers(inner, list(hidden), activation, dropout=dropout)
         self._last_hidden = (linears[-1] if linears else None,)  # in a tuple, or it would be registered twice
         self.width = hidden[-1] if hidden else inner
-        folder = user_cache() / "embeddings" if cache is True else Path(str(cache)).expanduser()
+        folder = user_cache() / "embeddings" if cache is True else user_path(str(cache))
         self.cache = EmbeddingCache(folder) if cache else None
         self._fingerprint: str | None = None
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]

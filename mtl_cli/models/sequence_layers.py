@@ -37,6 +37,27 @@ class Block(nn.Module):
         return tokens + added
 
 
+class BaseEmbedding(nn.Module):
+    """The vector of a letter of DNA or RNA: that of its base, or the mean of those that it may be.
+
+    Parameters
+    ----------
+    shares : list of list of float
+        By token, of each base; 0 of padding.
+    width : int
+    """
+
+    def __init__(self, shares: list[list[float]], width: int) -> None:
+        super().__init__()
+        self.shares: torch.Tensor
+        self.register_buffer("shares", torch.tensor(shares), persistent=False)
+        self.bases = nn.Parameter(torch.randn(len(shares[0]), width))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return (n, length, width)."""
+        return nn.functional.embedding(tokens, self.shares @ self.bases)
+
+
 class ConvolutionalTrunk(nn.Module):
     """From token numbers, (n, length), to a representation of each row and of each token.
 
@@ -51,6 +72,8 @@ class ConvolutionalTrunk(nn.Module):
     activation : str
     pooling : {"mean", "max", "attention"}
     dropout : float
+    shares : list of list of float, optional
+        Of DNA and RNA: see ``BaseEmbedding``.
     """
 
     def __init__(
@@ -62,9 +85,12 @@ class ConvolutionalTrunk(nn.Module):
         activation: str,
         pooling: Pooling,
         dropout: float,
+        shares: list[list[float]] | None = None,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(tokens, width, padding_idx=PADDING)
+        self.embedding = (
+            nn.Embedding(tokens, width, padding_idx=PADDING) if shares is None else BaseEmbedding(shares, width)
+        )
         self.blocks = nn.ModuleList(Block(width, kernel, dilation, activation, dropout) for dilation in dilations)
         self.norm = nn.LayerNorm(width)
         self.last = nn.Linear(width, width)

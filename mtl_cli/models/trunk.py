@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from mtl_cli.data.inputs import InputSpec
 
+ReverseComplement = Literal["none", "augment", "tied"]
+"""Whether a trunk reads the other strand of DNA and RNA too: no; in training, in place of half of the rows; always."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkConfig(ABC):
@@ -66,6 +69,11 @@ class TrunkConfig(ABC):
     def pieces(self) -> str | None:
         """The folder, or name at a hub, of the tokenizer whose pieces of words it reads; None if it reads none."""
         return None
+
+    @property
+    def reads_both_strands(self) -> bool:
+        """Whether it reads sequences of DNA or RNA from both strands, to represent whole rows."""
+        return False
 
     @property
     def embeds_numbers(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a run's history says that its user should know: it was too short, it got worse, or one task ruled.
+"""What a run's history says that its user should know: it was too short, learnt nothing, got worse, or one task ruled.
 
 Each line names what was seen and, where there is one, the key that helps. Nothing here looks at the test rows.
 """
@@ -18,7 +18,21 @@ LONGER = 5
 """How many times as many epochs are proposed."""
 
 
-def advice(tasks: Sequence[str], history: Columns, weights: Columns, epochs: int, stopping: bool) -> list[str]:
+TRY = {
+    "features": "trainer.baselines=[ridge,forest] shows whether other models learn from these features; or another"
+    " optimizer.lr",
+    "sequence": "try model.trunk.pooling=mean, model=esm2, or for a family of sequences that differ in little"
+    " dataset.reference=SEQUENCE",
+    "text": "try another optimizer.lr, or model=transformer",
+    "image": "try optimizer.lr=1e-4, or model=resnet",
+}
+"""What to do where nothing was learnt, by kind of inputs."""
+TRY_ANYWAY = "try another optimizer.lr, and see whether the labels belong to their rows"
+
+
+def advice(
+    tasks: Sequence[str], history: Columns, weights: Columns, epochs: int, stopping: bool, kind: str | None = None
+) -> list[str]:
     """Return the lines that a run's history gives reason to, the most important one first.
 
     Parameters
@@ -32,24 +46,29 @@ def advice(tasks: Sequence[str], history: Columns, weights: Columns, epochs: int
         The most epochs that the run was to have.
     stopping : bool
         Whether the best epoch's weights were kept, as early stopping does.
+    kind : str, optional
+        What the network reads: "features", "sequence" …
     """
-    return [*_course(history, epochs, stopping), *_ruler(tasks, weights)]
+    return [*_course(history, epochs, stopping, kind), *ruler(tasks, weights)]
 
 
-def _course(history: Columns, epochs: int, stopping: bool) -> Iterator[str]:
+def _course(history: Columns, epochs: int, stopping: bool, kind: str | None) -> Iterator[str]:
     scores = [score if math.isfinite(score) else -math.inf for score in history.get("val_score", [])]
     if not scores or max(scores) == -math.inf:
         return
     best, last = scores.index(max(scores)) + 1, len(scores)
     if best == last == epochs:
         yield f"the best epoch was the last, {last}: trainer.epochs={LONGER * epochs} may help"
+    elif max(scores) <= 0:
+        what = f"no epoch was better than a constant prediction on the validation rows (best score {max(scores):.2g})"
+        yield f"nothing was learnt: {what}; {TRY.get(kind or '', TRY_ANYWAY)}"
     elif not stopping and scores[best - 1] - scores[-1] > FAR:
         was, now = f"{scores[best - 1]:.4g}", f"{scores[-1]:.4g}"
         what = f"epoch {best} was far better than the last, whose weights were kept (validation score {was}, not {now})"
         yield f"{what}: early stopping is off; trainer.early_stopping.patience=30 keeps the best"
 
 
-def _ruler(tasks: Sequence[str], weights: Columns) -> Iterator[str]:
+def ruler(tasks: Sequence[str], weights: Columns) -> Iterator[str]:
     """Say since when one task has had nearly all the weight, if it has to the end, and for some epochs."""
     columns = [weights.get(f"weight_{name}", []) for name in tasks]
     rows = min((len(column) for column in columns), default=0)

@@ -17,6 +17,7 @@ from mtl_cli.reports.figures.layout import (
     Axes,
     distinct,
     few_ticks,
+    import_matplotlib,
     legend,
     legend_above,
     panels,
@@ -39,7 +40,7 @@ class Point:
 
 def draw(path: Path, on: Callable[[Axes], None]) -> Path:
     """Draw on axes of a figure of their own, and write it."""
-    import matplotlib
+    matplotlib = import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -81,6 +81,34 @@ def print_metrics(
         console.print(
             f"further metrics in {everything}: {', '.join(left_out)}", style="dim", markup=False, soft_wrap=True
         )
+
+
+def about_unknown(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what came of answering only where the model is sure, a line for each task of which that was asked."""
+    for name, values in report["tasks"].items():
+        if "unknown" not in values:
+            continue
+        own = values["unknown"]
+        right = f", {own['accuracy']:.1%} of these right" if own["answered"] else ""
+        yield f"{name}: {own['answered']:.1%} of {values['rows']} rows answered{right}; {own['asked']:.1%} asked for"
+
+
+def about_levels(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the one answer of tasks that are levels is worth, and what share of rows is answered at which."""
+    if "levels" not in report:
+        return
+    own = report["levels"]
+    if any(values["answered"] < 1 for values in list(own["levels"].values())[-1:]):
+        each = [
+            f"{name} {values['answered']:.1%}" + (f" ({values['accuracy']:.1%} right)" if values["answered"] else "")
+            for name, values in own["levels"].items()
+        ]
+        yield f"answered at the finest level that is sure: {', '.join(each)}; {1 - own['answered']:.1%} unknown"
+    yield (
+        f"levels {' > '.join(own['levels'])}, where a parent counts as right for its child: accuracy"
+        f" {_short(own['accuracy'])}; hierarchical F1 {_short(own['f1'])}, precision {_short(own['precision'])}, recall"
+        f" {_short(own['recall'])}"
+    )
 
 
 def _print_kind(
@@ -178,7 +206,8 @@ def print_summary(console: Console, finished: Finished) -> None:
     history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
     trainer, members = finished.config.trainer, finished.metrics.get("members", [])
     history, weights = _of_first_member(history), _of_first_member(weights)
-    for line in advice(list(finished.tasks), history, weights, finished.epochs, trainer.early_stopping is not None):
+    stopping, kind = trainer.early_stopping is not None, finished.config.dataset.input_kind
+    for line in advice(list(finished.tasks), history, weights, finished.epochs, stopping, kind):
         console.print(f"note: {'member 1: ' if members else ''}{line}", markup=False, soft_wrap=True)
     if (score := finished.metrics["score"]) is not None:
         of = f"{len(members)} members" if members else f"epoch {finished.best.epoch} of {len(history['epoch'])}"

@@ -10,6 +10,7 @@ from typing import Any
 from mtl_cli.inference.explain.attribution import Attribution
 from mtl_cli.inference.explain.dependence import Dependence
 from mtl_cli.inference.explain.importance import Importance
+from mtl_cli.inference.explain.markers import Marker
 from mtl_cli.inference.explain.shared import Pair
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.layout import BLUE, GREY, Axes, legend_above, panels, resize, short
@@ -87,6 +88,32 @@ def attribution_rows(found: Sequence[Attribution]) -> Rows:
     ]
     places = {key: number for number, key in enumerate(dict.fromkeys((row["row"], row["task"]) for row in every))}
     return sorted(every, key=lambda row: (places[row["row"], row["task"]], -abs(row["adds"])))
+
+
+def marker_rows(found: Sequence[Marker]) -> Rows:
+    """Return a row per task, class and feature, what adds most to a class first."""
+    return [
+        {
+            "task": one.task, "class": one.label, "feature": one.feature.name, "adds": one.adds, "inside": one.inside,
+            "outside": one.outside, "rows": one.rows,
+        }
+        for one in found
+    ]  # fmt: skip
+
+
+def marker_text(found: Sequence[Marker], top: int, room: int | None) -> str:
+    """Return a table per class: the features that add most to it, of those that are not larger outside of it."""
+    lines = []
+    for task, label in dict.fromkeys((one.task, one.label) for one in found):
+        own = [one for one in found if (one.task, one.label) == (task, label)]
+        shown = [one for one in own if not one.inside < one.outside][:top]
+        cells = [[one.feature.name, *map(_number, (one.adds, one.inside, one.outside))] for one in shown]
+        lines.append(f"{task}: {label}, {'1 row' if own[0].rows == 1 else f'{own[0].rows:,} rows'}")
+        lines += aligned(["feature", "adds", "inside", "outside"], cells, [False, True, True, True], room)
+        if more := len(own) - len(shown):
+            lines.append(f"and {more:,} more features; --top shows more, --format csv all")
+        lines.append("")
+    return "\n".join(lines[:-1]) + "\n" if lines else ""
 
 
 def shared_rows(found: Sequence[Pair]) -> Rows:

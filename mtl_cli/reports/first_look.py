@@ -21,17 +21,17 @@ ALL = "mtl inspect shows all"
 def first_lines(look: Look, width: int = 80) -> list[str]:
     """Return the first look in at most ``MOST`` lines of at most ``width`` characters, as far as names allow."""
     lines = [parts_line(look), *target_lines(look.targets, width), *features_lines(look, width)]
-    texts = [f"check: {place}{_with_short_names(finding, width - len(place))}" for place, finding in _findings(look)]
+    texts = [f"check: {place}{_with_short_names(finding, width - len(place))}" for place, finding in findings(look)]
     room = MOST - len(lines)
     if len(texts) > room:
         texts = [*texts[: room - 1], f"check: {len(texts) - room + 1} more; {ALL}"]
     return [shortened(line, width) for line in [*lines, *texts]]
 
 
-def _findings(look: Look) -> list[tuple[str, Finding]]:
+def findings(look: Look) -> list[tuple[str, Finding]]:
     """Return what looks wrong, and in which data set where several are joined."""
     found = [] if look.features is None else [("", finding) for finding in look.features.findings]
-    return found + [(f"{name}: ", finding) for name, own in look.sets.items() for _, finding in _findings(own)]
+    return found + [(f"{name}: ", finding) for name, own in look.sets.items() for _, finding in findings(own)]
 
 
 def _with_short_names(finding: Finding, width: int) -> str:
@@ -147,7 +147,7 @@ def full_lines(look: Look, width: int = 80) -> list[str]:
     found = look.features
     if found is None:
         lines += features_lines(look, width)
-        return [*lines, *(line for place, finding in _findings(look) for line in _checked(finding, place))]
+        return [*lines, *(line for place, finding in findings(look) for line in _checked(finding, place))]
     lines += [_features(found), *_filled(found)]
     lines += [f"left out: {name} ({why})" for name, why in found.left_out.items()]
     if found.left_out:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
-from mtl_cli.reports.figures.layout import settings
+from mtl_cli.reports.figures.layout import import_matplotlib, settings
 from mtl_cli.runs.directory import HISTORY, PLOTS, file_names
 
 if TYPE_CHECKING:
@@ -80,10 +80,28 @@ def answers_of(
 
 def course_of(finished: Finished) -> Course:
     """Return how a run's training went; members that a refit trained on all rows are left out."""
-    history, weights = (read_columns(finished.run.path / file) for file in (HISTORY, finished.weights_name))
-    names = list(finished.tasks)
+    folder, names = finished.run.path, list(finished.tasks)
+    return read_course(folder, finished.weights_name, names, finished.metrics, finished.best.epoch)
+
+
+def read_course(folder: Path, weights_name: str, names: list[str], metrics: Mapping[str, Any], best: int) -> Course:
+    """Return how a training went, of the files in a run's folder, as ``course_of`` does.
+
+    Parameters
+    ----------
+    folder : Path
+    weights_name : str
+        Of the file with the balancer's weights.
+    names : list of str
+        The tasks.
+    metrics : mapping
+        What ``metrics.json`` holds, if it is there.
+    best : int
+        The epoch whose weights were kept; 0 if that is not known.
+    """
+    history, weights = (read_columns(folder / file) for file in (HISTORY, weights_name))
     numbers = list(dict.fromkeys(history.get("member", [])))
-    trained = finished.metrics.get("members", [])
+    trained = metrics.get("members", [])
     folds = [member["fold"] is not None for member in trained]
     if len(trained) == len(numbers) and any(folds):
         numbers = [number for number, fold in zip(numbers, folds, strict=True) if fold]
@@ -93,24 +111,26 @@ def course_of(finished: Finished) -> Course:
         for number, epoch in zip(numbers, epochs, strict=False)
     )
     if not members:
-        return Course(names, history, weights, finished.best.epoch)
+        return Course(names, history, weights, best)
     if len(members) == 1:
         return members[0]
     histories, every = [one.history for one in members], [one.weights for one in members]
-    return Course(names, _means(histories), _means(every), finished.best.epoch, members)
+    return Course(names, _means(histories), _means(every), best, members)
 
 
 def _write(
     folder: Path, course: Course | None, answers: list[Answers], notice: Callable[[str], None], form: Form
 ) -> list[Path]:
-    folder.mkdir(exist_ok=True)
-    written, drawings = [], []
-    for name, figure in components("figure").items():
-        with _noting_failure(name, notice):
-            drawings += list(_drawings(name, figure(), course, answers))
+    written = list[Path]()
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        notice(f"plots: no figure could be drawn: {folder} cannot be made: {error.strerror}")
+        return written
+    drawings = drawings_of(course, answers, notice)
     names = file_names(drawing.stem for drawing in drawings)
     for drawing in drawings:
-        with _noting_failure(drawing.stem, notice):
+        with noting_failure(drawing.stem, notice):
             path = folder / f"{names[drawing.stem]}.{form}"
             draw_file(path, drawing.draw, notice)
             written.append(path)
@@ -119,8 +139,17 @@ def _write(
     return written
 
 
+def drawings_of(course: Course | None, answers: list[Answers], notice: Callable[[str], None]) -> list[Drawing]:
+    """Return every figure that suits a run, as it is to be drawn."""
+    found = []
+    for name, figure in components("figure").items():
+        with noting_failure(name, notice):
+            found += list(_drawings(name, figure(), course, answers))
+    return found
+
+
 @contextmanager
-def _noting_failure(figure: str, notice: Callable[[str], None]) -> Iterator[None]:
+def noting_failure(figure: str, notice: Callable[[str], None]) -> Iterator[None]:
     """Make one line of whatever goes wrong inside: no run is lost for a picture."""
     try:
         yield
@@ -145,23 +174,42 @@ def _drawings(
 
 def draw_file(path: Path, draw: Callable[[Axes], None], notice: Callable[[str], None]) -> None:
     """Draw a picture into a file, of the form that its ending says, whole or not at all."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     form = path.suffix[1:]
-    plain: dict[str, Any] = {"metadata": {"Date": None}} if form == "svg" else {}  # one seed gives one file
-    with matplotlib.rc_context(settings()), warnings.catch_warnings(record=True) as caught:
-        figure = Figure(figsize=(6, 4), dpi=DPI)
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.13, 0.14, 0.83, 0.76))
-        draw(axes)
-        inside = figure.get_tightbbox().padded(0.08)  # names may be long; "tight" would lay all out twice
-        atomic(path, lambda file: figure.savefig(file, bbox_inches=inside, format=form, **plain))
-    lines = list(dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught))
+    lines = drawn(draw, lambda save: atomic(path, partial(save, form=form)), settings())
     if lines:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         notice(f"{PLOTS}/{path.name}: {lines[0]}{more}")
+
+
+def drawn(
+    draw: Callable[[Axes], None], write: Callable[[Callable[..., None]], object], look: Mapping[Any, Any]
+) -> list[str]:
+    """Draw a picture, and return what matplotlib warned of.
+
+    Parameters
+    ----------
+    draw : callable
+    write : callable
+        Is given a function that saves the picture: to a file, or what is written to as one, in a ``form``.
+    look : mapping
+        matplotlib's settings.
+    """
+    matplotlib = import_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(dict(look)), warnings.catch_warnings(record=True) as caught:
+        figure = Figure(figsize=(6, 4), dpi=DPI)
+        FigureCanvasAgg(figure)
+        draw(figure.add_axes((0.13, 0.14, 0.83, 0.76)))
+        inside = figure.get_tightbbox().padded(0.08)  # names may be long; "tight" would lay all out twice
+
+        def save(file: Any, form: str) -> None:
+            plain: dict[str, Any] = {"metadata": {"Date": None}} if form == "svg" else {}  # one seed gives one file
+            figure.savefig(file, bbox_inches=inside, format=form, **plain)
+
+        write(save)
+    return list(dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught))
 
 
 def read_columns(path: Path) -> Columns:

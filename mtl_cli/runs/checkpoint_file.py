@@ -6,37 +6,48 @@ once the new one is whole and on the disk.
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic
+from mtl_cli.runs.strangers import NotOurs, check_types, read_tensors
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
 """Raised whenever a file of the old form could not be read any more."""
-FIELDS: dict[str, type] = {
+FIELDS: dict[str, Any] = {
     "config": dict,
     "data": str,
-    "members": list,
+    "members": [{"member": dict, "training": {"epoch": int, "steps": int}, "order": dict}],
     "finished": bool,
-    "files": dict,
+    "files": {...: int},
     "generators": dict,
 }
 """What a checkpoint holds beside its format and version, as ``training/checkpoints.py`` makes it."""
-FIELDS_OF_MEMBER: dict[str, type] = {"member": dict, "training": dict, "order": dict}
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint; raises OSError, or torch's RuntimeError, if the disk does not take it."""
-    import torch
+    """Write a checkpoint; raises OSError if the disk does not take it."""
 
     whole = {"checkpoint": FORMAT, "mtl": __version__, **compact(content)}
-    atomic(path, lambda file: torch.save(whole, file), durable=True)
+    atomic(path, lambda file: save(whole, file), durable=True)
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write tensors, numbers and strings; a full disk raises OSError here, not torch's own RuntimeError."""
+    import torch
+
+    try:
+        with path.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool = False) -> dict[str, Any]:
@@ -55,24 +66,22 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool =
     UserError
         If it is none, is damaged, or is of another format.
     """
-    import torch
-
     hint = "start the run anew, in another folder"
     try:
-        content = torch.load(path, map_location=device, weights_only=True, mmap=lazy)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(str(path), "is damaged, or no checkpoint that mtl wrote", hint) from error
-    if not isinstance(content, dict) or not isinstance(content.get("checkpoint"), int):
+        content = read_tensors(path, device, lazy)
+    except NotOurs as error:
+        raise UserError(str(path), f"is no checkpoint that mtl wrote: it {error}", hint) from error
+    if not isinstance(content.get("checkpoint"), int):
         raise UserError(str(path), "is no checkpoint that mtl wrote", hint)
     if content["checkpoint"] != FORMAT:
         what = f"is a checkpoint of format {content['checkpoint']}, not {FORMAT}"
         raise UserError(str(path), what, f"that was mtl {content.get('mtl')}; this is mtl {__version__}")
-    members = content.get("members")
-    whole = all(isinstance(content.get(name), kind) for name, kind in FIELDS.items()) and all(
-        isinstance(member, dict) and all(isinstance(member.get(name), kind) for name, kind in FIELDS_OF_MEMBER.items())
-        for member in (members if isinstance(members, list) else [])
-    )
-    if not whole or not members:
+    try:
+        check_types(content, FIELDS)
+    except NotOurs as error:
+        raise UserError(str(path), f"was changed: it {error}", hint) from error
+    whole = content.keys() >= FIELDS.keys() and content["members"]
+    if not whole or not all(own.keys() >= {"member", "training", "order"} for own in content["members"]):
         raise UserError(str(path), "is no checkpoint that mtl wrote, or was changed", hint)
     return content
 

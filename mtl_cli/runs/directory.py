@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.io import atomic, to_json
+from mtl_cli.io import atomic, to_json, user_path
 
 OUTPUTS = "outputs"
 LATEST = "latest"
@@ -105,7 +105,7 @@ def fresh(stem: str) -> Path:
 
 def check_free(path: str) -> None:
     """Raise UserError if the folder that the user named holds anything: a run never overwrites."""
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError("run_dir", f"{path} is there already", "give another folder; a run never overwrites")
 
@@ -113,7 +113,7 @@ def check_free(path: str) -> None:
 def claim(path: str) -> Path:
     """Make the folder that the user named, or take it if it is empty."""
     check_free(path)
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

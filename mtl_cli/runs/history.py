@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from mtl_cli.io import atomic
+from mtl_cli.config.errors import UserError
+from mtl_cli.io import atomic, naming
 
 
 class CSVLog:
@@ -22,20 +26,36 @@ class CSVLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: TextIO = path.open("a", newline="", encoding="utf-8")
-        self._writer: Any = None
+        self._file = path.open("ab", buffering=0)
+        self._columns: list[str] = []
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
-        if self._writer is None:
-            with self._path.open(newline="", encoding="utf-8") as file:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns, lineterminator="\n")
+        if not self._columns:
+            with self._path.open(newline="", encoding="utf-8", errors="replace") as file:
                 before = next(csv.reader(file), None)
-            columns = before or list(row)
-            self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
+            self._columns[:] = before or list(row)
             if not before:
-                self._writer.writeheader()
-        self._writer.writerow(row)
-        self._file.flush()
+                writer.writeheader()
+            elif not set(before) >= set(row):
+                hint = "it was changed; start the run anew"
+                raise UserError(str(self._path), "has not the columns that the run writes", hint)
+        writer.writerow(row)
+        self._write(text.getvalue().encode())
+
+    def _write(self, data: bytes) -> None:
+        """Write all of it or nothing."""
+        size = self._path.stat().st_size
+        try:
+            with naming(self._path):
+                while data:
+                    data = data[self._file.write(data) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # of a folder that is gone
+                os.truncate(self._path, size)
+            raise
 
     def close(self) -> None:
         """Close the file."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.parse import plugins_behind
+from mtl_cli.io import user_path
+from mtl_cli.runs.checkpoint_file import save
 from mtl_cli.runs.directory import MODEL, RunDirectory
 from mtl_cli.runs.pack import check_pack, is_pack, packed_model
+from mtl_cli.runs.strangers import NotOurs, check_types, read_tensors
 
 FORMAT = 3
 """Raised whenever a file of the old form could not be read any more."""
@@ -33,7 +35,6 @@ def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], 
         Of each network ``weights``, its state dict, and ``tasks``, as they were fitted to the rows that it was trained
         on. A single one's tasks are those in ``data``.
     """
-    import torch
 
     found = [
         {**member, "weights": {name: tensor.detach().cpu() for name, tensor in member["weights"].items()}}
@@ -48,7 +49,29 @@ def save_model(run: RunDirectory, config: dict[str, Any], data: dict[str, Any], 
         "data": data,
         **({"weights": found[0]["weights"]} if one else {"members": found}),
     }
-    run.write(MODEL, lambda file: torch.save(content, file))
+    run.write(MODEL, lambda file: save(plain_values(content, MODEL), file))
+
+
+def plain_values(value: Any, where: str) -> Any:
+    """Return values with numpy's scalars as Python's.
+
+    Raises
+    ------
+    TypeError
+        For anything that ``torch.load(weights_only=True)`` would not read again, with where it stands.
+    """
+    import numpy as np
+    import torch
+
+    if isinstance(value, dict):
+        return {plain_values(key, where): plain_values(item, f"{where}: {key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain_values(item, f"{where}[{place}]") for place, item in enumerate(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str | bytes | torch.Tensor):
+        return value
+    raise TypeError(f"{where} is of the type {type(value).__name__}, which a model file cannot hold")
 
 
 def load_model(path: str) -> dict[str, Any]:
@@ -59,18 +82,17 @@ def load_model(path: str) -> dict[str, Any]:
     UserError
         If there is none, or the file is no model of this format.
     """
-    import torch
-
     file = find_model(path)
-    source = io.BytesIO(packed_model(file)) if is_pack(file) else file
     try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt"
-        ) from error
-    if not isinstance(content, dict) or "format" not in content or not content.keys() & {"weights", "members"}:
-        raise UserError(path, "is not a model that mtl wrote", "give the folder of a run, or its mtl_model.pt")
+        content = read_tensors(io.BytesIO(packed_model(file)) if is_pack(file) else file)
+        version = content.get("format")
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise NotOurs("has no format")
+        if version in (ONE_NETWORK, FORMAT):
+            _check_fields(content)
+    except NotOurs as error:
+        what = "is not a model that mtl wrote" + ("" if str(error) == "is damaged" else f": it {error}")
+        raise UserError(path, what, "give the folder of a run, or its mtl_model.pt") from error
     if content["format"] not in (ONE_NETWORK, FORMAT):
         hint = f"that was mtl {content.get('mtl')}; this is mtl {__version__}"
         raise UserError(path, f"is a model of format {content['format']}, not {FORMAT}", hint)
@@ -79,15 +101,36 @@ def load_model(path: str) -> dict[str, Any]:
     return content
 
 
+def _check_fields(content: dict[str, Any]) -> None:
+    """Raise NotOurs if the parts of a model file are not what ``save_model`` makes them."""
+    import torch
+
+    weights: dict[Any, Any] = {...: torch.Tensor}
+    check_types(content, {"config": dict, "plugins": {...: str}, "data": {"tasks": list, "reader": dict}})
+    if not content.keys() >= {"config", "data"} or not content["data"].keys() >= {"tasks", "reader"}:
+        raise NotOurs("lacks a part")
+    members = content.get("members", [{"weights": content.get("weights"), "tasks": content["data"]["tasks"]}])
+    if not isinstance(members, list) or not members:
+        raise NotOurs("has no network")
+    for member in members:
+        check_types(member, {"weights": weights, "tasks": list})
+        if not member.keys() >= {"weights", "tasks"}:
+            raise NotOurs("lacks a part of a network")
+        for task in [*member["tasks"], *content["data"]["tasks"]]:
+            check_types(task, {"kind": str, "state": dict, "post_hoc": dict})
+
+
 def find_model(path: str) -> Path:
     """Return the model file of a run, given its folder, the file itself or its zip; without loading torch."""
-    given = Path(path).expanduser()
+    given = user_path(path)
     if not given.exists():
         runs = [str(file.parent) for file in sorted(given.parent.glob(f"*/{MODEL}"))] if given.parent.is_dir() else []
         raise UserError(path, "there is no such run", did_you_mean(path, runs) or "give the folder of a run")
     file = given / MODEL if given.is_dir() else given
     if file.is_file() and is_pack(file):
         check_pack(file)
+    if given.is_dir() and file.is_symlink() and not file.resolve().is_relative_to(given.resolve()):
+        raise UserError(path, f"its {MODEL} is a link out of the folder, to {file.readlink()}", "give that file itself")
     if not file.is_file():
         raise UserError(path, f"holds no {MODEL}", "give the folder of a finished run")
     return file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic
 from mtl_cli.runs.directory import CONFIG, HISTORY, METRICS, MODEL, OUT_OF_FOLD, PREDICTIONS, RUN, SPLITS
+from mtl_cli.runs.records import LARGEST, parse_record, read_record
 
 SUFFIX = ".zip"
 CARD, SUMS = "README.md", "SHA256SUMS"
@@ -95,9 +95,13 @@ def beside(file: Path, name: str) -> Any:
     """Return what a JSON file says that lies beside a model file, or in its zip; None if there is none."""
     if not is_pack(file):
         other = file.parent / name
-        return json.loads(other.read_text(encoding="utf-8")) if other.is_file() else None
+        return read_record(other) or None
     with _opened(file) as packed:
-        return json.loads(packed.read(name)) if name in packed.namelist() else None
+        if name not in packed.namelist():
+            return None
+        if packed.getinfo(name).file_size > LARGEST:
+            raise UserError(str(file), f"its {name} would be unpacked to more than {LARGEST // 2**20} MiB")
+        return parse_record(packed.read(name), name, f"{name} in {file}")
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -27,7 +27,7 @@ class Choices:
 
     Parameters
     ----------
-    by : str, optional
+    by : str or Measure, optional
         The measure that groups are ordered and tested by; the score, if the runs have one.
     metrics : tuple of str
         Metrics shown beside each task's primary one, of the tasks that have them.
@@ -40,7 +40,7 @@ class Choices:
         As ``compare_blocks`` has it.
     """
 
-    by: str | None = None
+    by: str | Measure | None = None
     metrics: tuple[str, ...] = ()
     baseline: str | None = None
     baseline_runs: list[Result] | None = None
@@ -202,10 +202,12 @@ def _measures(results: Sequence[Result], metrics: Sequence[str]) -> list[Measure
     return found
 
 
-def _by(name: str | None, measures: Sequence[Measure], results: Sequence[Result]) -> Measure:
+def _by(name: str | Measure | None, measures: Sequence[Measure], results: Sequence[Result]) -> Measure:
     """Return the measure of that name: ``score``, ``test``, ``TASK``, for its primary metric, or ``TASK.METRIC``."""
     if name is None:
         return measures[0]
+    if isinstance(name, Measure):
+        return name
     found = {measure.name: measure for measure in measures}
     for task in common_tasks(results):
         found[task] = of_task(task, _primary(results, task))

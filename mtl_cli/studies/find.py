@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import user_path
 from mtl_cli.runs.directory import CONFIG, OUTPUTS, RUN, SINGLE, STUDY
 from mtl_cli.studies.groups import SELECTING, flat
 from mtl_cli.studies.results import Result, results_of
@@ -36,7 +37,7 @@ def list_runs(words: Sequence[str], sort: str | None = None) -> list[Row]:
     )
     if len(folders) > 1:
         raise UserError(folders[1], "is a second folder", "mtl list runs takes one")
-    folder = Path(folders[0] if folders else OUTPUTS).expanduser()
+    folder = user_path(folders[0] if folders else OUTPUTS)
     if not folder.is_dir():
         raise UserError(str(folder), "there is no such folder", None if folders else "give the folder that runs are in")
     column = sort or "began"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
+from mtl_cli.config.compose import MOST_VALUES
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.overrides import Key, group_of, split_word
 from mtl_cli.config.paths import options
@@ -50,4 +52,8 @@ def combinations(overrides: list[str], folders: list[Path]) -> tuple[list[list[s
         said.add(word.key)
         head = override.removesuffix(word.text)
         choices.append([f"{head}{value}" for value in values])
+    jobs = math.prod(len(values) for values in choices)
+    if jobs > MOST_VALUES:
+        problems.append(Problem("-m", f"asks for {jobs:,} jobs", f"at most {MOST_VALUES:,} can be run at once"))
+        choices = [values[:1] for values in choices]
     return [list(job) for job in itertools.product(*choices)], problems

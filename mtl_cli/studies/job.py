@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -16,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.check import Checked
 from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.config.machine import user_error
 from mtl_cli.config.parse import parse
 from mtl_cli.data.files import SHIPPED
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.lock import take_lock
+from mtl_cli.runs.records import read_record
 from mtl_cli.studies.unfinished import make_way, resumable
 
 if TYPE_CHECKING:
@@ -133,8 +135,8 @@ def train_job(job: Job, console: Console) -> dict[str, Any]:
     if finished is None:
         folder = str(job.plain["resume"])
         progress.notice(f"{folder} is done: there is nothing to resume; trainer.epochs=N resume={folder} extends it")
-        path = Path(folder).expanduser()
-        return line_of(str(path), json.loads((path / directory.METRICS).read_text(encoding="utf-8")))
+        path = user_path(folder)
+        return line_of(str(path), read_record(path / directory.METRICS))
     print_summary(console, finished)
     return line_of(str(finished.run.path), finished.metrics)
 
@@ -165,7 +167,9 @@ def run_job(job: Job) -> Outcome:
             for problem in problems:
                 print(f"mtl train: error: {problem}", file=sys.stderr)
         except Exception as error:  # noqa: BLE001 - told in the log; the other jobs go on
-            problems, status = [str(Problem(type(error).__name__, str(error)))], 1
+            found = user_error(error)
+            problems = [str(p) for p in found.problems] if found else [str(Problem(type(error).__name__, str(error)))]
+            status = 1 if found is None else 2
             traceback.print_exception(error, file=sys.stderr)
     return failed(job, problems, status)
 
@@ -213,12 +217,12 @@ def rerunnable(plain: dict[str, Any]) -> dict[str, Any]:
     """Return the config as it is kept: its data found from any folder, its run in a fresh one."""
     trunk = dict(plain["model"]["trunk"])
     for key in ("pretrained", "cache"):  # a folder's name may be a hub's too: it is a folder only if it is there
-        if isinstance(trunk.get(key), str) and (folder := Path(trunk[key]).expanduser()).is_dir():
+        if isinstance(trunk.get(key), str) and (folder := user_path(trunk[key])).is_dir():
             trunk[key] = str(folder.absolute())
     model = {**plain["model"], "trunk": trunk}
     found = {**plain, "dataset": _from_anywhere(plain["dataset"]), "model": model, "run_dir": None, "resume": None}
     if plain.get("init_from") is not None:
-        found["init_from"] = str(Path(plain["init_from"]).expanduser().absolute())
+        found["init_from"] = str(user_path(str(plain["init_from"])).absolute())
     return found
 
 
@@ -229,5 +233,5 @@ def _from_anywhere(dataset: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             found[key] = _from_anywhere(value)
         elif key in ("path", "root", "labels") and value and value != "-" and not str(value).startswith(SHIPPED):
-            found[key] = str(Path(value).expanduser().absolute())
+            found[key] = str(user_path(str(value)).absolute())
     return found

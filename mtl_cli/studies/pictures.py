@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from mtl_cli.config.errors import UserError
 from mtl_cli.reports import comparison
 from mtl_cli.reports.comparison import Point, draw
+from mtl_cli.reports.figures.layout import Axes
 from mtl_cli.reports.plots import read_columns
 from mtl_cli.runs.directory import file_name, weights_name
 from mtl_cli.studies.compare import Comparison
@@ -31,46 +33,48 @@ def write_pictures(found: Comparison, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(str(folder), f"cannot be made: {error.strerror}") from error
+    return [draw(folder / f"{stem}.png", on) for stem, on in drawings_of(found).items()]
+
+
+def drawings_of(found: Comparison) -> dict[str, Callable[[Axes], None]]:
+    """Return what there is to draw of a comparison, by the stem of its file's name."""
     shown = [found.by, *(measure for measure in found.measures if measure != found.by)][:MOST_PANELS]
     points = {
         one.name: [Point(row.cells[one.name].mean, row.cells[one.name].half) for row in found.rows] for one in shown
     }
     values = {one.name: [found.repeats.values(one, row.group) for row in found.rows] for one in shown}
-    drawn = [
-        draw(folder / "intervals.png", partial(comparison.intervals, labels=found.labels, points=points, values=values))
-    ]
+    drawn: dict[str, Callable[[Axes], None]] = {
+        "intervals": partial(comparison.intervals, labels=found.labels, points=points, values=values)
+    }
     if found.values is not None and found.values.shape[1] > 2 and len(found.values) >= FEWEST:
         n, k = found.values.shape
         ranks = [float(rank) for rank in mean_ranks(found.values)]
         title = f"Mean rank of {found.by.name} over {found.repeats.said}; joined groups cannot be told apart (Nemenyi)"
-        one = partial(
+        drawn["critical_difference"] = partial(
             comparison.critical_difference,
             labels=found.labels,
             ranks=ranks,
             critical=critical_difference(n, k),
             title=title,
         )
-        drawn.append(draw(folder / "critical_difference.png", one))
     weights = {row.group.label: own for row in found.rows if (own := _weights(row.group.results)) is not None}
     tasks = [task for task in found.tasks if all(task in own for own in weights.values())]
     if weights and tasks:
-        drawn.append(
-            draw(folder / "weights.png", partial(comparison.weights, tasks=tasks, groups=weights, order=found.labels))
-        )
+        drawn["weights"] = partial(comparison.weights, tasks=tasks, groups=weights, order=found.labels)
     for first, second in list(combinations(_primary(found), 2))[:MOST_PAIRS]:
-        drawn.append(_pair(found, first, second, folder))
+        stem = f"pareto_{file_name(str(first.task))}_{file_name(str(second.task))}"
+        drawn[stem] = _pair(found, first, second)
     return drawn
 
 
-def _pair(found: Comparison, first: Measure, second: Measure, folder: Path) -> Path:
+def _pair(found: Comparison, first: Measure, second: Measure) -> Callable[[Axes], None]:
     axes = [
         [np.array([one.of(result) for result in row.group.results]) for row in found.rows] for one in (first, second)
     ]
-    on = partial(
+    return partial(
         comparison.pareto, labels=found.labels, first=axes[0], second=axes[1],
         names=(first.name, second.name), signs=(first.sign, second.sign),
     )  # fmt: skip
-    return draw(folder / f"pareto_{file_name(str(first.task))}_{file_name(str(second.task))}.png", on)
 
 
 def _primary(found: Comparison) -> list[Measure]:

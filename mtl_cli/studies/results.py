@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.config.user_files import read_yaml
+from mtl_cli.io import user_path
 from mtl_cli.runs import directory
+from mtl_cli.runs.records import read_config, read_record
 from mtl_cli.studies.study_file import read_study
 
 PARTS = ("test", "val")
@@ -39,21 +39,17 @@ class Result:
     @cached_property
     def record(self) -> dict[str, Any]:
         """``run.json``; empty as long as the run has not ended."""
-        return self._json(directory.RUN)
+        return read_record(self.path / directory.RUN)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``."""
-        return self._json(directory.METRICS)
+        return read_record(self.path / directory.METRICS)
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``."""
-        file = self.path / directory.CONFIG
-        if not file.is_file():
-            return {}
-        found = read_yaml(file.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        return read_config(self.path)
 
     @property
     def done(self) -> bool:
@@ -114,16 +110,6 @@ class Result:
         file = self.path / directory.SPLITS
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
-    def _json(self, name: str) -> dict[str, Any]:
-        file = self.path / name
-        if not file.is_file():
-            return {}
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(str(file), f"is damaged: {error}") from error
-        return found if isinstance(found, dict) else {}
-
 
 def find_results(path: str) -> list[Result]:
     """Return the run in a folder, or those of the jobs of a study that are done.
@@ -133,7 +119,7 @@ def find_results(path: str) -> list[Result]:
     UserError
         If it is neither, or nothing in it is done.
     """
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if (folder / directory.STUDY).is_file():
         done = [result for result in results_of(folder) if result.done]
         if not done:

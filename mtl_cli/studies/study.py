@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.overrides import split_word
-from mtl_cli.io import atomic
+from mtl_cli.io import atomic, user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.lock import take_lock
 from mtl_cli.studies.job import Job, Outcome, line_of, rerunnable
@@ -108,7 +108,7 @@ def open_study(jobs: Sequence[Job], folder: str | None, command: Sequence[str], 
     if folder is None:
         path = directory.fresh(kind)
     else:
-        path = Path(folder).expanduser()
+        path = user_path(folder)
         if not (path / directory.STUDY).is_file():
             try:
                 path = directory.claim(folder)

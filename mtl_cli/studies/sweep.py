@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtl_cli.config.assemble import resolve
 from mtl_cli.config.errors import UserError
@@ -20,9 +22,42 @@ from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job, Outcome
 from mtl_cli.studies.study import Study, lock
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of the jobs of a study.
+
+    Parameters
+    ----------
+    outcomes : dict of int to Outcome
+        By job.
+    console : Console
+        Where it was told.
+    closed : BrokenPipeError, optional
+        If nobody reads the JSON lines.
+    """
+
+    outcomes: dict[int, Outcome]
+    console: Console
+    closed: BrokenPipeError | None
+
+    @property
+    def failed(self) -> int:
+        """How many jobs failed."""
+        return sum(outcome.status != 0 for outcome in self.outcomes.values())
+
+    @property
+    def status(self) -> int:
+        """0 if all jobs are done; 2 if some failed, all of them by the user's input; else 1."""
+        found = {outcome.status for outcome in self.outcomes.values()} - {0}
+        return 0 if not found else 2 if found == {2} else 1
+
 
 def run_sweep(study: Study, executor: Executor, as_json: bool = True) -> int:
-    """Run the jobs of a study that are not done yet.
+    """Run the jobs of a study that are not done yet, and sum up what the study came to.
 
     Parameters
     ----------
@@ -41,6 +76,27 @@ def run_sweep(study: Study, executor: Executor, as_json: bool = True) -> int:
     BrokenPipeError
         If nobody reads the lines; the jobs are done nevertheless.
     """
+    ran = run_jobs(study, executor, as_json)
+    from mtl_cli.studies.summary import print_summary  # its tables need pandas
+
+    print_summary(ran.console, study)
+    if ran.failed:
+        print(f"{ran.failed} of {len(study.jobs)} jobs failed; once mended, {_again(study.path)}", file=sys.stderr)
+    if ran.closed is not None:
+        raise ran.closed
+    return ran.status
+
+
+def run_jobs(study: Study, executor: Executor, as_json: bool, run_dir: Path | None = None) -> Ran:
+    """Run the jobs of a study that are not done yet, and tell of each as it ends.
+
+    Parameters
+    ----------
+    study, executor, as_json
+        As ``run_sweep`` has them.
+    run_dir : Path, optional
+        The folder that the user named, if the study is a part of what is in it.
+    """
     with lock(study):
         outcomes = study.done_before()
         left = [job for job in study.jobs if job.number not in outcomes]
@@ -57,20 +113,14 @@ def run_sweep(study: Study, executor: Executor, as_json: bool = True) -> int:
                     lines.print()
         except (KeyboardInterrupt, SystemExit):
             progress.stop()
-            print(f"{len(study.rows)} of {len(study.jobs)} jobs have ended; {_again(study)}", file=sys.stderr)
+            print(
+                f"{len(study.rows)} of {len(study.jobs)} jobs have ended; {_again(run_dir or study.path)}",
+                file=sys.stderr,
+            )
             raise
         finally:
             progress.stop()
-    failed = {outcome.status for outcome in outcomes.values()} - {0}
-    from mtl_cli.studies.summary import print_summary  # its tables need pandas
-
-    print_summary(progress.console, study)
-    if failed:
-        count = sum(outcome.status != 0 for outcome in outcomes.values())
-        print(f"{count} of {len(study.jobs)} jobs failed; once mended, {_again(study)}", file=sys.stderr)
-    if lines.closed is not None:
-        raise lines.closed
-    return 0 if not failed else 2 if failed == {2} else 1
+    return Ran(outcomes, progress.console, lines.closed)
 
 
 class _Lines:
@@ -115,8 +165,8 @@ def _running(jobs: Sequence[Job], outcomes: dict[int, Outcome], since: float) ->
     return sum(log.exists() and log.stat().st_mtime >= since for log in logs)
 
 
-def _again(study: Study) -> str:
-    return f"the same command with run_dir={shlex.quote(str(study.path))} runs those that are not done"
+def _again(path: Path) -> str:
+    return f"the same command with run_dir={shlex.quote(str(path))} runs those that are not done"
 
 
 def sweep_folder(jobs: Sequence[Job], text: str | None) -> str | None:

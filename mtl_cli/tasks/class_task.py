@@ -31,6 +31,10 @@ class ClassTask(Task):
     classes: list[Label]
     mapping: dict[str, Label | None] | None
 
+    @property
+    def class_labels(self) -> list[Label]:
+        return self.classes
+
     def fit_classes(self, labels: pd.Series, classes: list[Label], train: np.ndarray) -> np.ndarray:
         """Take the classes, and return how many labels of the rows ``train`` each of them has, shape (classes,).
 

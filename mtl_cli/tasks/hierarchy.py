@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mtl_cli.config.errors import UserError
 from mtl_cli.tasks.task import Target, Task
 
 Mode = Literal["report", "enforce", "none"]
@@ -124,6 +125,11 @@ def learn_hierarchy(
     -------
     Hierarchy or None
         None where there are no two levels.
+
+    Raises
+    ------
+    UserError
+        If given levels are no tree for more than half of the rows.
     """
     classes = [name for name, task in tasks.items() if task.kind == "multiclass"]
     chosen = _longest_chain(classes, tasks, targets) if levels is None else levels
@@ -133,10 +139,14 @@ def learn_hierarchy(
     for coarse, fine in pairwise(chosen):
         counts = _together(coarse, fine, tasks, targets)
         parents.append([int(parent) if n else -1 for parent, n in zip(counts.argmax(0), counts.sum(0), strict=True)])
-        if others := int(counts.sum() - counts.max(0).sum()):
-            notice(
-                f"{others} of {int(counts.sum())} training rows have a {coarse} that most rows of their {fine} have not"
-            )
+        others, rows = int(counts.sum() - counts.max(0).sum()), int(counts.sum())
+        if 2 * others > rows:
+            what = f"no tree: {others} of {rows} training rows have a {coarse} that most rows of their {fine} have not"
+            turned = counts.max(1).sum() > counts.max(0).sum()
+            hint = f"coarse to fine: [{fine}, {coarse}]" if turned else f"leave out {coarse} or {fine}"
+            raise UserError("dataset.levels", what, hint)
+        if others:
+            notice(f"{others} of {rows} training rows have a {coarse} that most rows of their {fine} have not")
     return Hierarchy(mode, list(chosen), parents)
 
 

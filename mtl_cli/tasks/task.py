@@ -262,6 +262,8 @@ class Task(ABC):
     one_class: ClassVar[bool] = False
     """Whether a row has one of several classes, which steps behind the model may choose in the model's place: such a
     kind has ``decode_as`` and ``metrics_as``."""
+    can_abstain: ClassVar[bool] = False
+    """Whether a row has one answer with a probability, below which it can be `unknown`: such a kind has ``answer``."""
     link: ClassVar[Link | None] = None
     """How its outputs become probabilities, for kinds that can be calibrated."""
     explained_as: ClassVar[str | None] = None
@@ -291,6 +293,11 @@ class Task(ABC):
     @abstractmethod
     def baseline(self) -> np.ndarray:
         """The best constant output on the training rows, shape (outputs,)."""
+
+    @property
+    def class_labels(self) -> list[Label]:
+        """Its classes or labels as the user knows them, in the order of their numbers; none of a kind without."""
+        return []
 
     @property
     def squared_error(self) -> bool:
@@ -505,6 +512,14 @@ class Task(ABC):
     def confidence_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> tuple[np.ndarray, np.ndarray]:
         """Return the same of classes that another step chose."""
         return decided.confidence, decided.classes == values
+
+    def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
+        """Return each row's answer and the probability of it, (n,); of the classes that another step chose, if any."""
+        raise NotImplementedError(f"{self.kind} has no answer that is one of several")
+
+    def is_right(self, classes: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return which rows' answers are their encoded labels, bool of shape (n,)."""
+        return np.asarray(classes == values)
 
     def constant_metrics(self, values: np.ndarray) -> dict[str, float]:
         """Return the metrics of the best constant prediction, on rows that have these encoded labels.

@@ -21,6 +21,7 @@ from mtl_cli.inference.evaluate import Validation
 from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.models.regularizer import Training
+from mtl_cli.models.size import TRAINED, within_memory
 from mtl_cli.runs import directory
 from mtl_cli.training.budget import settled
 from mtl_cli.training.callbacks.base import Callback
@@ -230,7 +231,8 @@ def _build_network(config: Config, data: Prepared, device: torch.device) -> tupl
             f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
         )
         raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
-    network = build_network(config.model, data.reader.spec, shapes(data.tasks))
+    with within_memory(TRAINED):
+        network = build_network(config.model, data.reader.spec, shapes(data.tasks))
     fit_layers(network, data.parts["train"].inputs)
     network.to(device)
     return network, Batches(data.parts["train"], device, batch_size, config.seed, smallest)

@@ -14,7 +14,7 @@ from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.cross_validation import cross_validated, out_of_fold
 from mtl_cli.inference.evaluate import evaluate
 from mtl_cli.inference.members import outputs_of
-from mtl_cli.inference.trained import Answer, joined, predictions_with_labels
+from mtl_cli.inference.trained import Answer, add_levels, joined, predictions_with_labels
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready
 from mtl_cli.training.callbacks.base import Best
@@ -74,6 +74,7 @@ def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained], 
         answer = joined(members, tasks, data.reader.hierarchy, None, notice)
         metrics["splits"][name] = evaluate(answer.outputs, part, tasks, None, answer.decided)
         if name == "test":
+            add_levels(metrics["splits"][name], answer, part)
             test_answer, table = answer, predictions_with_labels(answer, tasks, part)
             if part.duplicates.any():
                 unseen = evaluate(answer.outputs, part, tasks, ~part.duplicates, answer.decided)

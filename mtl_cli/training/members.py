@@ -13,13 +13,14 @@ from mtl_cli import signals
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import task_states
 from mtl_cli.inference.members import Member as TrainedMember
+from mtl_cli.inference.unknown import Kept
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.history import sort_by_member
 from mtl_cli.runs.model_file import save_model
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Member, Ready, Run, build
-from mtl_cli.training.callbacks.base import Best, Callback, RunInfo
+from mtl_cli.training.callbacks.base import Best, Callback, RunInfo, chosen
 from mtl_cli.training.callbacks.history import History
 from mtl_cli.training.callbacks.progress import ShowProgress
 from mtl_cli.training.checkpoints import Checkpoints, restore
@@ -168,9 +169,9 @@ def _reached(run: Run, trainer: Trainer) -> Iterator[Trained]:
 def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback) -> Trainer:
     ready = run.ready
     history = History(folder.path / directory.HISTORY, folder.path / ready.weights_name, member)
-    info = RunInfo(folder.path, ready.plain, ready.notice)
-    chosen = [callback.build(info) for callback in ready.config.trainer.callbacks.values()]
-    callbacks: list[Callback] = [*run.callbacks, history, show, *chosen]
+    info = RunInfo(folder.path, ready.plain, ready.notice, member)
+    built = [callback.build(info) for callback in chosen(ready.config).values()]
+    callbacks: list[Callback] = [*run.callbacks, history, show, *(one for one in built if one is not None)]
     if ready.trial is not None and ready.member.number == 0:
         callbacks.append(ready.trial.watch())
     if run.stopping is not None:  # last, so that it restores the best weights before the others are told of the end
@@ -179,7 +180,12 @@ def _trainer(run: Run, folder: RunDirectory, member: int | None, show: Callback)
 
 
 def save_members(
-    ready: Ready, first: Run, members: Sequence[Trained], folder: RunDirectory, final: Mapping[str, Task] | None = None
+    ready: Ready,
+    first: Run,
+    members: Sequence[Trained],
+    folder: RunDirectory,
+    final: Mapping[str, Task] | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Write the model file; ``final`` are the tasks with the steps behind the model, once these are fitted."""
     found: list[dict[str, Any]] = [
@@ -197,4 +203,6 @@ def save_members(
         data["tasks"] = task_states(final)
     elif len(found) == 1:  # such as the first fold's, when the training was interrupted
         data["tasks"] = found[0]["tasks"]
+    if kept is not None:
+        data["held_out"] = kept.state()
     save_model(folder, first.kept, data, found)

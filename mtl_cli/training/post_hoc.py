@@ -17,6 +17,7 @@ from mtl_cli.data.base import Part
 from mtl_cli.inference.cross_validation import out_of_fold
 from mtl_cli.inference.evaluate import answered
 from mtl_cli.inference.members import Outputs, average, outputs_of
+from mtl_cli.inference.unknown import Kept, kept
 from mtl_cli.tasks.conformal import rows_needed
 from mtl_cli.tasks.post_hoc_fit import fit_post_hoc
 from mtl_cli.tasks.task import Task, TaskConfig
@@ -45,8 +46,13 @@ def check_rows(ready: Ready) -> None:
         raise UserError.of(problems)
 
 
-def fit_steps(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained]) -> dict[str, Task]:
-    """Return the tasks with the steps behind the model that their configs ask for.
+def fit_steps(
+    ready: Ready, model: Sequence[Trained], trained: Sequence[Trained]
+) -> tuple[dict[str, Task], Kept | None]:
+    """Return the tasks with the steps behind the model that their configs ask for, and what the model file keeps.
+
+    That is what the model says of the rows that such steps are fitted to: a step that is asked for only when new rows
+    are predicted needs it.
 
     Parameters
     ----------
@@ -57,8 +63,8 @@ def fit_steps(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained]
         Those that rows were held out of.
     """
     tasks, asking = ready.data.tasks, _asking(ready)
-    if not asking:
-        return tasks
+    if not asking and not any(task.can_abstain for task in tasks.values()):
+        return tasks, None
     part, rows = _fitted_to(ready)
     found = _outputs(ready, model, trained, part)
     fitted = dict(tasks)
@@ -76,7 +82,7 @@ def fit_steps(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained]
         if steps.conformal is not None and math.isinf(steps.conformal.radius):
             ready.progress.notice(f"tasks.{name}.interval: too few answers are finite: every label is inside")
         fitted[name] = replace(task, post_hoc=steps)
-    return fitted
+    return fitted if asking else tasks, None if part is None else kept(found, part.targets, rows, tasks)
 
 
 def _asking(ready: Ready) -> dict[str, TaskConfig]:

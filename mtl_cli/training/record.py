@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -16,8 +15,10 @@ from typing import Any
 import torch
 
 from mtl_cli import __version__, signals
+from mtl_cli.config.errors import UserError
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.records import read_record
 from mtl_cli.training.build import Ready, Run
 from mtl_cli.training.trial import Pruned
 
@@ -47,9 +48,9 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
         seconds = spent + time.perf_counter() - started
         folder.write_json(directory.RUN, {**record, "status": status, "seconds": seconds, **more})
 
-    def end(status: str) -> None:
+    def end(status: str, **more: Any) -> None:
         # the way gradients are computed is that of the last step: it may change with the size of a batch
-        write(status, gradients=run.step.backend, peak_memory_bytes=_peak_memory(run.ready.device))
+        write(status, gradients=run.step.backend, peak_memory_bytes=_peak_memory(run.ready.device), **more)
 
     def at_once(number: int) -> None:
         end("interrupted" if number == signal.SIGINT else "terminated")
@@ -63,10 +64,16 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
     except BaseException as error:
         ended = {KeyboardInterrupt: "interrupted", SystemExit: "terminated", Pruned: "pruned"}
         status = ended.get(type(error), "failed")
-        end(status)
+        more = {} if status != "failed" else {"error": _told(error)}
+        with suppress(OSError):  # such as a full disk, which is told already
+            end(status, **more)
         if status in ("interrupted", "terminated"):
             run.ready.progress.notice(next_step(folder))
         raise
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def next_step(folder: RunDirectory) -> str:
@@ -77,9 +84,8 @@ def next_step(folder: RunDirectory) -> str:
 
 def earlier(folder: RunDirectory) -> dict[str, Any]:
     """Return what ``run.json`` says; nothing if there is none, or it cannot be read."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder.path / directory.RUN).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+    with suppress(OSError, UserError):
+        return read_record(folder.path / directory.RUN)
     return {}
 
 

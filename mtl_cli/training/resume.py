@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.schema import Config
-from mtl_cli.config.user_files import read_yaml
-from mtl_cli.io import leftovers
+from mtl_cli.config.yaml_text import literal
+from mtl_cli.io import leftovers, user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.checkpoint_file import load_checkpoint
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.records import read_config
+from mtl_cli.runs.strangers import check_links
 from mtl_cli.training.record import earlier
 
 MAY_CHANGE = (
+    "callback",
     "device",
     "plots",
     "resume",
@@ -59,11 +61,13 @@ def open_run(path: str, config: Config) -> Earlier:
     UserError
         If there is none, or the config is of another run, with each key that differs.
     """
-    folder = RunDirectory(Path(path).expanduser())
+    folder = RunDirectory(user_path(path))
     if not (folder.path / directory.CONFIG).is_file():
-        raise UserError(path, f"holds no {directory.CONFIG}: no run was begun there", "give the folder of a run")
+        what = f"holds no {directory.CONFIG}: it is no run, or one that ended before it had begun"
+        raise UserError(path, what, f"start it anew, with run_dir={path} once that is empty")
+    check_links(folder.path)
     contents = [load_checkpoint(file, lazy=True) for file in folder.checkpoints()]
-    plain = contents[0]["config"] if contents else read_config(folder)
+    plain = contents[0]["config"] if contents else literal(read_config(folder.path), folder.path / directory.CONFIG)
     try:
         before = parse(plain, check=False)
     except UserError as error:
@@ -84,16 +88,6 @@ def open_run(path: str, config: Config) -> Earlier:
         what = "is true: the members that were trained on all rows, for as many steps as were best, would be others"
         raise UserError("trainer.refit", what, f"a run of {path}/{directory.CONFIG} with more epochs")
     return Earlier(folder, done and not longer, epochs if contents else None)
-
-
-def read_config(folder: RunDirectory) -> dict[str, Any]:
-    """Return the config that a run's folder holds, as plain values."""
-    from omegaconf import OmegaConf
-
-    text = (folder.path / directory.CONFIG).read_text(encoding="utf-8")
-    plain = OmegaConf.to_container(OmegaConf.create(read_yaml(text)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def clean(folder: RunDirectory) -> None:

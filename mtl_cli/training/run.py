@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from mtl_cli.config.machine import taking_memory
 from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
@@ -19,7 +20,7 @@ from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.lock import locked
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready, Run, prepare
-from mtl_cli.training.callbacks.base import Best
+from mtl_cli.training.callbacks.base import Best, RunInfo, chosen
 from mtl_cli.training.callbacks.progress import Progress
 from mtl_cli.training.comparison import compare_with_baselines, compare_with_single
 from mtl_cli.training.measure import Measured, measure
@@ -29,6 +30,8 @@ from mtl_cli.training.record import recorded
 from mtl_cli.training.resume import clean, open_run
 from mtl_cli.training.trial import Trial
 
+SMALLER = "a smaller trainer.batch_size, or a smaller network, such as model.trunk.hidden=[128,64], take less"
+FEWER = "fewer rows or columns (dataset.features.exclude) take less, and a backed file is not read whole"
 RERUN = """\
 # mtl train THIS_FILE
 # The config of a run, complete; `mtl train THIS_FILE KEY=VALUE` changes a key of it.
@@ -158,7 +161,8 @@ def resume(
 
 def _begin(config: Config, plain: dict[str, Any], progress: Progress, trial: Trial | None) -> tuple[Ready, Run]:
     """Read the data and build the first member."""
-    ready = prepare(config, plain, progress, trial)
+    with taking_memory("reading the data", FEWER):
+        ready = prepare(config, plain, progress, trial)
     check_rows(ready)
     members = members_of(ready)
     first = begin(ready, members[0], len(members) > 1)
@@ -176,12 +180,13 @@ def _train_in(
     finish: Callable[[Finished], object] | None,
 ) -> Finished:
     """Train in a folder, measure, and write what came of it."""
+    write_start(ready, folder)  # first of all: a run that has its config can be resumed
     with recorded(folder, command, started, first, len(members_of(ready))):
-        write_start(ready, folder)
-        model, trained = train_members(ready, first, folder)
-        tasks = fit_steps(ready, model, trained)
-        if tasks is not ready.data.tasks:
-            save_members(ready, first, model, folder, tasks)
+        with taking_memory("training", SMALLER):
+            model, trained = train_members(ready, first, folder)
+        tasks, kept = fit_steps(ready, model, trained)
+        if tasks is not ready.data.tasks or kept is not None:
+            save_members(ready, first, model, folder, tasks, kept)
         measured = measure(ready, model, trained, tasks)
         epochs = int(first.ready.config.trainer.epochs)  # where the config says auto, what that came to
         compare_with_baselines(ready, measured.answer, measured.metrics, epochs * len(first.batches))
@@ -189,9 +194,21 @@ def _train_in(
         finished = write(ready, folder, measured, tasks, epochs)
         if finish is not None:
             finish(finished)
+        tell_callbacks(ready, folder)
         if not ready.config.trainer.checkpoint.keep:
             folder.remove_checkpoints()
     return finished
+
+
+def tell_callbacks(ready: Ready, folder: RunDirectory) -> None:
+    """Let the callbacks do what they do once a run is done; one that fails costs a line, as a picture does."""
+    info = RunInfo(folder.path, ready.plain, ready.notice)
+    for key, callback in chosen(ready.config).items():
+        try:
+            callback.finish(info)
+        except Exception as error:  # noqa: BLE001  # a tracker, or a plugin's callback, may raise anything
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            ready.progress.notice(f"{key}: what it does after a run failed: {what}")
 
 
 def tell_members(ready: Ready, members: int) -> None:

@@ -48,6 +48,7 @@ def only(ready: Ready, name: str) -> Ready:
     config = ready.config
     balancer, sharing = components("balancer")["uniform"](), components("sharing")["hard"]()
     tied = config.regularizer is not None and config.regularizer.ties_tasks
+    changing = {key: callback for key, callback in config.trainer.callbacks.items() if not callback.watches}
     model = replace(config.model, sharing=sharing, heads=_one(config.model.heads, name))
     own = replace(
         config,
@@ -55,7 +56,8 @@ def only(ready: Ready, name: str) -> Ready:
         model=model,
         balancer=balancer,
         regularizer=None if tied else config.regularizer,
-        trainer=replace(config.trainer, early_stopping=_stopping(config, name)),
+        callback=None if config.callback is None or config.callback.watches else config.callback,
+        trainer=replace(config.trainer, early_stopping=_stopping(config, name), callbacks=changing),
     )
     parts = {
         "sharing": {SELECTORS["sharing"]: "hard", **asdict(sharing)},

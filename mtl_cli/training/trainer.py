@@ -165,7 +165,7 @@ class Trainer(TrainerState):
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step.state_dict(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [callback.state_dict() for callback in self.callbacks if not callback.watches],
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -176,7 +176,7 @@ class Trainer(TrainerState):
         self.last_good = () if self.resumed is None else self.resumed["last_good"]
         self.model.load_state_dict(saved["model"])
         self.step.load_state_dict(saved["step"])
-        for callback, state in zip(self.callbacks, saved["callbacks"], strict=True):
+        for callback, state in zip((c for c in self.callbacks if not c.watches), saved["callbacks"], strict=True):
             callback.load_state_dict(state)
         self.optimizer.load_state_dict(saved["optimizer"])  # last: it knows the learning rates too
 

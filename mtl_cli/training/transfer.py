@@ -116,6 +116,9 @@ def _check_inputs(own: InputSpec, theirs: InputSpec, run: str) -> None:
         what = f"the features are those of {run} in another order: first, '{here}' is where it reads '{there}'"
         order = ", ".join(theirs.names[:10]) + ", …" * (len(theirs.names) > 10)
         problems = [Problem("init_from", what, f"give the columns in the order {order}")]
+    elif own.reference != theirs.reference:
+        what = f"{run} reads differences from another sequence than this data set's"
+        problems = [Problem("init_from", what, "give both runs the same dataset.reference, or none")]
     if problems:
         raise UserError.of(problems)
 

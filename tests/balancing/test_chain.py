@@ -49,7 +49,7 @@ def test_a_chain_sends_back_what_autograd_sends(kinds: list[str], tasks: int, ev
         torch.manual_seed(1)
         torch.testing.assert_close(chain.run(inputs), output.detach())
         for deltas, expected in [(sent, [torch.stack(rows) for rows in zip(*each, strict=True)]), (sent[0], each[0])]:
-            steps = list(chain.back(deltas, to_inputs=True))
+            steps = list(chain.back(deltas, to=-1))
             found = {id(part.parameter): part.full() for parts, _ in steps for part in parts}
             torch.testing.assert_close(steps[-1][1], expected[0])
             assert len(found) == len(wanted) - 1

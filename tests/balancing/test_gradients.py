@@ -79,7 +79,7 @@ def draw_batch(names, rows, inputs, dtype, absent, seed=3):
 @given(
     hidden=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     inputs=st.sampled_from([3, 90]),
-    activation=st.sampled_from(["relu", "gelu", "silu", "tanh", "leaky_relu"]),
+    activation=st.sampled_from(["relu", "gelu", "silu", "tanh", "leaky_relu", "identity"]),
     norm=st.sampled_from(["none", "batch", "layer"]),
     dropout=st.sampled_from([0.0, 0.4]),
     head=st.sampled_from([[], [4]]),

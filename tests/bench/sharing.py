@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from mtl_cli.cli.main import run
-from tests.models.sharing.family import Family
+from mtl_cli.data.generated.family import Family
 
 SCHEMES = ["hard", "none", "soft", "cross_stitch", "mmoe", "cgc", "ple", "dselect_k"]
 FAMILIES = {

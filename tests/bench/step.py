@@ -9,7 +9,8 @@ with others still makes the ratios larger: they take the caches. All variants us
 `hand` is a loop as one writes it in PyTorch. `torchjd` is TorchJD's `mtl_backward` with its UPGrad, which wants
 `pip install quadprog qpsolvers`. `passes` is a backward pass per task with `retain_graph` in 25 lines, the Jacobian in
 memory, and the weights of our own UPGrad. `exact`, `reference` and `representation` are `balancer=upgrad`, with
-`backend=auto`, with `backend=reference`, and with `geometry=representation`.
+`backend=auto`, with `backend=reference`, and with `geometry=representation`. `hand_representation` and `hand_gradnorm`
+are the last one and GradNorm as one writes them in PyTorch: what such a method costs at least without another idea.
 """
 
 from __future__ import annotations
@@ -59,8 +60,10 @@ def variants(name: str, extra: list[str]) -> dict[str, Variant]:
     }
     if workload.kind == "mlp":
         found["torchjd"] = _torchjd(workload)
+        found["hand_gradnorm"] = _gradnorm_by_hand(workload)
     if workload.kind != "mmoe":
         found["representation"] = _ours(workload, upgrad(geometry="representation"))
+        found["hand_representation"] = _representation_by_hand(workload)
     for method in ["uniform", *extra]:
         found[method] = _ours(workload, components("balancer")[method]())
     return found
@@ -155,6 +158,54 @@ def _passes(workload: Workload) -> Variant:
         for parameter, gradient in zip(shared, total.split([p.numel() for p in shared]), strict=True):
             parameter.grad = gradient.view(parameter.shape)
         optimizer.step()
+
+    return take
+
+
+def _representation_by_hand(workload: Workload) -> Variant:
+    model, losses, optimizer = _parts(workload)
+    batch, balancer = workload.batch(), components("balancer")["upgrad"]()
+    state, targets = balancer.init_state(list(batch.targets), torch.device("cpu")), list(batch.targets.values())
+    ones = torch.ones(len(targets))
+
+    def take() -> None:
+        optimizer.zero_grad()
+        z, *_ = (read := model.shared(batch.inputs)).values()
+        leaf, rows = z.detach().requires_grad_(), []
+        for task_loss in _losses(workload, model, dict.fromkeys(read, leaf), losses, targets):
+            leaf.grad = None
+            task_loss.backward()
+            assert leaf.grad is not None
+            rows.append(leaf.grad.flatten())
+        jacobian = torch.stack(rows)
+        statistics = StepStatistics(ones, ones.bool(), gramian=jacobian @ jacobian.T)
+        z.backward((balancer.decide(state, statistics).weights @ jacobian).view_as(z))
+        optimizer.step()
+
+    return take
+
+
+def _gradnorm_by_hand(workload: Workload) -> Variant:
+    model, losses, optimizer = _parts(workload)
+    batch, (layer,) = workload.batch(), model.last_shared_layers
+    targets = list(batch.targets.values())
+    weights = torch.ones(len(targets), requires_grad=True)
+    learner, first = torch.optim.Adam([weights], lr=0.025), torch.full((len(targets),), torch.nan)
+
+    def take() -> None:
+        optimizer.zero_grad()
+        found = torch.stack(_losses(workload, model, model.shared(batch.inputs), losses, targets))
+        first.copy_(found.detach().where(first.isnan(), first))
+        passes = [torch.autograd.grad(task_loss, [layer.weight], retain_graph=True)[0] for task_loss in found]
+        norms = weights * torch.stack([gradient.norm() for gradient in passes])
+        ratios = found.detach() / first
+        target = norms.detach().mean() * (ratios / ratios.mean()) ** 1.5
+        (weights.detach() * found).sum().backward()
+        (weights.grad,) = torch.autograd.grad((norms - target).abs().sum(), [weights])
+        learner.step()
+        optimizer.step()
+        with torch.no_grad():
+            weights.clamp_(min=1e-4).mul_(len(targets) / weights.sum())
 
     return take
 

@@ -19,10 +19,10 @@ from rich.console import Console
 
 from mtl_cli.cli.help import rendered
 from mtl_cli.data.files import resolve
-from tests import texts
+from tests import dna, texts
 from tests.conftest import MTL, InProcess, houses
 from tests.images import bars, write_photos
-from tests.manual import HELP, README, ROOT, TEMPLATE, Block, blocks, pages, quoted, shown
+from tests.manual import HELP, README, ROOT, TEMPLATE, Block, benchmarked, blocks, pages, quoted, shown
 from tests.outcomes import assays, patients
 from tests.proteins import proteins, write
 
@@ -53,6 +53,7 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     patients().to_csv(tmp_path / "patients.csv", index=False)
     assays().to_csv(tmp_path / "assays.csv", index=False)
     write(tmp_path, proteins(60))
+    dna.write(tmp_path, dna.dna(60))
     texts.write(tmp_path, texts.texts(60))
     shutil.copy(resolve("scanpy:10x_pbmc68k_reduced.h5ad"), tmp_path / "cells.h5ad")
     images, species = bars(60, 3, 0)
@@ -152,6 +153,12 @@ def test_the_plugin_page_quotes_the_template() -> None:
     for file in files:
         assert f"\n`{file.relative_to(TEMPLATE).as_posix()}`:\n" in text
     assert quoted(text) == text, "run `make readme`"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
+def test_tables_of_benchmarks_are_those_of_the_references(page: Path) -> None:
+    text = page.read_text()
+    assert benchmarked(text) == text, "run `make readme`"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)

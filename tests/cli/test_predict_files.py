@@ -212,7 +212,7 @@ def test_an_unseen_class_is_counted_and_the_rest_measured(mtl: InProcess, model:
     drawn = {path.name for path in Path("figures").iterdir()}
     assert drawn == {
         "predicted_yield.png", "confusion_grade.png", "calibration_grade.png", "confusion_warm.png",
-        "calibration_warm.png",
+        "calibration_warm.png", "coverage_grade.png", "coverage_grade.csv", "coverage_warm.png", "coverage_warm.csv",
     }  # fmt: skip
     status, _, err = mtl("evaluate", model, "other.csv", "--plots", "figures")
     assert status == 2 and "figures: is there already" in err

@@ -134,6 +134,7 @@ def test_signals_end_a_run_in_one_line_and_keep_its_model(
         ("mtl predict run --format=js", "--format=jsonl"),
         ("mtl init houses.csv --tar", "--target"),
         ("mtl pac", "pack"),
+        ("mtl report run --for", "--force"),
         ("mtl inspect win", "wine"),
         ("mtl inspect wine dataset.split.te", "dataset.split.test="),
         ("mtl inspect --form", "--format"),

@@ -30,6 +30,7 @@ def test_the_main_job_on_one_split(command: Command, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert {path.stem for path in (run / "plots").glob("*.png")} == {
         "losses", "weights", "predicted_quality", "confusion_is_good", "calibration_is_good",
+        "coverage_is_good",
     }  # fmt: skip
 
     _, test = train_test_split(range(1599), test_size=0.2, random_state=42)
@@ -106,8 +107,9 @@ def test_the_pictures_of_every_kind_of_task(mtl: InProcess, houses_csv: Path) ->
     assert {path.name for path in Path("run/plots").iterdir()} == {
         "losses.png", "predicted_price.png", "confusion_sold.png", "calibration_sold.png", "confusion_kind.png",
         "calibration_kind.png", "confusion_tags.png", "calibration_tags.png",
+        *(f"coverage_{task}.{form}" for task in ("sold", "kind", "tags") for form in ("png", "csv")),
     }  # fmt: skip
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in Path("run/plots").iterdir())
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in Path("run/plots").glob("*.png"))
 
 
 def test_parquet_is_csv_with_types(mtl: InProcess, houses_csv: Path) -> None:

@@ -15,11 +15,12 @@ from omegaconf import OmegaConf
 
 from mtl_cli.config.assemble import assemble
 from mtl_cli.config.parse import parse
-from mtl_cli.config.paths import conf_dir
+from mtl_cli.config.paths import PROTOCOLS, SPACES, conf_dir
 from mtl_cli.config.registry import PACKAGES, SELECTORS, components
 from mtl_cli.config.schema import EarlyStopping, Head, Trainer
 
-FILES = sorted(file for file in conf_dir().rglob("*.yaml") if file.parent.name != "tune")  # for those: test_space.py
+OTHER = (PROTOCOLS, SPACES)  # which no run chooses from: studies/test_benchmark.py, config/test_space.py
+FILES = sorted(file for file in conf_dir().rglob("*.yaml") if file.parent.name not in OTHER)
 TABLE = ["dataset.path=builtin:winequality-red.csv", "tasks={quality: regression}"]
 
 

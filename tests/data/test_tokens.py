@@ -24,7 +24,7 @@ def rows_of(lengths: list[int], seed: int = 0) -> TokenRows:
 
 
 def test_residues_are_numbered_from_1_in_either_case_and_a_stop_at_the_end_is_left_out() -> None:
-    tokens, lengths = encode(pd.Series([RESIDUES, "acdx*", " MK "]), None, "x")
+    tokens, lengths, _ = encode(pd.Series([RESIDUES, "acdx*", " MK "]), None, "x")
     assert lengths.tolist() == [26, 4, 2]
     assert [VOCABULARY[token] for token in tokens] == list(f"{RESIDUES}ACDXMK")
     assert tokens.min() == 1, "0 is padding"
@@ -39,7 +39,11 @@ def test_residues_are_numbered_from_1_in_either_case_and_a_stop_at_the_end_is_le
             "x: '1' at position 3 of the sequence of row 2 ('b') is not a residue; a residue is one of ACDEF",
         ),
         (["M-K", "MK"], "x: '-' at position 2 of the sequence of row 1 ('a') is not a residue; take gaps out"),
-        (["MK", "M*K"], "x: '*' at position 2 of the sequence of row 2 ('b') is not a residue"),
+        (
+            ["MK", "M*K"],
+            "x: 1 of 2 sequences hold a stop, '*', before their end; the first is at position 2 of the sequence of row"
+            " 2 ('b'); dataset.stops=keep reads it as a letter, cut ends a sequence there, drop leaves such rows out",
+        ),
         (["MKé", "MK"], "x: 'é' at position 3 of the sequence of row 1 ('a') is not a residue"),
         (["MK", ""], "x: the sequence of row 2 ('b') has no residue"),
         (["*", "MK"], "x: the sequence of row 1 ('a') has no residue"),

@@ -55,7 +55,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def rows_of(sequences: list[str]) -> TokenRows:
     import pandas as pd
 
-    tokens, lengths = encode(pd.Series(sequences), None, "x")
+    tokens, lengths, _ = encode(pd.Series(sequences), None, "x")
     return TokenRows(torch.from_numpy(tokens), lengths)
 
 

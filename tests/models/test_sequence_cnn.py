@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,10 +40,13 @@ def make_tasks() -> dict[str, Task]:
     return {task.name: task for task in tasks}
 
 
-def make_model(pooling: str = "max", **keys) -> Network:
+FAMILY = replace(SPEC, reference=[3, 1, 2, 9, 9, 4, 7, 8, 2, 20, 11, 5, 6, 1, 1])
+
+
+def make_model(pooling: str = "max", spec: InputSpec = SPEC, **keys) -> Network:
     torch.manual_seed(0)
     trunk = SequenceCNN(width=12, blocks=3, kernel=3, longest_dilation=2, dropout=0.0, pooling=pooling, **keys)  # type: ignore[arg-type]
-    return build_network(Model(trunk=trunk), SPEC, shapes(make_tasks()))
+    return build_network(Model(trunk=trunk), spec, shapes(make_tasks()))
 
 
 def make_rows(lengths: np.ndarray = LENGTHS) -> TokenRows:
@@ -81,9 +85,9 @@ def losses_of(model: Network, batch: Batch) -> dict[str, tuple[torch.Tensor, tor
     return found
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_padding_changes_no_output(pooling: str) -> None:
-    model, rows = make_model(pooling).eval(), make_rows()
+@pytest.mark.parametrize(("pooling", "spec"), [*((pooling, SPEC) for pooling in POOLINGS), ("max", FAMILY)])
+def test_padding_changes_no_output(pooling: str, spec: InputSpec) -> None:
+    model, rows = make_model(pooling, spec).eval(), make_rows()
     together = model(rows.take(slice(None)))
     wider = model(torch.nn.functional.pad(rows.take(slice(None)), (0, 25)))
     for row, length in enumerate(LENGTHS):
@@ -96,14 +100,14 @@ def test_padding_changes_no_output(pooling: str) -> None:
     assert not z[0, 5:].any(), "and beyond a row's end there is nothing"
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_loss_and_the_gradient_of_a_batch_are_those_of_its_rows_alone(pooling: str) -> None:
+@pytest.mark.parametrize(("pooling", "spec"), [*((pooling, SPEC) for pooling in POOLINGS), ("max", FAMILY)])
+def test_the_loss_and_the_gradient_of_a_batch_are_those_of_its_rows_alone(pooling: str, spec: InputSpec) -> None:
     """In double precision: a token task's loss is the mean over all residues with a label, whatever their rows."""
     rows = make_rows()
-    model = make_model(pooling).double()
+    model = make_model(pooling, spec).double()
     whole = losses_of(model, make_batch(rows))
     sum(total / count for total, count in whole.values()).backward()
-    single = make_model(pooling).double()
+    single = make_model(pooling, spec).double()
     pieces = [losses_of(single, make_batch(rows, torch.tensor([row]))) for row in range(len(rows))]
     means = {name: sum(piece[name][0] for piece in pieces) / whole[name][1] for name in whole}
     sum(means.values()).backward()
@@ -131,11 +135,11 @@ def flat(parameters: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | 
     return torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in pairs])
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_balancers_weigh_tasks_of_rows_and_of_residues(name: str) -> None:
+@pytest.mark.parametrize(("name", "spec"), [*((name, SPEC) for name in METHODS), *((n, FAMILY) for n in METHODS)])
+def test_balancers_weigh_tasks_of_rows_and_of_residues(name: str, spec: InputSpec) -> None:
     """The shared gradient is that of Σ w_t L_t by autograd, and what the balancer saw is the tasks' own."""
     tasks, batch = make_tasks(), make_batch(make_rows())
-    model = make_model("attention")
+    model = make_model("attention", spec)
     step = TrainingStep(model, tasks, components("balancer")[name](), torch.device("cpu"))
     assert model.last_shared_layer is model.shared.trunk.last  # type: ignore[union-attr]
     plain = copy.deepcopy(model)

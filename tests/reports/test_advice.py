@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from mtl_cli.reports.advice import advice
+import pytest
+
+from mtl_cli.reports.advice import TRY, TRY_ANYWAY, advice
 
 TASKS = ["a", "b"]
 
@@ -26,6 +28,16 @@ def test_a_run_that_still_got_better_is_told_to_be_longer() -> None:
     assert advice(TASKS, history(0.1, 0.2, 0.3), {}, 200, True) == [], "it was stopped, and not by its epochs"
     assert advice(TASKS, {"epoch": [1, 2]}, {}, 2, True) == [], "no validation rows"
     assert advice(TASKS, history(math.nan, math.nan), {}, 2, True) == []
+
+
+@pytest.mark.parametrize(("kind", "hint"), [*TRY.items(), ("joint", TRY_ANYWAY), (None, TRY_ANYWAY)])
+def test_a_run_that_learnt_nothing_is_told_so_with_what_to_try(kind: str | None, hint: str) -> None:
+    (line,) = advice(TASKS, history(-0.2, -0.013, -0.3), {}, 200, True, kind)
+    what = "no epoch was better than a constant prediction on the validation rows (best score -0.013)"
+    assert line == f"nothing was learnt: {what}; {hint}"
+    assert advice(TASKS, history(-0.2, 0.013, -0.3), {}, 200, True, kind) == []
+    (line,) = advice(TASKS, history(-0.3, -0.2), {}, 2, True, kind)
+    assert line.startswith("the best epoch was the last"), "it still got better"
 
 
 def test_weights_that_were_far_better_before_the_end() -> None:

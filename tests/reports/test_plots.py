@@ -46,6 +46,7 @@ def test_labels_that_are_dollars(mtl: InProcess) -> None:
     assert json.loads(out)["status"] == "done"
     assert {path.name for path in Path("run/plots").iterdir()} == {
         "losses.png", "confusion_price.png", "calibration_price.png",
+        "coverage_price.png", "coverage_price.csv",
     }  # fmt: skip
 
 
@@ -68,8 +69,8 @@ def test_members_have_pictures_of_the_test_rows_as_vector_graphics(mtl: InProces
     for folder in ("a", "b"):
         status, _, err = mtl("train", *keys, f"run_dir={folder}")
         assert status == 0 and "plots" not in err, err
-    names = {"losses", "weights", "predicted_quality", "confusion_is_good", "calibration_is_good"}
-    assert {path.name for path in Path("a/plots").iterdir()} == {f"{name}.svg" for name in names}
+    names = {"losses", "weights", "predicted_quality", "confusion_is_good", "calibration_is_good", "coverage_is_good"}
+    assert {path.name for path in Path("a/plots").glob("*.svg")} == {f"{name}.svg" for name in names}
     assert "member 1: the best epoch was the last" in err, "notes are of one member's course, not of a mean"
     for path in Path("a/plots").iterdir():
         assert path.read_bytes() == (Path("b/plots") / path.name).read_bytes()

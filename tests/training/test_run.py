@@ -56,7 +56,7 @@ def test_a_figure_that_fails_costs_a_line(mtl: InProcess, monkeypatch: pytest.Mo
     assert "note: plots: the figure broken could not be drawn: ValueError: no pen\n" in err
     assert json.loads(out)["status"] == json.loads(Path("run/run.json").read_text())["status"] == "done"
     assert {path.stem for path in Path("run/plots").iterdir()} == {
-        "losses", "predicted_quality", "confusion_is_good", "calibration_is_good",
+        "losses", "predicted_quality", "confusion_is_good", "calibration_is_good", "coverage_is_good",
     }  # fmt: skip
 
 

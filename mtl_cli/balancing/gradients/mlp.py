@@ -49,7 +49,8 @@ class Stack(Reference):
         if not self._ran:
             return super().norms(boundary)
         (layer,) = self.model.last_shared_layers
-        part = next(part for part in self._parts(boundary) if part.parameter is layer.weight)
+        parts = self._parts(boundary, self._chain.modules.index(layer))
+        part = next(part for part in parts if part.parameter is layer.weight)
         found: torch.Tensor = torch.linalg.vector_norm(part.full().flatten(1), dim=1)
         return found
 
@@ -80,8 +81,8 @@ class Stack(Reference):
         self._chain.clear()
         return found
 
-    def _parts(self, boundary: HeadBoundary) -> Iterator[Part]:
-        for parts, _ in self._chain.back(boundary.representations[0].gradients):
+    def _parts(self, boundary: HeadBoundary, to: int | None = None) -> Iterator[Part]:
+        for parts, _ in self._chain.back(boundary.representations[0].gradients, to):
             yield from parts
 
 

@@ -17,7 +17,7 @@ from mtl_cli.data.base import Notice
 from mtl_cli.data.image_files import LABEL, PART
 from mtl_cli.data.image_files.pictures import SUFFIXES, Layout, Seen, decode_all, sample, workers_of
 from mtl_cli.data.tables.config import CSV, TableSource
-from mtl_cli.io import atomic, user_cache
+from mtl_cli.io import atomic, user_cache, user_path
 
 if TYPE_CHECKING:
     from mtl_cli.data.image_files.source import ImageSource
@@ -32,7 +32,7 @@ LARGEST_AS_IT_IS = 256
 
 def listed(source: ImageSource, text_columns: list[str], notice: Notice) -> tuple[pd.DataFrame, list[Path]]:
     """Return a row per image with its labels, and the files. Raises UserError for files that are not there."""
-    place = Path(source.path).expanduser()
+    place = user_path(source.path)
     if place.is_dir():
         return _of_classes(place, source)
     table = read_table(source.path, text_columns, notice)
@@ -58,7 +58,7 @@ def files_of(table: pd.DataFrame, source: ImageSource, where: str) -> list[Path]
     if names.isna().any():
         row = int(names.index[names.isna()][0]) + 1
         raise UserError(where, f"row {row} names no image in column '{source.image}'", "leave the row out")
-    folder = Path(where).expanduser().parent if source.folder is None else Path(source.folder).expanduser()
+    folder = user_path(where).parent if source.folder is None else user_path(source.folder)
     paths = [folder / str(name) for name in names]
     missing = [place for place, path in enumerate(paths) if not path.is_file()]
     if missing:

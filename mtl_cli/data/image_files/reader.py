@@ -23,6 +23,7 @@ from mtl_cli.data.images.reader import fingerprint
 from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reading import Readings
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     from mtl_cli.data.image_files.source import ImageSource
@@ -102,7 +103,7 @@ class ImageFileReader(Reader):
 
     def _named(self, path: str, notice: Notice) -> tuple[pd.DataFrame, list[Path]]:
         """Return a row per image of a folder, of a table or of one file, and the files."""
-        place = Path(path).expanduser()
+        place = user_path(path)
         if path != STDIN and place.is_dir():
             table, paths = own_table(place, self.source.image)
             if not paths:

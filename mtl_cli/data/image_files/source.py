@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from mtl_cli.config.convert import PositiveInt
@@ -14,6 +13,7 @@ from mtl_cli.data.base import DataSource, id_problems
 from mtl_cli.data.image_files import FILE, PART
 from mtl_cli.data.image_files.augment import Augment
 from mtl_cli.data.split import SplitConfig
+from mtl_cli.io import user_path
 from mtl_cli.tasks.labels import USUAL_NO_LABEL
 from mtl_cli.tasks.task import TaskConfig
 
@@ -94,13 +94,13 @@ class ImageSource(DataSource):
         return "FOLDER"
 
     def check(self, config: Config) -> Iterator[Problem]:
-        place = Path(self.path).expanduser()
+        place = user_path(self.path)
         if not place.exists():
             beside = [other.name for other in place.parent.iterdir()] if place.parent.is_dir() else []
             yield Problem(
                 self.path, "there is no such file or folder", did_you_mean(place.name, beside) if beside else None
             )
-        if self.folder is not None and not Path(self.folder).expanduser().is_dir():
+        if self.folder is not None and not user_path(self.folder).is_dir():
             yield Problem("dataset.folder", f"there is no folder {self.folder}")
         if isinstance(self.size, list) and len(self.size) != 2:
             yield Problem("dataset.size", "must be a number, or a height and a width", "dataset.size=[64,96]")
@@ -116,7 +116,7 @@ class ImageSource(DataSource):
 
     def split_of(self, columns: Any) -> SplitConfig:
         """Return how the images are split: by the folders train, val and test, if they are the folder's."""
-        if PART not in columns or not Path(self.path).expanduser().is_dir() or self.split.column is not None:
+        if PART not in columns or not user_path(self.path).is_dir() or self.split.column is not None:
             return self.split
         return replace(self.split, column=PART)
 

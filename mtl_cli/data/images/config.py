@@ -14,6 +14,7 @@ from mtl_cli.config.schema import Config
 from mtl_cli.data.files import resolve
 from mtl_cli.data.images.base import PART, ImageSource, MissingFiles
 from mtl_cli.data.split import Rows, split_rows
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,7 +113,7 @@ class Idx(ImageSource):
         yield from super().check(config)
         if self.root is None and self.name is None:
             yield Problem("dataset.root", "needs a value", "give dataset.root=FOLDER, where the files are")
-        if self.root is not None and not Path(self.root).expanduser().is_dir():
+        if self.root is not None and not user_path(self.root).is_dir():
             yield Problem("dataset.root", f"there is no folder {self.root}")
         if (self.test_images is None) != (self.test_labels is None):
             yield Problem("dataset.test_images", "must be given together with test_labels")
@@ -124,7 +125,7 @@ class Idx(ImageSource):
         """Return where the files are looked for."""
         from mtl_cli.data.images.files import data_home
 
-        root = data_home() if self.root is None else Path(self.root).expanduser()
+        root = data_home() if self.root is None else user_path(self.root)
         return [root] if self.name is None else [root / self.name, root]
 
     def load(self) -> Loaded:

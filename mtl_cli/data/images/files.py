@@ -18,7 +18,7 @@ import pandas as pd
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.files import resolve
 from mtl_cli.data.images.idx import read_idx
-from mtl_cli.io import user_cache
+from mtl_cli.io import user_cache, user_path
 
 LABEL = "label"
 """The column of an idx file's labels."""
@@ -29,7 +29,7 @@ SUFFIXES = (".npz", ".npy", "-ubyte", "-ubyte.gz", ".idx", ".idx.gz", ".idx3-uby
 def data_home() -> Path:
     """Return the folder of fetched data: ``$MTL_DATA_ROOT``, else ``mtl`` in the user's cache folder."""
     if root := os.environ.get("MTL_DATA_ROOT"):
-        return Path(root).expanduser().absolute()
+        return user_path(root).absolute()
     return user_cache()
 
 

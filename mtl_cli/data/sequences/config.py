@@ -1,4 +1,4 @@
-"""Protein sequences as FASTA, with a table of labels or with labels in the headers."""
+"""Sequences as FASTA, with a table of labels or with labels in the headers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class FASTA(TableSource):
     unlabelled: Literal["error", "keep", "drop"] = "error"
 
     suffixes: ClassVar[tuple[str, ...]] = tuple(
-        f"{suffix}{packed}" for suffix in (".fasta", ".fa", ".faa") for packed in ("", ".gz")
+        f"{suffix}{packed}" for suffix in (".fasta", ".fa", ".faa", ".fna") for packed in ("", ".gz")
     )
     reading_keys: ClassVar[tuple[str, ...]] = (*TableSource.reading_keys, "labels", "unlabelled", "sequence")
     piped: ClassVar[str] = "fasta"

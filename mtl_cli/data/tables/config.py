@@ -14,6 +14,7 @@ from mtl_cli.config.schema import Config
 from mtl_cli.data.base import DataSource, Notice, Prepared, Reader, encode_parts, fit_tasks, id_problems
 from mtl_cli.data.files import STDIN, Opener, matching_files, opener, resolve
 from mtl_cli.data.sequences.reader import SequenceEncoder
+from mtl_cli.data.sequences.residues import Alphabet, Stops, without_stops
 from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.data.tables.deciding import Use, Words, label_uses, named_labels
 from mtl_cli.data.tables.encoding import first_lines
@@ -51,11 +52,18 @@ class TableSource(DataSource):
     weight : str, optional
         The column that says how much a row counts in the training loss, no feature. Metrics count all rows alike.
     sequence : str, optional
-        The column of protein sequences, in place of all features.
+        The column of protein, DNA or RNA sequences, in place of all features.
     max_length : int, optional
         The most residues a sequence may have; 1022 is what ESM-2 was trained on.
     truncate : bool
         Whether a longer sequence loses its end; otherwise it is an error.
+    alphabet : {"auto", "protein", "dna", "rna"}
+        What the letters of sequences are; ``auto``: what they look like.
+    reference : str
+        The sequence that those of a family are compared with; ``auto``: what most training rows have at each position,
+        where they are a family; ``none``.
+    stops : {"error", "keep", "cut", "drop"}
+        What to do about a stop ``*`` before a sequence's end.
     missing : list of str
         What an empty cell may be written as, beside nothing at all; not in ids and groups, which are as written.
     no_label : list of str
@@ -74,6 +82,9 @@ class TableSource(DataSource):
     sequence: str | None = None
     max_length: PositiveInt | None = 1022
     truncate: bool = False
+    alphabet: Alphabet = "auto"
+    reference: str = "auto"
+    stops: Stops = "error"
     missing: list[str] = field(default_factory=list)
     no_label: list[str] = field(default_factory=lambda: list(USUAL_NO_LABEL))
     thousands: str | None = None
@@ -81,7 +92,7 @@ class TableSource(DataSource):
     features: FeatureConfig = field(default_factory=FeatureConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
-    reading_keys: ClassVar[tuple[str, ...]] = ("id", "max_length", "truncate", "thousands", "day_first")
+    reading_keys: ClassVar[tuple[str, ...]] = ("id", "max_length", "truncate", "stops", "thousands", "day_first")
     piped: ClassVar[str] = "csv"
     """The kind of data set that standard input is read as."""
 
@@ -122,7 +133,9 @@ class TableSource(DataSource):
         """Return what encodes these columns, for the labels of some tasks."""
         if self.sequence is None:
             return None
-        return SequenceEncoder(self.sequence, self.id, self.max_length, self.truncate)
+        return SequenceEncoder(
+            self.sequence, self.id, self.max_length, self.truncate, self.stops, self.reference, self.alphabet
+        )
 
     def feature_columns(self, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:
         """Return the columns that are features; ``others`` are read for something else, and are none unless by name."""
@@ -136,6 +149,10 @@ class TableSource(DataSource):
     @property
     def longest(self) -> int | None:
         return None if self.sequence is None else self.max_length
+
+    @property
+    def alphabet_known(self) -> str | None:
+        return None if self.sequence is None or self.alphabet == "auto" else self.alphabet
 
     def input_hint(self, kind: str) -> str | None:
         text = f"dataset=text dataset.path={self.path} dataset.text=COLUMN"
@@ -153,8 +170,18 @@ class TableSource(DataSource):
         from mtl_cli.data.tables.several import read_several
 
         if (paths := matching_files(self.path)) == [self.path]:
-            return self.read_file(text_columns, notice)
-        return read_several([replace(self, path=path) for path in paths], self.path, text_columns, notice)
+            table = self.read_file(text_columns, notice)
+        else:
+            table = read_several([replace(self, path=path) for path in paths], self.path, text_columns, notice)
+        if self.stops != "drop" or self.sequence not in table.columns:
+            return table
+        kept, stopped = without_stops(table, self.sequence)
+        if stopped:
+            what = f"{stopped:,} of {len(table):,} sequences hold a stop before their end"
+            if kept.empty:
+                raise UserError(self.path, what, "dataset.stops=keep or cut reads them")
+            notice(f"{self.path}: {what} and are left out")
+        return kept
 
     def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
         """Yield what ``read`` returns in tables of at most ``rows`` rows, which keep its index.
@@ -188,15 +215,23 @@ class TableSource(DataSource):
         """Return the config of a file of the same ``kind`` or not, whose rows are to be read as these are."""
         if isinstance(self, kind):
             return replace(self, path=path)
-        return kind(path=path) if self.sequence is None else kind(path=path, id=self.id, sequence=self.sequence)
+        return (
+            kind(path=path)
+            if self.sequence is None
+            else kind(path=path, id=self.id, sequence=self.sequence, stops=self.stops)
+        )
 
-    def check(self, config: Config) -> Iterator[Problem]:
+    def check_file(self) -> Iterator[Problem]:
+        """Yield what is wrong with the file itself, as far as is seen without opening it."""
         try:
             for path in matching_files(self.path):
                 if path != STDIN:
                     resolve(path)
         except UserError as error:
             yield from error.problems
+
+    def check(self, config: Config) -> Iterator[Problem]:
+        yield from self.check_file()
         if self.sequence is not None and self.features != FeatureConfig():
             yield Problem("dataset.features", "has no effect: the network reads only the sequence")
         yield from self.split.check(list(config.tasks or {}), has_ids=self.id is not None)
@@ -234,12 +269,14 @@ class TableSource(DataSource):
         names = [name for name in names if name not in skipped]
         tokens = self.token_encoder(tasks)
         if tokens is not None:
+            tokens = tokens.settled(table, self.path, notice)
             tokens.encode(table, self.path)  # all of them must be right before anything else is reported
             tokens.compare(table, self.path, notice)
         rows = self._rows(table, equal_rows(table, [*self.token_columns, *names]), tasks)
         split = split_rows(self.split, table, rows, notice)
         split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
+        tokens = None if tokens is None else tokens.fit(table.iloc[split.train], self.path, notice)
         features = None
         if names or tokens is None:
             features = tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.paths import conf_dir, plugin_conf_dirs
+from mtl_cli.io import user_path
 from mtl_cli.runs.directory import CONFIG, OUTPUTS
 
 NEWEST = 20
@@ -59,4 +60,4 @@ def _same(path: object, other: str) -> bool:
         return False
     if path == other or ":" in path:
         return path == other
-    return Path(path).expanduser().resolve() == Path(other).expanduser().resolve()
+    return user_path(path).resolve() == user_path(other).resolve()

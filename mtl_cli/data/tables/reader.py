@@ -172,7 +172,7 @@ class TableReader(Reader):
             columns = [replace(column, order=order) if column.kind == "date" else column for column in columns]
         reader = replace(reader, readings=Readings(columns))
         if not isinstance(self.encoder, FeatureEncoder):
-            keys = {key: vars(source)[key] for key in ("max_length", "truncate") if key in self.given}
+            keys = {key: vars(source)[key] for key in ("max_length", "truncate", "stops") if key in self.given}
             reader = replace(reader, encoder=replace(self.encoder, **keys))
         return reader, source, "stdin" if path == STDIN else path
 

@@ -81,6 +81,14 @@ class TextEncoder:
         """Return the same with features beside the text."""
         return replace(self, beside=features)
 
+    def settled(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> TextEncoder:
+        """Return the same: nothing of how texts are read depends on them."""
+        return self
+
+    def fit(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> TextEncoder:
+        """Return the same: n-grams and pieces are given beforehand."""
+        return self
+
     def features(self) -> list[Feature]:
         """Return what is read of a row: the text, and the columns beside it."""
         from mtl_cli.data.feature import Feature

@@ -120,7 +120,7 @@ def _explained_output(model: TrainedModel, name: str, output: np.ndarray) -> tup
     return chosen, classes[chosen] if chosen < len(classes) else name
 
 
-def _scores(model: TrainedModel, name: str, chosen: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def scores(model: TrainedModel, name: str, chosen: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the function from inputs to the output that is explained, (n,), the mean over members."""
 
     def of_member(member: Member, inputs: torch.Tensor) -> torch.Tensor:
@@ -146,20 +146,20 @@ def _integrated(
 ) -> np.ndarray:
     from captum.attr import IntegratedGradients
 
-    scores = _scores(model, name, chosen)
+    output_of = scores(model, name, chosen)
     one = inputs.select(np.array([row])).take(slice(0, 1))
     assert isinstance(one, torch.Tensor)
     if inputs.lengths is not None:
-        values = _by_token(model, scores, one)
+        values = _by_token(model, output_of, one)
         return np.array([values[[p for p in f.inputs if p < len(values)]].sum() for f in features])
     assert isinstance(inputs, DenseRows)
     baseline = inputs.values.float().mean(0, keepdim=True)
-    found = IntegratedGradients(scores).attribute(one.float(), baseline, n_steps=STEPS)
+    found = IntegratedGradients(output_of).attribute(one.float(), baseline, n_steps=STEPS)
     values = found.flatten().detach().numpy()
     return np.array([values[list(feature.inputs)].sum() for feature in features])
 
 
-def _by_token(model: TrainedModel, scores: Callable[..., torch.Tensor], one: torch.Tensor) -> np.ndarray:
+def _by_token(model: TrainedModel, output_of: Callable[..., torch.Tensor], one: torch.Tensor) -> np.ndarray:
     """Return what each token adds, (tokens,), by the layers that make vectors of tokens; the mean over members."""
     from captum.attr import LayerIntegratedGradients
 
@@ -169,7 +169,7 @@ def _by_token(model: TrainedModel, scores: Callable[..., torch.Tensor], one: tor
     ]
     names = model.reader.spec.names
     baseline = torch.full_like(one, names.index("X") if "X" in names else 0)
-    found = LayerIntegratedGradients(scores, layers).attribute(one, baseline, n_steps=STEPS)
+    found = LayerIntegratedGradients(output_of, layers).attribute(one, baseline, n_steps=STEPS)
     return np.asarray(sum(each.sum(-1)[0].detach().numpy() for each in found))
 
 
@@ -179,7 +179,7 @@ def _shapley(
     import shap
 
     assert isinstance(inputs, DenseRows)
-    scores, random = _scores(model, name, chosen), np.random.default_rng(seed)
+    output_of, random = scores(model, name, chosen), np.random.default_rng(seed)
     some = np.sort(random.choice(len(inputs), min(BACKGROUND, len(inputs)), replace=False))
     flat = inputs.values.flatten(1)
     background, one = flat[torch.from_numpy(some)], flat[row]
@@ -191,7 +191,9 @@ def _shapley(
     def value(masks: np.ndarray) -> np.ndarray:
         """Return the mean output over the background, for masks of the features that are there, (m, features)."""
         kept = torch.from_numpy(masks.astype(bool))[:, owner]
-        means = [scores(torch.where(mask, one, background).view(-1, *inputs.values.shape[1:])).mean() for mask in kept]
+        means = [
+            output_of(torch.where(mask, one, background).view(-1, *inputs.values.shape[1:])).mean() for mask in kept
+        ]
         return torch.stack(means).numpy()
 
     absent, present = np.zeros((1, len(features))), np.ones((1, len(features)))

@@ -11,6 +11,7 @@ from typing import Literal
 from mtl_cli.config.convert import PositiveFloat, PositiveInt, Probability
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.schema import Activation
+from mtl_cli.io import user_path
 
 LONGEST = 1022
 SPECIAL_POSITIONS = 4
@@ -104,7 +105,7 @@ class ESM2Keys:
         With ``tune: lora``.
     hidden : list of int
         Widths of further layers, which are always trained, applied to each residue and shared by all tasks.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     dropout : float
         Behind each of the further layers.
     pooling : {"mean", "cls", "attention"}
@@ -128,7 +129,7 @@ class ESM2Keys:
     @property
     def folder(self) -> Path | None:
         """The local folder of pretrained weights; None if they are to be asked for at a hub, or there are none."""
-        path = Path(str(self.pretrained)).expanduser()
+        path = user_path(str(self.pretrained))
         return path if isinstance(self.pretrained, str) and path.is_dir() else None
 
     def known_size(self) -> Size | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from mtl_cli.config.convert import PositiveFloat, PositiveInt, Probability
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Activation
+from mtl_cli.io import user_path
 
 INSTALL = "pip install 'mtl-cli[text]'"
 
@@ -56,7 +56,7 @@ class TransformerKeys:
         windows that overlap by half, and each piece as in the one in whose middle it is.
     hidden : list of int
         Widths of further layers, which are always trained, applied to each place and shared by all tasks.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     dropout : float
         Behind each of the further layers.
     pooling : {"mean", "cls", "attention"}
@@ -83,7 +83,7 @@ class TransformerKeys:
         if found is None:
             raise UserError(where, "needs a value: random weights of what?", f"{where}=FOLDER/config.json")
         if isinstance(found, str):
-            file = Path(found).expanduser()
+            file = user_path(found)
             if not file.is_file():
                 raise UserError(where, f"there is no file '{found}'")
             try:

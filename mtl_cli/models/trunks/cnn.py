@@ -33,7 +33,7 @@ class CNN(TrunkConfig):
         Its height and width, an odd number.
     hidden : list of int
         The width of each linear layer.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     norm : {"none", "batch"}
         Behind each convolution.
     dropout : float

@@ -26,7 +26,7 @@ class MLP(TrunkConfig):
     ----------
     hidden : list of int
         The width of each layer; empty passes the inputs straight to the heads.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     norm : {"none", "batch", "layer"}
     dropout : float
         The share of units set to zero in training.

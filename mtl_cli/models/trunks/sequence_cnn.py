@@ -10,11 +10,12 @@ from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
-from mtl_cli.models.trunk import Trunk, TrunkConfig
+from mtl_cli.models.trunk import ReverseComplement, Trunk, TrunkConfig
 from mtl_cli.tasks.task import Level
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
+    from mtl_cli.models.sequence_layers import ConvolutionalTrunk
 
 
 @component("trunk", "sequence_cnn")
@@ -36,11 +37,14 @@ class SequenceCNN(TrunkConfig):
         Places that a convolution sees; odd, so that it looks as far to the left as to the right.
     longest_dilation : int
         Beyond it the dilation starts again at 1.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     pooling : {"mean", "max", "attention"}
         How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` averages over the whole.
     dropout : float
         The share of units set to zero in training, at the end of each block.
+    reverse_complement : {"none", "augment", "tied"}
+        Of DNA and RNA: read it in place of a row in training, half of the time; or both strands of each row always, for
+        predictions that are equal for both.
     """
 
     width: PositiveInt = 64
@@ -50,10 +54,15 @@ class SequenceCNN(TrunkConfig):
     activation: Activation = "gelu"
     pooling: Literal["mean", "max", "attention"] = "max"
     dropout: Probability = 0.1
+    reverse_complement: ReverseComplement = "none"
 
     accepts: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[Level, ...]] = ("row", "token")
     can_scale: ClassVar[bool] = True
+
+    @property
+    def reads_both_strands(self) -> bool:
+        return self.reverse_complement != "none"
 
     @property
     def output_width(self) -> int:
@@ -72,13 +81,31 @@ class SequenceCNN(TrunkConfig):
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for sequences of as many kinds of tokens as ``spec`` has."""
+        from mtl_cli.data.sequences.residues import base_shares
         from mtl_cli.models.sequence_layers import ConvolutionalTrunk
+        from mtl_cli.models.strands import with_strands
 
+        family = bool(spec.reference) and "row" in spec.levels and not self.reads_both_strands
+        if family and "token" not in spec.levels:
+            return self._family(spec, None)
         dilations, dilation = [], 1
         for _ in range(self.blocks):
             dilations.append(dilation)
             dilation = dilation * 2 if dilation * 2 <= self.longest_dilation else 1
+        shares = base_shares("".join(spec.names[1:])) if spec.complement else None
         module = ConvolutionalTrunk(
-            spec.shape[0], self.width, dilations, self.kernel, self.activation, self.pooling, self.dropout
+            spec.shape[0], self.width, dilations, self.kernel, self.activation, self.pooling, self.dropout, shares
         )
-        return Trunk(module, self.width, module.last)
+        if family:
+            return self._family(spec, module)
+        merge = "max" if self.pooling == "max" else "mean"
+        return Trunk(with_strands(module, self.reverse_complement, spec, merge), self.width, module.last)
+
+    def _family(self, spec: InputSpec, convolutions: ConvolutionalTrunk | None) -> Trunk:
+        """Build the trunk for a family, whose rows are their differences from a reference."""
+        from mtl_cli.models.family_layers import DifferenceSum, FamilyTrunk
+
+        width, activation = self.width, self.activation
+        summed = DifferenceSum(spec.reference, spec.shape[0], width, activation, self.dropout)
+        module = FamilyTrunk(summed, width, activation, self.dropout, convolutions)
+        return Trunk(module, width, module.last)

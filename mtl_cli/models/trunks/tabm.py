@@ -42,7 +42,7 @@ class TabM(TrunkConfig):
         Of each member.
     architecture : {"tabm", "mini", "packed"}
         ``mini`` has only the first r and shares all else; ``packed`` shares nothing, and is k networks side by side.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     dropout : float
     embeddings : Embeddings
         Of the inputs that are numbers; shared by the members. With them it is the paper's TabM†.

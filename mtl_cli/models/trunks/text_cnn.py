@@ -39,7 +39,7 @@ class TextCNN(TrunkConfig):
         The dilation doubles from block to block, from 1 on.
     kernel : int
         Words that a convolution sees; odd.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu"}
+    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     dropout : float
         The share of units set to zero in training, at the end of each block and behind the last layer.
     gram_dropout : float

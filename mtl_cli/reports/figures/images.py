@@ -50,9 +50,9 @@ class WorstImages(TaskFigure):
             wide, tall = (0.92 * side / max(pixels.shape[:2]) / 2 for side in pixels.shape[1::-1])
             extent = (left + 0.5 - wide, left + 0.5 + wide, bottom + 0.5 - tall, bottom + 0.5 + tall)
             axes.imshow(pixels / top, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="equal")
-            color = VERMILION if guess != true else "black"
+            color = {"color": VERMILION} if guess != true else {}
             text = _differences(task, guess, true) if task.learns == "labels" else f"{_short(guess)}\n({_short(true)})"
-            axes.text(left + 0.5, bottom + 0.5 - tall, text, ha="center", va="top", fontsize=5.5, color=color)
+            axes.text(left + 0.5, bottom + 0.5 - tall, text, ha="center", va="top", fontsize=5.5, **color)
         said = "wrongly predicted (+) and missed (−)" if task.learns == "labels" else "predicted (true)"
         axes.set(
             xlim=(0, COLUMNS), ylim=(-(ROWS - 1) * (1 + GAP) - GAP, 1),

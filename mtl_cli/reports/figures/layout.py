@@ -7,6 +7,8 @@ can tell apart; their yellow is left out, as it is hardly seen on white.
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +28,22 @@ MARGINS = (0.75, 0.2, 0.55, 0.55)
 """Left, right, below and above what is drawn, in inches."""
 SPACED = 100
 """Values whose largest is so many times the smallest are shown on a logarithmic axis."""
+
+
+def import_matplotlib() -> Any:
+    """Return matplotlib, also where ``MPLBACKEND`` names a backend that is not installed: none is used here."""
+    try:
+        import matplotlib
+    except ValueError:
+        asked = os.environ.pop("MPLBACKEND", None)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # imported by half
+        try:
+            import matplotlib
+        finally:
+            if asked is not None:
+                os.environ["MPLBACKEND"] = asked
+    return matplotlib
 
 
 def settings() -> dict[Any, Any]:

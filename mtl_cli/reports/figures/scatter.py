@@ -12,6 +12,8 @@ from mtl_cli.reports.figures.layout import BLUE, GREY, plain, resize, short
 
 MOST_DOTS = 20_000
 """Of more rows, so many are drawn, at random."""
+MOST_VECTORS = 1000
+"""Of more dots, an SVG file has a picture, which is smaller."""
 MOST_NUMBERS = 50
 """Whole-number labels with more different values lie apart enough."""
 JITTER = 0.3
@@ -47,7 +49,9 @@ class Scatter(TaskFigure):
         low, high = _set_axes(axes, np.concatenate([x, y]), answers.task.log_axes)
         axes.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
         opacity = float(np.clip(40 / np.sqrt(len(x)) / 4, 0.05, 0.6))
-        axes.scatter(x, y, s=9, alpha=opacity, color=BLUE, edgecolors="none", rasterized=True, zorder=2)
+        axes.scatter(
+            x, y, s=9, alpha=opacity, color=BLUE, edgecolors="none", rasterized=len(x) > MOST_VECTORS, zorder=2
+        )
         axes.text(0.03, 0.97, _said(truth, predicted), transform=axes.transAxes, va="top", fontsize=8)
         axes.set(xlabel=xlabel, ylabel=f"{short(name, 40)}, predicted", title=title, aspect="equal")
 

@@ -141,10 +141,15 @@ class BinaryTask(Task):
     focal: float = 0.0
 
     kind: ClassVar[str] = "binary"
+    can_abstain: ClassVar[bool] = True
     link: ClassVar[Link | None] = "sigmoid"
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
+
+    @property
+    def class_labels(self) -> list[Label]:
+        return self.classes
 
     @property
     def outputs(self) -> int:
@@ -197,6 +202,10 @@ class BinaryTask(Task):
     def _decided(self, output: np.ndarray, threshold: float) -> Decided:
         probability = self.probability(output)
         return Decided((probability >= threshold).astype(int), probability)
+
+    def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
+        chosen = decided or self._decided(output, DEFAULT)
+        return Decided(chosen.classes, np.where(chosen.classes == 1, chosen.confidence, 1 - chosen.confidence))
 
     def over_threshold(self, output: np.ndarray) -> Decided | None:
         thresholds = self.post_hoc.thresholds

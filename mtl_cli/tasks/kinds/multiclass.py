@@ -96,6 +96,7 @@ class MulticlassTask(ClassTask):
     kind: ClassVar[str] = "multiclass"
     link: ClassVar[Link | None] = "softmax"
     one_class: ClassVar[bool] = True
+    can_abstain: ClassVar[bool] = True
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
     primary: ClassVar[str] = "accuracy"
@@ -161,6 +162,9 @@ class MulticlassTask(ClassTask):
         """Return the most probable class of each row, without the matrix of all probabilities."""
         total, predicted = log_sum_exp(output)
         return Decided(predicted, np.exp(output[np.arange(len(output)), predicted] - total))
+
+    def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
+        return decided or self._likeliest(output)
 
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         found = self.probability(output)

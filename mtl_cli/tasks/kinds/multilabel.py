@@ -20,7 +20,7 @@ from mtl_cli.tasks.labels import check_training_labels, each, label_column, type
 from mtl_cli.tasks.links import Link, logit_of_mean, sigmoid
 from mtl_cli.tasks.resampling import area_under_roc
 from mtl_cli.tasks.roc import area_with_interval
-from mtl_cli.tasks.task import Decided, Target, Task, TaskConfig, device_tensor
+from mtl_cli.tasks.task import Decided, Label, Target, Task, TaskConfig, device_tensor
 from mtl_cli.tasks.thresholds import DEFAULT, Goal, best_threshold
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class MultilabelTask(Task):
     blank: str | None = None
 
     kind: ClassVar[str] = "multilabel"
+    can_abstain: ClassVar[bool] = True
     link: ClassVar[Link | None] = "sigmoid"
     pictures: ClassVar[tuple[str, ...]] = ("label_confusion", "calibration")
     primary: ClassVar[str] = "micro_f1"
@@ -153,6 +154,10 @@ class MultilabelTask(Task):
     def partial(self) -> bool:
         """Whether of a row some labels may be known and others not."""
         return "missing" in (self.uncertain, self.blank)
+
+    @property
+    def class_labels(self) -> list[Label]:
+        return list(self.classes)
 
     @property
     def outputs(self) -> int:
@@ -269,6 +274,15 @@ class MultilabelTask(Task):
     def _decided(self, output: np.ndarray, thresholds: float | list[float]) -> Decided:
         probability = self.probability(output)
         return Decided(probability >= np.array(thresholds), probability)
+
+    def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
+        """Return which labels each row is said to have and lack, and the product of the probabilities of all that."""
+        chosen = decided or self._decided(output, DEFAULT)
+        return Decided(chosen.classes, np.where(chosen.classes, chosen.confidence, 1 - chosen.confidence).prod(1))
+
+    def is_right(self, classes: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return which rows have all labels right that are known."""
+        return np.asarray((((values > 0.5) == classes) | (values < 0)).all(1))
 
     def over_threshold(self, output: np.ndarray) -> Decided | None:
         return None if self.post_hoc.thresholds is None else self._decided(output, self.post_hoc.thresholds)

@@ -106,6 +106,7 @@ class OrdinalTask(ClassTask):
 
     kind: ClassVar[str] = "ordinal"
     ordered: ClassVar[bool] = True
+    can_abstain: ClassVar[bool] = True
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
     explained_as: ClassVar[str | None] = "mean class number"
@@ -161,6 +162,9 @@ class OrdinalTask(ClassTask):
             f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
             f"predicted_{self.name}_prob": decided.confidence,
         }
+
+    def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
+        return decided or self._middle(output)
 
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the deviation of the mean class number that members give, in steps."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mtl_cli.config import schema
+from mtl_cli.config.errors import Problem
 
 if TYPE_CHECKING:
     import torch
@@ -135,6 +136,9 @@ class Callback:
     Hooks within an epoch should not read numbers from the device: the loop does not wait for it before the epoch ends.
     """
 
+    watches: ClassVar[bool] = False
+    """Whether it has no state: no checkpoint knows of it, and a resumed run may be watched by another."""
+
     def on_start(self, trainer: TrainerState) -> None:
         """Called before the first epoch, after the states of an earlier training were restored."""
 
@@ -183,17 +187,38 @@ class RunInfo:
         The run's config as plain values.
     notice : callable
         Takes a line that the user should see.
+    member : int, optional
+        The number of the run's member that is trained, from 0, if there are several.
     """
 
     folder: Path
     config: dict[str, Any]
     notice: Callable[[str], None]
+    member: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackConfig(ABC):
-    """The keys of a callback that a config may name under ``trainer.callbacks``: ``{NAME: {KEY: VALUE}}``."""
+    """The keys of a callback that a config chooses by ``callback``, or under ``trainer.callbacks`` by its name."""
+
+    watches: ClassVar[bool] = False
+    """Whether it looks on, and changes nothing of the training: members may be trained at once then, where only its
+    hooks of whole epochs and steps are called, and single-task networks beside a run are trained without it."""
+
+    def check(self, where: str) -> Iterator[Problem]:
+        """Yield what can be known to be wrong before the training, such as a package that is not installed."""
+        return iter(())
 
     @abstractmethod
-    def build(self, run: RunInfo) -> Callback:
-        """Return the callback. Raises UserError if it cannot do its work here."""
+    def build(self, run: RunInfo) -> Callback | None:
+        """Return the callback, if there is anything to do. Raises UserError if it cannot do its work here."""
+
+    def finish(self, run: RunInfo) -> None:  # noqa: B027  # most have nothing to do
+        """Called once when a run is done: all of its files are there. What goes wrong costs a line, not the run."""
+
+
+def chosen(config: schema.Config) -> dict[str, CallbackConfig]:
+    """Return the callbacks that a config chooses, by the key that chooses each."""
+    found: dict[str, CallbackConfig | None] = {"callback": config.callback}
+    found |= {f"trainer.callbacks.{name}": own for name, own in config.trainer.callbacks.items()}
+    return {key: own for key, own in found.items() if own is not None}

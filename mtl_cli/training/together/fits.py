@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl_cli.data.inputs import DenseRows
 from mtl_cli.training.build import Run
+from mtl_cli.training.callbacks.base import chosen
 from mtl_cli.training.device import multiply_adds
 from mtl_cli.training.together.network import plain_layers
 
@@ -15,11 +16,12 @@ def fits(run: Run) -> bool:
     """Whether a run's members, of which this is the first, can be trained at once, and quicker than in turn.
 
     The others are of the same architecture. What a step does besides the layers, the losses and the balancer's weights
-    (penalties, frozen layers, half precision, several batches, a plugin's callbacks) is done in turn only.
+    (penalties, frozen layers, half precision, several batches, callbacks that do more than watch) is done in turn only.
     """
     config, network, inputs = run.ready.config, run.network, run.batches.inputs
     trainer, balancer = config.trainer, config.balancer
-    plain_step = trainer.accumulate == 1 and trainer.precision == "float32" and not trainer.callbacks
+    plain_step = trainer.accumulate == 1 and trainer.precision == "float32"
+    plain_step &= all(callback.watches for callback in chosen(config).values())
     plain_weights = balancer.needs == "losses" and balancer.heads == "weighted" and not balancer.looks_ahead
     rates = config.optimizer.lr_scale
     plain_rates = config.optimizer.elementwise and rates.trunk == rates.decay == 1

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mtl_cli.data.generated.family import Family
 from tests.bench.sharing import FAMILIES, NARROW, measure
-from tests.models.sharing.family import Family
 
 SEEDS = range(3)
 

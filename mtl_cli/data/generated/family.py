@@ -5,15 +5,17 @@ of cosine ``correlation`` to each other, and inputs x of independent standard no
 
     y_t = scale_t · g(w_t · x) + ε,   g(u) ∝ u + Σ_i sin(a_i u + b_i),   ε of deviation noise · scale_t,
 
-g brought to variance 1.
+g brought to variance 1. Without waves, g is the identity and the tasks are linear.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Family:
     ----------
     tasks : int
     correlation : float
-        Of the directions: 0 for nothing in common but g, 1 for the same task.
+        Of the directions: 0 for nothing in common but g, 1 for the same task, and less than 0 for directions that
+        point away from each other, as far as so many can: −1 / (tasks − 1).
     scale : float
         The last task's outputs are so many times larger than the first's.
     noise : float
@@ -33,6 +36,7 @@ class Family:
         Training rows for each task, of its own; with ``together`` every row has all labels.
     together : bool
     inputs : int
+        More than tasks.
     waves : int
     """
 
@@ -47,14 +51,16 @@ class Family:
 
     @property
     def names(self) -> list[str]:
+        """The columns with the tasks' labels."""
         return [f"y{task}" for task in range(self.tasks)]
 
     def draw(self, seed: int, test: int = 2000) -> pd.DataFrame:
         """Draw a table with columns x0 …, y0 … and split: a quarter as many rows validate; test rows have no noise."""
+        import numpy as np
+        import pandas as pd
+
         random = np.random.default_rng(seed)
-        basis = np.linalg.qr(random.normal(size=(self.inputs, self.tasks + 1)))[0]
-        common, own = np.sqrt(self.correlation), np.sqrt(1 - self.correlation)
-        directions = common * basis[:, :1] + own * basis[:, 1:]
+        directions = self._directions(np.linalg.qr(random.normal(size=(self.inputs, self.tasks + 1)))[0])
         a, b = random.uniform(1, 3, self.waves), random.uniform(0, 2 * np.pi, self.waves)
         train = self.rows * (1 if self.together else self.tasks)
         counts = {"train": train, "val": train // 4, "test": test}
@@ -70,3 +76,14 @@ class Family:
             y[~theirs & (split != "test")[:, None]] = np.nan
         columns = [f"x{i}" for i in range(self.inputs)] + self.names
         return pd.DataFrame(np.concatenate([x, y], 1), columns=columns).assign(split=split)
+
+    def _directions(self, basis: np.ndarray) -> np.ndarray:
+        """Return the unit vectors w_t, a column each, from tasks + 1 orthonormal ones."""
+        import numpy as np
+
+        if self.correlation >= 0:  # a common part, and one of each task's own
+            common, own = np.sqrt(self.correlation), np.sqrt(1 - self.correlation)
+            return np.asarray(common * basis[:, :1] + own * basis[:, 1:])
+        away = -self.correlation * self.tasks / (1 - self.correlation)  # pushed away from their mean
+        found = basis[:, 1:] - (1 - np.sqrt(max(1 - away, 0))) * basis[:, 1:].mean(axis=1, keepdims=True)
+        return np.asarray(found / np.linalg.norm(found, axis=0))

@@ -1,0 +1,1 @@
+"""Data sets that are drawn: tasks whose relation is known."""

@@ -71,11 +71,11 @@ def settings_text(settings: Mapping[str, str]) -> str:
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the shortest end of each key that no other key has."""
+    """Return the shortest end of each key that no other key has; with the task's name, where it is a task's."""
     found = {}
     for key in keys:
         parts = key.split(".")
-        ends = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        ends = [".".join(parts[-count:]) for count in range(2 if parts[0] == "tasks" else 1, len(parts) + 1)]
         found[key] = next(
             end for end in ends if end == key or sum(f".{other}".endswith(f".{end}") for other in keys) == 1
         )

@@ -129,7 +129,7 @@ def test_test_rows_are_not_looked_at(mtl: InProcess) -> None:
             f"dataset={name}.csv",
             *WORDS[2:],
             "dataset.split.column=part",
-            "trials=7",
+            "trials=4",
             f"run_dir={name}",
         )
         status, _, err = mtl(*words)
@@ -357,3 +357,10 @@ def test_two_processes_on_one_search_and_one_is_killed(tmp_path: Path) -> None:
     rows = pd.read_csv(tmp_path / "shared/study.csv")
     assert list(rows["trial"]) == list(range(16)) and set(rows["status"]) == {"done", "pruned"}
     assert json.loads(out)["score"] == rows["score"].max()
+
+
+def test_keys_are_shown_by_the_ends_that_tell_them_apart() -> None:
+    from mtl_cli.studies.search import settings_text
+
+    settings = {"optimizer.lr": "0.1", "model.trunk.dropout": "0.2", "tasks.a.weight": "3", "model.head.dropout": "0"}
+    assert settings_text(settings) == "lr=0.1 trunk.dropout=0.2 a.weight=3 head.dropout=0"

@@ -26,8 +26,13 @@ TYPES: dict[str, dict[Any, Any]] = {
     METRICS: {
         "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str},
         "members": [{"fold": float, "repeat": float, "score": float, "epoch": float}],
-        "cross_validation": {"tasks": {...: {...: (dict, float)}}},
-        "baselines": {"names": [str], "rows": str}, "single": dict,
+        "cross_validation": {
+            "folds": float, "repeats": float, "score": (dict, float), "tasks": {...: {...: (dict, float)}},
+        },
+        "baselines": {
+            "names": [str], "rows": str, "tasks": {...: {"metric": str, "best": str, "differences": {...: _NUMBERS}}},
+        },
+        "single": {"rows": str, "tasks": {...: {"metric": str, "difference": float, "high": float, "verdict": str}}},
     },
 }  # fmt: skip
 """What stands where, as ``check_types`` takes it; what is not here is not asked."""

@@ -97,7 +97,7 @@ def test_predictions_fall_back_and_are_measured(mtl: InProcess) -> None:
     labels.loc[::9, "level3"] = None
     write_h5ad(Path("cells.h5ad"), counts, labels)
     tasks = "tasks={level1: multiclass, level2: multiclass, level3: multiclass}"
-    keys = [tasks, "trainer.folds=2", "trainer.epochs=6", "plots=false", "optimizer.lr=0.003"]
+    keys = [tasks, "model=mlp", "trainer.folds=2", "trainer.epochs=6", "plots=false", "optimizer.lr=0.003"]
     assert mtl("train", "dataset=cells.h5ad", *keys, "run_dir=run")[0] == 0
     test = json.loads(Path("run/metrics.json").read_text())["splits"]["test"]
     assert test["levels"]["levels"]["level3"]["answered"] == 1

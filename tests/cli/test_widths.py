@@ -19,7 +19,13 @@ WIDEST = 80
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["--help"], ["help"], ["list"], *([c, "--help"] for c in ("predict", "evaluate", "config", "data", "tune"))],
+    [
+        [],
+        ["--help"],
+        ["help"],
+        ["list"],
+        *([c, "--help"] for c in ("predict", "evaluate", "config", "data", "benchmark", "tune")),
+    ],
 )
 def test_help_fits(mtl: InProcess, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     monkeypatch.setenv("COLUMNS", str(WIDEST))

@@ -1,4 +1,4 @@
-"""What a training step leaves beside the gradients: its result, a row of the weights file, and what was not finite."""
+"""What a training step leaves beside the gradients: its result, and a row of the weights file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from mtl_cli.balancing.base import Balancer
 from mtl_cli.balancing.model import SharedModel
-from mtl_cli.config.errors import UserError
 
 MOST_TASKS = 8
 """Up to this many tasks the cosines are written pair by pair."""
@@ -118,59 +116,3 @@ class HeadProbe:
     def by_task(self, found: torch.Tensor) -> torch.Tensor:
         """Return, in the last dimension, a number per task that is finite where all of its numbers are."""
         return torch.stack([own.sum(-1) for own in torch.split_with_sizes(found, self._sizes, -1)], -1)
-
-
-class Record(NamedTuple):
-    """What several steps left, each of shape (steps, T): see ``StepResult``."""
-
-    losses: torch.Tensor
-    counts: torch.Tensor
-    weights: torch.Tensor
-    sizes: torch.Tensor
-
-    def check(
-        self, tasks: Sequence[str], balancer: Balancer, task_weights: torch.Tensor, epoch: int, first: int
-    ) -> None:
-        """Raise UserError that names the first step, and there the first task, with a wrong loss or gradient.
-
-        Parameters
-        ----------
-        tasks : sequence of str
-        balancer : Balancer
-            Which may need positive or nonnegative losses.
-        task_weights : Tensor of shape (T,)
-            What it sees the losses multiplied by.
-        epoch : int
-        first : int
-            Steps before these.
-        """
-        not_finite, no_gradient = ~self.losses.isfinite(), ~self.sizes.isfinite()
-        too_small = torch.zeros_like(not_finite)
-        if balancer.needs_losses != "any":
-            shifted = self.losses * task_weights + balancer.shift
-            too_small = (shifted <= 0) if balancer.needs_losses == "positive" else (shifted < 0)
-            too_small &= (self.counts > 0) & (task_weights > 0)
-        wrong = not_finite | no_gradient | too_small
-        if not wrong.any():
-            return
-        step = int(wrong.any(1).nonzero()[0])
-        task = int(wrong[step].nonzero()[0])
-        at = f"in epoch {epoch}, step {first + step + 1}"
-        if len(tasks) > 1 and bool(self.losses[step].isnan().all()):
-            what = f"all losses are nan {at}: the step before left weights that are not finite, or too large"
-            raise not_finite_error("tasks", what)
-        if too_small[step, task]:
-            least = float((self.losses * task_weights)[too_small].min())
-            raise UserError(
-                f"tasks.{tasks[task]}",
-                f"the loss is {least:.4g} {at}; this balancer needs {balancer.needs_losses} losses",
-                f"add to every loss what keeps it positive, such as balancer.shift={1 - math.floor(min(least, 0.0))}",
-            )
-        loss = float(self.losses[step, task])
-        what = f"the loss is {loss}" if not_finite[step, task] else "the gradient is not finite"
-        raise not_finite_error(f"tasks.{tasks[task]}", f"{what} {at}")
-
-
-def not_finite_error(where: str, what: str) -> UserError:
-    """Return the error of a run that diverged."""
-    return UserError(where, what, "a lower optimizer.lr, or trainer.clip_norm=1, may help")

@@ -130,3 +130,15 @@ def new_file(name: str, force: bool | None = None) -> Path:
 def notice(line: str) -> None:
     """Print a line that the user should see."""
     print(f"note: {line}", file=sys.stderr)
+
+
+def tell_unfinished(run: str) -> None:
+    """Say so if a model is of a run that has not ended well: its weights are those of the best epoch until then."""
+    from mtl_cli.runs.directory import RUN
+    from mtl_cli.runs.model_file import find_model
+    from mtl_cli.runs.pack import beside
+
+    status = (beside(find_model(run), RUN) or {}).get("status", "done")
+    if status != "done":
+        how = {"running": "has not ended", "failed": "failed"}.get(status, f"was {status}")
+        notice(f"the run of {run} {how}: the model is that of its best epoch so far; mtl train resume={run} goes on")

@@ -12,6 +12,7 @@ from mtl_cli.cli.arguments import Parser, add_format
 from mtl_cli.cli.words import SWEEP_KEYS
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.values import as_text
+from mtl_cli.io import user_path
 from mtl_cli.studies.protocol import SMALL, Protocol, adapted, header, names, read_protocol, reference_file
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def run(argv: list[str]) -> int:
     reference = None
     given = problems or _those_with_data(protocol)
     if arguments.check is not None:
-        file = reference_file(arguments.name) if arguments.check == HERE else Path(arguments.check).expanduser()
+        file = reference_file(arguments.name) if arguments.check == HERE else user_path(arguments.check)
         reference = read_reference(file, budget, given)
     folder = _folder(options.pop("run_dir", None), arguments.name)
     executor = make_executor(options)
@@ -143,7 +144,7 @@ def _folder(given: str | None, name: str) -> Path:
 
     if given is None:
         return directory.fresh(f"benchmark_{name}")
-    folder = Path(given).expanduser()
+    folder = user_path(given)
     if folder.exists() and not folder.is_dir():
         raise UserError("run_dir", f"{given} is no folder")
     if (folder / directory.STUDY).is_file() or (folder / directory.CONFIG).is_file():

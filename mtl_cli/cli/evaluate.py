@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mtl_cli.cli.arguments import READING_KEYS, Parser, free_folder, notice, refuse_settings, take_keys
+from mtl_cli.cli.arguments import READING_KEYS, Parser, free_folder, notice, refuse_settings, take_keys, tell_unfinished
 from mtl_cli.config.errors import UserError
 
 
@@ -65,6 +65,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.reports.console import UNSEEN, about_levels, about_unknown, print_metrics, stderr_console
 
     model = TrainedModel.load(arguments.run).with_keys(given)
+    tell_unfinished(arguments.run)
     model.hierarchy(arguments.hierarchy)
     model = model.with_unknown(arguments.unknown, notice, arguments.hierarchy)
     if arguments.data is None:

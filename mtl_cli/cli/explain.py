@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_cli.cli.arguments import READING_KEYS, Parser, add_format, free_folder, notice, refuse_settings, take_keys
+from mtl_cli.cli.arguments import (
+    READING_KEYS,
+    Parser,
+    add_format,
+    free_folder,
+    notice,
+    refuse_settings,
+    take_keys,
+    tell_unfinished,
+)
 from mtl_cli.config.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -79,6 +88,7 @@ def run(argv: list[str]) -> int:
 
         check_method(arguments.method)
     model = TrainedModel.load(arguments.run).with_keys(given)
+    tell_unfinished(arguments.run)
     examples = model.test_rows(notice)[0] if arguments.data is None else model.read(arguments.data, notice)
     if arguments.method != "permutation":
         return _single_rows(model, examples, arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mtl_cli.cli.arguments import Parser, new_file, notice
+from mtl_cli.cli.arguments import Parser, new_file, notice, tell_unfinished
 from mtl_cli.io import user_path
 
 FORMATS = ("onnx", "torch-export", "safetensors")
@@ -44,6 +44,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.inference.export.files import ENDINGS, check_packages, write_export
 
     check_packages(arguments.format)
+    tell_unfinished(arguments.run)
     given = user_path(arguments.run)
     stem = given.absolute().name if given.is_dir() else file.stem
     output = arguments.output or f"{stem}{ENDINGS[arguments.format]}"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings, take_keys
+from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings, take_keys, tell_unfinished
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.formats.base import Format, format_of, formats
 from mtl_cli.inference.formats.formulas import Formulas
@@ -118,6 +118,7 @@ def run(argv: list[str]) -> int:
     from mtl_cli.inference.trained import TrainedModel
 
     model = TrainedModel.load(arguments.run).with_keys(given)
+    tell_unfinished(arguments.run)
     model.hierarchy(arguments.hierarchy)
     model = model.with_unknown(arguments.unknown, notice, arguments.hierarchy)
     every = arguments.probabilities == "all"

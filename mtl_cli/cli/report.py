@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mtl_cli.cli.arguments import Parser, new_file, notice
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     from mtl_cli.reports.page.parts import Page
@@ -52,7 +53,8 @@ def run(argv: list[str]) -> int:
 
     text = to_html(make(folder, arguments.run, notice))
     if path is None:
-        print(text, end="")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8"))  # as the page says, whatever the terminal's encoding is
         return 0
     from mtl_cli.io import atomic
 
@@ -68,7 +70,7 @@ def page_of(name: str) -> tuple[Path, Callable[[Path, str, Callable[[str], None]
     """Return a run's or a study's folder, and what makes the report of one. Raises UserError if it is neither."""
     from mtl_cli.runs.directory import MODEL, RUN, STUDY
 
-    given = Path(name).expanduser()
+    given = user_path(name)
     folder = given.parent if given.name == MODEL and given.is_file() else given
     if not folder.exists():
         near = [str(file.parent) for file in sorted(folder.parent.glob(f"*/{RUN}"))] if folder.parent.is_dir() else []

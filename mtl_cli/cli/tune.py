@@ -28,22 +28,22 @@ domains (what Hydra has a word for is taken too: interval, range, choice):
   uniform(0,0.5)         numbers, equal differences equally likely
   int(1,4)               whole numbers, both ends possible; int(log(8,256))
   range(16,129,16)       16, 32, …, 128: the end is left out
-  choice(a,b)            one of these; so does a,b, and glob(*) for all names of
-                         a group
+  choice(a,b)            one of these; or a,b; glob(*) for all names of a group
 A key of one choice, such as balancer.alpha beside balancer=choice(uniform,
 gradnorm), is varied where it is known. tasks.*.weight stands for all tasks.
 
 options:
-  tune=NAME|FILE.yaml    a space from a file, KEY: DOMAIN a line: {spaces}
+  tune=NAME|FILE.yaml    a space from a file (mtl list spaces has some)
   trials=50              how many trials the study is to have
   budget='30 minutes'    or hours, of this command: no trial begins later
   objective=score|tasks  the mean skill; or every task's, and their Pareto front
   pruner=median|none     break off a trial below the median of others
-  sampler=tpe|random     how the next trial is chosen; seed=0 makes it repeatable
-  outer=5                nested cross-validation: how good what a search finds is
+  sampler=tpe|random     how the next trial is chosen; seed=0 repeats it
+  outer=5                nested cross-validation: how good is what it finds
   run_dir=STUDY          the study's folder; the same command once more goes on
                          with it, also beside others that work on it
-  launcher=processes n_jobs=2 cores=1 memory=4GB     as for mtl train -m
+  launcher=processes n_jobs=2 cores=1 memory=4GB     as for mtl train -m, with
+                         n_jobs trials at once
 
 flags:
   --config-dir DIR, --config-name NAME   as for mtl train
@@ -65,7 +65,7 @@ UNITS = {"s": 1 / 60, "second": 1 / 60, "min": 1, "minute": 1, "h": 60, "hour": 
 def run(argv: list[str]) -> int:
     """Run ``mtl tune`` with these arguments."""
     if "-h" in argv or "--help" in argv:
-        print(_help(), end="")
+        print(HELP, end="")
         return 0
     from mtl_cli.studies.journal import check_installed
 
@@ -83,10 +83,14 @@ def _search(own: dict[str, str], words: Words, command: list[str]) -> int:
     from mtl_cli.studies.executors import make_executor
     from mtl_cli.studies.job import make_job
     from mtl_cli.studies.nested import run_nested
+    from mtl_cli.studies.search import Search
     from mtl_cli.studies.sweep import sweep_folder
-    from mtl_cli.studies.tune import Search, open_search, run_search
+    from mtl_cli.studies.tune import open_search, run_search
 
     numbers = _numbers(own, words.problems)
+    if words.options.get("launcher") in ("ray", "slurm") and "n_jobs" not in words.options:
+        what = "is needed: if all trials began at once, none could learn from another"
+        words.problems.append(Problem("n_jobs", what, "n_jobs=4"))
     executor = None
     try:
         executor = make_executor(words.options)
@@ -164,9 +168,3 @@ def _numbers(own: dict[str, str], problems: list[Problem]) -> dict[str, int | No
     elif found["trials"] is None:
         found["trials"] = TRIALS
     return found
-
-
-def _help() -> str:
-    from mtl_cli.config.paths import SPACES, conf_dir, options, plugin_conf_dirs
-
-    return HELP.format(spaces=", ".join(options(SPACES, [conf_dir(), *plugin_conf_dirs()])))

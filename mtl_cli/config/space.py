@@ -21,6 +21,7 @@ from mtl_cli.config.hints import UNKNOWN_KEY
 from mtl_cli.config.overrides import group_of, split_word
 from mtl_cli.config.paths import SPACES, options
 from mtl_cli.config.user_files import read_file
+from mtl_cli.io import user_path
 
 MOST = 40
 """Combinations of choices that are all checked; of more, each choice is, beside the first of the others."""
@@ -97,7 +98,7 @@ def with_file(words: Sequence[str], name: str, folders: Sequence[Path]) -> list[
     UserError
         If there is none, or it holds something else than ``KEY: DOMAIN``.
     """
-    file = Path(name).expanduser()
+    file = user_path(name)
     if not name.endswith((".yaml", ".yml")):
         found = next((path for base in reversed(folders) if (path := base / SPACES / f"{name}.yaml").is_file()), None)
         if found is None:

@@ -82,13 +82,18 @@ def by_time(times: np.ndarray, val: int, test: int, notice: Callable[[str], None
 
 
 def by_hash(ids: pd.Series, test: float, val: float, seed: int) -> Parts:
-    """Return the rows by their ids' hashes: the lowest fraction ``test`` of them are test rows, then ``val``."""
+    """Return the rows by their ids' hashes: the lowest fraction ``test`` of them are test rows, then ``val``.
+
+    Rows that are learnt from and chosen by come in the order of their hashes: what is fitted to them, and the batches
+    that are drawn, do not depend on the order of the table.
+    """
     place = uniform_hash(ids, str(seed))
     parts = (place >= test + val), (place >= test) & (place < test + val), place < test
     train, val_rows, test_rows = (np.flatnonzero(part) for part in parts)
     for key, size, rows in (("test", test, test_rows), ("val", val, val_rows)):
         if size and not len(rows):
             raise UserError(f"dataset.split.{key}", f"no id falls among {size:g} of them", "a table needs more ids")
+    train, val_rows = (rows[np.argsort(place[rows], kind="stable")] for rows in (train, val_rows))
     return train, val_rows, test_rows
 
 

@@ -12,23 +12,22 @@ from typing import TYPE_CHECKING, Any
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic
-from mtl_cli.runs.strangers import NotOurs, read_tensors
+from mtl_cli.runs.strangers import NotOurs, check_types, read_tensors
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
 """Raised whenever a file of the old form could not be read any more."""
-FIELDS: dict[str, type] = {
+FIELDS: dict[str, Any] = {
     "config": dict,
     "data": str,
-    "members": list,
+    "members": [{"member": dict, "training": {"epoch": int, "steps": int}, "order": dict}],
     "finished": bool,
-    "files": dict,
+    "files": {...: int},
     "generators": dict,
 }
 """What a checkpoint holds beside its format and version, as ``training/checkpoints.py`` makes it."""
-FIELDS_OF_MEMBER: dict[str, type] = {"member": dict, "training": dict, "order": dict}
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -77,12 +76,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool =
     if content["checkpoint"] != FORMAT:
         what = f"is a checkpoint of format {content['checkpoint']}, not {FORMAT}"
         raise UserError(str(path), what, f"that was mtl {content.get('mtl')}; this is mtl {__version__}")
-    members = content.get("members")
-    whole = all(isinstance(content.get(name), kind) for name, kind in FIELDS.items()) and all(
-        isinstance(member, dict) and all(isinstance(member.get(name), kind) for name, kind in FIELDS_OF_MEMBER.items())
-        for member in (members if isinstance(members, list) else [])
-    )
-    if not whole or not members:
+    try:
+        check_types(content, FIELDS)
+    except NotOurs as error:
+        raise UserError(str(path), f"was changed: it {error}", hint) from error
+    whole = content.keys() >= FIELDS.keys() and content["members"]
+    if not whole or not all(own.keys() >= {"member", "training", "order"} for own in content["members"]):
         raise UserError(str(path), "is no checkpoint that mtl wrote, or was changed", hint)
     return content
 

@@ -34,7 +34,7 @@ class CSVLog:
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns, lineterminator="\n")
         if not self._columns:
-            with self._path.open(newline="", encoding="utf-8") as file:
+            with self._path.open(newline="", encoding="utf-8", errors="replace") as file:
                 before = next(csv.reader(file), None)
             self._columns[:] = before or list(row)
             if not before:

@@ -21,6 +21,7 @@ TYPES: dict[str, dict[Any, Any]] = {
         "command": [str], "resumed": [[str]], "mtl": str, "python": str, "torch": str, "platform": str, "device": str,
         "threads": float, "seed": float, "members": float, "rows": _NUMBERS, "inputs": list, "parameters": float,
         "status": str, "seconds": float, "gradients": str, "peak_memory_bytes": float, "process": float, "host": str,
+        "error": str,
     },
     METRICS: {
         "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str},

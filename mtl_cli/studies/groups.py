@@ -12,8 +12,8 @@ from mtl_cli.studies.results import Result
 
 REPEATED = ("seed", "dataset.split.seed")
 """Keys whose values make repetitions of a run, and no other group."""
-NO_SETTINGS = ("run_dir", "plots", "device")
-"""Keys that change no result that is compared."""
+NO_SETTINGS = ("run_dir", "plots", "device", "callback")
+"""Keys that change no result that is compared, nor do those below them."""
 SELECTING = ("name", "kind")
 """Last parts of keys that choose a component, and are left out where it is named: ``balancer=uniform``."""
 Repetition = tuple[str, ...]
@@ -73,7 +73,8 @@ def settings_of(results: Sequence[Result]) -> list[dict[str, str]]:
     if len(studies) == 1 and all(result.settings for result in results):
         return [{key: value for key, value in one.settings.items() if key not in REPEATED} for one in results]
     every = [dict(flat(result.config)) for result in results]
-    keys = [key for key in dict.fromkeys(key for one in every for key in one) if key not in (*REPEATED, *NO_SETTINGS)]
+    found = dict.fromkeys(key for one in every for key in one)
+    keys = [key for key in found if key not in REPEATED and key.partition(".")[0] not in NO_SETTINGS]
     differ = [key for key in keys if len({one.get(key) for one in every}) > 1]
     own = [key for key in differ if _differs_by_itself(key, differ, every)]
     return [{_shown(key): one[key] for key in own if key in one} for one in every]

@@ -28,8 +28,9 @@ from mtl_cli.reports.study import stream_console
 from mtl_cli.studies.executors.base import Executor
 from mtl_cli.studies.job import Job, Outcome, line_of, make_job
 from mtl_cli.studies.results import SEARCH, Result
+from mtl_cli.studies.search import Search, settings_text
 from mtl_cli.studies.study import Study, lock, open_study
-from mtl_cli.studies.tune import Search, open_search, run_search, settings_text
+from mtl_cli.studies.tune import open_search, run_search
 
 NESTED = "nested"
 SET_ASIDE: dict[str, Any] = {"time": None, "group": None, "by": None, "column": None, "file": None, "stratify": []}

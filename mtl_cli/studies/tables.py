@@ -56,7 +56,9 @@ def interval_text(found: Interval, most: int = 6) -> str:
 
 def number(value: float | None, digits: int) -> str:
     """Write a number with so many decimals, and a true minus sign."""
-    return BLANK if value is None or math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+    if value is None or math.isnan(value):
+        return BLANK
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")  # no −0.000
 
 
 def records(found: Comparison) -> list[dict[str, Any]]:

@@ -8,14 +8,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli import signals
-from mtl_cli.config.assemble import Assembler
 from mtl_cli.config.errors import UserError
-from mtl_cli.config.space import Space, check_values
+from mtl_cli.config.space import check_values
 from mtl_cli.reports.study import StudyProgress, duration
 from mtl_cli.runs.directory import LOG, RunDirectory
 from mtl_cli.studies.executors.base import Executor
@@ -23,68 +22,16 @@ from mtl_cli.studies.job import Job, Outcome, make_job
 from mtl_cli.studies.journal import JOURNAL, Claimed, Journal, error_of, values_of
 from mtl_cli.studies.pruning import TrialOf
 from mtl_cli.studies.results import SEARCH, Result, row_of
+from mtl_cli.studies.search import Search, settings_text
 from mtl_cli.studies.study import Study, open_study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-OBJECTIVES = ("score", "tasks")
 HOPELESS = 3
 """Trials that have failed, none having ended otherwise, after which no other begins."""
 SECONDS = 1.0
 """Between looks at the trials of other processes."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is asked of a search.
-
-    Parameters
-    ----------
-    space : Space
-    assembler : Assembler
-        Makes the trials' configs.
-    start : list of str
-        Words that make them beside those of the space, such as a config file.
-    base : Job
-        The job in which nothing is varied.
-    objective : str
-        ``score``, or ``tasks``: each task's skill, of which a front is sought.
-    tasks : list of str
-        Those that count for the score.
-    sampler : str
-    pruner : str
-    trials : int, optional
-        How many the study is to have.
-    minutes : float, optional
-        After which no other trial begins.
-    """
-
-    space: Space
-    assembler: Assembler
-    start: list[str]
-    base: Job
-    tasks: list[str]
-    objective: str = "score"
-    sampler: str = "tpe"
-    pruner: str = "median"
-    trials: int | None = None
-    minutes: float | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """What trials are judged by: the larger the better."""
-        return ["score"] if self.objective == "score" else self.tasks
-
-    def identity(self) -> Job:
-        """Return what stands for the search in the file of its study: another one has another digest."""
-        asked = {"space": self.space.written, "objective": self.objective}
-        asked |= {"sampler": self.sampler, "pruner": self.pruner}
-        return replace(self.base, plain={**self.base.plain, SEARCH: asked}, settings=self.space.written)
-
-    def config(self, values: Mapping[str, str]) -> dict[str, Any]:
-        """Return the config of a trial as the user would train it."""
-        return check_values(self.space, values, self.assembler).assembled.plain
 
 
 def open_search(search: Search, folder: str | None, command: Sequence[str]) -> Study:
@@ -279,21 +226,3 @@ def judged(result: Result, search: Search) -> list[float]:
         tasks = result.splits.get("val", {}).get("tasks", {})
         found = [tasks.get(name, {}).get("skill") for name in search.tasks]
     return [math.nan if value is None else float(value) for value in found]
-
-
-def settings_text(settings: Mapping[str, str]) -> str:
-    """Return settings in a line, by as much of their keys' ends as tells them apart."""
-    short = short_names(list(settings))
-    return " ".join(f"{short[key]}={value}" for key, value in settings.items())
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the shortest end of each key that no other key has."""
-    found = {}
-    for key in keys:
-        parts = key.split(".")
-        ends = [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
-        found[key] = next(
-            end for end in ends if end == key or sum(f".{other}".endswith(f".{end}") for other in keys) == 1
-        )
-    return found

@@ -22,12 +22,11 @@ from mtl_cli.runs.directory import STUDY_TABLE, file_name
 from mtl_cli.studies.job import rerunnable
 from mtl_cli.studies.journal import Journal, values_of
 from mtl_cli.studies.results import write_rows
+from mtl_cli.studies.search import Search, short_names
 from mtl_cli.studies.study import Study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-    from mtl_cli.studies.tune import Search
 
 BEST, FRONT, IMPORTANCES = "best.yaml", "front.csv", "importances.csv"
 SHOWN = 10
@@ -94,8 +93,6 @@ def _ranked(journal: Journal) -> list[FrozenTrial]:
 
 def _print_trials(console: Console, search: Search, study: Study, trials: Sequence[FrozenTrial]) -> None:
     """Print the best trials: as many columns as fit."""
-    from mtl_cli.studies.tune import short_names
-
     keys = [one.name for one in search.space.parameters]
     short = short_names(keys)
     several = search.names if len(search.names) > 1 else []

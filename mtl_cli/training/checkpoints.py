@@ -49,6 +49,8 @@ class Checkpoints:
         self._ready, self._folder = ready, folder
         self._files = {name: folder.path / name for name in (directory.HISTORY, ready.weights_name)}
         sizes = [load_checkpoint(path, lazy=True)["files"] for path in folder.checkpoints()]
+        if any(self._files.keys() - each for each in sizes):
+            raise UserError(str(folder.path), "has a checkpoint of other files", "it was changed; start the run anew")
         self.resumed = bool(sizes)
         for name, path in self._files.items():
             if path.exists():
@@ -160,8 +162,11 @@ def restore(content: Mapping[str, Any], runs: Sequence[Run], trainers: Sequence[
     try:
         for run, trainer, saved in zip(runs, trainers, content["members"], strict=True):
             trainer.restore(run.batches, saved)
+            torch.Generator().set_state(saved["generator"].cpu())  # it is set when all else is built
         set_generators(content["generators"])
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # what was changed may lead anywhere
         what = f"does not fit this run: {' '.join(str(error).split())}"
         where = folder.path / directory.checkpoint_name(runs[0].ready.member.number)
         raise UserError(

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import torch
 
-from mtl_cli.balancing.result import Record, StepResult, not_finite_error
+from mtl_cli.balancing.result import StepResult
 from mtl_cli.balancing.step import TrainingStep
+from mtl_cli.training.finite import Record, not_finite_error
 
 CHUNK = 256
 """Steps whose small tensors are kept apart before they are put into one."""

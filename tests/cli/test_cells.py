@@ -250,7 +250,7 @@ def test_on_disk_a_matrix_by_columns_is_named_as_anndata_spells_it(mtl: InProces
     write_h5ad(Path("columns.h5ad"), by_columns, make_cells(), layers={"counts": by_columns})
     for key, held in {"dataset.layer=null": "adata.X", "dataset.layer=counts": "adata.layers['counts']"}.items():
         line = refuse(mtl, "dataset=columns.h5ad", TASKS, "dataset.backed=true", key)
-        assert f"; {held} = {held}.tocsr() and write_h5ad write it by rows; or dataset.backed=false" in line
+        assert f"; {held} = {held}.tocsr(), and it is written by rows; or dataset.backed=false" in line
 
 
 def test_counts_that_are_taken_for_logs_are_not_ranked(mtl: InProcess, cells: Path) -> None:

@@ -123,3 +123,21 @@ def test_hydra_s_keys_run_nothing(mtl: InProcess) -> None:
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert "Hydra's own keys are not accepted; mtl runs jobs itself: run_dir=FOLDER names the folder" in err
     assert [path.name for path in Path.cwd().iterdir()] == ["x.yaml"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'trainer: {callbacks: {x: {_target_: sympy.sympify, a: \'__import__("pathlib").Path("ran").touch()\'}}}',
+        "defaults: [train, 'balancer/gradnorm@_global_.hydra.callbacks.x', _self_]",
+        "optimizer: {_target_: pathlib.Path.touch, self: ran}",
+        "seed: !!python/object/apply:os.mkdir [ran]",
+    ],
+)
+def test_a_config_calls_no_code(mtl: InProcess, text: str) -> None:
+    Path("x.yaml").write_text(
+        text if "defaults" in text else f"defaults: [train, {{override dataset: wine}}]\n{text}\n"
+    )
+    status, out, err = mtl("train", "x.yaml", "dataset=wine", "trainer.epochs=1", "plots=false")
+    assert (status, out, "Traceback" in err) == (2, "", False)
+    assert [path.name for path in Path.cwd().iterdir()] == ["x.yaml"]

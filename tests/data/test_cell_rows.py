@@ -15,7 +15,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.cells.file import open_cells
 from mtl_cli.data.cells.genes import most_variable
 from mtl_cli.data.cells.matrix import CellMatrix, Transform
-from mtl_cli.data.cells.rows import RUN, CSRRows, OnDisk, RunsOrder, in_memory, put_together
+from mtl_cli.data.cells.rows import CPU, CSRRows, OnDisk, in_memory, put_together
 from mtl_cli.data.cells.scan import scan
 from tests.cells import make_cells, make_counts, write_h5ad
 
@@ -91,18 +91,22 @@ def test_blocks_cover_all_rows_and_stay_small(monkeypatch: pytest.MonkeyPatch) -
         assert len(blocks) > 3
 
 
-def test_an_order_on_disk_takes_every_row_once_in_runs() -> None:
-    numbers = np.random.default_rng(0).permutation(1000)[:700]
-    order = RunsOrder(numbers, 128, 1, seed=3)
-    first, second = (list(order) for _ in range(2))
-    assert len(order) == len(first) == 6
-    assert sorted(torch.cat(first).tolist()) == list(range(700))
-    assert torch.cat(first).tolist() != torch.cat(second).tolist()
-    again = RunsOrder(numbers, 128, 1, seed=3)
-    assert torch.cat(list(again)).tolist() == torch.cat(first).tolist()
-    ranks = np.argsort(np.argsort(numbers))[first[0].numpy()]
-    assert (np.diff(ranks) == 1).sum() >= 128 * (RUN - 1) / RUN - 2
-    assert len(RunsOrder(numbers[:129], 128, 2, seed=3)) == 1
+def test_rows_on_disk_train_in_the_order_of_those_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are read for several batches at once."""
+    monkeypatch.setattr("mtl_cli.data.cells.rows.AHEAD", 3 * 64 * 30)
+    source, numbers = csr_array(table(500, 30, 1)), np.random.default_rng(0).permutation(500)[:300]
+    disk = OnDisk(CellMatrix(source, (500, 30), "x"), np.arange(30, dtype="int32"), 30, "none")
+    reads: list[int] = []
+    read = OnDisk._read
+    monkeypatch.setattr(OnDisk, "_read", lambda self, rows: (reads.append(len(rows)), read(self, rows))[1])
+    rows = CSRRows(disk, numbers, 30)
+    order, expected = rows.order(64, 1, 3, CPU), CSRRows(source, numbers, 30).order(64, 1, 3, CPU)
+    for _ in range(2):
+        for mine, theirs in zip(order, expected, strict=True):
+            assert mine.tolist() == theirs.tolist()
+            assert rows.take(mine).numpy().tolist() == source[numbers[mine.numpy()]].toarray().tolist()
+    assert reads == [192, 108, 192, 108]
+    assert rows.take(slice(0, 5)).shape == (5, 30), "others are read by themselves"
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])

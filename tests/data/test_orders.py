@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_cli.data.cells.rows import RunsOrder
 from mtl_cli.data.inputs import DenseRows, Order, ShuffledOrder
 from mtl_cli.data.joint.rows import JointOrder, Sampling
 from mtl_cli.data.sequences.rows import LengthOrder, TokenRows
@@ -20,7 +19,6 @@ TOKENS = TokenRows(torch.ones(int(LENGTHS.sum()), dtype=torch.uint8), LENGTHS)
 ORDERS: dict[str, Callable[[int], Order]] = {
     "shuffled": lambda seed: ShuffledOrder(50, 8, 1, seed, CPU),
     "by length": lambda seed: LengthOrder(torch.from_numpy(LENGTHS), 8, 1, seed),
-    "in runs": lambda seed: RunsOrder(np.arange(50), 8, 1, seed),
     **{
         scheme: lambda seed, scheme=scheme: JointOrder(  # type: ignore[misc]
             Sampling(scheme), [50, 20], 8, 1, seed, CPU, [TOKENS, DenseRows(np.zeros((20, 2)))]

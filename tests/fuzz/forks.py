@@ -41,7 +41,7 @@ class Came:
         if self.status not in (0, 2):
             return f"status {self.status} after {self.seconds:.1f} s of the processor: {self.err[-300:]}"
         errors = [line for line in self.err.splitlines() if ": error: " in line]
-        if self.status == 2 and not errors:
+        if self.status == 2 and not errors and ": " not in self.out:
             return f"status 2 without a line: {self.err[-300:]}"
         if any(len(line) > 2500 for line in self.err.splitlines()):
             return f"a line of {max(map(len, self.err.splitlines()))} letters"

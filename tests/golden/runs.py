@@ -84,7 +84,10 @@ RUNS = {
         )
     ),
     "pbmc": Run(
-        ("dataset=pbmc", "balancer=imtl_l", "model.trunk.dropout=0.4", "trainer.epochs=4", "trainer.log_balance=3")
+        (
+            "dataset=pbmc", "model=mlp", "balancer=imtl_l", "model.trunk.dropout=0.4", "trainer.epochs=4",
+            "trainer.log_balance=3",
+        )
     ),
     "sequences": Run(
         (

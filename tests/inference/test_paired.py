@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from mtl_cli.inference.paired import Difference, difference
+from mtl_cli.inference.paired import Difference, difference, measured
 from mtl_cli.tasks.kinds.binary import BinaryTask
 from mtl_cli.tasks.kinds.multiclass import MulticlassTask
 from mtl_cli.tasks.kinds.multilabel import MultilabelTask
@@ -99,3 +99,18 @@ def test_a_difference_is_written_to_two_digits_of_its_half_width() -> None:
     assert str(Difference("roc_auc", 0.01734, 0.00123)) == "0.0173 ± 0.0012 roc_auc"
     assert str(Difference("rmse", -1234.5, 67.8)) == "1234 ± 68 rmse"
     assert str(Difference("rmse", 0.5, 0.0)) == "0.500 ± 0.000 rmse"
+
+
+def test_one_models_metric_has_the_interval_of_theory_and_none_where_there_is_none() -> None:
+    """An accuracy's standard error is √(p (1 − p) / n)."""
+    random, n = np.random.default_rng(5), 800
+    values = random.integers(0, 3, n)
+    right = random.random(n) < 0.7
+    output = np.eye(3, dtype="float32")[np.where(right, values, (values + 1) % 3)]
+    value, half = measured(CLASS, output, values)
+    p = right.mean()
+    assert value == pytest.approx(p)
+    assert half == pytest.approx(1.96 * math.sqrt(p * (1 - p) / n), rel=0.1)
+    assert all(math.isnan(number) for number in measured(CLASS, output[:1], values[:1]))
+    one_class = np.zeros(50, "float32")
+    assert math.isnan(measured(FLAG, random.normal(size=(50, 1)).astype("float32"), one_class)[1])

@@ -183,3 +183,14 @@ def test_figures(mtl: InProcess, tmp_path: Path) -> None:
     assert status == 0, err
     names = {path.name for path in Path("drawn").iterdir()}
     assert names == {"intervals.png", "critical_difference.png", "weights.png", "pareto_price_sold.png"}
+
+
+def test_who_watched_a_run_makes_no_group(mtl: InProcess, tmp_path: Path) -> None:
+    """Nor does it that a run is older than the key."""
+    paths = make_groups(tmp_path / "old", {"uniform": [0.3, 0.31]})
+    paths += make_groups(
+        tmp_path / "told", {"gradnorm": [0.32, 0.33]}, callback={"name": "mlflow", "project": "x"}, device="cpu"
+    )
+    assert [group["group"] for group in as_json(mtl, *paths)["groups"]] == ["gradnorm", "uniform"]
+    again = make_groups(tmp_path / "again", {"uniform": [0.34]}, callback={"name": "none"})
+    assert len(as_json(mtl, paths[1], again[0])["groups"]) == 1

@@ -19,8 +19,8 @@ from mtl_cli.data.base import (
     fit_tasks,
     id_problems,
 )
-from mtl_cli.data.cells.file import EXTRA, CellFormat, missing_extra
-from mtl_cli.data.files import STDIN, resolve
+from mtl_cli.data.cells.file import EXTRA, STORE, CellFormat, located, missing_extra
+from mtl_cli.data.files import STDIN
 from mtl_cli.data.split import Rows, SplitConfig, split_rows
 from mtl_cli.data.tables.deciding import Use, Words, label_uses, named_labels
 from mtl_cli.data.weights import weight_columns, weighted
@@ -59,7 +59,7 @@ class H5AD(CellFormat, DataSource):
     hierarchy: Literal["report", "enforce", "none"] = "report"
     levels: list[str] | None = None
 
-    suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
+    suffixes: ClassVar[tuple[str, ...]] = (".h5ad", STORE)
     keeps_features: ClassVar[bool] = True
 
     @property
@@ -85,11 +85,13 @@ class H5AD(CellFormat, DataSource):
             yield Problem("dataset.path", "an .h5ad file cannot come through a pipe", "give its name")
         else:
             try:
-                resolve(self.path)
+                located(self.path)
             except UserError as error:
                 yield from error.problems
         if self.layer is not None and self.use_raw:
             yield Problem("dataset.layer", "cannot read a layer and raw at once", "choose one")
+        if isinstance(self.layer, list) and len(set(self.layer)) < max(1, len(self.layer)):
+            yield Problem("dataset.layer", "needs one layer or more, each named once", "null reads X")
         tasks = config.tasks or {}
         yield from self.split.check(list(tasks))
         yield from id_problems(self.id, tasks)

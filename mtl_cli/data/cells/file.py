@@ -1,11 +1,11 @@
-"""An .h5ad file: opening it, its tables at once, its matrix by rows when asked for; and a copy with more columns."""
+"""A file of cells, .h5ad or .zarr: opening it, its tables, its matrix by rows; and a copy with more columns."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -14,20 +14,22 @@ import numpy as np
 from mtl_cli.config.convert import Bound
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.cells.genes import GeneConfig
-from mtl_cli.data.cells.matrix import DAMAGE, CellMatrix, Transform, reason
+from mtl_cli.data.cells.matrix import DAMAGE, CellMatrix, SideBySide, Transform, reason
 from mtl_cli.data.files import STDIN, resolve
 from mtl_cli.data.tables.reading import stripped
+from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
 EXTRA = "pip install 'mtl-cli[singlecell]'"
+STORE = ".zarr"
 
 
 @dataclass(frozen=True)
 class CellFile:
-    """An .h5ad file.
+    """A file of cells: .h5ad, or a .zarr store.
 
     Parameters
     ----------
@@ -41,8 +43,10 @@ class CellFile:
     matrix : CellMatrix
     remedies : list of str
         The settings that read another of the file's matrices, for messages.
-    opened : h5py.File
-        What the matrix is read from.
+    opened : h5py.File, optional
+        What the matrix is read from, where that is to be closed.
+    others : tuple of CellFile
+        The same file, opened for further layers.
     """
 
     path: str
@@ -51,23 +55,27 @@ class CellFile:
     var: pd.DataFrame
     matrix: CellMatrix
     remedies: list[str]
-    opened: h5py.File
+    opened: h5py.File | None
+    others: tuple[CellFile, ...] = ()
 
     def close(self) -> None:
-        """Close the file; no more of the matrix can be read then."""
-        self.opened.close()
+        """Close the file; no more of the matrix can be read then. A store is a folder, which is not held open."""
+        for file in (self, *self.others):
+            if file.opened is not None:
+                file.opened.close()
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellFormat:
-    """The keys that say what is read of an .h5ad file, of the one to train on and of those to predict.
+    """The keys that say what is read of a file of cells, of the one to train on and of those to predict.
 
     Parameters
     ----------
     path : str
-        A file, or ``scanpy:NAME`` for one that comes with scanpy.
-    layer : str, optional
-        Read this layer in place of X.
+        An .h5ad file or a .zarr store, or ``scanpy:NAME`` for a file that comes with scanpy.
+    layer : str or list of str, optional
+        Read this layer in place of X. Of several, each gene of each of them is an input, called ``LAYER:GENE``; ``X``
+        is X itself.
     use_raw : bool
         Read ``raw`` in place of X.
     backed : bool
@@ -82,7 +90,7 @@ class CellFormat:
     """
 
     path: str
-    layer: str | None = None
+    layer: str | list[str] | None = None
     use_raw: bool = False
     backed: bool = False
     transform: Transform = "log1p"
@@ -96,6 +104,8 @@ class CellFormat:
 
     def open(self, path: str) -> CellFile:
         """Open a file as this one is to be read."""
+        if isinstance(self.layer, list):
+            return side_by_side(path, self.layer, self.genes.names, self.backed)
         return open_cells(path, self.layer, self.use_raw, self.backed)
 
     def names(self, file: CellFile) -> pd.Series:
@@ -109,8 +119,19 @@ def missing_extra() -> str | None:
     return missing[0] if missing else None
 
 
+def is_store(path: str) -> bool:
+    """Return whether a path is that of a .zarr store, which is a folder."""
+    return path.rstrip("/").lower().endswith(STORE)
+
+
+def located(path: str) -> Path:
+    """Return where a file of cells is. Raises UserError if there is none."""
+    folder = user_path(path)
+    return folder if is_store(path) and folder.is_dir() else resolve(path)
+
+
 def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backed: bool = False) -> CellFile:
-    """Open an .h5ad file.
+    """Open a file of cells.
 
     Parameters
     ----------
@@ -137,10 +158,36 @@ def open_cells(path: str, layer: str | None = None, use_raw: bool = False, backe
         raise UserError(path, f"is damaged: {reason(error)}", "copy or fetch it again") from error
 
 
+def side_by_side(path: str, layers: list[str], names: str | None, backed: bool) -> CellFile:
+    """Open a file of cells for several of its layers: a gene of each layer is a gene, called ``LAYER:GENE``.
+
+    Parameters
+    ----------
+    path : str
+    layers : list of str
+    names : str, optional
+        The column of ``var`` that names the genes.
+    backed : bool
+        As ``open_cells`` takes it.
+    """
+    import pandas as pd
+
+    files = [open_cells(path, layer, backed=backed) for layer in layers]
+    tables = []
+    for layer, file in zip(layers, files, strict=True):
+        var = file.var.set_axis(layer + ":" + file.var.index.astype(str).astype(object))
+        if names is not None and names in var.columns:
+            var = var.assign(**{names: layer + ":" + var[names].astype(str).astype(object)})
+        tables.append(var)
+    matrix = SideBySide([file.matrix for file in files], f"{path}: layers {', '.join(layers)}")
+    remedies = [one for one in files[0].remedies if not one.startswith("dataset.layer=")]
+    return replace(files[0], var=pd.concat(tables), matrix=matrix, remedies=remedies, others=tuple(files[1:]))
+
+
 def _open_cells(path: str, layer: str | None, use_raw: bool, backed: bool) -> CellFile:
     import pandas as pd
 
-    file, legacy = open_file(path)
+    file, legacy = (open_store(path), False) if is_store(path) else open_file(path)
     found: Any = file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # anndata tells of each part that it moves on the way from an old format
@@ -165,7 +212,32 @@ def _open_cells(path: str, layer: str | None, use_raw: bool, backed: bool) -> Ce
     remedies = [f"dataset.layer={other}" for other in _layers(found) if other != layer]
     remedies += ["dataset.use_raw=true"] * (not use_raw and _raw(found) is not None)
     names = pd.Series(obs.index.astype("str").array, name="cell")
-    return CellFile(path, obs.reset_index(drop=True), names, var, matrix, remedies, file)
+    opened = None if is_store(path) else file
+    return CellFile(path, obs.reset_index(drop=True), names, var, matrix, remedies, opened)
+
+
+def open_store(path: str) -> Any:
+    """Open a .zarr store to be read: a zarr group, of which anndata and what is here read as of an HDF5 one.
+
+    Raises
+    ------
+    UserError
+        If it is none.
+    """
+    import zarr
+
+    folder = located(path)
+    try:
+        opened = zarr.open_group(str(folder), mode="r")
+    except DAMAGE as error:
+        raise UserError(
+            path, "is no .zarr store", "a .zarr store is the folder that AnnData.write_zarr writes"
+        ) from error
+    if "obs" not in opened or "var" not in opened:
+        raise UserError(
+            path, "is a zarr store without obs and var, not one of anndata's", "AnnData.write_zarr writes it"
+        )
+    return opened
 
 
 def open_file(path: str) -> tuple[h5py.File, bool]:
@@ -227,15 +299,14 @@ def _choose(found: Any, path: str, layer: str | None, use_raw: bool) -> tuple[An
             raise UserError("dataset.use_raw", f"{path} has no raw")
         return (raw.X, raw.var, "raw") if held else (raw["X"], raw["var"], "raw")
     var = found.var if held else found["var"]
-    if layer is not None:
-        names = _layers(found)
+    names = _layers(found)
+    if layer is not None and (layer != "X" or "X" in names):
         if layer not in names:
             hint = did_you_mean(layer, names) if names else "it has none; layer: null reads X"
             raise UserError("dataset.layer", f"{path} has no layer '{layer}'", hint)
         return (found.layers if held else found["layers"])[layer], var, f"layer {layer}"
     x = found.X if held else found.get("X")
     if x is None:
-        names = _layers(found)
         hint = f"dataset.layer={names[0]}" if names else None
         raise UserError(path, "has no X", hint)
     return x, var, "X"
@@ -258,7 +329,7 @@ def _by_rows(source: Any, where: str, backed: bool, held: str | None) -> Any:
     if backed:
         hint = "dataset.backed=false"
         if held is not None:
-            hint = f"{held} = {held}.tocsr() and write_h5ad write it by rows; or {hint}"
+            hint = f"{held} = {held}.tocsr(), and it is written by rows; or {hint}"
         raise UserError(where, "is stored by columns (CSC) and cannot be read row by row", hint)
     import anndata
 
@@ -266,11 +337,11 @@ def _by_rows(source: Any, where: str, backed: bool, held: str | None) -> Any:
 
 
 def copy_with_columns(source: str, target: Path, columns: pd.DataFrame) -> None:
-    """Copy the .h5ad file ``source`` and put ``columns`` into its ``obs``.
+    """Copy the cells of ``source`` to an .h5ad file and put ``columns`` into its ``obs``.
 
-    The file is copied byte by byte, and only ``obs`` is touched then: X and all else stay as they are, sparse what is
-    sparse, and nothing of it is held in memory. A file of the format before anndata 0.7 has no place for columns; it is
-    written anew. A column that is there already is replaced.
+    An .h5ad file is copied byte by byte, and only ``obs`` is touched then: X and all else stay as they are, sparse what
+    is sparse, and nothing of it is held in memory. A file of the format before anndata 0.7 has no place for columns; it
+    and a .zarr store are read and written anew. A column that is there already is replaced.
 
     Parameters
     ----------
@@ -283,12 +354,15 @@ def copy_with_columns(source: str, target: Path, columns: pd.DataFrame) -> None:
     import anndata
     import h5py
 
-    file, legacy = open_file(source)
-    file.close()
-    if legacy:
+    anew = is_store(source)
+    if not anew:
+        file, anew = open_file(source)
+        file.close()
+    if anew:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            cells = anndata.read_h5ad(resolve(source))
+            where = located(source)
+            cells = anndata.read_zarr(where) if is_store(source) else anndata.read_h5ad(where)
             cells.obs, cells.var = plain_text(cells.obs), plain_text(cells.var)
             if cells.raw is not None:
                 cells.raw.var.index = cells.raw.var.index.astype(object)

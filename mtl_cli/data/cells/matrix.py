@@ -67,9 +67,9 @@ class CellMatrix:
         if self.values.dtype.kind not in "fiub":
             raise UserError(where, f"holds {self.values.dtype}, not numbers")
         if self.indptr is not None:
-            entries = len(self.values)
+            entries = self.values.shape[0]
             fits = len(self.indptr) == shape[0] + 1 and self.indptr[0] == 0 and self.indptr[-1] == entries
-            if not fits or len(self.indices) != entries or (np.diff(self.indptr) < 0).any():
+            if not fits or self.indices.shape[0] != entries or (np.diff(self.indptr) < 0).any():
                 raise UserError(where, "is damaged: the parts of its CSR matrix do not fit each other")
 
     def __len__(self) -> int:
@@ -123,6 +123,35 @@ class CellMatrix:
         if not block.data.all():
             block.eliminate_zeros()
         return block
+
+
+class SideBySide(CellMatrix):
+    """Matrices of the same cells, the columns of the first one first.
+
+    Parameters
+    ----------
+    matrices : list of CellMatrix
+    where : str
+        What to call them in messages.
+    """
+
+    def __init__(self, matrices: list[CellMatrix], where: str) -> None:
+        self.matrices, self.where = matrices, where
+        self.shape = (len(matrices[0]), sum(matrix.shape[1] for matrix in matrices))
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield what the first one does, in as many pieces as there are matrices."""
+        for start, stop in self.matrices[0].blocks():
+            size = max(1, (stop - start) // len(self.matrices))
+            yield from ((first, min(first + size, stop)) for first in range(start, stop, size))
+
+    def spans(self, spans: list[tuple[int, int]]) -> csr_array:
+        """Return rows as ``CellMatrix.spans`` does."""
+        from scipy.sparse import csr_array, hstack
+
+        joined = csr_array(hstack([matrix.spans(spans) for matrix in self.matrices], format="csr"))
+        joined.indices, joined.indptr = joined.indices.astype("int32"), joined.indptr.astype("int32")
+        return joined
 
 
 def transformed(values: np.ndarray, how: Transform) -> np.ndarray:

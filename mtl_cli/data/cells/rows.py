@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 CPU = torch.device("cpu")
-RUN = 8
-"""Neighbouring cells that a batch takes together from disk."""
+AHEAD = 2**24
+"""Values, zeros among them, of the batches that are read together from disk."""
 GAP = 16
 """Rows between two wanted ones that are read along rather than skipped."""
 
@@ -67,7 +67,7 @@ class CSRRows(InputRows):
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
         """Return the order of training: row numbers stay on the host, where the store is."""
         if isinstance(self.store, OnDisk):
-            return RunsOrder(self.numbers, batch_size, smallest, seed)
+            return AheadOrder(self.store, self.numbers, batch_size, smallest, seed)
         return ShuffledOrder(len(self), batch_size, smallest, seed, CPU)
 
 
@@ -91,6 +91,25 @@ def put_together(rows: csr_array, device: torch.device) -> torch.Tensor:
     return result.view(n, width)
 
 
+class Ahead:
+    """Rows that will be asked for soon, and are read together when the first of them is."""
+
+    def __init__(self) -> None:
+        self.rows: np.ndarray = np.zeros(0, "int64")
+        self.read: csr_array | None = None
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Forget the rows before, and expect these."""
+        self.rows, self.read = np.sort(rows), None
+
+    def find(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the places of rows among those that are expected; None if one is not."""
+        if not len(self.rows):
+            return None
+        places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return places if (self.rows[places] == rows).all() else None
+
+
 @dataclass(frozen=True)
 class OnDisk:
     """Rows read from a file when they are asked for.
@@ -106,9 +125,19 @@ class OnDisk:
     columns: np.ndarray
     width: int
     transform: Transform
+    ahead: Ahead = field(default_factory=Ahead, compare=False)
 
     def __getitem__(self, rows: np.ndarray) -> csr_array:
-        """Return some rows in the order asked for; neighbours are read together."""
+        """Return some rows in the order asked for."""
+        places = self.ahead.find(rows)
+        if places is None:
+            return self._read(rows)
+        if self.ahead.read is None:
+            self.ahead.read = self._read(self.ahead.rows)
+        return self.ahead.read[places]
+
+    def _read(self, rows: np.ndarray) -> csr_array:
+        """Read some rows; neighbours together."""
         from scipy.sparse import csr_array
 
         if not len(rows):
@@ -159,40 +188,27 @@ def in_memory(
     return csr_array((values, indices, indptr), shape=(rows, width))
 
 
-class RunsOrder(Order):
-    """Every row once, in runs of ``RUN`` neighbours on disk; the runs are shuffled, and cut elsewhere each time.
-
-    A batch of 128 then takes 16 reads, not 128; the price is that neighbours in the file train together.
+class AheadOrder(ShuffledOrder):
+    """The order of rows in memory, for rows on disk: those of several batches are read together, in the file's order.
 
     Parameters
     ----------
+    store : OnDisk
     numbers : ndarray of int, shape (n,)
         The rows' numbers in the file.
     batch_size, smallest, seed
         See ``ShuffledOrder``.
     """
 
-    def __init__(self, numbers: np.ndarray, batch_size: int, smallest: int, seed: int) -> None:
-        self.neighbours = np.argsort(numbers, kind="stable")
-        self.batch_size, self.smallest = min(batch_size, len(numbers)), smallest
-        self.random = np.random.default_rng(seed)
-
-    def __len__(self) -> int:
-        rest = len(self.neighbours) % self.batch_size
-        return len(self.neighbours) // self.batch_size + (rest >= self.smallest and rest > 0)
+    def __init__(self, store: OnDisk, numbers: np.ndarray, batch_size: int, smallest: int, seed: int) -> None:
+        super().__init__(len(numbers), batch_size, smallest, seed, CPU)
+        self.store, self.numbers = store, numbers
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        shifted = np.roll(self.neighbours, self.random.integers(RUN))
-        runs = [shifted[start : start + RUN] for start in range(0, len(shifted), RUN)]
-        self.random.shuffle(runs)
-        order = torch.from_numpy(np.concatenate(runs))
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield order[start : start + self.batch_size]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the generator, which is NumPy's."""
-        return {"generator": self.random.bit_generator.state}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` returned."""
-        self.random.bit_generator.state = saved["generator"]
+        batches = list(super().__iter__())
+        most = max(1, AHEAD // (self.batch_size * max(self.store.width, 1)))
+        for start in range(0, len(batches), most):
+            following = batches[start : start + most]
+            self.store.ahead.expect(self.numbers[torch.cat(following).numpy()])
+            yield from following
+        self.store.ahead.expect(np.zeros(0, "int64"))

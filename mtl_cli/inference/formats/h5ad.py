@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 @component("format", "h5ad")
 class H5AD(Format):
-    """A copy of the .h5ad file that was predicted, with the predictions as columns of its ``obs``."""
+    """A copy of the .h5ad file or .zarr store that was predicted, with the predictions as columns of its ``obs``."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
 
     def check(self, output: str | None, source: str) -> None:
-        """Raise UserError unless an .h5ad file is copied to another file."""
-        if output is None or not source.lower().endswith(".h5ad"):
-            what, hint = "h5ad is for a copy of an .h5ad file", "mtl predict RUN cells.h5ad -o labelled.h5ad"
+        """Raise UserError unless a file of cells is copied to another file."""
+        if output is None or not source.rstrip("/").lower().endswith((".h5ad", ".zarr")):
+            what, hint = (
+                "h5ad is for a copy of an .h5ad file or .zarr store",
+                "mtl predict RUN cells.h5ad -o labelled.h5ad",
+            )
             raise UserError(output or "--format", what, hint)
 
     def encode(self, table: pd.DataFrame, source: str) -> bytes:

@@ -29,7 +29,7 @@ def to_html(page: Page) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("page.html").render(
+    html = environment.get_template("page.html").render(
         page=page,
         sections=[section for section in page.sections if section.parts],
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -39,3 +39,4 @@ def to_html(page: Page) -> str:
         numbers=itertools.count(1),
         next=next,
     )
+    return html.encode("utf-8", "replace").decode("utf-8")  # names of files may hold bytes that are no letters

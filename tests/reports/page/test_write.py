@@ -75,6 +75,10 @@ def test_no_text_becomes_markup() -> None:
     assert "49" not in "".join(found.texts)
 
 
+def test_names_of_files_that_are_no_text() -> None:
+    assert "<h1>a?b</h1>" in to_html(Page("a\udcffb", "", []))
+
+
 def test_it_loads_nothing_and_runs_its_own_script_alone() -> None:
     html = to_html(page_of("a"))
     found = Seen(html)

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from mtl_cli.training.callbacks.trackers.told import numbers
 from tests.conftest import InProcess
 
 WINE = ("dataset=wine", "balancer=gradnorm", "trainer.epochs=3", "trainer.folds=none", "trainer.baselines=none")
-TRACKERS = {"tensorboard": "tensorboard", "mlflow": "mlflow"}
+TRACKERS = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 """The package behind each."""
 
 
@@ -120,7 +121,7 @@ def test_tensorboard_has_history_weights_config_metrics_figures_and_model(mtl: I
     assert f"| test/quality/rmse | {rmse:.6g} |" in texts["metrics/text_summary"]
     assert hashlib.sha256((run / "mtl_model.pt").read_bytes()).hexdigest() in texts["model/text_summary"]
     plots = sorted(f"plots/{path.stem}" for path in (run / "plots").glob("*.png"))
-    assert sorted(events.Tags()["images"]) == plots and len(plots) == 5
+    assert sorted(events.Tags()["images"]) == plots and len(plots) >= 5
     assert events.Images("plots/losses")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
@@ -194,7 +195,9 @@ def test_mlflow_has_parameters_metrics_weights_figures_and_model(mtl: InProcess)
     assert found.data.metrics["test/quality/rmse"] == rmse
     place = Path(found.info.artifact_uri.removeprefix("file://"))
     assert (place / "model/mtl_model.pt").read_bytes() == Path("run/mtl_model.pt").read_bytes()
-    assert {path.name for path in (place / "plots").iterdir()} == {path.name for path in Path("run/plots").iterdir()}
+    assert {path.name for path in (place / "plots").iterdir()} == {
+        path.name for path in Path("run/plots").glob("*.png")
+    }
     assert (place / "config.yaml").read_text() == Path("run/config.yaml").read_text()
     assert not (place / "predictions.csv").exists(), "no single row of the data"
 
@@ -235,3 +238,69 @@ def test_a_store_that_cannot_be_used_is_one_line_and_one_that_breaks_costs_no_ru
     status, _, err = mtl("train", *WINE, "plots=false", "callback=mlflow", "run_dir=run")
     assert status == 0
     assert err.count("note: callback: MLflow is told no more, from epoch 3 on: the disk is full\n") == 1
+
+
+def wandb_records(folder: Path) -> list[Any]:
+    """Return what is in the file of an offline run: records in blocks, as in LevelDB's log, behind 7 bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    (file,) = folder.glob("wandb/offline-run-*/*.wandb")
+    data, place, piece, found = file.read_bytes(), 7, b"", []
+    while place + 7 <= len(data):
+        if (left := 32768 - place % 32768) < 7:
+            place += left
+            continue
+        length, kind = struct.unpack_from("<HB", data, place + 4)
+        piece += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or its last piece
+            record = Record()
+            record.ParseFromString(piece)
+            found.append(record)
+            piece = b""
+    return found
+
+
+@needs("wandb")
+def test_wandb_has_config_history_weights_figures_and_model_offline(
+    mtl: InProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    words = [*WINE, "callback=wandb", "callback.project=wines", "trainer.members=2", "run_dir=run"]
+    status, _, err = mtl("train", *words)
+    assert status == 0 and "callback" not in err, err
+    run, records = Path("run"), wandb_records(Path("run"))
+    by_kind = {kind: [getattr(one, kind) for one in records if one.WhichOneof("record_type") == kind]
+               for kind in ("run", "history", "summary", "artifact", "request")}  # fmt: skip
+    own = by_kind["run"][0]
+    assert (own.project, own.display_name, own.run_id) == (
+        "wines", "run", json.loads((run / "wandb_run.json").read_text())["id"],
+    )  # fmt: skip
+    config = {item.key: json.loads(item.value_json) for item in own.config.update}
+    assert config["balancer"]["name"] == "gradnorm" and config["tasks"]["quality"]["kind"] == "regression"
+    rows = [
+        {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in row.item}
+        for row in by_kind["history"]
+    ]
+    history, weights = rows_of(run / "mtl_history.csv"), rows_of(run / "gradnorm_weights.csv")
+    for member in (0, 1):
+        told = [row for row in rows if f"member_{member}/epoch" in row]
+        for column, name in {"loss_quality": "loss/quality", "val_score": "val_score"}.items():
+            values = [row[f"member_{member}/{name}"] for row in told]
+            assert values == [row[column] for row in history if row["member"] == member] and len(values) == 3
+        told = [row for row in rows if f"member_{member}/weight/is_good" in row]
+        assert [(row[f"member_{member}/steps"], row[f"member_{member}/weight/is_good"]) for row in told] == [
+            (row["step"], row["weight_is_good"]) for row in weights if row["member"] == member
+        ]
+    rmse = json.loads((run / "metrics.json").read_text())["splits"]["test"]["tasks"]["quality"]["rmse"]
+    summary = {item.key: json.loads(item.value_json) for one in by_kind["summary"] for item in one.update}
+    assert summary["test/quality/rmse"] == rmse
+    pictures = {path.read_bytes() for path in run.glob("wandb/offline-run-*/files/media/images/plots/*.png")}
+    assert pictures == {path.read_bytes() for path in (run / "plots").glob("*.png")} and len(pictures) >= 5
+    (artifact,) = by_kind["artifact"]
+    files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+    assert files["mtl_model.pt"].read_bytes() == (run / "mtl_model.pt").read_bytes()
+    assert {"config.yaml", "metrics.json", "mtl_history.csv", "gradnorm_weights.csv"} <= set(files)
+    assert "predictions.csv" not in files
+    assert mtl("inspect", "run")[0] == 0, "the links that wandb makes lead to places in the run's folder"

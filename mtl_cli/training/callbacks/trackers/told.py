@@ -10,6 +10,7 @@ from typing import Any
 
 from mtl_cli.config.errors import Problem
 from mtl_cli.runs import directory
+from mtl_cli.runs.records import read_record
 
 NOT_TOLD = ("epoch", "step", "member")
 """Columns that say which row it is."""
@@ -35,7 +36,7 @@ def numbers(row: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, float]:
 
 def metrics_of(folder: Path) -> dict[str, float]:
     """Return a run's score, and each task's metrics on each part of the split: ``test/price/rmse``."""
-    metrics = directory.RunDirectory(folder).read_json(directory.METRICS)
+    metrics = read_record(folder / directory.METRICS)
     found = {} if metrics.get("score") is None else {"score": float(metrics["score"])}
     for part, report in metrics.get("splits", {}).items():
         for task, own in report["tasks"].items():

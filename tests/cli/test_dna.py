@@ -80,8 +80,8 @@ def test_bases_can_be_labelled_and_read_as_proteins(mtl: InProcess, tmp_path: Pa
     table = dna(60)
     table["site"] = [text.translate(str.maketrans("ACGTN", "HEHE-")) for text in table["sequence"]]
     table.to_csv(tmp_path / "dna.csv", index=False)
-    words = ["dataset=dna.csv", "dataset.sequence=sequence", "model=sequence_cnn", *QUICK, "model.trunk.width=8"]
-    status, out, err = mtl("train", *words, "tasks={site: residue}", "trainer.epochs=15")
+    words = ["dataset=dna.csv", "dataset.sequence=sequence", "model=sequence_cnn", *QUICK, "model.trunk.width=24"]
+    status, out, err = mtl("train", *words, "tasks={site: residue}", "trainer.epochs=15", "model.trunk.blocks=1")
     assert status == 0, err
     assert json.loads(out)["metrics"]["site"]["accuracy"] > 0.9
     status, _, err = mtl("train", *words, "tasks={content: regression}", "trainer.epochs=1", "dataset.alphabet=protein")

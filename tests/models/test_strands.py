@@ -22,7 +22,7 @@ from mtl_cli.models.trunks.sequence_cnn import SequenceCNN
 from mtl_cli.models.trunks.sequence_kmers import SequenceKmers
 
 TRUNKS = [
-    *(SequenceCNN(width=8, blocks=2, pooling=how, reverse_complement="tied") for how in ("max", "mean", "attention")),  # type: ignore[arg-type]
+    *(SequenceCNN(width=8, blocks=2, pooling=how, reverse_complement="tied") for how in ("max", "mean", "attention")),
     SequenceKmers(k=3, hidden=[8, 8], reverse_complement="tied"),
 ]
 
@@ -90,7 +90,7 @@ def test_the_sum_of_vectors_is_the_counts_of_kmers_times_a_matrix() -> None:
         known = Counter(word for word in words if set(word) <= set("ACGT"))
         by_number = Counter(number for number in row if number)
         value = lambda word: sum("ACGT".index(c) * 4 ** (2 - i) for i, c in enumerate(word)) + 1  # noqa: E731
-        assert by_number == Counter({value(word): count for word, count in known.items()})
+        assert by_number == Counter({value(word): count for word, count in known.items()})  # type: ignore[no-untyped-call]
 
 
 def test_proteins_have_no_other_strand_and_kmers_can_be_too_many() -> None:

@@ -132,6 +132,8 @@ def main(name: str, check: Callable[[int, int], str], words: Sequence[str]) -> i
             came, faults = "wrong", faults + 1
             print(f"case {number}: {error}", flush=True)
         went[came] = went.get(came, 0) + 1
-    told = ", ".join(f"{came} {times}" for came, times in sorted(went.items()))
-    print(f"{count} {name}, seed {seed}: {faults} faults; {told}; {time.monotonic() - began:.0f} s")
+        tried = sum(went.values())
+        if tried in (count, 10, 30) or tried % 100 == 0:
+            told = ", ".join(f"{came} {times}" for came, times in sorted(went.items()))
+            print(f"{tried} {name}, seed {seed}: {faults} faults; {told}; {time.monotonic() - began:.0f} s", flush=True)
     return int(faults > 0)

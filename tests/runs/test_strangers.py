@@ -136,6 +136,7 @@ def test_what_a_run_is_resumed_from_is_not_written_through_a_link(mtl: InProcess
     record = json.loads(Path("run/run.json").read_text())
     Path("run/run.json").write_text(json.dumps({**record, "rows": "many"}))
     assert "run/run.json: is not what mtl wrote: it has no mapping where rows should be one" in mtl("card", "run")[2]
+    Path("run/run.json").write_text(json.dumps(record))
     Path("run/splits.csv").write_text("row,split\n0,test\n")
     assert "run/splits.csv: has 1 rows, and the data have 1,599" in mtl("evaluate", "run")[2]
 

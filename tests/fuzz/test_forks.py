@@ -12,7 +12,7 @@ from tests.fuzz import binary, configs, disks, forks, runs
 @pytest.mark.parametrize(
     ("check", "count"),
     [(configs.check, 5), (runs.check, 5), (binary.check, 4), (disks.check, 2)],
-    ids=lambda value: str(value)[:30],
+    ids=["configs", "runs", "binary", "disks"],
 )
 def test_a_sample_ends_well_or_in_a_line(check, count: int) -> None:  # type: ignore[no-untyped-def]
     forks.warm()

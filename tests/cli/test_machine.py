@@ -130,6 +130,7 @@ def test_many_problems_are_counted(mtl: InProcess) -> None:
     assert err.splitlines()[-1] == "mtl train: error: and 280 more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["module://matplotlib_inline.backend_inline", "nonsense"])
 def test_a_notebooks_backend(variable: str, tmp_path: Path) -> None:
     words = [*QUICK, "run_dir=run", "plots=true", "trainer.baselines=none"]

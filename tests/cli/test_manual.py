@@ -103,7 +103,10 @@ def run_block(block: Block, mtl: InProcess) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
+PAGES = [page if page == README else pytest.param(page, marks=pytest.mark.slow) for page in pages()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_runs_in_order_in_a_new_users_folder(page: Path, users_folder: Path, mtl: InProcess) -> None:
     found = [block for block in blocks(page) if block.runs]
     if any("jq" in block.text for block in found) and shutil.which("jq") is None:
@@ -176,6 +179,7 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().split()) <= 1500
 
 
+@pytest.mark.slow
 def test_make_demo(tmp_path: Path) -> None:
     """With what is installed already; CI's clean clone installs by the same rules."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt", ".venv"):

@@ -35,7 +35,14 @@ def on_a_terminal(folder: Path, *words: str) -> str:
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
     houses(120).to_csv(tmp_path / "houses.csv", index=False)
-    return ["train", "dataset=houses.csv", "tasks={sold: binary}", "trainer.epochs=2", "plots=false"]
+    return [
+        "train",
+        "dataset=houses.csv",
+        "tasks={sold: binary}",
+        "trainer.epochs=2",
+        "trainer.folds=none",
+        "plots=false",
+    ]
 
 
 def test_no_json_on_a_terminal(tmp_path: Path, words: list[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import mtl_cli
 from tests.conftest import InProcess
@@ -33,6 +34,7 @@ def test_the_file_is_the_published_one_and_says_where_from() -> None:
     assert "10.24432/C56S3T" in licence
 
 
+@pytest.mark.slow
 def test_gradnorm_over_five_seeds(mtl: InProcess) -> None:
     found = metrics_of(mtl, 5, "dataset=wine", "balancer=gradnorm")
     assert np.mean([metrics["quality"]["mse"] for metrics in found]) <= 0.38

@@ -74,7 +74,7 @@ def test_members_have_pictures_of_the_test_rows_as_vector_graphics(mtl: InProces
     assert "member 1: the best epoch was the last" in err, "notes are of one member's course, not of a mean"
     for path in Path("a/plots").iterdir():
         assert path.read_bytes() == (Path("b/plots") / path.name).read_bytes()
-        assert b"<svg" in path.read_bytes()
+        assert path.suffix == ".csv" or b"<svg" in path.read_bytes()
 
 
 def test_the_mean_of_members_ends_with_the_first_of_them(tmp_path: Path) -> None:

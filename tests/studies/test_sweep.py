@@ -20,6 +20,7 @@ from tests.conftest import MTL, InProcess
 QUICK = ("trainer.epochs=1", "plots=false", "model.trunk.hidden=[8]", "trainer.folds=none", "trainer.baselines=none")
 
 
+@pytest.mark.slow
 def test_processes_make_the_runs_that_one_process_makes(mtl: InProcess, tmp_path: Path) -> None:
     words = ("train", "-m", "dataset=wine", "balancer=uniform,gradnorm", "seed=0,1", *QUICK)
     status, here, _ = mtl(*words, "run_dir=here")
@@ -153,6 +154,7 @@ def workers(folder: Path) -> list[int]:
 
 
 @posix
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 143, "terminated")],
@@ -167,6 +169,7 @@ def test_signals_end_the_jobs_in_processes(tmp_path: Path, number: signal.Signal
     assert statuses(tmp_path) == {"0": word, "1": word}, "no other job began"
 
 
+@pytest.mark.slow
 @linux
 def test_a_process_that_is_killed_costs_its_own_job_one_try(tmp_path: Path) -> None:
     process = start(tmp_path, "trainer.epochs=100000,3", own=LONG[1:])
@@ -186,6 +189,7 @@ def test_a_process_that_is_killed_costs_its_own_job_one_try(tmp_path: Path) -> N
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @linux
 def test_jobs_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
     process = start(tmp_path, "seed=0,1,2")
@@ -198,6 +202,7 @@ def test_jobs_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 @posix
 def test_nohup_is_heeded(tmp_path: Path) -> None:
     process = start(tmp_path, "seed=0,1", before=("nohup",))

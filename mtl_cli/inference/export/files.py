@@ -130,7 +130,8 @@ def _safetensors(path: str, target: Path) -> None:
         for number, member in enumerate(content["members"])
         for name, tensor in member["weights"].items()
     }
-    kept = {"mtl": content["mtl"], "config": to_json(content["config"]), "data": to_json(content["data"])}
+    data = {key: value for key, value in content["data"].items() if key != "held_out"}  # which is no weight, but rows
+    kept = {"mtl": content["mtl"], "config": to_json(content["config"]), "data": to_json(data)}
     kept["member_tasks"] = to_json([member["tasks"] for member in content["members"]])
     atomic(target, lambda file: save_file(tensors, file, metadata={"format": "pt", **kept}))
 

@@ -53,7 +53,7 @@ def test_errors_that_nobody_can_read_do_not_change_the_status() -> None:
         (["train", *QUICK, f"resume={LONG}"], "file name too long"),
         (["train", *QUICK, "init_from=2019"], "init_from: 2019: there is no such run"),
         (["train", *QUICK, "model.trunk.hidden=[10000000000]"], "fewer or narrower layers"),
-        (["train", *QUICK, "model.trunk.hidden=[60000,60000]"], "fewer or narrower layers"),
+        (["train", *QUICK, "model.trunk.hidden=[200000,200000]"], "fewer or narrower layers"),
         (["train", *QUICK, "model.head.hidden=[10000000000]"], "fewer or narrower layers"),
     ],
 )

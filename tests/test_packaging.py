@@ -43,6 +43,7 @@ def test_a_wheel_holds_configs_data_and_licences(wheel: Path) -> None:
     assert not any(name.startswith(("tests/", "outputs/")) for name in names)
 
 
+@pytest.mark.slow
 def test_a_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")

@@ -154,6 +154,7 @@ def test_what_cannot_be_used_is_named_in_one_line_and_left_out(broken: Site, tmp
     assert "undeclared  mtl-undeclared  1.0" in broken.mtl(tmp_path, "list", "plugins").stdout
 
 
+@pytest.mark.slow
 def test_every_command_goes_on_beside_what_is_left_out(broken: Site, tmp_path: Path) -> None:
     done = broken.mtl(tmp_path, "train", *WINE, "balancer=gradnorm", "model=plain")
     assert done.returncode == 0 and len(left_out(done.stderr)) == len(BROKEN), done.stderr

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -130,6 +131,7 @@ def test_a_model_predicts_its_own_file_as_its_run_did(case: Case) -> None:
                 assert again.tolist() == then.tolist()
 
 
+@pytest.mark.slow
 @few
 @given(cases())
 def test_a_runs_config_makes_the_same_config_and_the_same_run(case: Case) -> None:

@@ -17,6 +17,7 @@ TASKS = "tasks={bound: binary, content: regression}"
 QUICK = ["plots=false", "optimizer.lr=3e-3"]
 
 
+@pytest.mark.slow
 def test_a_motif_on_either_strand_is_learnt_and_predictions_are_those_of_both(mtl: InProcess, tmp_path: Path) -> None:
     write(tmp_path, dna(400))
     keys = ["model=sequence_cnn", "model.trunk.width=24", "model.trunk.blocks=2", "model.trunk.reverse_complement=tied"]

@@ -57,6 +57,7 @@ def test_a_graph_in_torch_predicts_as_predict(houses_run: Path) -> None:
     compare({task["name"]: out.numpy() for task, out in zip(graph.tasks, outputs, strict=True)}, houses_run, table)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_ONNX, reason="needs onnx, onnxscript and onnxruntime")
 def test_onnxruntime_predicts_as_predict(mtl: InProcess, houses_run: Path) -> None:
     import onnxruntime

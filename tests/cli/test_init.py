@@ -108,6 +108,7 @@ def test_what_is_refused_in_one_line(mtl: InProcess, houses_csv: Path, words: li
     assert Path("there.yaml").read_text() == ""
 
 
+@pytest.mark.slow
 def test_it_asks_on_a_terminal(tmp_path: Path) -> None:
     houses(120).to_csv(tmp_path / "houses.csv", index=False)
     main, side = pty.openpty()

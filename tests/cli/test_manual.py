@@ -142,6 +142,7 @@ def test_names_of_topics_in_the_pages_exist() -> None:
             assert topic in topics, f"{page.name}: {topic}"
 
 
+@pytest.mark.slow
 def test_the_python_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = doctest.testfile(str(HELP / "python.md"), module_relative=False, encoding="utf-8")

@@ -84,6 +84,7 @@ def test_a_task_with_a_hundredth_of_the_rows(mtl: InProcess, balancer: str) -> N
     assert np.isfinite(weights[["weight_a", "weight_b"]]).all(axis=None)
 
 
+@pytest.mark.slow
 def test_an_auxiliary_task_helps_one_with_few_labels_and_is_not_in_the_score(mtl: InProcess) -> None:
     alone, helped = [], []
     for seed in range(3):

@@ -87,6 +87,7 @@ def test_a_closed_pipe_while_completion_is_installed(tmp_path: Path) -> None:
     assert (done.stdout, (tmp_path / "err").read_text()) == ("141\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "status"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )

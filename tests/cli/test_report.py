@@ -166,6 +166,7 @@ def test_what_is_refused_in_one_line(mtl: InProcess, tmp_path: Path, words: list
     assert (status, out, err.count("\n")) == (2, "", 1) and message in err, err
 
 
+@pytest.mark.slow
 def test_in_a_browser(report: Path, tmp_path: Path, mtl: InProcess) -> None:
     """No error, no request but for the file, nothing wider than a phone, and tables that sort by keyboard."""
     made_study(tmp_path / "sweep")

@@ -58,6 +58,7 @@ def test_json_on_a_terminal_if_asked_for(tmp_path: Path, words: list[str]) -> No
     assert '"run_dir": "b"' in on_a_terminal(tmp_path, *words, "run_dir=b", "--json")
 
 
+@pytest.mark.slow
 def test_a_sweep_says_where_its_runs_are(tmp_path: Path, words: list[str]) -> None:
     shown = on_a_terminal(tmp_path, *words, "-m", "seed=0,1", "run_dir=s")
     assert '"run_dir"' not in shown and "1/2  seed=0  score " in shown and "2/2  seed=1  score " in shown

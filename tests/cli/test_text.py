@@ -215,6 +215,7 @@ def test_what_is_wrong_is_one_line(case: str, mtl: InProcess, tmp_path: Path) ->
     assert not list(tmp_path.glob("outputs/*"))
 
 
+@pytest.mark.slow
 def test_words_by_position_and_columns_are_explained_and_the_model_is_described(learned: Path, mtl: InProcess) -> None:
     status, out, err = mtl(
         "explain", str(learned / "reviews"), str(learned / "reviews.csv"), "--repeats=1", "--format=csv"

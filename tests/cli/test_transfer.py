@@ -58,6 +58,7 @@ def weights(run: str) -> dict[str, torch.Tensor]:
     return found
 
 
+@pytest.mark.slow
 def test_it_helps_on_a_small_related_table(mtl: InProcess) -> None:
     """Thirty training rows of two new tasks on the same hidden features; skill on 200 test rows, over three tables."""
     large = (

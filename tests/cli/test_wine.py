@@ -44,6 +44,7 @@ def test_gradnorm_over_five_seeds(mtl: InProcess) -> None:
         np.testing.assert_allclose(weights.sum(axis=1), 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_plain_recipe_falls_in_the_range_of_a_plain_script_and_the_default_beats_it(mtl: InProcess) -> None:
     plain = metrics_of(mtl, 3, "experiment=wine_baseline")
     for metrics in plain:

@@ -25,6 +25,7 @@ def test_a_signal_during_the_imports(tmp_path: Path, number: signal.Signals) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @posix
 def test_a_signal_behind_the_training(tmp_path: Path) -> None:
     """While it is measured and drawn: nothing is lost, and the run can be resumed."""

@@ -121,6 +121,7 @@ def test_learning_raises_the_evidence_to_its_maximum() -> None:
     assert prior.mean[0].numpy() == pytest.approx(found.x[:WIDTH], abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_task_with_few_rows_is_shrunk_towards_the_rest_and_predicts_better() -> None:
     """Six tasks about one mean; the first has 20 labels of 200 rows. Test error over 6 draws of the family."""
     errors: dict[str, list[float]] = {"alone": [], "prior": [], "others alone": [], "others prior": []}

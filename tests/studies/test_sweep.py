@@ -215,6 +215,7 @@ def test_nohup_is_heeded(tmp_path: Path) -> None:
     assert process.returncode == 143
 
 
+@pytest.mark.slow
 def test_a_study_that_was_killed_goes_on(mtl: InProcess, tmp_path: Path) -> None:
     words = ("train", "-m", "dataset=wine", "balancer=uniform,gradnorm", "seed=0,1", *QUICK)
     status, whole, _ = mtl(*words, "run_dir=whole")

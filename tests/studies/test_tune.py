@@ -91,6 +91,7 @@ def test_the_same_command_goes_on(here: InProcess) -> None:
     assert status == 2 and "whole is the folder of another kind of study, a tune: " in err
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_comes_to_the_same(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     from mtl_cli.training.trainer import Trainer
 
@@ -139,6 +140,7 @@ def test_test_rows_are_not_looked_at(mtl: InProcess) -> None:
     assert scores[0]["score"] == scores[1]["score"] and scores[0]["metrics"] != scores[1]["metrics"]
 
 
+@pytest.mark.slow
 def test_the_front_of_two_tasks(here: InProcess) -> None:
     status, out, err = here(*WORDS, "objective=tasks", "trials=10", "run_dir=front")
     assert status == 0, err
@@ -191,6 +193,7 @@ def test_searches_are_listed(here: InProcess) -> None:
     assert "weights" in here("list", "spaces")[1]
 
 
+@pytest.mark.slow
 def test_nested_cross_validation(here: InProcess) -> None:
     words = (*WORDS[:3], SPACE[0], *SMALL[:3], "trainer.epochs=2", "outer=3", "trials=2", "run_dir=nested")
     status, out, err = here(*words)

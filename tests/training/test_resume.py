@@ -75,6 +75,7 @@ def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(
     assert json.loads(Path("run/run.json").read_text())["resumed"] == [["mtl", "train", "resume=run"]]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     """By SIGKILL, again and again; in turn, with members that are trained on all rows behind them."""
     case = Case((*CASES["in_turn"].words, "trainer.epochs=2"))

@@ -57,6 +57,7 @@ def test_an_experiment_may_choose_it(tmp_path: Path) -> None:
         assert config.model.sharing == MMoE(experts=3)
 
 
+@pytest.mark.slow
 def test_a_sweep_a_rerun_and_another_scheme_for_an_old_run(mtl: InProcess) -> None:
     status, out, _ = mtl("train", "-m", "dataset=wine", "model.sharing=hard,mmoe,none", *QUICK)
     assert status == 0

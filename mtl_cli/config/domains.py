@@ -15,7 +15,11 @@ from mtl_cli.config.values import as_written, is_sweep, values_of
 
 DIGITS = 4
 """Significant ones of a number that is drawn: what is shown of it is what was trained with."""
-_CALL = re.compile(r"\s*(log|uniform|interval|int|tag|range)\s*\((.*)\)\s*", re.DOTALL)
+WORDS = ("log", "uniform", "interval", "int", "tag", "range")
+_CALL = re.compile(rf"\s*({'|'.join(WORDS)})\s*\((.*)\)\s*", re.DOTALL)
+_NUMBER = r"\s*[-+.\de]+\s*"
+_NO_WORD = re.compile(rf"\s*(\w+)\s*\({_NUMBER}(,{_NUMBER})+\)\s*")
+"""A word of numbers, as a domain would be written that there is not: ``loguniform(1e-4,1e-1)``."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ def read_domain(text: str, names: list[str], group: bool = False) -> Domain | No
     if call is not None:
         return _numbers(text, call[1], _arguments(call[2]))
     if text in names or not is_sweep(text):
+        if (unknown := _NO_WORD.fullmatch(text)) is not None:
+            known = ["log(1e-4,1e-1)", "uniform(0,0.5)", "int(1,4)", "range(16,129,16)", "choice(a,b)"]
+            raise UserError(text, f"there is no '{unknown[1]}'", f"there are {', '.join(known)}")
         return None
     values = values_of(text, names)
     options = [as_written(value) for value in values] if group else values

@@ -23,7 +23,7 @@ import pyarrow as pa
 from mtl_cli.balancing.base import Balancer
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import SELECTORS, components
-from mtl_cli.config.user_files import read_yaml
+from mtl_cli.config.yaml_text import read_written
 from mtl_cli.io import user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.records import read_record
@@ -72,10 +72,7 @@ class Run:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """``config.yaml``: every setting of the run."""
-        from omegaconf import OmegaConf
-
-        text = (self.path / directory.CONFIG).read_text(encoding="utf-8")
-        return cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.create(read_yaml(text)), resolve=True))
+        return read_written(self.path / directory.CONFIG)
 
     @functools.cached_property
     def history(self) -> pd.DataFrame:

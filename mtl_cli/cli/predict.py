@@ -12,7 +12,7 @@ from mtl_cli.cli.arguments import READING_KEYS, Parser, notice, refuse_settings,
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.formats.base import Format, format_of, formats
 from mtl_cli.inference.formats.formulas import Formulas
-from mtl_cli.io import user_path
+from mtl_cli.io import atomic, naming, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,18 +158,12 @@ def _standard_input() -> list[os.stat_result]:
 
 def _write(tables: Iterator[pd.DataFrame], form: Format, output: str | None, source: str) -> None:
     """Write tables one below the other to a file, whole or not at all, or to stdout as they come."""
-    from mtl_cli.io import atomic
-
     if output is None:
         form.stream(tables, sys.stdout.buffer, source)
         return
     path = user_path(output)
-    try:
-        if path.exists() and not path.is_file():  # such as /dev/stdout, which no file may replace
+    if path.exists() and not path.is_file():  # such as /dev/stdout, which no file may replace
+        with naming(path):
             form.save(tables, path, source)
-        else:
-            atomic(path, lambda file: form.save(tables, file, source))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UserError(output, f"cannot be written: {error.strerror}") from error
+    else:
+        atomic(path, lambda file: form.save(tables, file, source))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mtl_cli.cli.arguments import Parser, new_file, notice
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.io import user_path
+from mtl_cli.io import atomic, user_path
 
 if TYPE_CHECKING:
     from mtl_cli.reports.page.parts import Page
@@ -56,12 +56,7 @@ def run(argv: list[str]) -> int:
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode("utf-8"))  # as the page says, whatever the terminal's encoding is
         return 0
-    from mtl_cli.io import atomic
-
-    try:
-        atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise UserError(str(output), f"cannot be written: {error.strerror}") from error
+    atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
     print(output)
     return 0
 

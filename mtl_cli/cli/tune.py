@@ -8,6 +8,7 @@ import sys
 from mtl_cli.cli.arguments import notice
 from mtl_cli.cli.words import Words, read_words
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
+from mtl_cli.config.overrides import OF_SEARCH
 from mtl_cli.config.values import as_text
 
 HELP = """\
@@ -53,10 +54,10 @@ flags:
 mtl help tune says what is promised, and how loss weights are chosen.
 """
 OWN = {
-    "tune": [], "trials": [], "budget": [], "objective": ["score", "tasks"], "pruner": ["median", "none"],
-    "sampler": ["tpe", "random"], "outer": [],
+    **{key: list[str]() for key in OF_SEARCH},
+    "objective": ["score", "tasks"], "pruner": ["median", "none"], "sampler": ["tpe", "random"],
 }  # fmt: skip
-"""Keys of a search, and what they may be."""
+"""Keys of a search, and what they may be where that is a choice."""
 TRIALS = 50
 UNITS = {"s": 1 / 60, "second": 1 / 60, "min": 1, "minute": 1, "h": 60, "hour": 60}
 """Minutes."""

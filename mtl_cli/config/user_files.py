@@ -27,6 +27,19 @@ OURS = "mtl runs jobs itself: run_dir=FOLDER names the folder, and -m launcher=p
 class Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML as OmegaConf reads it (1e-3 is a number, dates are text), but for yes, no, on, off, 010 and 12:30."""
 
+    depth = 0
+    """Mappings and lists that are begun, and not ended."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        within = self.check_event(yaml.CollectionStartEvent)
+        self.depth += within
+        if self.depth > DEEPEST:
+            what = f"is nested more than {DEEPEST} deep"
+            raise yaml.constructor.ConstructorError(None, None, what, self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= within
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
@@ -78,7 +91,6 @@ def read_yaml(text: str) -> Any:
     """
     loader = Loader(text)
     try:
-        _check_depth(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -86,16 +98,6 @@ def read_yaml(text: str) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
-
-
-def _check_depth(text: str) -> None:
-    """Look at the events of a text, which are made without recursion, for how deep they are nested."""
-    depth = 0
-    for event in yaml.parse(text, Loader=Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            what = f"is nested more than {DEEPEST} deep"
-            raise yaml.constructor.ConstructorError(None, None, what, event.start_mark)
 
 
 def _check_size(node: yaml.Node) -> None:

@@ -10,11 +10,18 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.config.user_files import read_file
 
 
 def to_yaml(plain: Mapping[str, Any]) -> str:
     """Return resolved values as YAML; ``${`` in them is no interpolation, and written ``\\${``."""
     return OmegaConf.to_yaml(OmegaConf.create(escaped(plain)))
+
+
+def read_written(file: Path) -> dict[str, Any]:
+    """Return what ``to_yaml`` wrote to a file. Raises UserError if it cannot be read, or as ``literal`` does."""
+    found: dict[str, Any] = literal(read_file(file), file)
+    return found
 
 
 def literal(value: Any, file: Path) -> Any:

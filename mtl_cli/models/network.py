@@ -165,10 +165,8 @@ def _build(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, 
 
 
 def _parameters(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:
-    with (
-        torch.random.fork_rng(devices=[]),
-        within_memory(),
-    ):  # what is built in the end starts as if nothing had been tried
+    # what is built in the end starts as if nothing had been tried
+    with torch.random.fork_rng(devices=[]), within_memory():
         return sum(p.numel() for p in _build(config, trunk, sharing, spec, tasks).parameters())
 
 

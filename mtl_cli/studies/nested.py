@@ -22,7 +22,7 @@ from mtl_cli.config.check import check_runs
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.overrides import split_word
 from mtl_cli.config.parse import parse
-from mtl_cli.config.user_files import read_yaml
+from mtl_cli.config.yaml_text import read_written
 from mtl_cli.io import atomic, to_json
 from mtl_cli.reports.study import stream_console
 from mtl_cli.studies.executors.base import Executor
@@ -149,7 +149,7 @@ def _of_split(text: str) -> bool:
 
 def _train_best(study: Study, job: Job, best: dict[str, Any], executor: Executor) -> int:
     """Train what the search found, and measure it on the outer fold."""
-    plain = read_yaml(Path(best["config"]).read_text(encoding="utf-8"))
+    plain = read_written(Path(best["config"]))
     own = replace(job, plain={**plain, "plots": False}, settings={**job.settings, **best["values"]})
     study.jobs[job.number] = own
     result = Result(Path(str(own.folder)))

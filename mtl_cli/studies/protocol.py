@@ -12,7 +12,7 @@ from mtl_cli.config.convert import Converter, NonNegativeFloat, PositiveInt
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.config.overrides import split_word
 from mtl_cli.config.paths import PROTOCOLS, conf_dir, plugin_conf_dirs
-from mtl_cli.config.user_files import read_yaml
+from mtl_cli.config.user_files import read_file
 from mtl_cli.studies.grid import combinations
 
 SMALL = "small"
@@ -96,7 +96,7 @@ def read_protocol(name: str, small: bool = False) -> Protocol:
     files = _files()
     if name not in files:
         raise UserError(name, "there is no such benchmark", did_you_mean(name, files))
-    found = _converted(read_yaml(files[name].read_text(encoding="utf-8")), str(files[name]))
+    found = _converted(read_file(files[name]), str(files[name]))
     return _bounded(found, str(files[name])) if small else found
 
 

@@ -11,12 +11,11 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.parse import parse
 from mtl_cli.config.registry import SELECTORS, components
 from mtl_cli.config.schema import Config
-from mtl_cli.config.yaml_text import literal
+from mtl_cli.config.yaml_text import read_written
 from mtl_cli.io import leftovers, user_path
 from mtl_cli.runs import directory
 from mtl_cli.runs.checkpoint_file import load_checkpoint
 from mtl_cli.runs.directory import RunDirectory
-from mtl_cli.runs.records import read_config
 from mtl_cli.runs.strangers import check_links
 from mtl_cli.training.record import earlier
 
@@ -67,7 +66,7 @@ def open_run(path: str, config: Config) -> Earlier:
         raise UserError(path, what, f"start it anew, with run_dir={path} once that is empty")
     check_links(folder.path)
     contents = [load_checkpoint(file, lazy=True) for file in folder.checkpoints()]
-    plain = contents[0]["config"] if contents else literal(read_config(folder.path), folder.path / directory.CONFIG)
+    plain = contents[0]["config"] if contents else read_written(folder.path / directory.CONFIG)
     try:
         before = parse(plain, check=False)
     except UserError as error:

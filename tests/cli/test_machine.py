@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MTL, InProcess
+from tests.conftest import MTL, InProcess, houses
 
 QUICK = ("dataset=wine", "trainer.epochs=2", "trainer.folds=none", "plots=false", "model.trunk.hidden=[16]")
 NO_HOME = "there is no such user's home"
@@ -102,6 +102,15 @@ def test_a_disk_that_is_full_at_any_byte_leaves_no_half_written_file(mtl: InProc
             assert path.read_bytes().endswith(b"\n") or not path.read_bytes(), path
     if Path("run/run.json").exists():
         assert '"status": "failed"' in Path("run/run.json").read_text()
+
+
+def test_what_a_command_cannot_write_is_told_once(mtl: InProcess, houses_run: Path) -> None:
+    houses(300).to_csv("new.csv", index=False)
+    for command, *words in (("predict", "new.csv", "-o", "out.csv"), ("report", "-o", "out.html")):
+        with files_of_at_most(100):
+            status, out, err = mtl(command, str(houses_run), *words)
+        assert (status, out, Path(words[-1]).exists()) == (2, "", False)
+        assert err.splitlines()[-1] == f"mtl {command}: error: {words[-1]}: cannot be written: File too large"
 
 
 def test_a_picture_that_cannot_be_written_costs_a_line(mtl: InProcess) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from mtl_cli.config.convert import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed
@@ -50,9 +50,7 @@ class Generated(TableSource):
     @property
     def family(self) -> Family:
         """What is drawn from."""
-        return Family(
-            self.tasks, self.correlation, self.scale, self.noise, self.rows, self.together, self.inputs, self.waves
-        )
+        return Family(**{one.name: vars(self)[one.name] for one in fields(Family)})
 
     def check_file(self) -> Iterator[Problem]:
         """Yield what is wrong with the family: there is no file."""

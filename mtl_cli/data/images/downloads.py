@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.images.files import find_file
-from mtl_cli.io import DamagedFile, atomic, read_within, unpack
+from mtl_cli.io import DamagedFile, atomic, naming, read_within, unpack
 
 FILES = {
     "mnist": {
@@ -102,10 +102,11 @@ def fetch(
                 continue
             data = _from_mirrors(file, bases, digest, target, progress, notice)
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                atomic(target, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+                with naming(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    atomic(target, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
             except OSError as error:
-                raise UserError(str(target), f"cannot be written: {error.strerror}", "give --root=FOLDER") from error
+                raise UserError(str(target), str(error.strerror), "give --root=FOLDER") from error
             found.append(target)
     return found
 

@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers on two cores; also inherited by subprocesses
 
+import gc
 import signal
 import subprocess
 import sys
@@ -25,6 +26,12 @@ def pytest_configure() -> None:
     for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
         if name in signal.Signals.__members__ and signal.getsignal(signal.Signals[name]) is signal.SIG_IGN:
             signal.signal(signal.Signals[name], handler)
+
+
+def pytest_collection_finish() -> None:
+    """Leave torch, the other libraries and 6 000 collected tests, which stay, out of each later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,6 +50,14 @@ def no_baselines() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Files need not be safe from a power cut, which takes a run of three epochs as long as its training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """The installed `mtl` command, run in a temporary folder."""

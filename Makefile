@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports
 
 .PHONY: demo test test-slow bench lint format readme clean
 

@@ -16,7 +16,7 @@ from mtl_cli.data.dates import DAY_FIRST, MONTH_FIRST
 from mtl_cli.data.duplicates import equal_rows
 from mtl_cli.data.feature import Feature
 from mtl_cli.data.files import STDIN
-from mtl_cli.data.inputs import InputSpec, feature_problems
+from mtl_cli.data.inputs import InputRows, InputSpec, feature_problems
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.tables.columns import numbers, refuse_too_large
@@ -119,10 +119,17 @@ class TableReader(Reader):
         readings = Readings.from_state(state["readings"])
         return cls(source, encoder, state["id_column"], readings, state["fingerprint"])
 
-    def encode(self, table: pd.DataFrame, where: str) -> Examples:
-        """Return a table's rows with their inputs encoded; it may lack the id column."""
+    def encode(self, table: pd.DataFrame, where: str, tokens: InputRows | None = None) -> Examples:
+        """Return a table's rows with their inputs encoded; it may lack the id column.
+
+        ``tokens`` are the rows' sequences or texts, if these were encoded before.
+        """
         id_column = self.id_column if self.id_column in table.columns else None
-        return Examples(self.encoder.encode(table, where), table, row_ids(table, id_column), where)
+        if tokens is None or isinstance(self.encoder, FeatureEncoder):
+            inputs: InputRows = self.encoder.encode(table, where)
+        else:
+            inputs = self.encoder.with_columns(tokens, table, where)
+        return Examples(inputs, table, row_ids(table, id_column), where)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -137,7 +144,10 @@ class TableReader(Reader):
         reader, source, where = self._of(path)
         table = reader.readings.apply(source.read(reader.readings.as_written, notice))
         examples = reader.encode(table, where)
-        reader.encoder.compare(table, where, notice)
+        if isinstance(reader.encoder, FeatureEncoder):
+            reader.encoder.compare(table, where, notice)
+        else:
+            reader.encoder.compare(table, examples.inputs, where, notice)
         return examples
 
     def stream(self, path: str, notice: Notice) -> Iterator[Examples]:

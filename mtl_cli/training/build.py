@@ -226,11 +226,9 @@ def build(ready: Ready) -> Run:
 
 def _build_network(config: Config, data: Prepared, device: torch.device) -> tuple[Network, Batches]:
     rows, batch_size, smallest = len(data.parts["train"]), config.trainer.batch_size, config.model.trunk.smallest_batch
-    if smallest > 1 and batch_size is not None and not smallest <= batch_size <= rows:
-        what = (
-            f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
-        )
-        raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
+    if batch_size is not None and min(batch_size, rows) < smallest:
+        what = f"is {batch_size}, with {rows} training rows: batch norm needs batches of at least {smallest}"
+        raise UserError("trainer.batch_size", what, "give more, or a trunk without batch norm")
     with within_memory(TRAINED):
         network = build_network(config.model, data.reader.spec, shapes(data.tasks))
     fit_layers(network, data.parts["train"].inputs)

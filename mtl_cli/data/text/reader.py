@@ -15,7 +15,7 @@ from mtl_cli.data.sequences.reader import check_unique
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.feature import Feature
+    from mtl_cli.data.feature import Feature, Field
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.tables.features import FeatureEncoder
     from mtl_cli.data.text.pieces import PieceRows, Pieces
@@ -97,6 +97,14 @@ class TextEncoder:
         how = f"{parts} of its words, cut {'at spaces' if self.cut == 'spaces' else 'at spaces and symbols'}"
         texts = [Feature(name, "text", how) for name in self.columns]
         return [*texts, *([] if self.beside is None else self.beside.features())]
+
+    def fields(self) -> list[Field]:
+        """Return what a person gives of a row: see ``Reader.fields``."""
+        from mtl_cli.data.feature import Field
+
+        longest = None if self.truncate else self.max_length
+        texts = [Field(name, "text", "", longest=longest) for name in self.columns]
+        return [*texts, *([] if self.beside is None else self.beside.fields())]
 
     def places(self, rows: InputRows) -> list[Feature]:
         """Return the words of the texts, by position, and the columns beside them."""

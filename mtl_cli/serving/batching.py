@@ -5,6 +5,7 @@ together.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
@@ -185,7 +186,7 @@ class Batcher:
 
     def _give(self, job: Job, table: pd.DataFrame, notes: list[str]) -> None:
         answer = to_csv(table) if job.answer == CSV else to_json(job.served.name, table, notes)
-        job.result.get_loop().call_soon_threadsafe(_set, job.result, answer, None)
+        _tell(job, answer)
 
 
 def _numbered(table: pd.DataFrame) -> pd.DataFrame:
@@ -196,7 +197,13 @@ def _numbered(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fail(job: Job, error: HTTPError) -> None:
-    job.result.get_loop().call_soon_threadsafe(_set, job.result, b"", error)
+    _tell(job, b"", error)
+
+
+def _tell(job: Job, answer: bytes, error: HTTPError | None = None) -> None:
+    """Hand an answer to the loop, from this thread; if the loop has ended nobody waits for it."""
+    with contextlib.suppress(RuntimeError):
+        job.result.get_loop().call_soon_threadsafe(_set, job.result, answer, error)
 
 
 def _set(result: asyncio.Future[bytes], answer: bytes, error: HTTPError | None) -> None:

@@ -132,7 +132,7 @@ class TextEncoder:
                 raise UserError(where, f"the text column '{name}' is missing", did_you_mean(name, table.columns))
         if self.id_column is not None and self.id_column in table.columns:
             check_unique(table[self.id_column], where)
-        columns = [table[name].fillna("").astype(str) for name in self.columns]
+        columns = [table[name].astype(object).fillna("").astype(str) for name in self.columns]
         cut = split_words if self.cut == "words" else split_spaces
         found = [cut(" ".join(cells)) for cells in zip(*columns, strict=True)]
         longest = self.max_length

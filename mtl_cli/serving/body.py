@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from mtl_cli.serving.limits import HTTPError, refused
 
@@ -51,7 +52,10 @@ class Body:
         said = self._request.headers.get("content-length", "")
         if said.isdecimal() and int(said) > self._most:
             raise self._too_large()
-        return await in_time(self._all(), deadline, 408, "came too slowly")
+        try:
+            return await in_time(self._all(), deadline, 408, "came too slowly")
+        except ClientDisconnect:  # nobody reads the answer, but it is counted
+            raise refused(400, "body", "was cut off") from None
 
     async def _all(self) -> bytes:
         pieces: list[bytes] = []

@@ -95,7 +95,7 @@ def answer_schema(served: Served) -> Schema:
 
 def _column(column: str, task: Task) -> Schema:
     main = f"predicted_{task.name}"
-    if column == main and task.one_class and task.class_labels:
+    if column == main and task.learns == "class" and task.class_labels:
         return {"enum": [*(_plain(label) for label in task.class_labels), None]}
     if column.startswith(f"{main}_prob"):
         return {"type": ["number", "null"], "minimum": 0, "maximum": 1}

@@ -24,7 +24,7 @@ from mtl_cli.config.registry import kind_of_file
 from mtl_cli.studies.executors import LAUNCHERS, OPTIONS
 from mtl_cli.studies.protocol import names
 
-WITH_PARSER = ("predict", "evaluate", "explain", "init", "report", "card", "pack", "export", "benchmark")
+WITH_PARSER = ("predict", "evaluate", "explain", "init", "report", "card", "pack", "export", "serve", "benchmark")
 """Commands of ours whose flags their parser knows."""
 BASH = """\
 _mtl_completion() {

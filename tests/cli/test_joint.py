@@ -178,8 +178,9 @@ def test_every_balancer_learns_joined_images_and_tables(mtl: InProcess, name: st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", components("balancer"))
-def test_every_balancer_on_images_with_a_residual_network(mtl: InProcess, name: str) -> None:
+@pytest.mark.parametrize("name", ["uniform", "uw", "famo", "gradnorm", "upgrad", "mgda", "graddrop"])
+def test_images_with_a_residual_network(mtl: InProcess, name: str) -> None:
+    """The others differ from these in what they do with losses, norms, Gramian or Jacobian, not in how they get them."""
     chosen = [f"balancer={name}", "balancer.scale=sum", "model=resnet", "model.trunk.channels=[8,16]", "plots=false"]
     half = ["dataset.split.test=0.5", "dataset.split.val=0.1"]
     metrics, _ = train(mtl, "dataset=digits", *half, *chosen, "trainer.epochs=5", "optimizer.lr=5e-3")

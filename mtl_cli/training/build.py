@@ -35,6 +35,7 @@ from mtl_cli.training.callbacks.task_weights import TaskWeights
 from mtl_cli.training.callbacks.validation import Validate
 from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
 from mtl_cli.training.parameter_groups import parameter_groups
+from mtl_cli.training.spent import Spent
 from mtl_cli.training.transfer import prepare_like, read_source, take_trunk
 from mtl_cli.training.trial import Trial, without_test_rows
 
@@ -77,6 +78,8 @@ class Ready:
         Whose data and seed these are.
     trial : Trial, optional
         What the run is told if it is a trial: then the data have no test rows.
+    spent : Spent
+        By all of the run's members.
     """
 
     config: Config
@@ -87,6 +90,7 @@ class Ready:
     source: TrainedModel | None
     member: Member = field(default_factory=Member)
     trial: Trial | None = None
+    spent: Spent = field(default_factory=Spent)
 
     def of(self, member: Member) -> Ready:
         """Return what a member starts from."""

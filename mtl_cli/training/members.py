@@ -136,7 +136,8 @@ def _train(
             restore(saved, [run], [trainer], folder)
             torch.set_rng_state(saved["members"][0]["generator"].cpu())
         try:
-            trainer.fit(run.batches, checkpoints.keeper([member]))
+            with ready.spent.on(run.batches):
+                trainer.fit(run.batches, checkpoints.keeper([member]))
         finally:
             yield from _reached(run, trainer)
 
@@ -157,7 +158,8 @@ def _at_once(
         for generator, own in zip(generators, saved["members"], strict=True):
             generator.set_state(own["generator"].cpu())
     try:
-        JointTrainer(runs, trainers, generators).fit(checkpoints.keeper(members))
+        with ready.spent.on(*(run.batches for run in runs)):
+            JointTrainer(runs, trainers, generators).fit(checkpoints.keeper(members))
     finally:
         for run, trainer in zip(runs, trainers, strict=True):
             yield from _reached(run, trainer)

@@ -2,6 +2,7 @@
 // Asks the server that this page came from; all that is shown is set as text, never as HTML.
 const $ = (id) => document.getElementById(id);
 const address = document.body.dataset.address;
+const minus = (text) => text.replaceAll("-", "−");
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
 const share = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
@@ -83,13 +84,15 @@ function theRow() {
 let model = null;
 const described = async () => (model ??= await (await ask(address)).json());
 
+const labelOf = (task, value) => task.labels.find((one) => one.label.toLowerCase() === String(value).toLowerCase());
+const answerOf = (task, row) => labelOf(task, row[task.prediction])?.label ?? shown(row[task.prediction]);
 function summary(task, row) {
   const value = row[task.prediction];
   if (value === null) return `${task.name}: no prediction`;
   if (task.low !== undefined) return `${task.name}: ${shown(value)}, between ${shown(row[task.low])} and ${shown(row[task.high])}`;
-  const own = task.labels.find((one) => one.label.toLowerCase() === String(value).toLowerCase());
+  const own = labelOf(task, value);
   const probability = own ? row[own.column] : undefined;
-  return `${task.name}: ${shown(value)}${probability === undefined ? "" : `, ${share.format(probability)}`}`;
+  return `${task.name}: ${answerOf(task, row)}${probability === undefined ? "" : `, ${share.format(probability)}`}`;
 }
 function probabilities(task, row) {
   const body = make("tbody", null);
@@ -119,7 +122,7 @@ function taskOf(task, row) {
   const part = make("section", null, { class: "task", "aria-label": task.name });
   const value = row[task.prediction];
   const head = make("h3", task.name);
-  head.append(make("span", value === null ? "no prediction" : shown(value), { class: "answer" }));
+  head.append(make("span", value === null ? "no prediction" : answerOf(task, row), { class: "answer" }));
   part.append(head);
   if (value === null) return part;
   if (task.low !== undefined) part.append(...interval(task, row));
@@ -191,7 +194,7 @@ $("explain").addEventListener("click", () =>
     $("importance").replaceChildren(...names.map((task) => {
       const body = make("tbody", null);
       for (const one of found.filter((other) => other.task === task).slice(0, 15)) {
-        const text = `${one.skill_lost.toFixed(3)} (${one.low.toFixed(3)} to ${one.high.toFixed(3)})`;
+        const text = minus(`${one.skill_lost.toFixed(3)} (${one.low.toFixed(3)} to ${one.high.toFixed(3)})`);
         const line = make("tr", null, {}, make("th", one.feature, { scope: "row" }), make("td", text, { class: "number" }));
         line.append(make("td", null, {}, bar(["", 0, Math.max(one.skill_lost, 0) / most])));
         body.append(line);

@@ -153,7 +153,7 @@ def test_completion(line: str, expected: str, mtl: InProcess, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("mtl train dataset=homes.csv tasks=", ["tasks='{area: ", "tasks='{price: ", "tasks='{\"sold on\": "]),
+        ("mtl train dataset=homes.csv tasks=", ["tasks='{area: ", "tasks='{price: ", 'tasks=\'{"sold on": ']),
         ("mtl train dataset=homes.csv tasks='{ar", "{area: regression"),
         ("mtl train tasks='{price: {kind: regr", ["{price: {kind: regression}, ", "{price: {kind: regression}}"]),
         ("mtl train dataset=homes.csv tasks='{price: regr", ["{price: regression, ", "{price: regression}"]),

@@ -38,7 +38,7 @@ def pytest_collection_finish() -> None:
 def one_split() -> Iterator[None]:
     """`trainer.folds=auto` makes no folds, so that most tests train one network; tests of folds ask for them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mtl_cli.data.held_out.FEW_ROWS", 0)
+        patch.setattr("mtl_cli.data.held_out.FEW_ROWS", {})
         yield
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 AUTO_FOLDS = 5
 """What ``trainer.folds: auto`` makes, where it makes any."""
-FEW_ROWS = 200
-"""Validation rows below which it does."""
+FEW_ROWS = {"features": 200, "text": 500}
+"""Validation rows below which it does, by what the network reads; networks on anything else take long to train once."""
 
 
 def without_fold(data: Prepared, repeat: int, fold: int) -> Prepared:

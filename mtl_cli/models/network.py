@@ -57,6 +57,14 @@ class FitsInputs(Protocol):
         """Look at inputs of training rows."""
 
 
+@runtime_checkable
+class CountsInputs(Protocol):
+    """A layer that counts what training rows hold before training, which it is shown in pieces."""
+
+    def count_inputs(self, inputs: Inputs) -> None:
+        """Count what some training rows hold."""
+
+
 class Network(nn.Module):
     """Shared layers that give each task its representation z_t, and heads that read them.
 
@@ -184,3 +192,8 @@ def fit_layers(network: nn.Module, rows: InputRows) -> None:
         assert isinstance(inputs, torch.Tensor)
         for module in fitting:
             module.fit_inputs(inputs)
+    counting = [module for module in network.modules() if isinstance(module, CountsInputs)]
+    for chunk in rows.chunks() if counting else ():
+        piece = rows.take(chunk)
+        for module in counting:
+            module.count_inputs(piece)

@@ -182,9 +182,10 @@ def prepare_data(config: Config, notice: Notice) -> Prepared:
 def asked_folding(config: Config) -> Folding | None:
     """Return how a data set's rows are to fall into folds; None if they are not."""
     trainer = config.trainer
-    automatic = config.dataset.makes_folds and not config.dataset.members and config.dataset.input_kind == "features"
-    if trainer.folds == "auto" and automatic and trainer.early_stopping is not None:
-        return Folding(held_out.AUTO_FOLDS, trainer.repeats, held_out.FEW_ROWS, trainer.refit)
+    few = held_out.FEW_ROWS.get(config.dataset.input_kind)
+    automatic = trainer.folds == "auto" and config.dataset.makes_folds and not config.dataset.members
+    if automatic and few is not None and trainer.early_stopping is not None:
+        return Folding(held_out.AUTO_FOLDS, trainer.repeats, few, trainer.refit)
     if isinstance(trainer.folds, int):
         return Folding(trainer.folds, trainer.repeats)
     return Folding(1) if trainer.refit and config.dataset.makes_folds else None

@@ -60,7 +60,7 @@ def test_inspect_without_tasks_looks_at_the_columns(mtl: InProcess, houses_csv: 
 
 
 def test_what_is_wrong_without_folds_is_said_once(mtl: InProcess, houses_csv: Path, monkeypatch) -> None:
-    monkeypatch.setattr("mtl_cli.data.held_out.FEW_ROWS", 200)
+    monkeypatch.setattr("mtl_cli.data.held_out.FEW_ROWS", {"features": 200})
     status, _, err = mtl("inspect", str(houses_csv), "tasks={kind: regression}")
     assert status == 2 and err.count("is not a finite number") == 1, err
 

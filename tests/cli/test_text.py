@@ -233,3 +233,13 @@ def test_words_by_position_and_columns_are_explained_and_the_model_is_described(
     status, out, err = mtl("inspect", str(learned / "reviews"), "--format", "json")
     assert status == 0, err
     assert [feature["name"] for feature in json.loads(out)["features"]] == ["review", "price", "shop"]
+
+
+def test_few_texts_are_read_by_five_members(mtl: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, texts(60))
+    keys = [*CONLL, "tasks={topic: multiclass, upos: token}", "trainer.epochs=1", "model.trunk.width=8", *QUICK[:1]]
+    assert "members" not in metrics_of(mtl("train", *keys)[1])
+    monkeypatch.setattr("mtl_cli.data.held_out.FEW_ROWS", {"text": 20})
+    status, out, err = mtl("train", *keys)
+    assert status == 0 and "so 5 members are trained" in err, err
+    assert metrics_of(out)["upos"]["accuracy"] > 0

@@ -148,7 +148,7 @@ def test_others_are_trained_in_turn(words, train, mtl: InProcess) -> None:
 
 
 def test_folds_where_few_rows_would_choose(train, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_out, "FEW_ROWS", 25)
+    monkeypatch.setattr(held_out, "FEW_ROWS", {"features": 25, "text": 25})
     metrics, err = train("few", *HOUSES)
     assert len(metrics["members"]) == 5
     assert "note: trainer.folds=auto: few rows would be left for validation, so 5 members are trained" in err

@@ -176,32 +176,33 @@ class SequenceEncoder:
             raise UserError(where, f"{what}, more than the {longest} allowed", hint)
         return TokenRows(torch.from_numpy(tokens), np.minimum(held, longest), full, np.cumsum(held) - held, stops)
 
-    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
-        """Tell what a user should know of a table's sequences: that they are cut, or are no proteins."""
+    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None], rows: InputRows) -> None:
+        """Tell what a user should know of a table's sequences, ``rows``: that they are cut, or are no proteins."""
         lengths = table[self.column].str.strip().str.removesuffix("*").str.len()
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):
             notice(f"{where}: {longer} of {len(table)} sequences are cut to {self.max_length} {self.unit}s")
         if self.stops in ("keep", "cut") and (stopped := int(residues.stops_within(table[self.column]).sum())):
             done = "read as a letter" if self.stops == "keep" else "where they end"
             notice(f"{where}: {stopped:,} of {len(table):,} sequences hold a stop before their end, {done}")
-        if far := self._far(table, where):
+        if far := self._far(rows):
             what = f"{far:,} of {len(table):,} sequences differ from the reference in more than half of its places"
             notice(f"{where}: {what}: they are of no family of the training rows")
         if self.unit == "residue" and residues.are_nucleotides(table[self.column]):
             notice(f"{where}: the sequences look like nucleotides, and are read as proteins")
 
-    def _far(self, table: pd.DataFrame, where: str) -> int:
-        """Return how many sequences of a table differ from the reference in most places."""
+    def _far(self, rows: InputRows) -> int:
+        """Return how many sequences differ from the reference in most places."""
         import torch
 
         from mtl_cli.data.sequences.differences import ALIKE, differences
 
         if not self.reference:
             return 0
-        rows, reference = self.encode(table, where), torch.tensor(self.reference)
-        found = 0
+        reference, found = torch.tensor(self.reference), 0
         for chunk in rows.chunks():
-            counts = differences(rows.take(chunk), reference).row.bincount()
+            tokens = rows.take(chunk)
+            assert isinstance(tokens, torch.Tensor)
+            counts = differences(tokens, reference).row.bincount()
             found += int((counts > ALIKE * len(reference)).sum())
         return found
 

@@ -270,8 +270,8 @@ class TableSource(DataSource):
         tokens = self.token_encoder(tasks)
         if tokens is not None:
             tokens = tokens.settled(table, self.path, notice)
-            tokens.encode(table, self.path)  # all of them must be right before anything else is reported
-            tokens.compare(table, self.path, notice)
+            encoded = tokens.encode(table, self.path)  # all must be right before anything else is reported
+            tokens.compare(table, self.path, notice, encoded)
         rows = self._rows(table, equal_rows(table, [*self.token_columns, *names]), tasks)
         split = split_rows(self.split, table, rows, notice)
         split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)

@@ -163,7 +163,9 @@ class FeatureEncoder:
             ]
             raise UserError.of(problems)
 
-    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
+    def compare(
+        self, table: pd.DataFrame, where: str, notice: Callable[[str], None], rows: InputRows | None = None
+    ) -> None:
         """Tell in what a table differs from the training rows: see ``Comparison``."""
         from mtl_cli.data.tables.compare import Comparison
 

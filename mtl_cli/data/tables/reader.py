@@ -137,7 +137,7 @@ class TableReader(Reader):
         reader, source, where = self._of(path)
         table = reader.readings.apply(source.read(reader.readings.as_written, notice))
         examples = reader.encode(table, where)
-        reader.encoder.compare(table, where, notice)
+        reader.encoder.compare(table, where, notice, examples.inputs)
         return examples
 
     def stream(self, path: str, notice: Notice) -> Iterator[Examples]:

@@ -162,7 +162,7 @@ class TextEncoder:
         beside = "" if self.beside is None else f"; {len(self.beside.names):,} features beside them"
         return f"texts of {low:,} to {high:,} words, median {median:,}{beside}"
 
-    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
+    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None], rows: InputRows) -> None:
         """Tell what a user should know of a table's texts: that they are empty or cut; and of its features."""
         lengths = np.array([len(words) for words in self.texts(table, where)])
         if empty := int((lengths == 0).sum()):
@@ -170,7 +170,7 @@ class TextEncoder:
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):
             notice(f"{where}: {longer} of {len(table)} texts are cut to {self.max_length} words")
         if self.beside is not None:
-            self.beside.compare(table, where, notice)
+            self.beside.compare(table, where, notice, rows)
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

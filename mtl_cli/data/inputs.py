@@ -140,7 +140,7 @@ class Order(ABC):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
-        self.generator.set_state(saved["generator"])
+        self.generator.set_state(saved["generator"].cpu())
 
 
 class ShuffledOrder(Order):

@@ -15,7 +15,7 @@ from mtl_cli.data.sequences.residues import RESIDUES, STOP, Alphabet, Stops
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.feature import Feature
+    from mtl_cli.data.feature import Feature, Field
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.sequences.rows import TokenRows
     from mtl_cli.data.tables.features import FeatureEncoder
@@ -94,21 +94,22 @@ class SequenceEncoder:
         letters = residues.LETTERS[found]
         return replace(self, letters=letters + STOP if self.stops == "keep" else letters)
 
-    def fit(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> SequenceEncoder:
-        """Return the same with the reference of a table of training rows, if they are a family."""
+    def fit(self, rows: InputRows, where: str, notice: Callable[[str], None]) -> SequenceEncoder:
+        """Return the same with the reference of training rows, if they are a family."""
         import pandas as pd
 
         from mtl_cli.data.sequences.differences import ALIKE, FEWEST, MOST, find_reference
+        from mtl_cli.data.sequences.rows import TokenRows
 
+        assert isinstance(rows, TokenRows)
         if self.family == "none":
             return self
         if self.family != "auto":
             given = pd.Series([self.family])
             tokens = residues.encode(given, None, "dataset.reference", self.letters).tokens
             return replace(self, reference=tokens.tolist())
-        if len(table) < FEWEST:
+        if len(rows) < FEWEST:
             return self
-        rows = self.encode(table, where)
         every = -(-len(rows) * int(rows.lengths.max()) // MOST)
         reference, mean = find_reference(rows.take(slice(None, None, every)))
         if mean > ALIKE * len(reference):
@@ -129,6 +130,14 @@ class SequenceEncoder:
         return [
             Feature(self.column, "sequence", f"a number per {self.unit}{most}, {more}" if most else "a number each")
         ]
+
+    def fields(self) -> list[Field]:
+        """Return what a person gives of a row: see ``Reader.fields``."""
+        from mtl_cli.data.feature import Field
+
+        letters = [residues.PADDING, *self.letters]
+        usual = "".join(letters[token] for token in self.reference) or self.letters[:8]
+        return [Field(self.column, "sequence", usual, empty=False, longest=None if self.truncate else self.max_length)]
 
     def places(self, rows: InputRows) -> list[Feature]:
         """Return the parts of the sequences, by position."""
@@ -176,7 +185,11 @@ class SequenceEncoder:
             raise UserError(where, f"{what}, more than the {longest} allowed", hint)
         return TokenRows(torch.from_numpy(tokens), np.minimum(held, longest), full, np.cumsum(held) - held, stops)
 
-    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None], rows: InputRows) -> None:
+    def with_columns(self, rows: InputRows, table: pd.DataFrame, where: str) -> InputRows:
+        """Return the rows: no features are read beside sequences."""
+        return rows
+
+    def compare(self, table: pd.DataFrame, rows: InputRows, where: str, notice: Callable[[str], None]) -> None:
         """Tell what a user should know of a table's sequences, ``rows``: that they are cut, or are no proteins."""
         lengths = table[self.column].str.strip().str.removesuffix("*").str.len()
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):
@@ -195,14 +208,15 @@ class SequenceEncoder:
         import torch
 
         from mtl_cli.data.sequences.differences import ALIKE, differences
+        from mtl_cli.data.sequences.rows import TokenRows
 
+        assert isinstance(rows, TokenRows)
         if not self.reference:
             return 0
-        reference, found = torch.tensor(self.reference), 0
+        reference = torch.tensor(self.reference)
+        found = 0
         for chunk in rows.chunks():
-            tokens = rows.take(chunk)
-            assert isinstance(tokens, torch.Tensor)
-            counts = differences(tokens, reference).row.bincount()
+            counts = differences(rows.take(chunk), reference).row.bincount()
             found += int((counts > ALIKE * len(reference)).sum())
         return found
 

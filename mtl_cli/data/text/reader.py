@@ -15,7 +15,7 @@ from mtl_cli.data.sequences.reader import check_unique
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.feature import Feature
+    from mtl_cli.data.feature import Feature, Field
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.tables.features import FeatureEncoder
     from mtl_cli.data.text.pieces import PieceRows, Pieces
@@ -85,7 +85,7 @@ class TextEncoder:
         """Return the same: nothing of how texts are read depends on them."""
         return self
 
-    def fit(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> TextEncoder:
+    def fit(self, rows: InputRows, where: str, notice: Callable[[str], None]) -> TextEncoder:
         """Return the same: n-grams and pieces are given beforehand."""
         return self
 
@@ -97,6 +97,14 @@ class TextEncoder:
         how = f"{parts} of its words, cut {'at spaces' if self.cut == 'spaces' else 'at spaces and symbols'}"
         texts = [Feature(name, "text", how) for name in self.columns]
         return [*texts, *([] if self.beside is None else self.beside.features())]
+
+    def fields(self) -> list[Field]:
+        """Return what a person gives of a row: see ``Reader.fields``."""
+        from mtl_cli.data.feature import Field
+
+        longest = None if self.truncate else self.max_length
+        texts = [Field(name, "text", "", longest=longest) for name in self.columns]
+        return [*texts, *([] if self.beside is None else self.beside.fields())]
 
     def places(self, rows: InputRows) -> list[Feature]:
         """Return the words of the texts, by position, and the columns beside them."""
@@ -124,7 +132,7 @@ class TextEncoder:
                 raise UserError(where, f"the text column '{name}' is missing", did_you_mean(name, table.columns))
         if self.id_column is not None and self.id_column in table.columns:
             check_unique(table[self.id_column], where)
-        columns = [table[name].fillna("").astype(str) for name in self.columns]
+        columns = [table[name].astype(object).fillna("").astype(str) for name in self.columns]
         cut = split_words if self.cut == "words" else split_spaces
         found = [cut(" ".join(cells)) for cells in zip(*columns, strict=True)]
         longest = self.max_length
@@ -149,10 +157,17 @@ class TextEncoder:
         from mtl_cli.data.text.pieces import piece_rows
         from mtl_cli.data.text.rows import text_rows
 
-        columns = None if self.beside is None else self.beside.encode(table, where)
-        if (pieces := self.pieces) is not None:
-            return piece_rows(pieces, self.texts(table, where), self.max_length, columns)
-        return text_rows(self.texts(table, where), self.max_length, columns)
+        words, pieces = self.texts(table, where), self.pieces
+        rows = text_rows(words, self.max_length) if pieces is None else piece_rows(pieces, words, self.max_length)
+        return self.with_columns(rows, table, where)
+
+    def with_columns(self, rows: InputRows, table: pd.DataFrame, where: str) -> TextRows | PieceRows:
+        """Return rows of texts with the features of their table beside them, where it has some."""
+        from mtl_cli.data.text.pieces import PieceRows
+        from mtl_cli.data.text.rows import TextRows
+
+        assert isinstance(rows, TextRows | PieceRows)
+        return rows if self.beside is None else rows.beside(self.beside.encode(table, where))
 
     def about(self, rows: InputRows) -> str:
         """Return what the training rows' texts are like, in a line."""
@@ -162,15 +177,19 @@ class TextEncoder:
         beside = "" if self.beside is None else f"; {len(self.beside.names):,} features beside them"
         return f"texts of {low:,} to {high:,} words, median {median:,}{beside}"
 
-    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None], rows: InputRows) -> None:
-        """Tell what a user should know of a table's texts: that they are empty or cut; and of its features."""
-        lengths = np.array([len(words) for words in self.texts(table, where)])
+    def compare(self, table: pd.DataFrame, rows: InputRows, where: str, notice: Callable[[str], None]) -> None:
+        """Tell what a user should know of a table's texts, ``rows``, which are empty or cut, and of its features."""
+        from mtl_cli.data.text.pieces import PieceRows
+        from mtl_cli.data.text.rows import TextRows
+
+        assert isinstance(rows, TextRows | PieceRows)
+        lengths = rows.full_lengths
         if empty := int((lengths == 0).sum()):
             notice(f"{where}: {empty} of {len(table)} texts are empty")
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):
             notice(f"{where}: {longer} of {len(table)} texts are cut to {self.max_length} words")
         if self.beside is not None:
-            self.beside.compare(table, where, notice, rows)
+            self.beside.compare(table, where, notice)
 
     def state(self) -> dict[str, Any]:
         """Return plain values for the model file."""

@@ -19,6 +19,8 @@ from mtl_cli.io import atomic
 
 PIECE = 2**26
 """Bytes that are gone through at once."""
+MOST = 2048
+"""Images, likewise."""
 
 
 class ImageStore(ABC):
@@ -40,7 +42,7 @@ class ImageStore(ABC):
     @property
     def piece(self) -> int:
         """How many images are gone through at once."""
-        return max(1, PIECE // int(np.prod(self.shape[1:])))
+        return max(1, min(MOST, PIECE // int(np.prod(self.shape[1:]))))
 
     @abstractmethod
     def read(self, rows: np.ndarray, workers: int | None = None) -> np.ndarray:

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.tables.features import FeatureConfig
 from mtl_cli.data.text.config import Text
 from mtl_cli.data.text.conll import read_conll
 from mtl_cli.data.text.reader import TextEncoder
 from mtl_cli.data.text.rows import text_rows
 from mtl_cli.data.text.words import GRAMS, HASHES, numbers_of, split_words
+from mtl_cli.tasks.kinds.multiclass import Multiclass
 from tests.texts import conll, texts
 
 
@@ -60,7 +62,7 @@ def test_numbers_do_not_depend_on_how_a_letter_is_encoded() -> None:
 
 
 def test_rows_are_padded_to_the_longest_of_a_batch() -> None:
-    rows = text_rows([["a", "b", "a"], [], ["b"]], None, None)
+    rows = text_rows([["a", "b", "a"], [], ["b"]])
     taken = rows.take(torch.tensor([0, 2]))
     assert isinstance(taken, torch.Tensor) and taken.shape == (2, 3, GRAMS)
     assert torch.equal(taken[0, 0], taken[0, 2]) and torch.equal(taken[0, 1], taken[1, 0])
@@ -132,9 +134,25 @@ def test_empty_texts_are_read_and_told() -> None:
     table = pd.DataFrame({"a": ["x y", None, "  "], "b": ["z", "w", None]})
     lines: list[str] = []
     encoder = TextEncoder(["a", "b"], None, "words", None, False)
-    encoder.compare(table, "t.csv", lines.append)
+    rows = encoder.encode(table, "t.csv")
+    encoder.compare(table, rows, "t.csv", lines.append)
     assert lines == ["t.csv: 1 of 3 texts are empty"]
-    assert encoder.encode(table, "t.csv").lengths.tolist() == [3, 1, 0]
+    assert rows.lengths.tolist() == [3, 1, 0]
+
+
+def test_texts_are_cut_into_words_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts(50).to_csv(tmp_path / "t.csv", index=False)
+    cuts: list[int] = []
+    cut = TextEncoder.texts
+
+    def counted(encoder: TextEncoder, table: pd.DataFrame, where: str) -> list[list[str]]:
+        cuts.append(len(table))
+        return cut(encoder, table, where)
+
+    monkeypatch.setattr(TextEncoder, "texts", counted)
+    source = Text(path=str(tmp_path / "t.csv"), text="review", features=FeatureConfig(exclude=["upos", "entities"]))
+    found = source.prepare({"topic": Multiclass()}, told)
+    assert cuts == [50] and sum(map(len, found.parts.values())) == 50
 
 
 def test_a_longer_text_is_refused_or_cut_with_its_tags() -> None:

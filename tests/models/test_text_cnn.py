@@ -20,7 +20,7 @@ def test_a_rows_representation_does_not_depend_on_the_others() -> None:
     torch.manual_seed(0)
     trunk = TextCNN(width=16, blocks=3).build(SPEC)
     trunk.module.eval()
-    rows = text_rows(TEXTS, None, None)
+    rows = text_rows(TEXTS)
     whole = trunk.module(rows.take(slice(None)))
     assert whole["row"].shape == (4, 16) and whole["token"].shape == (4, 5, 16)
     assert torch.isfinite(whole["row"]).all() and torch.isfinite(whole["token"]).all()
@@ -35,7 +35,7 @@ def test_words_are_seen_in_their_order() -> None:
     torch.manual_seed(0)
     trunk = TextCNN(width=16).build(SPEC)
     trunk.module.eval()
-    found = trunk.module(text_rows([["dog", "bites", "man"], ["man", "bites", "dog"]], None, None).take(slice(None)))
+    found = trunk.module(text_rows([["dog", "bites", "man"], ["man", "bites", "dog"]]).take(slice(None)))
     assert not torch.allclose(found["row"][0], found["row"][1])
     assert not torch.allclose(found["token"][0, 1], found["token"][1, 1])
 
@@ -45,7 +45,7 @@ def test_features_beside_a_text_count_for_what_labels_it_as_a_whole() -> None:
     trunk = TextCNN(width=16).build(WITH_FEATURES)
     trunk.module.eval()
     columns = DenseRows(np.array([[0, 1], [0, 1], [5, 1]], "float32"))
-    found = trunk.module(text_rows([["a"], ["a"], ["a"]], None, columns).take(slice(None)))
+    found = trunk.module(text_rows([["a"], ["a"], ["a"]]).beside(columns).take(slice(None)))
     torch.testing.assert_close(found["row"][0], found["row"][1])
     assert not torch.allclose(found["row"][0], found["row"][2])
 
@@ -53,7 +53,7 @@ def test_features_beside_a_text_count_for_what_labels_it_as_a_whole() -> None:
 def test_every_layer_learns_and_dropout_is_of_training_alone() -> None:
     torch.manual_seed(0)
     trunk = TextCNN(width=16, buckets=50).build(SPEC)
-    inputs = text_rows(TEXTS, None, None).take(slice(None))
+    inputs = text_rows(TEXTS).take(slice(None))
     found = trunk.module(inputs)
     (found["row"].sum() + found["token"].sum()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trunk.module.parameters())

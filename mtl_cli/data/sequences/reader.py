@@ -94,21 +94,22 @@ class SequenceEncoder:
         letters = residues.LETTERS[found]
         return replace(self, letters=letters + STOP if self.stops == "keep" else letters)
 
-    def fit(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> SequenceEncoder:
-        """Return the same with the reference of a table of training rows, if they are a family."""
+    def fit(self, rows: InputRows, where: str, notice: Callable[[str], None]) -> SequenceEncoder:
+        """Return the same with the reference of training rows, if they are a family."""
         import pandas as pd
 
         from mtl_cli.data.sequences.differences import ALIKE, FEWEST, MOST, find_reference
+        from mtl_cli.data.sequences.rows import TokenRows
 
+        assert isinstance(rows, TokenRows)
         if self.family == "none":
             return self
         if self.family != "auto":
             given = pd.Series([self.family])
             tokens = residues.encode(given, None, "dataset.reference", self.letters).tokens
             return replace(self, reference=tokens.tolist())
-        if len(table) < FEWEST:
+        if len(rows) < FEWEST:
             return self
-        rows = self.encode(table, where)
         every = -(-len(rows) * int(rows.lengths.max()) // MOST)
         reference, mean = find_reference(rows.take(slice(None, None, every)))
         if mean > ALIKE * len(reference):
@@ -184,29 +185,35 @@ class SequenceEncoder:
             raise UserError(where, f"{what}, more than the {longest} allowed", hint)
         return TokenRows(torch.from_numpy(tokens), np.minimum(held, longest), full, np.cumsum(held) - held, stops)
 
-    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
-        """Tell what a user should know of a table's sequences: that they are cut, or are no proteins."""
+    def with_columns(self, rows: InputRows, table: pd.DataFrame, where: str) -> InputRows:
+        """Return the rows: no features are read beside sequences."""
+        return rows
+
+    def compare(self, table: pd.DataFrame, rows: InputRows, where: str, notice: Callable[[str], None]) -> None:
+        """Tell what a user should know of a table's sequences, ``rows``: that they are cut, or are no proteins."""
         lengths = table[self.column].str.strip().str.removesuffix("*").str.len()
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):
             notice(f"{where}: {longer} of {len(table)} sequences are cut to {self.max_length} {self.unit}s")
         if self.stops in ("keep", "cut") and (stopped := int(residues.stops_within(table[self.column]).sum())):
             done = "read as a letter" if self.stops == "keep" else "where they end"
             notice(f"{where}: {stopped:,} of {len(table):,} sequences hold a stop before their end, {done}")
-        if far := self._far(table, where):
+        if far := self._far(rows):
             what = f"{far:,} of {len(table):,} sequences differ from the reference in more than half of its places"
             notice(f"{where}: {what}: they are of no family of the training rows")
         if self.unit == "residue" and residues.are_nucleotides(table[self.column]):
             notice(f"{where}: the sequences look like nucleotides, and are read as proteins")
 
-    def _far(self, table: pd.DataFrame, where: str) -> int:
-        """Return how many sequences of a table differ from the reference in most places."""
+    def _far(self, rows: InputRows) -> int:
+        """Return how many sequences differ from the reference in most places."""
         import torch
 
         from mtl_cli.data.sequences.differences import ALIKE, differences
+        from mtl_cli.data.sequences.rows import TokenRows
 
+        assert isinstance(rows, TokenRows)
         if not self.reference:
             return 0
-        rows, reference = self.encode(table, where), torch.tensor(self.reference)
+        reference = torch.tensor(self.reference)
         found = 0
         for chunk in rows.chunks():
             counts = differences(rows.take(chunk), reference).row.bincount()

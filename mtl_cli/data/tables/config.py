@@ -271,23 +271,28 @@ class TableSource(DataSource):
         table = readings.apply(table)
         skipped = left_out(table, names, tables.kept_names(self.features, names, like), bool(self.token_columns))
         names = [name for name in names if name not in skipped]
-        tokens = self.token_encoder(tasks)
+        tokens, read = self.token_encoder(tasks), None
         if tokens is not None:
             tokens = tokens.settled(table, self.path, notice)
-            tokens.encode(table, self.path)  # all of them must be right before anything else is reported
-            tokens.compare(table, self.path, notice)
+            read = tokens.encode(table, self.path)  # all of them must be right before anything else is reported
+            tokens.compare(table, read, self.path, notice)
         rows = self._rows(table, equal_rows(table, [*self.token_columns, *names]), tasks)
         split = split_rows(self.split, table, rows, notice)
         split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
-        tokens = None if tokens is None else tokens.fit(table.iloc[split.train], self.path, notice)
+        if tokens is not None and read is not None:
+            tokens = tokens.fit(read.select(split.train), self.path, notice)
         features = None
         if names or tokens is None:
             features = tables.feature_encoder(self.features, table, names, split.train, self.path, notice, like)
         encoder = features if tokens is None else tokens.with_features(features)
         assert encoder is not None
         reader = tables.TableReader(self, encoder, self.id, readings, tables.fingerprint(table))
-        parts = encode_parts(split, fitted, lambda rows: reader.encode(table.iloc[rows], self.path))
+        parts = encode_parts(
+            split,
+            fitted,
+            lambda rows: reader.encode(table.iloc[rows], self.path, None if read is None else read.select(rows)),
+        )
         parts["train"] = weighted(parts["train"], table, split.train, self.weight, tasks)
         look = self._look(table, features, tasks, skipped) if tokens is None and features is not None else None
         about = "" if tokens is None else tokens.with_features(features).about(parts["train"].inputs)

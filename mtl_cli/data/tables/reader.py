@@ -16,7 +16,7 @@ from mtl_cli.data.dates import DAY_FIRST, MONTH_FIRST
 from mtl_cli.data.duplicates import equal_rows
 from mtl_cli.data.feature import Feature, Field
 from mtl_cli.data.files import STDIN
-from mtl_cli.data.inputs import InputSpec, feature_problems
+from mtl_cli.data.inputs import InputRows, InputSpec, feature_problems
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.tables.columns import numbers, refuse_too_large
@@ -122,10 +122,17 @@ class TableReader(Reader):
         readings = Readings.from_state(state["readings"])
         return cls(source, encoder, state["id_column"], readings, state["fingerprint"])
 
-    def encode(self, table: pd.DataFrame, where: str) -> Examples:
-        """Return a table's rows with their inputs encoded; it may lack the id column."""
+    def encode(self, table: pd.DataFrame, where: str, tokens: InputRows | None = None) -> Examples:
+        """Return a table's rows with their inputs encoded; it may lack the id column.
+
+        ``tokens`` are the rows' sequences or texts, if these were encoded before.
+        """
         id_column = self.id_column if self.id_column in table.columns else None
-        return Examples(self.encoder.encode(table, where), table, row_ids(table, id_column), where)
+        if tokens is None or isinstance(self.encoder, FeatureEncoder):
+            inputs: InputRows = self.encoder.encode(table, where)
+        else:
+            inputs = self.encoder.with_columns(tokens, table, where)
+        return Examples(inputs, table, row_ids(table, id_column), where)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -155,7 +162,10 @@ class TableReader(Reader):
         """Return the rows of a table as it was read, and tell in what they differ from the training rows."""
         table = self.readings.apply(table)
         examples = self.encode(table, where)
-        self.encoder.compare(table, where, notice)
+        if isinstance(self.encoder, FeatureEncoder):
+            self.encoder.compare(table, where, notice)
+        else:
+            self.encoder.compare(table, examples.inputs, where, notice)
         return examples
 
     def stream(self, path: str, notice: Notice) -> Iterator[Examples]:

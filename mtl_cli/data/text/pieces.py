@@ -138,6 +138,10 @@ class PieceRows(InputRows):
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def beside(self, columns: InputRows) -> PieceRows:
+        """Return the same texts with features beside them."""
+        return PieceRows(self.pieces, self.begins, self.lengths, self.full_lengths, columns)
+
     def select(self, rows: np.ndarray) -> PieceRows:
         columns = None if self.columns is None else self.columns.select(rows)
         pieces, begins = self.pieces.select(rows), self.begins.select(rows)
@@ -170,9 +174,7 @@ class PieceRows(InputRows):
         return aligned(labels, self.full_lengths, self.lengths, ids, where)
 
 
-def piece_rows(
-    pieces: Pieces, texts: Sequence[Sequence[str]], longest: int | None, columns: InputRows | None
-) -> PieceRows:
+def piece_rows(pieces: Pieces, texts: Sequence[Sequence[str]], longest: int | None = None) -> PieceRows:
     """Return rows of texts that are cut into words, each cut off behind ``longest`` words."""
     full = np.array([len(words) for words in texts], dtype="int64")
     kept = [list(words[:longest]) for words in texts]
@@ -184,4 +186,4 @@ def piece_rows(
     begins = np.array([i == 0 for row in rows for word in row for i in range(len(word))], dtype="uint8")
     tokens = TokenRows(torch.from_numpy(found), lengths)
     starts = TokenRows(torch.from_numpy(begins), lengths)
-    return PieceRows(tokens, starts, np.array([len(row) for row in rows], dtype="int64"), full, columns)
+    return PieceRows(tokens, starts, np.array([len(row) for row in rows], dtype="int64"), full)

@@ -85,7 +85,7 @@ class TextEncoder:
         """Return the same: nothing of how texts are read depends on them."""
         return self
 
-    def fit(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> TextEncoder:
+    def fit(self, rows: InputRows, where: str, notice: Callable[[str], None]) -> TextEncoder:
         """Return the same: n-grams and pieces are given beforehand."""
         return self
 
@@ -157,10 +157,17 @@ class TextEncoder:
         from mtl_cli.data.text.pieces import piece_rows
         from mtl_cli.data.text.rows import text_rows
 
-        columns = None if self.beside is None else self.beside.encode(table, where)
-        if (pieces := self.pieces) is not None:
-            return piece_rows(pieces, self.texts(table, where), self.max_length, columns)
-        return text_rows(self.texts(table, where), self.max_length, columns)
+        words, pieces = self.texts(table, where), self.pieces
+        rows = text_rows(words, self.max_length) if pieces is None else piece_rows(pieces, words, self.max_length)
+        return self.with_columns(rows, table, where)
+
+    def with_columns(self, rows: InputRows, table: pd.DataFrame, where: str) -> TextRows | PieceRows:
+        """Return rows of texts with the features of their table beside them, where it has some."""
+        from mtl_cli.data.text.pieces import PieceRows
+        from mtl_cli.data.text.rows import TextRows
+
+        assert isinstance(rows, TextRows | PieceRows)
+        return rows if self.beside is None else rows.beside(self.beside.encode(table, where))
 
     def about(self, rows: InputRows) -> str:
         """Return what the training rows' texts are like, in a line."""
@@ -170,9 +177,13 @@ class TextEncoder:
         beside = "" if self.beside is None else f"; {len(self.beside.names):,} features beside them"
         return f"texts of {low:,} to {high:,} words, median {median:,}{beside}"
 
-    def compare(self, table: pd.DataFrame, where: str, notice: Callable[[str], None]) -> None:
-        """Tell what a user should know of a table's texts: that they are empty or cut; and of its features."""
-        lengths = np.array([len(words) for words in self.texts(table, where)])
+    def compare(self, table: pd.DataFrame, rows: InputRows, where: str, notice: Callable[[str], None]) -> None:
+        """Tell what a user should know of a table's texts, ``rows``, which are empty or cut, and of its features."""
+        from mtl_cli.data.text.pieces import PieceRows
+        from mtl_cli.data.text.rows import TextRows
+
+        assert isinstance(rows, TextRows | PieceRows)
+        lengths = rows.full_lengths
         if empty := int((lengths == 0).sum()):
             notice(f"{where}: {empty} of {len(table)} texts are empty")
         if self.max_length is not None and (longer := int((lengths > self.max_length).sum())):

@@ -31,9 +31,14 @@ class TextRows(InputRows):
     def __init__(self, words: TokenRows, grams: torch.Tensor, columns: InputRows | None = None) -> None:
         self.words, self.grams, self.columns = words, grams, columns
         self.lengths: np.ndarray = words.lengths
+        self.full_lengths = words.full_lengths
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def beside(self, columns: InputRows) -> TextRows:
+        """Return the same texts with features beside them."""
+        return TextRows(self.words, self.grams, columns)
 
     def select(self, rows: np.ndarray) -> TextRows:
         columns = None if self.columns is None else self.columns.select(rows)
@@ -72,19 +77,19 @@ class TextRows(InputRows):
         words = self.words.shuffled([number for number in inputs if number < self.first_feature], order)
         if self.columns is None:
             return TextRows(words, self.grams)
-        return TextRows(words, self.grams, self.columns.shuffled(self._beside(inputs), order))
+        return TextRows(words, self.grams, self.columns.shuffled(self._columns(inputs), order))
 
     def replaced(self, inputs: Sequence[int], values: torch.Tensor, of: np.ndarray | None = None) -> TextRows:
         """Return the same rows but for some features, which are ``values``, (inputs,), in all of them."""
         assert self.columns is not None
-        return TextRows(self.words, self.grams, self.columns.replaced(self._beside(inputs), values))
+        return self.beside(self.columns.replaced(self._columns(inputs), values))
 
     def values_of(self, inputs: Sequence[int]) -> np.ndarray:
         """Return some features of all rows, (n, inputs)."""
         assert self.columns is not None
-        return self.columns.values_of(self._beside(inputs))
+        return self.columns.values_of(self._columns(inputs))
 
-    def _beside(self, inputs: Sequence[int]) -> list[int]:
+    def _columns(self, inputs: Sequence[int]) -> list[int]:
         """Return which of the features beside the text some inputs are."""
         return [number - self.first_feature for number in inputs if number >= self.first_feature]
 
@@ -92,10 +97,10 @@ class TextRows(InputRows):
         return None if self.columns is None else self.columns.finite()
 
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
-        return aligned(labels, self.words.full_lengths, self.lengths, ids, where)
+        return aligned(labels, self.full_lengths, self.lengths, ids, where)
 
 
-def text_rows(texts: Sequence[Sequence[str]], longest: int | None, columns: InputRows | None) -> TextRows:
+def text_rows(texts: Sequence[Sequence[str]], longest: int | None = None) -> TextRows:
     """Return rows of texts that are cut into words, each cut off behind ``longest`` words."""
     full = np.array([len(words) for words in texts], dtype="int64")
     every = np.empty(int(full.sum()), dtype=object)
@@ -107,7 +112,7 @@ def text_rows(texts: Sequence[Sequence[str]], longest: int | None, columns: Inpu
         grams[place, : len(numbers)] = torch.tensor(numbers, dtype=torch.int32)
     tokens = torch.from_numpy(codes.astype("int32") + 1)
     kept = full if longest is None else np.minimum(full, longest)
-    return TextRows(TokenRows(tokens, kept, full, np.cumsum(full) - full), grams, columns)
+    return TextRows(TokenRows(tokens, kept, full, np.cumsum(full) - full), grams)
 
 
 def aligned(labels: pd.Series, full: np.ndarray, kept: np.ndarray, ids: pd.Series, where: str) -> pd.Series:

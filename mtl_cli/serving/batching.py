@@ -20,7 +20,7 @@ from mtl_cli.data.base import Examples
 from mtl_cli.serving.answers import to_csv, to_json
 from mtl_cli.serving.limits import HTTPError, Limits, refused
 from mtl_cli.serving.metrics import Metrics
-from mtl_cli.serving.rows import CSV, Rows, Shape, read_csv, read_rows, rows_of, shape_of
+from mtl_cli.serving.rows import CSV, Rows, Shape, notes_of, read_csv, read_rows, rows_of, shape_of
 from mtl_cli.serving.served import Served
 
 
@@ -139,24 +139,28 @@ class Batcher:
             self._alone(job)
 
     def _together(self, jobs: list[Job]) -> None:
-        """Predict the rows of jobs as one table, unless something is to be said of them: then each by itself."""
-        table = self._one_table(jobs) if len(jobs) > 1 else None
-        if table is None:
-            for job in jobs:
-                self._alone(job)
+        """Predict the rows of jobs as one table, unless something is to be said of some of them: then half by half."""
+        if len(jobs) == 1:
+            self._alone(jobs[0])
             return
+        found = self._one_table(jobs)
+        if found is None:
+            self._together(jobs[: len(jobs) // 2])
+            self._together(jobs[len(jobs) // 2 :])
+            return
+        table, notes = found
         ends = itertools.accumulate(len(job.rows) for job in jobs)
         for job, end in zip(jobs, ends, strict=True):
-            self._give(job, _numbered(table.iloc[end - len(job.rows) : end]), [])
+            self._give(job, _numbered(table.iloc[end - len(job.rows) : end]), notes)
 
-    def _one_table(self, jobs: list[Job]) -> pd.DataFrame | None:
-        """Return the predictions of the rows of all jobs; None if one of them may be at fault for anything."""
+    def _one_table(self, jobs: list[Job]) -> tuple[pd.DataFrame, list[str]] | None:
+        """Return the predictions of the rows of all jobs, and what each is told; None if one may be told more."""
         rows, told = [row for job in jobs for row in job.rows], list[str]()
         try:
             table = self._predict(jobs[0], read_rows(jobs[0].served.model, rows, told.append), told)
         except Exception:  # noqa: BLE001  whose it is shows when each is predicted by itself
             return None
-        return None if told else table
+        return (table, told) if set(told) <= notes_of(jobs[0].shape or ()) else None
 
     def _alone(self, job: Job) -> None:
         """Predict the rows of one job, whatever comes of it."""

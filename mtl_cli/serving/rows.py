@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Examples, Notice
+from mtl_cli.data.tables.compare import without_value
 from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.io import COMPRESSED
 from mtl_cli.serving.limits import HTTPError, refused
@@ -90,6 +91,11 @@ def _type(value: Any) -> str:
     if isinstance(value, float):
         return "whole" if value.is_integer() and abs(value) < EXACT else "float"
     return "other"
+
+
+def notes_of(shape: Shape) -> set[str]:
+    """Return what may be told of rows of a shape whichever values they have: of each request, and of all together."""
+    return {without_value(WHERE, name) for name, types in shape if types == {"none"}}
 
 
 def read_rows(model: TrainedModel, rows: Rows, notice: Notice) -> Examples:

@@ -62,9 +62,8 @@ def load(name: str, path: str) -> Served:
     model = TrainedModel.load(path)
     fields = model.reader.fields()
     if not fields:
-        kind = model.config.dataset.input_kind if not model.config.dataset.members else "several data sets"
-        what = f"reads {_WORDS.get(kind, kind)}, and rows of JSON are of a table"
-        raise UserError(path, f"cannot be served: it {what}", "mtl predict RUN FILE predicts a file")
+        what = "cannot be served: it reads images, cells or several data sets, whose rows are not given one by one"
+        raise UserError(path, what, "mtl predict RUN FILE predicts a file")
     served = Served(name, path, model, fields)
     rows = model.reader.read_rows([served.usual_row()], "a usual row", lambda line: None)
     answer = model.answer(rows, lambda line: None)
@@ -76,9 +75,6 @@ def load(name: str, path: str) -> Served:
         for task, own in model.tasks.items()
     }
     return dataclasses.replace(served, columns=columns)
-
-
-_WORDS = {"image": "images", "features": "cells, of a file each"}
 
 
 def named_runs(words: Sequence[str]) -> dict[str, str]:

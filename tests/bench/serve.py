@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from http.client import HTTPConnection
 from multiprocessing import get_context
@@ -33,9 +35,8 @@ SECONDS = 5.0
 CLIENTS = (1, 4, 16, 64)
 
 
-def times_of(work: object) -> list[float]:
+def times_of(work: Callable[[], object]) -> list[float]:
     """Return the seconds of as many calls as there is time for."""
-    assert callable(work)
     found, end = list[float](), time.perf_counter() + SECONDS
     while time.perf_counter() < end:
         begin = time.perf_counter()
@@ -69,15 +70,22 @@ def clients(port: int, body: bytes, count: int) -> list[float]:
     return found
 
 
-def line(name: str, times: list[float], seconds: float = SECONDS) -> str:
-    """Return a line of the table."""
+def cpu_of(process: int) -> float:
+    """Return the seconds of processor time that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def line(name: str, times: list[float], cpu: float) -> str:
+    """Return a line of the table; ``cpu`` is the processor time of all calls."""
     ordered = sorted(1000 * one for one in times)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return f"{name:<22} {statistics.median(ordered):9.2f} {p99:9.2f} {len(ordered) / seconds:9.0f}"
+    each = 1000 * cpu / len(ordered)
+    return f"{name:<22} {statistics.median(ordered):9.2f} {p99:9.2f} {len(ordered) / SECONDS:9.0f} {each:9.2f}"
 
 
 def main() -> None:
-    """Print p50 and p99 in milliseconds and requests per second."""
+    """Print p50, p99 and processor time of a request in milliseconds, and requests per second."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run", nargs="?")
     parser.add_argument("words", nargs="*", help="of mtl serve, such as -- --batch-wait 0")
@@ -101,9 +109,15 @@ def measure(path: Path, body: bytes, row: dict[str, object], words: list[str]) -
         pass
 
     inputs = model.reader.read_rows([row], "rows", quiet).inputs
-    print(f"{len(model.members)} members{'':<13} {'p50 ms':>9} {'p99 ms':>9} {'per s':>9}")
-    print(line("network", times_of(lambda: model.outputs_of_members(inputs))))
-    print(line("direct", times_of(lambda: model.predict(model.reader.read_rows([row], "rows", quiet), quiet))))
+    print(f"{len(model.members)} members{'':<13} {'p50 ms':>9} {'p99 ms':>9} {'per s':>9} {'cpu ms':>9}")
+    bare: dict[str, Callable[[], object]] = {
+        "network": lambda: model.outputs_of_members(inputs),
+        "direct": lambda: model.predict(model.reader.read_rows([row], "rows", quiet), quiet),
+    }
+    for name, work in bare.items():
+        begin = time.process_time()
+        times = times_of(work)
+        print(line(name, times, time.process_time() - begin))
     server = subprocess.Popen([MTL, "serve", path, "--port", "0", *words], stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
@@ -112,7 +126,9 @@ def measure(path: Path, body: bytes, row: dict[str, object], words: list[str]) -
             pool.submit(clients, port, body, 1).result()
             for count in CLIENTS:
                 shown = "1 client" if count == 1 else f"{count} clients"
-                print(line(shown, pool.submit(clients, port, body, count).result()))
+                begin = cpu_of(server.pid)
+                times = pool.submit(clients, port, body, count).result()
+                print(line(shown, times, cpu_of(server.pid) - begin))
     finally:
         server.terminate()
         server.wait()

@@ -91,6 +91,7 @@ def test_requests_at_once_are_answered_as_if_each_were_alone(shared: Server) -> 
     for number in range(12):
         cases.append([{**HOUSE, "area": 30.25 + number}])
         cases.append([{**HOUSE, "area": 30 + number}])
+        cases.append([{**HOUSE, "area": None, "rooms": 1 + number % 5}])
         cases.append([{**HOUSE, "house": f"id{number}"}, {**HOUSE, "house": None, "area": 3.5}])
     cases += [
         [{**HOUSE, "area": "90.5"}], [{**HOUSE, "area": None}], [{**HOUSE, "city": "Atlantis"}],

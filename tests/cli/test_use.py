@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import io
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +11,7 @@ import pytest
 
 import mtl_cli
 from tests.cells import make_cells, make_counts, write_h5ad
-from tests.conftest import HOUSES_TASKS, houses
+from tests.conftest import HOUSES_TASKS, InProcess, houses
 from tests.images import write_both, write_photos
 from tests.manual import HELP
 from tests.proteins import proteins
@@ -66,7 +63,7 @@ TABLES = {
     "sequences": ["proteins.csv"], "texts": ["reviews.csv", "news.conll"],
 }  # fmt: skip
 COMMANDS = {
-    "`predict`, `evaluate`, `report`, `inspect`, `card`": ["predict", "evaluate RUN", "report RUN -o out.html"]
+    "`predict`, `evaluate`, `report`, `inspect`, `card`": ["predict", "evaluate RUN", "report RUN -o RUN.html"]
     + ["inspect RUN", "card RUN"],
     "`pack`, `config check\\|diff`, `export --format safetensors`": [
         "pack RUN -o RUN.zip",
@@ -97,34 +94,11 @@ def page() -> dict[str, dict[str, bool]]:
     }
 
 
-@dataclass
-class Done:
-    """What a command came to."""
-
-    status: int
-    out: str
-    err: str
-
-
-def command(words: list[str]) -> Done:
-    """Run a command in this process."""
-    from mtl_cli.cli.main import run
-
-    streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
-    try:
-        status = run(words)
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    finally:
-        out, err = sys.stdout.getvalue(), sys.stderr.getvalue()
-        sys.stdout, sys.stderr = streams
-    return Done(status, out, err)
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with small runs of every form of data."""
+    from mtl_cli.cli.main import run
+
     folder = tmp_path_factory.mktemp("use")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -137,27 +111,28 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         texts(100).to_csv("reviews.csv", index=False)
         (folder / "news.conll").write_text(conll(texts(60)))
         for name, (_, words) in RUNS.items():
-            done = command(["train", *words, "trainer.epochs=2", "plots=false", f"run_dir={name}"])
-            assert done.status == 0, done.err
+            assert run(["train", *words, "trainer.epochs=2", "plots=false", f"run_dir={name}"]) == 0
     return folder
 
 
-def check(done: Done, works: bool) -> None:
+def check(done: tuple[int, str, str], works: bool) -> None:
+    """Check that a command did what it should, or said in one line why not."""
+    status, out, err = done
     if works:
-        assert done.status == 0, done.err
+        assert status == 0, err
     else:
-        told = [line for line in done.err.splitlines() if not line.startswith("note:")]
-        assert done.status == 2 and len(told) == 1 and ": error: " in told[0] and not done.out, done
+        told = [line for line in err.splitlines() if not line.startswith("note:")]
+        assert status == 2 and len(told) == 1 and ": error: " in told[0] and not out, done
 
 
 def test_every_row_of_the_page_is_tested() -> None:
-    others = {"`load(RUN).predict(FILE)`", "`load(RUN).predict(DataFrame)`", "`init`", "`MultiTaskEstimator`"}
+    others = {"`load(RUN).predict`, file", "`load(RUN).predict`, frame", "`init`", "`MultiTaskEstimator`"}
     assert page().keys() == COMMANDS.keys() | others
 
 
 @pytest.mark.parametrize("row", COMMANDS)
 @pytest.mark.parametrize("name", RUNS)
-def test_commands(runs: Path, monkeypatch: pytest.MonkeyPatch, name: str, row: str) -> None:
+def test_commands(mtl: InProcess, runs: Path, monkeypatch: pytest.MonkeyPatch, name: str, row: str) -> None:
     monkeypatch.chdir(runs)
     works = page()[row][RUNS[name][0]]
     for line in COMMANDS[row]:
@@ -169,9 +144,9 @@ def test_commands(runs: Path, monkeypatch: pytest.MonkeyPatch, name: str, row: s
             words = line.replace("RUN", name).split()
         if words is None:
             continue
-        done = command(words)
+        done = mtl(*words)
         if "--dependence" in line and (not works or name == "pictures"):
-            assert done.status == 0 and "no partial dependence" in done.err and not done.out
+            assert done[:2] == (0, "") and "no partial dependence" in done[2]
         else:
             check(done, works)
 
@@ -180,8 +155,8 @@ def test_commands(runs: Path, monkeypatch: pytest.MonkeyPatch, name: str, row: s
 def test_from_python(runs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(runs)
     model, form = mtl_cli.load(name), RUNS[name][0]
-    assert page()["`load(RUN).predict(FILE)`"][form] and len(model.predict(FILES[name]))
-    if page()["`load(RUN).predict(DataFrame)`"][form]:
+    assert page()["`load(RUN).predict`, file"][form] and len(model.predict(FILES[name]))
+    if page()["`load(RUN).predict`, frame"][form]:
         assert len(model.predict(IN_MEMORY[name]())) >= 10
     else:
         with pytest.raises(mtl_cli.UserError, match="the table: "):
@@ -189,18 +164,18 @@ def test_from_python(runs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> 
 
 
 @pytest.mark.parametrize("form", TABLES)
-def test_init(runs: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+def test_init(mtl: InProcess, runs: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     monkeypatch.chdir(runs)
     assert page()["`init`"][form]
     for file in TABLES[form]:
-        check(command(["init", file, "-o", "made.yaml", "--force"]), True)
-        check(command(["config", "check", "made.yaml"]), True)
+        check(mtl("init", file, "-o", "made.yaml", "--force"), True)
+        check(mtl("config", "check", "made.yaml"), True)
 
 
-def test_a_packed_run_with_a_file_of_labels(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packed_run_with_a_file_of_labels(mtl: InProcess, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs)
-    check(command(["pack", "houses", "-o", "whole.zip"]), True)
-    check(command(["evaluate", "whole.zip"]), False)
+    check(mtl("pack", "houses", "-o", "whole.zip"), True)
+    check(mtl("evaluate", "whole.zip"), False)
     for words in (["evaluate", "whole.zip", "houses.csv"], ["explain", "whole.zip", "houses.csv", "--repeats=1"]):
-        check(command(words), True)
-    check(command(["report", "whole.zip", "-o", "whole.html"]), True)
+        check(mtl(*words), True)
+    check(mtl("report", "whole.zip", "-o", "whole.html"), True)

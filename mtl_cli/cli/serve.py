@@ -87,7 +87,7 @@ def run(argv: list[str]) -> int:
         queue=arguments.queue, batch=arguments.batch, batch_wait=arguments.batch_wait / 1000,
     )  # fmt: skip
     state = State(Models(runs), limits, Access(token), log, arguments.threads)
-    serve(state, bound, lambda: log(f"{', '.join(runs)} at {address_of(bound)}/"))
+    serve(state, bound, lambda: log(f"{', '.join(state.models.found)} at {address_of(bound)}/"))
     return 0
 
 

@@ -246,6 +246,10 @@ class Reader(ABC):
         """Return what a row is given by, where rows can be given one by one and not as files alone; else nothing."""
         return []
 
+    def parts(self) -> dict[str, Reader]:
+        """Return by data set what reads its rows alone, where several are joined; else nothing."""
+        return {}
+
     def read_rows(self, rows: Sequence[Mapping[str, Any]], where: str, notice: Notice) -> Examples:
         """Read rows as ``read`` does, of values by ``fields``; where there are some."""
         raise NotImplementedError("these data are read from files")

@@ -151,7 +151,7 @@ class Batcher:
         table, notes = found
         ends = itertools.accumulate(len(job.rows) for job in jobs)
         for job, end in zip(jobs, ends, strict=True):
-            self._give(job, _numbered(table.iloc[end - len(job.rows) : end]), notes)
+            self._give(job, _numbered(table.iloc[end - len(job.rows) : end], job), notes)
 
     def _one_table(self, jobs: list[Job]) -> tuple[pd.DataFrame, list[str]] | None:
         """Return the predictions of the rows of all jobs, and what each is told; None if one may be told more."""
@@ -193,9 +193,10 @@ class Batcher:
         _tell(job, answer)
 
 
-def _numbered(table: pd.DataFrame) -> pd.DataFrame:
-    """Return some rows of an answer as one of their own: numbers of rows begin at 0."""
-    if table.columns[0] != "row" or not (table["row"].to_numpy() == table.index.to_numpy()).all():
+def _numbered(table: pd.DataFrame, job: Job) -> pd.DataFrame:
+    """Return a job's rows of an answer as those of a table of its own, in which numbers of rows begin at 0."""
+    ids = [one.name for one in job.served.fields if one.kind == "id"]
+    if "row" not in table.columns or ("row" in ids and "row" in job.rows[0]):
         return table
     return table.assign(row=range(len(table)))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.data.base import Reader
 from mtl_cli.data.feature import Field
 from mtl_cli.inference.trained import TrainedModel, predictions
 from mtl_cli.io import user_path
@@ -51,8 +52,13 @@ class Served:
         return {one.name: one.usual for one in self.fields if one.kind != "id"}
 
 
-def load(name: str, path: str) -> Served:
-    """Load a run's model and predict a usual row with it, so that the first request waits for nothing.
+def load(name: str, path: str) -> dict[str, Served]:
+    """Load a run's model, and predict a usual row with it, so that the first request waits for nothing.
+
+    Returns
+    -------
+    dict of str to Served
+        By name; of joined data sets one each, as ``NAME.DATASET``.
 
     Raises
     ------
@@ -60,21 +66,28 @@ def load(name: str, path: str) -> Served:
         If there is none, it is damaged, or its rows are not given one by one.
     """
     model = TrainedModel.load(path)
-    fields = model.reader.fields()
-    if not fields:
-        what = "cannot be served: it reads images, cells or several data sets, whose rows are not given one by one"
+    parts = {f"{name}.{part}": reader for part, reader in model.reader.parts().items()} or {name: model.reader}
+    found = {part: _ready(part, path, model, reader) for part, reader in parts.items() if reader.fields()}
+    if not found:
+        what = "cannot be served: it reads images or cells, whose rows are not given one by one"
         raise UserError(path, what, "mtl predict RUN FILE predicts a file")
-    served = Served(name, path, model, fields)
-    rows = model.reader.read_rows([served.usual_row()], "a usual row", lambda line: None)
-    answer = model.answer(rows, lambda line: None)
+    return found
+
+
+def _ready(name: str, path: str, model: TrainedModel, reader: Reader) -> Served:
+    """Return a model with what reads its rows, and the columns of its answers."""
+    served = Served(name, path, dataclasses.replace(model, reader=reader), reader.fields())
+    rows = reader.read_rows([served.usual_row()], "a usual row", lambda line: None)
+    tasks = {task: own for task, own in model.tasks.items() if rows.origin is None or rows.origin.rows(task).any()}
+    own = dataclasses.replace(model, reader=reader, tasks=tasks)
+    answer = own.answer(rows, lambda line: None)
     columns = {
-        task: [
-            str(column)
-            for column in predictions(answer, {task: own}, rows.table.index, rows.inputs.lengths, None, True)
-        ]
-        for task, own in model.tasks.items()
+        name: list(
+            map(str, predictions(answer, {name: task}, rows.table.index, rows.inputs.lengths, rows.origin, True))
+        )
+        for name, task in tasks.items()
     }
-    return dataclasses.replace(served, columns=columns)
+    return dataclasses.replace(served, model=own, columns=columns)
 
 
 def named_runs(words: Sequence[str]) -> dict[str, str]:
@@ -120,7 +133,10 @@ class Models:
         self.found = self._load()
 
     def _load(self) -> dict[str, Served]:
-        return {name: load(name, path) for name, path in self.runs.items()}
+        found: dict[str, Served] = {}
+        for name, path in self.runs.items():
+            found |= load(name, path)
+        return found
 
     def reload(self) -> None:
         """Load all runs again. Raises UserError if one cannot be loaded: then all stay as they were."""

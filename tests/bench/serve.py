@@ -97,7 +97,7 @@ def main() -> None:
             short = ["trainer.epochs=2", "trainer.folds=none", "plots=false", f"run_dir={path}"]
             assert run(["train", "dataset=wine", *short]) == 0
         torch.set_num_threads(1)
-        row = load("run", path).usual_row()
+        row = load("run", path)["run"].usual_row()
         measure(Path(path), json.dumps([row]).encode(), row, arguments.words)
 
 

@@ -162,3 +162,56 @@ def test_sequences_and_texts_are_strings(file: str, mtl: InProcess, serve: Serve
     assert wrong.status_code in (200, 422)
     page = server.ask("GET", "/").text
     assert page.count("<textarea") == 1
+
+
+def test_joined_data_sets_are_models_of_their_own(mtl: InProcess, serve: Serve) -> None:
+    houses(60).to_csv("houses.csv", index=False)
+    pd.read_csv(WINE, sep=";").iloc[:60].to_csv("wines.csv", index=False)
+    data = "{homes: {kind: csv, path: houses.csv, id: house}, wines: {kind: csv, path: wines.csv}}"
+    tasks = "{price: {kind: regression, dataset: homes}, quality: {kind: regression, dataset: wines}}"
+    words = ["dataset=joint", f"dataset.datasets={data}", f"tasks={tasks}", "trainer.epochs=1", "plots=false"]
+    status, _, err = mtl("train", *words, "run_dir=run")
+    assert status == 0, err
+    server = serve({"run": Path("run")})
+    assert list(server.state.models.found) == ["run.homes", "run.wines"]
+    for name in ("homes", "wines"):
+        file = {"homes": "houses.csv", "wines": "wines.csv"}[name]
+        printed = predicted(mtl, Path("run"), f"{name}={file}")
+        rows = as_json(pd.read_csv(file))
+        path, csv_type = f"/models/run.{name}/predict", {"Content-Type": "text/csv"}
+        body = Path(file).read_bytes()
+        for answer in (server.post(rows, path), server.post(body, path, headers=csv_type)):
+            assert answer.status_code == 200, answer.text
+            for row, line in zip(answer.json()["rows"], printed, strict=True):
+                same(
+                    {key: value for key, value in row.items() if key != "dataset"},
+                    {k: v for k, v in line.items() if k != "dataset"},
+                )
+
+        async def together(client: Any, path: str = path, rows: list[Any] = rows) -> list[Any]:
+            return list(await asyncio.gather(*(client.post(path, json=[row]) for row in rows[1:11:3])))
+
+        for number, answer in zip(range(1, 11, 3), server.run(together), strict=True):
+            [row] = answer.json()["rows"]
+            task = {"homes": "price", "wines": "quality"}[name]
+            assert row[f"predicted_{task}"] == pytest.approx(float(printed[number][f"predicted_{task}"]), rel=1e-6)
+            assert row.get("row", 0) == 0 and row["dataset"] == name
+        assert [one["name"] for one in server.ask("GET", f"/models/run.{name}").json()["tasks"]] == [task]
+        assert server.ask("GET", f"/?model=run.{name}").status_code == 200
+        found = server.ask("POST", f"/models/run.{name}/importance").json()
+        assert {one["task"] for one in found["importance"]} == {task}
+    assert server.post([{}], "/models/run.homes/predict").status_code == 422
+
+
+def test_a_column_of_ids_that_is_called_row(mtl: InProcess, serve: Serve) -> None:
+    table = houses(60).drop(columns="house").assign(row=range(60))
+    table.to_csv("houses.csv", index=False)
+    words = ["dataset=houses.csv", "dataset.id=row", "tasks={sold: binary}", "trainer.epochs=1", "plots=false"]
+    assert mtl("train", *words, "run_dir=run")[0] == 0
+    server = serve({"run": Path("run")})
+    rows = as_json(table.drop(columns="sold"))[1:3]
+
+    async def together(client: Any) -> list[Any]:
+        return list(await asyncio.gather(*(client.post("/predict", json=[row]) for row in [rows[1], rows[0]] * 4)))
+
+    assert [one.json()["rows"][0]["row"] for one in server.run(together)] == [2, 1] * 4

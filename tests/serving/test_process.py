@@ -275,8 +275,8 @@ def test_runs_that_are_not_served(mtl: InProcess) -> None:
                "model=cnn", "run_dir=run")[0] == 0  # fmt: skip
     status, _, err = mtl("serve", "run", "--port", "0")
     assert (status, err) == (
-        2, "mtl serve: error: run: cannot be served: it reads images, cells or several data sets, whose rows are not "
-        "given one by one; mtl predict RUN FILE predicts a file\n",
+        2, "mtl serve: error: run: cannot be served: it reads images or cells, whose rows are not given one by one; "
+        "mtl predict RUN FILE predicts a file\n",
     )  # fmt: skip
 
 

@@ -126,7 +126,8 @@ def check(done: tuple[int, str, str], works: bool) -> None:
 
 
 def test_every_row_of_the_page_is_tested() -> None:
-    others = {"`load(RUN).predict`, file", "`load(RUN).predict`, frame", "`init`", "`MultiTaskEstimator`"}
+    others = {"`load(RUN).predict`, file", "`load(RUN).predict`, frame", "`init`", "`serve`"}
+    others |= {"`MultiTaskEstimator`"}
     assert page().keys() == COMMANDS.keys() | others
 
 
@@ -161,6 +162,14 @@ def test_from_python(runs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> 
     else:
         with pytest.raises(mtl_cli.UserError, match="the table: "):
             model.predict(IN_MEMORY[name]())
+
+
+@pytest.mark.parametrize("name", ["cells", "birds", "both"])
+def test_what_is_not_served(mtl: InProcess, runs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pytest.importorskip("fastapi")
+    monkeypatch.chdir(runs)
+    assert not page()["`serve`"][RUNS[name][0]]
+    check(mtl("serve", name, "--port", "0"), False)
 
 
 @pytest.mark.parametrize("form", TABLES)

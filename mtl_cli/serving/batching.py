@@ -70,15 +70,22 @@ class Batcher:
         self.limits, self.metrics, self.threads, self.log = limits, metrics, threads, log
         self.waiting: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._open = True
+        self._open = self._patient = True
         self._thread = threading.Thread(target=self._work, name="mtl-model", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()
 
+    def hurry(self) -> None:
+        """Let no request wait for others any more: none will come."""
+        with self._changed:
+            self._patient = False
+            self._changed.notify()
+
     def close(self) -> None:
         """End once the queue is empty."""
+        self.hurry()
         with self._changed:
             self._open = False
             self._changed.notify()
@@ -109,7 +116,7 @@ class Batcher:
                     return []
                 self._changed.wait()
             until = self.waiting[0].since + self.limits.batch_wait
-            while self._open and len(self.waiting) < self.limits.batch and (left := until - time.monotonic()) > 0:
+            while self._patient and len(self.waiting) < self.limits.batch and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             return [self.waiting.popleft() for _ in range(min(len(self.waiting), self.limits.batch))]
 

@@ -145,6 +145,7 @@ async def _run(
         if signals.came() and not state.stopping:
             state.stopping = True
             state.log(f"stopping, {len(state.batcher.waiting)} requests wait")
+            state.batcher.hurry()
             server.should_exit = True
         await asyncio.sleep(TICK)
     loops.clear()

@@ -76,8 +76,8 @@ def run(argv: list[str]) -> int:
         find_model(path)
     token = find_token(arguments.token_file)
     check_host(arguments.host, token)
-    from mtl_cli.serving.application import State
     from mtl_cli.serving.server import address_of, bind, serve
+    from mtl_cli.serving.state import State
 
     bound = bind(arguments.host, arguments.port)
     for path in runs.values():

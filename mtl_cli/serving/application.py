@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -13,64 +11,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from mtl_cli import __version__
-from mtl_cli.config.errors import UserError
-from mtl_cli.serving.access import Access
-from mtl_cli.serving.batching import Batcher, Job
-from mtl_cli.serving.body import Body, Held, in_time
+from mtl_cli.serving.body import Body, in_time
 from mtl_cli.serving.described import described
 from mtl_cli.serving.guard import Guard, told
-from mtl_cli.serving.limits import HTTPError, Limits, refused
-from mtl_cli.serving.metrics import Metrics
+from mtl_cli.serving.jobs import Job
+from mtl_cli.serving.limits import HTTPError, refused
 from mtl_cli.serving.openapi import openapi
 from mtl_cli.serving.page.write import FILES, static, to_html
 from mtl_cli.serving.rows import CSV, JSON, TYPES
 from mtl_cli.serving.served import Models, Served
-
-
-@dataclass
-class State:
-    """What the requests of a server share.
-
-    Parameters
-    ----------
-    models : Models
-    limits : Limits
-    access : Access
-    log : callable
-        Takes a line for who runs the server.
-    threads : int
-        Of torch.
-    """
-
-    models: Models
-    limits: Limits
-    access: Access
-    log: Callable[[str], None]
-    threads: int = 1
-    stopping: bool = False
-    metrics: Metrics = field(init=False)
-    batcher: Batcher = field(init=False)
-    held: Held = field(init=False)
-    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
-    explaining: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def __post_init__(self) -> None:
-        self.metrics = Metrics(lambda: len(self.batcher.waiting))
-        self.held = Held(self.limits.bodies)
-        self.batcher = Batcher(self.limits, self.metrics, self.threads, self.log)
-
-    async def reload(self) -> UserError | None:
-        """Load all models again; return what is wrong if that fails, and all stay as they were."""
-        async with self.reloading:
-            try:
-                await asyncio.to_thread(self.models.reload)
-            except UserError as error:
-                self.metrics.reloads.labels("failed").inc()
-                self.log(f"not reloaded, the models stay as they were: {error}")
-                return error
-            self.metrics.reloads.labels("done").inc()
-            self.log(f"reloaded {', '.join(self.models.found)}")
-            return None
+from mtl_cli.serving.state import State
 
 
 def make_app(state: State) -> FastAPI:

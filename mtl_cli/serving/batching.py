@@ -4,53 +4,22 @@ together.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import pandas as pd
 
+from mtl_cli.config.machine import user_error
 from mtl_cli.data.base import Examples
 from mtl_cli.serving.answers import to_csv, to_json
+from mtl_cli.serving.jobs import Job, fail, numbered, tell
 from mtl_cli.serving.limits import HTTPError, Limits, refused
 from mtl_cli.serving.metrics import Metrics
-from mtl_cli.serving.rows import CSV, Rows, Shape, notes_of, read_csv, read_rows, rows_of, shape_of
-from mtl_cli.serving.served import Served
-
-
-@dataclass(eq=False)
-class Job:
-    """A request that waits for its answer.
-
-    Parameters
-    ----------
-    served : Served
-        The model that it is for, whatever is loaded meanwhile.
-    body : bytes
-    form, answer : str
-        The types of the body and of the answer.
-    every : bool
-        Whether the probabilities of all classes are asked for.
-    deadline : float
-        On the clock of ``time.monotonic``; nobody waits for an answer after it.
-    """
-
-    served: Served
-    body: bytes
-    form: str
-    answer: str
-    every: bool
-    deadline: float
-    result: asyncio.Future[bytes]
-    since: float = field(default_factory=time.monotonic)
-    rows: Rows = ()
-    shape: Shape | None = None
+from mtl_cli.serving.rows import CSV, Shape, notes_of, read_csv, read_rows, rows_of, shape_of
 
 
 class Batcher:
@@ -70,15 +39,22 @@ class Batcher:
         self.limits, self.metrics, self.threads, self.log = limits, metrics, threads, log
         self.waiting: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._open = True
+        self._open = self._patient = True
         self._thread = threading.Thread(target=self._work, name="mtl-model", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()
 
+    def hurry(self) -> None:
+        """Let no request wait for others any more: none will come."""
+        with self._changed:
+            self._patient = False
+            self._changed.notify()
+
     def close(self) -> None:
         """End once the queue is empty."""
+        self.hurry()
         with self._changed:
             self._open = False
             self._changed.notify()
@@ -109,7 +85,7 @@ class Batcher:
                     return []
                 self._changed.wait()
             until = self.waiting[0].since + self.limits.batch_wait
-            while self._open and len(self.waiting) < self.limits.batch and (left := until - time.monotonic()) > 0:
+            while self._patient and len(self.waiting) < self.limits.batch and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             return [self.waiting.popleft() for _ in range(min(len(self.waiting), self.limits.batch))]
 
@@ -127,7 +103,7 @@ class Batcher:
                     job.rows = rows_of(job.body, job.form, self.limits.rows)
                     job.shape = shape_of(job.rows)
             except HTTPError as error:
-                _fail(job, error)
+                fail(job, error)
                 continue
             if job.shape is None:
                 alone.append(job)
@@ -151,7 +127,7 @@ class Batcher:
         table, notes = found
         ends = itertools.accumulate(len(job.rows) for job in jobs)
         for job, end in zip(jobs, ends, strict=True):
-            self._give(job, _numbered(table.iloc[end - len(job.rows) : end], job), notes)
+            self._give(job, numbered(table.iloc[end - len(job.rows) : end], job), notes)
 
     def _one_table(self, jobs: list[Job]) -> tuple[pd.DataFrame, list[str]] | None:
         """Return the predictions of the rows of all jobs, and what each is told; None if one may be told more."""
@@ -169,10 +145,12 @@ class Batcher:
         try:
             self._read_and_predict(job)
         except HTTPError as error:
-            _fail(job, error)
-        except Exception:  # noqa: BLE001  a bug of ours must not leave all later requests without an answer
-            self.log(f"error: {traceback.format_exc()}")
-            _fail(job, refused(500, "server", "this is a bug; its log has more"))
+            fail(job, error)
+        except Exception as error:  # noqa: BLE001  a bug of ours must not leave all later requests without an answer
+            known = user_error(error)  # no memory, or no disk for an uploaded table
+            self.log(f"error: {known or traceback.format_exc()}")
+            what = "this is a bug; its log has more" if known is None else "has no memory or disk left for this"
+            fail(job, refused(500 if known is None else 503, "server", what))
 
     def _read_and_predict(self, job: Job) -> None:
         notes: list[str] = []
@@ -190,31 +168,4 @@ class Batcher:
 
     def _give(self, job: Job, table: pd.DataFrame, notes: list[str]) -> None:
         answer = to_csv(table) if job.answer == CSV else to_json(job.served.name, table, notes)
-        _tell(job, answer)
-
-
-def _numbered(table: pd.DataFrame, job: Job) -> pd.DataFrame:
-    """Return a job's rows of an answer as those of a table of its own, in which numbers of rows begin at 0."""
-    ids = [one.name for one in job.served.fields if one.kind == "id"]
-    if "row" not in table.columns or ("row" in ids and "row" in job.rows[0]):
-        return table
-    return table.assign(row=range(len(table)))
-
-
-def _fail(job: Job, error: HTTPError) -> None:
-    _tell(job, b"", error)
-
-
-def _tell(job: Job, answer: bytes, error: HTTPError | None = None) -> None:
-    """Hand an answer to the loop, from this thread; if the loop has ended nobody waits for it."""
-    with contextlib.suppress(RuntimeError):
-        job.result.get_loop().call_soon_threadsafe(_set, job.result, answer, error)
-
-
-def _set(result: asyncio.Future[bytes], answer: bytes, error: HTTPError | None) -> None:
-    if result.done():
-        return
-    if error is None:
-        result.set_result(answer)
-    else:
-        result.set_exception(error)
+        tell(job, answer)

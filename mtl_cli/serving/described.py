@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -35,6 +36,12 @@ def _task(task: Task, columns: list[str]) -> dict[str, Any]:
         if column in columns:
             found[role] = column
             known.add(column)
+    quantiles = sorted(column for column in columns if re.fullmatch(rf"{re.escape(main)}_q\d+", column))
+    if len(quantiles) > 1 and "low" not in found:
+        found |= {"low": quantiles[0], "high": quantiles[-1]}
+    times = [column.removeprefix(f"{main}_at_") for column in columns if column.startswith(f"{main}_at_")]
+    found["curve"] = [{"label": time, "column": f"{main}_at_{time}"} for time in sorted(times, key=float)]
+    known |= {*quantiles, *(one["column"] for one in found["curve"])}
     return found | {"others": [column for column in columns if column not in known], "usual": _usual(task)}
 
 

@@ -14,7 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mtl_cli import signals
 from mtl_cli.config.errors import UserError
-from mtl_cli.serving.application import State, make_app
+from mtl_cli.serving.application import make_app
+from mtl_cli.serving.state import State
 
 HEAD_SECONDS = 10.0
 """In which the head of a request must have come."""
@@ -145,6 +146,7 @@ async def _run(
         if signals.came() and not state.stopping:
             state.stopping = True
             state.log(f"stopping, {len(state.batcher.waiting)} requests wait")
+            state.batcher.hurry()
             server.should_exit = True
         await asyncio.sleep(TICK)
     loops.clear()

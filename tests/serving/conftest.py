@@ -14,9 +14,10 @@ pytest.importorskip("fastapi", reason="fastapi is not installed")
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 
 from mtl_cli.serving.access import Access  # noqa: E402
-from mtl_cli.serving.application import State, make_app  # noqa: E402
+from mtl_cli.serving.application import make_app  # noqa: E402
 from mtl_cli.serving.limits import Limits  # noqa: E402
 from mtl_cli.serving.served import Models  # noqa: E402
+from mtl_cli.serving.state import State  # noqa: E402
 
 HOUSE = {"area": 80.5, "rooms": 3, "city": "Oslo", "garden": True, "built": "2001-02-03"}
 

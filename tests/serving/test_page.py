@@ -18,6 +18,7 @@ import pytest
 
 from mtl_cli.serving.openapi import openapi
 from tests.conftest import InProcess, houses
+from tests.outcomes import patients
 from tests.serving.conftest import HOUSE, Serve, Server
 from tests.serving.test_process import started
 
@@ -106,6 +107,24 @@ def test_what_a_model_is_described_as(shared: Server) -> None:
         columns = [task["prediction"], *task["others"], *(one["column"] for one in task["labels"])]
         columns += [task[role] for role in ("probability", "low", "high", "set") if role in task]
         assert set(columns) <= set(row)
+
+
+def test_quantiles_are_intervals_and_survival_is_a_curve(mtl: InProcess, serve: Serve) -> None:
+    patients().to_csv("patients.csv", index=False)
+    tasks = (
+        "{outcome: {kind: survival, target: days, event: died, times: [365, 730]},"
+        " age: {kind: quantile, quantiles: [0.1, 0.5, 0.9]}}"
+    )
+    words = ["dataset=patients.csv", f"tasks={tasks}", "trainer.epochs=1", "plots=false", "run_dir=run"]
+    assert mtl("train", *words)[0] == 0
+    server = serve({"run": Path("run")})
+    outcome, age = server.ask("GET", "/models/run").json()["tasks"]
+    assert (age["low"], age["high"]) == ("predicted_age_q10", "predicted_age_q90")
+    times = [float(one["label"]) for one in outcome["curve"]]
+    assert times == sorted(times) and {365, 730} <= set(times) and outcome["others"] == age["others"] == []
+    row = server.post([server.state.models.first.usual_row()], "/predict?probabilities=all").json()["rows"][0]
+    left = [row[one["column"]] for one in outcome["curve"]]
+    assert left == sorted(left, reverse=True)
 
 
 def test_importance_is_that_of_explain(shared: Server, serve: Serve, houses_run: Path, tmp_path: Path) -> None:

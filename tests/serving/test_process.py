@@ -88,7 +88,7 @@ def started(*words: str, **environment: str) -> Iterator[Process]:
 @pytest.fixture(scope="module")
 def server(houses_run: Path) -> Iterator[Process]:
     """One that lives for all tests that end none."""
-    with started(str(houses_run)) as made:
+    with started(str(houses_run), "--timeout", "300") as made:
         yield made
 
 
@@ -102,20 +102,19 @@ def server(houses_run: Path) -> Iterator[Process]:
 def test_what_is_in_hand_is_answered_before_the_end(
     number: int, status: int, last: str, houses_run: Path, wine_run: Path
 ) -> None:
-    with started(f"a={houses_run}", str(wine_run)) as made:
+    patient = ("--batch-wait", "60000", "--timeout", "120")
+    with started(f"a={houses_run}", str(wine_run), *patient) as made:
         found: list[int] = []
 
         def ask() -> None:
-            found.append(
-                httpx.post(f"{made.address}/models/a/predict", content=BODY, headers=JSON, timeout=60).status_code
-            )
+            path = f"{made.address}/models/a/predict"
+            found.append(httpx.post(path, content=BODY, headers=JSON, timeout=120).status_code)
 
         askers = [threading.Thread(target=ask) for _ in range(40)]
         for asker in askers:
             asker.start()
-        metrics = f"{made.address}/metrics"
-        while not re.search(r"mtl_queue_requests [1-9]", httpx.get(metrics).text) and len(found) < 20:
-            time.sleep(0.005)
+        while "mtl_queue_requests 40.0" not in httpx.get(f"{made.address}/metrics", timeout=60).text:
+            time.sleep(0.05)
         assert made.end(number) == status
         for asker in askers:
             asker.join()
@@ -143,7 +142,7 @@ def test_sighup_loads_the_runs_again(houses_run: Path, tmp_path: Path) -> None:
 async def many(address: str, requests: int, body: Callable[[int], bytes]) -> list[int]:
     """Send requests all at once; return their statuses."""
     limits = httpx.Limits(max_connections=requests, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=120) as client:
+    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=300) as client:
 
         async def one(number: int) -> int:
             return int((await client.post("/predict", content=body(number), headers=JSON)).status_code)

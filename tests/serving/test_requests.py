@@ -213,6 +213,15 @@ def test_a_bug_costs_one_answer(serve: Serve, houses_run: Path, monkeypatch: pyt
         patch.setattr(batching, "read_rows", lambda *_: 1 / 0)
         assert server.post([HOUSE]).status_code == 500
     assert "ZeroDivisionError" in server.lines[0]
+
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device", "/tmp/rows.csv")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batching, "read_rows", full)
+        answer = server.post([HOUSE])
+        assert answer.status_code == 503 and "/tmp" not in answer.text
+    assert server.lines[1] == "error: /tmp/rows.csv: no space left on device; free some space, or write elsewhere"
     assert server.post([HOUSE]).status_code == 200
 
 

@@ -94,17 +94,16 @@ function summary(task, row) {
   const probability = own ? row[own.column] : undefined;
   return `${task.name}: ${answerOf(task, row)}${probability === undefined ? "" : `, ${share.format(probability)}`}`;
 }
-function probabilities(task, row) {
+function bars(task, row, sorted, name) {
   const body = make("tbody", null);
   const chosen = String(row[task.prediction]).toLowerCase();
-  const sorted = [...task.labels].sort((a, b) => row[b.column] - row[a.column]);
   for (const { label, column } of sorted.slice(0, 20)) {
     const line = make("tr", null, label.toLowerCase() === chosen ? { class: "chosen" } : {});
     line.append(make("th", label, { scope: "row" }), make("td", share.format(row[column]), { class: "number" }));
     line.append(make("td", null, {}, bar(["", 0, row[column]])));
     body.append(line);
   }
-  const table = make("table", null, { "aria-label": `Probabilities of ${task.name}` }, body);
+  const table = make("table", null, { "aria-label": `${name} of ${task.name}` }, body);
   return sorted.length > 20 ? [table, make("p", `and ${sorted.length - 20} more`, { class: "hint" })] : [table];
 }
 function interval(task, row) {
@@ -127,7 +126,10 @@ function taskOf(task, row) {
   if (value === null) return part;
   if (task.low !== undefined) part.append(...interval(task, row));
   else if (typeof task.usual === "number") part.append(make("p", `usual in training: ${shown(task.usual)}`, { class: "hint" }));
-  if (task.labels.length) part.append(...probabilities(task, row));
+  const byShare = [...task.labels].sort((a, b) => row[b.column] - row[a.column]);
+  if (byShare.length) part.append(...bars(task, row, byShare, "Probabilities"));
+  const curve = task.curve.map(({ label, column }) => ({ label: `left at ${label}`, column }));
+  if (curve.length) part.append(...bars(task, row, curve, "Shares left"));
   if (task.set !== undefined) part.append(make("p", `likely: ${shown(row[task.set])}`, { class: "hint" }));
   for (const column of task.others) {
     if (row[column] !== null) part.append(make("p", `${column}: ${shown(row[column])}`, { class: "hint" }));

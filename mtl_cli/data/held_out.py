@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from mtl_cli.tasks.task import Task, TaskConfig
 
-AUTO_FOLDS = 5
+AUTO_FOLDS = 8
 """What ``trainer.folds: auto`` makes, where it makes any."""
+FEWER_FOLDS = 5
+"""What it makes where so many cannot be made, such as of a class of few rows."""
 FEW_ROWS = 200
 """Validation rows below which it does."""
 
@@ -115,6 +117,9 @@ def hold_out(
     except UserError as error:
         if folding.few is None:
             raise
+        if folding.folds > FEWER_FOLDS:
+            fewer = replace(folding, folds=FEWER_FOLDS)
+            return hold_out(fewer, config, split, table, rows, tasks, labels, notice)
         fit_tasks(tasks, labels, split.train, _no_notice)  # what is wrong without folds too is no reason against them
         notice(f"trainer.folds=auto: one split, for {folding.folds} folds cannot be made: {error}")
         return split, None

@@ -185,7 +185,7 @@ def asked_folding(config: Config) -> Folding | None:
     few = held_out.FEW_ROWS.get(config.dataset.input_kind)
     automatic = trainer.folds == "auto" and config.dataset.makes_folds and not config.dataset.members
     if automatic and few is not None and trainer.early_stopping is not None:
-        return Folding(held_out.AUTO_FOLDS, trainer.repeats, few, trainer.refit)
+        return Folding(held_out.AUTO_FOLDS[config.dataset.input_kind], trainer.repeats, few, trainer.refit)
     if isinstance(trainer.folds, int):
         return Folding(trainer.folds, trainer.repeats)
     return Folding(1) if trainer.refit and config.dataset.makes_folds else None

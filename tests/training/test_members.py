@@ -150,8 +150,11 @@ def test_others_are_trained_in_turn(words, train, mtl: InProcess) -> None:
 def test_folds_where_few_rows_would_choose(train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_out, "FEW_ROWS", {"features": 25, "text": 25})
     metrics, err = train("few", *HOUSES)
-    assert len(metrics["members"]) == 5
-    assert "note: trainer.folds=auto: few rows would be left for validation, so 5 members are trained" in err
+    assert len(metrics["members"]) == 8
+    assert "note: trainer.folds=auto: few rows would be left for validation, so 8 members are trained" in err
+    houses().assign(kind=lambda t: t["kind"].where(t.index >= 6, "castle")).to_csv("rare.csv", index=False)
+    rare = ("dataset=rare.csv", "dataset.id=house", "tasks={kind: multiclass}", "dataset.split.test=0")
+    assert len(train("fewer", *rare)[0]["members"]) == 5, "a class of six rows is in no more folds"
     metrics, _ = train("many", "dataset=wine")
     assert "members" not in metrics
     assert "members" not in train("none", *HOUSES, "trainer.folds=none")[0]

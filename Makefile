@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports
 
-.PHONY: demo test test-slow bench lint format readme clean
+.PHONY: demo test test-slow test-all bench lint format readme clean
 
 demo: .venv/installed
 	$(BIN)/mtl train dataset=wine balancer=gradnorm
@@ -14,6 +15,9 @@ test: .venv/developing
 
 test-slow: .venv/developing
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+test-all: .venv/developing
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow or not slow'
 
 bench: .venv/developing
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -11,7 +11,7 @@ import functools
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -127,7 +127,13 @@ class TrainedModel:
             ``predicted_<task>_prob``; ``<task>_low`` and ``<task>_high``, or ``<task>_set``, of an interval.
         """
         with _as_file(data) as path:
-            return self.model.predict(self.model.read(path, _note), _note)
+            note = _note_of(data, path)
+            return self._reading(data).predict(self._reading(data).read(path, note), note)
+
+    def _reading(self, data: pd.DataFrame | str | Path) -> Model:
+        """Return the model; names of files in a table in memory are looked for from the working folder."""
+        in_memory = not isinstance(data, str | Path)
+        return self.model.with_keys({"folder": "."}) if in_memory and "folder" in self.model.reader.keys else self.model
 
     def evaluate(self, data: pd.DataFrame | str | Path | None = None) -> dict[str, Any]:
         """Return the metrics as `mtl evaluate` prints them.
@@ -140,7 +146,8 @@ class TrainedModel:
         if data is None:
             return self.model.evaluate_test(_note).report
         with _as_file(data) as path:
-            return self.model.evaluate(self.model.read(path, _note), _note).report
+            note = _note_of(data, path)
+            return self._reading(data).evaluate(self._reading(data).read(path, note), note).report
 
 
 def train(*overrides: str, verbose: bool = False, **settings: Value) -> Run:
@@ -199,6 +206,11 @@ class _Quiet:
     def epoch(self, *args: Any) -> None: ...
 
     def stop(self) -> None: ...
+
+
+def _note_of(data: pd.DataFrame | str | Path, path: str) -> Callable[[str], None]:
+    """Return what takes notices about some data; a table in memory is called so, whatever file it is put into."""
+    return _note if isinstance(data, str | Path) else lambda line: _note(line.replace(path, "the table"))
 
 
 def _note(line: str) -> None:

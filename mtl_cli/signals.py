@@ -1,11 +1,12 @@
 """What Ctrl-C, SIGTERM and a closed terminal do to a command, from its first instant to its last.
 
 No exception is raised inside whatever code happens to run, where it might be swallowed or leave something in between.
-While a command runs, one of three holds:
+While a command runs, one of four holds:
 
 - at once, unless said otherwise: files that are half written are removed, ``last_words`` are said, the process ends;
 - ``waiting``: the signal is remembered, and ``check`` raises it where the work is whole; a second one ends at once;
-- ``raising``: the main thread only waits for others, and is told by an exception.
+- ``raising``: the main thread only waits for others, and is told by an exception;
+- ``serving``: as ``waiting``, for as long as it takes to end what is in hand; SIGHUP ends nothing.
 
 Where the main thread does not come to it within seconds, as in a long call of a library, another thread ends the
 process. Outside of a command, as in a notebook, Python's own handling is left as it is.
@@ -34,6 +35,9 @@ class _Command:
     name: str | None
     waits: int = 0
     raises: int = 0
+    patience: float = SECONDS
+    hangup: Callable[[], bool] | None = None
+    """What SIGHUP does where it ends nothing; it returns False if it is to end the command all the same."""
     came: int | None = None
     said: list[Callable[[int], object]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -91,6 +95,40 @@ def waiting() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def serving(reload: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Let a signal wait for the end of the block, which may take so many seconds more; SIGHUP is told to ``reload``.
+
+    If the process had a terminal and that was closed, SIGHUP ends the block as SIGTERM does.
+    """
+    command = _command
+    if command is None:
+        yield
+        return
+    had_terminal = _has_terminal()
+
+    def hangup() -> bool:
+        if had_terminal and not _has_terminal():
+            return False
+        reload()
+        return True
+
+    command.patience, command.hangup = seconds, hangup
+    try:
+        with waiting():
+            yield
+    finally:
+        command.patience, command.hangup = SECONDS, None
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
 def raising() -> Iterator[None]:
     """Let a signal raise KeyboardInterrupt, or SystemExit, in a block in which the main thread waits for others."""
     command = _command
@@ -137,6 +175,8 @@ def _handle(number: int, frame: FrameType | None) -> None:
     command = _command
     if command is None:
         os._exit(ends_command(number))
+    if command.hangup is not None and number == getattr(signal, "SIGHUP", None) and command.hangup():
+        return
     if command.raises:
         _raise(number)
     if command.waits and command.came is None:
@@ -185,6 +225,8 @@ def _watch(command: _Command, reader: int) -> None:
     """Wait for a signal's byte, which the interpreter writes at once, whatever the main thread does."""
     numbers = _ending()
     while byte := os.read(reader, 1):
-        if byte[0] in numbers and not command.ended.wait(SECONDS) and not command.raises:
+        if byte[0] not in numbers or (command.hangup is not None and byte[0] == getattr(signal, "SIGHUP", None)):
+            continue
+        if not command.ended.wait(command.patience) and not command.raises:
             _end(command, byte[0])
     os.close(reader)

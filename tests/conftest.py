@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two pytest workers on two cores; also inherited by subprocesses
 
+import gc
 import signal
 import subprocess
 import sys
@@ -27,6 +28,12 @@ def pytest_configure() -> None:
             signal.signal(signal.Signals[name], handler)
 
 
+def pytest_collection_finish() -> None:
+    """Leave torch, the other libraries and 6 000 collected tests, which stay, out of each later garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_split() -> Iterator[None]:
     """`trainer.folds=auto` makes no folds, so that most tests train one network; tests of folds ask for them."""
@@ -40,6 +47,14 @@ def no_baselines() -> Iterator[None]:
     """`trainer.baselines=auto` makes none, so that tests take no time for them; tests of baselines ask for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mtl_cli.training.baselines.AUTO_ROWS", 0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Files need not be safe from a power cut, which takes a run of three epochs as long as its training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
         yield
 
 

@@ -156,11 +156,12 @@ def main() -> None:
         readme = replace(README.read_text(), "result", f"```text\n{shown(told)}\n```")
         draw(Path(line["run_dir"]))
         balancers = replace((HELP / "balancers.md").read_text(), "seeds", seeds_lists())
-        balancers = benchmarked(balancers)
+        (HELP / "balancers.md").write_text(balancers)
+    for page in sorted(HELP.glob("*.md")):
+        page.write_text(benchmarked(page.read_text()))
     plugins = HELP / "plugins.md"
     plugins.write_text(quoted(plugins.read_text()))
     README.write_text(readme)
-    (HELP / "balancers.md").write_text(balancers)
 
 
 if __name__ == "__main__":

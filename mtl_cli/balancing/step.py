@@ -193,7 +193,7 @@ class TrainingStep:
         self.steps, self.seen_step = saved["steps"], saved["seen_step"]
         self.directed, self.head_weights = saved["directed"], saved["head_weights"]
         self._rested = saved["rested"]
-        self.generator.set_state(saved["generator"])
+        self.generator.set_state(saved["generator"].cpu())
         self.held = saved["held"]
         self.precision.scale, self.precision.good = saved["scale"], saved["good"]
 

@@ -27,6 +27,7 @@ OURS = {
     "card": "a model card in Markdown, filled from a run: mtl card RUN",
     "pack": "make one zip of a run, which predict takes too: mtl pack RUN",
     "export": "write a model for another system: mtl export RUN --format onnx",
+    "serve": "a server that predicts rows, with a page to try it: mtl serve RUN",
     "config": "print, check or compare configs: mtl config show dataset=wine",
     "data": "download a data set: mtl data fetch mnist_fashion",
     "list": "show what there is to choose from: balancers, data sets, tasks, …",

@@ -11,6 +11,7 @@ from typing import Any
 from mtl_cli.cli import config, tune
 from mtl_cli.cli.arguments import Parser
 from mtl_cli.cli.commands import commands
+from mtl_cli.cli.complete_columns import columns_of, named, task_keys, task_kinds, tasks
 from mtl_cli.cli.help import topics
 from mtl_cli.cli.list import GROUPS
 from mtl_cli.cli.words import FLAGS, read_words
@@ -24,7 +25,7 @@ from mtl_cli.config.registry import kind_of_file
 from mtl_cli.studies.executors import LAUNCHERS, OPTIONS
 from mtl_cli.studies.protocol import names
 
-WITH_PARSER = ("predict", "evaluate", "explain", "init", "report", "card", "pack", "export", "benchmark")
+WITH_PARSER = ("predict", "evaluate", "explain", "init", "report", "card", "pack", "export", "serve", "benchmark")
 """Commands of ours whose flags their parser knows."""
 BASH = """\
 _mtl_completion() {
@@ -63,13 +64,39 @@ def complete(argv: list[str]) -> int:
     if what != "query":
         print((INSTALL if what == "install" else UNINSTALL)[shell], end="")
         return 0
-    line = os.environ.get("COMP_LINE", "")
-    before, typed = line.split(), ""
-    if before and not line.endswith(" "):
-        typed = before.pop()
+    before, typed, quote = _words(os.environ.get("COMP_LINE", ""))
     for answer in _answers(before, typed):
-        print(answer)
+        print(_as_typed(answer, typed, quote, shell))
     return 0
+
+
+def _words(line: str) -> tuple[list[str], str, str]:
+    """Return the words of a line that are done, without quotes, the one that is typed, and the quote that is open."""
+    words, typed, quote, begun = [], "", "", False
+    for letter in line:
+        if quote:
+            quote, typed = ("", typed) if letter == quote else (quote, typed + letter)
+        elif letter in "'\"":
+            quote, begun = letter, True
+        elif not letter.isspace():
+            typed, begun = typed + letter, True
+        elif begun:
+            words.append(typed)
+            typed, begun = "", False
+    return words, typed, quote
+
+
+def _as_typed(answer: str, typed: str, quote: str, shell: str) -> str:
+    """Return an answer as the shell is to write it.
+
+    A value with blanks needs quotes. Where some are open, bash takes what is within them for the word.
+    """
+    key, equals, value = answer.partition("=")
+    if not equals or (not quote and " " not in value):
+        return answer
+    if quote and shell != "fish":
+        return value if "=" in typed else answer
+    return f"{key}={quote or chr(39)}{value}"
 
 
 def _answers(before: list[str], typed: str) -> list[str]:
@@ -152,7 +179,10 @@ def _key_values(before: list[str], typed: str) -> list[str]:
         done, comma, last = value.rpartition(",") if words.multirun else ("", "", value)
         files = _data_files(last) if key == "dataset" else []
         return [f"{key}={done}{comma}{name}" for name in [*_that_start(names, last), *files]]
-    known = known_keys(_config(words.overrides, assembler))
+    plain = _config(words.overrides, assembler)
+    if equals and (found := _columns(plain, key, value)) is not None:
+        return found
+    known = known_keys(plain)
     if assembler.primary is None and not any(word.startswith("dataset") for word in words.overrides):
         known = {name: allowed for name, allowed in known.items() if not name.startswith("dataset.")}  # chosen first
     groups = [group.replace("/", ".") for group in (*group_names(assembler.folders), *NESTED)]
@@ -160,7 +190,22 @@ def _key_values(before: list[str], typed: str) -> list[str]:
         known |= {"launcher": list(LAUNCHERS), **{option: [] for option in OPTIONS}}
     if equals:
         return [f"{key}={word}" for word in _that_start(known.get(key, []), value)]
-    return _next_steps([*known, *groups], groups, typed)
+    return [*_task_keys(plain, typed, known), *_next_steps([*known, *groups], groups, typed)]
+
+
+def _columns(plain: dict[str, Any], key: str, value: str) -> list[str] | None:
+    """Return how a value may go on that names columns of the data; None if it is none."""
+    if key != "tasks" and not key.startswith(("tasks.", "dataset.")):
+        return None
+    columns = columns_of(plain.get("dataset", {}))
+    found = tasks(value, columns) if key == "tasks" else task_kinds(key, value, columns) or named(key, value, columns)
+    return [f"{key}={answer}" for answer in found] if found else None
+
+
+def _task_keys(plain: dict[str, Any], typed: str, known: dict[str, list[str]]) -> list[str]:
+    """Return `tasks.COLUMN=` for columns that are no tasks yet."""
+    found = task_keys(typed, columns_of(plain.get("dataset", {}))) if typed.startswith("tasks.") else []
+    return [key for key in found if key.removesuffix("=") not in known]
 
 
 def _next_steps(keys: Iterable[str], groups: list[str], typed: str) -> list[str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TABLE_KINDS = ("h5ad", "npz", "images")
 """Kinds whose columns are labels alone: features are elsewhere."""
+MODELS = {"residue": "sequence_cnn", "token": "text_cnn"}
+"""What reads sequences, and texts, without anything that has to be downloaded."""
 
 
 def parser() -> Parser:
@@ -35,13 +37,19 @@ On a terminal it asks which columns are to be predicted; in a pipe it never asks
 examples:
   mtl init houses.csv && mtl train houses.yaml
   mtl init houses.csv --target price --target sold
+  mtl init proteins.fasta --labels labels.csv
   mtl init cells.h5ad -o -                  prints the file""",
     )
-    result.add_argument("data", metavar="DATA", help="a table, an .h5ad file of cells, images as .npz or in folders")
+    result.add_argument(
+        "data",
+        metavar="DATA",
+        help="a table (of features, sequences, texts), FASTA, CoNLL, .h5ad, images as .npz or in folders",
+    )
     result.add_argument("-o", "--output", metavar="FILE", help="by default DATA's name with .yaml, here; - prints it")
     result.add_argument(
         "--target", action="append", default=[], metavar="COLUMN", help="to be predicted; may be given again"
     )
+    result.add_argument("--labels", metavar="TABLE", help="of a FASTA file: its labels by id")
     result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
     return result
 
@@ -50,25 +58,35 @@ def run(argv: list[str]) -> int:
     """Run ``mtl init`` with these arguments."""
     arguments = parser().parse_args(argv)
     data = arguments.data
-    kind, source = _source(data)
+    kind, source = _source(data, arguments.labels)
     output = arguments.output or f"{user_path(data).absolute().name.split('.')[0] or 'data'}.yaml"
     path = None if output == "-" else user_path(output)
     _check_output(path, output, arguments.force)
+    from mtl_cli.data.forms import whole_rows
     from mtl_cli.data.guess import guess, read_columns
 
     table, kinds = read_columns(source, data, notice)
-    found = guess(table, kinds, data, arguments.target, kind not in TABLE_KINDS)
+    whole = None if kind in TABLE_KINDS else whole_rows(table, kind)
+    if kind == "fasta" and len(table.columns) == 2:  # ids and sequences
+        raise UserError(data, "has no labels in its headers, such as family=kinase", "--labels TABLE has them, by id")
+    features = kind not in TABLE_KINDS and (whole is None or not whole.alone)
+    found = guess(table, kinds, data, arguments.target, features, whole)
     if not arguments.target and sys.stdin.isatty() and sys.stderr.isatty():
-        chosen = _ask(found)
-        found = guess(table, kinds, data, chosen, kind not in TABLE_KINDS)
+        found = guess(table, kinds, data, _ask(found), features, whole)
     settings: dict[str, Any] = {"kind": kind, "path": data, **source.guessed_keys()}
+    if arguments.labels is not None:
+        settings["labels"] = arguments.labels
+    if whole is not None:
+        settings |= whole.settings
+    model = None if whole is None else {"trunk": {"kind": MODELS[whole.kind]}}
     name = "FILE.yaml" if path is None else output
     if "id" not in vars(source):
         found = replace(found, id=None)
-    found = _checked(found, settings, data, name)
+    found = _checked(found, settings, model)
     from mtl_cli.reports.guessed import yaml_of
 
-    text = yaml_of(found, settings, name, data)
+    words = data if arguments.labels is None else f"{data} --labels {arguments.labels}"
+    text = yaml_of(found, settings, model, name, words)
     if path is None:
         print(text, end="")
         return 0
@@ -80,9 +98,11 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _source(data: str) -> tuple[str, DataSource]:
+def _source(data: str, labels: str | None) -> tuple[str, DataSource]:
     """Return the kind of a data set and its config. Raises UserError if it is none that can be read."""
     path = user_path(data)
+    if labels is not None and kind_of_file(data) != "fasta":
+        raise UserError("--labels", f"is for FASTA files, and {data} is none")
     if path.is_dir():
         return "images", components("dataset")["images"](path=data)
     kind = kind_of_file(data)
@@ -92,7 +112,8 @@ def _source(data: str) -> tuple[str, DataSource]:
     from mtl_cli.data.files import resolve
 
     resolve(data)
-    return kind, components("dataset")[kind](path=data)
+    given = {} if labels is None else {"labels": labels}
+    return kind, components("dataset")[kind](path=data, **given)
 
 
 def _check_output(path: Path | None, output: str, force: bool) -> None:
@@ -116,7 +137,7 @@ def _ask(found: Guess) -> list[str]:
     return [name.strip() for name in answer.split(",")] if answer else [task.name for task in found.tasks]
 
 
-def _checked(found: Guess, settings: dict[str, Any], data: str, name: str) -> Guess:
+def _checked(found: Guess, settings: dict[str, Any], model: dict[str, Any] | None) -> Guess:
     """Return the guess without features that give a target away; the data are read as for training.
 
     Raises
@@ -128,10 +149,14 @@ def _checked(found: Guess, settings: dict[str, Any], data: str, name: str) -> Gu
     from mtl_cli.training.build import prepare_data
 
     plain: dict[str, Any] = {
-        "dataset": {**settings, **({"id": found.id} if found.id else {})},
+        "dataset": {
+            **settings,
+            **({"id": found.id} if found.id else {}),
+            **({"features": {"exclude": list(found.excluded)}} if found.excluded else {}),
+        },
         "tasks": {task.name: task.settings for task in found.tasks},
     }
-    look = prepare_data(parse(_whole(plain)), lambda line: None).look()
+    look = prepare_data(parse(_whole(plain, model)), lambda line: None).look()
     findings = [] if look.features is None else look.features.findings
     excluded = {
         column: f"{finding.text}: take the line out if it is known when predicting"
@@ -142,14 +167,15 @@ def _checked(found: Guess, settings: dict[str, Any], data: str, name: str) -> Gu
     if len(excluded) >= len(found.features):
         excluded = {}
     features = {name: about for name, about in found.features.items() if name not in excluded}
-    return replace(found, excluded=excluded, features=features)
+    return replace(found, excluded=found.excluded | excluded, features=features)
 
 
-def _whole(plain: dict[str, Any]) -> dict[str, Any]:
+def _whole(plain: dict[str, Any], model: dict[str, Any] | None) -> dict[str, Any]:
     """Return a whole config of a data set and its tasks, all else as usual."""
     from mtl_cli.config.assemble import Assembler
     from mtl_cli.config.overrides import read_settings
 
     assembler = Assembler()
-    settings = read_settings([f"dataset={plain['dataset']['kind']}", "tasks={x: binary}"], assembler.folders)
+    words = [] if model is None else [f"model={model['trunk']['kind']}"]
+    settings = read_settings([f"dataset={plain['dataset']['kind']}", "tasks={x: binary}", *words], assembler.folders)
     return {**assembler(settings).plain, **plain}

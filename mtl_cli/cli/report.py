@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ examples:
   mtl report RUN -o run.html
   mtl report SWEEP > sweep.html""",
     )
-    result.add_argument("run", metavar="RUN|STUDY", help="the folder of a run or of a study")
+    result.add_argument("run", metavar="RUN|STUDY", help="the folder of a run or of a study, or a zip of mtl pack")
     result.add_argument("-o", "--output", metavar="FILE", help="write to this file; it is never left half written")
     result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
     return result
@@ -44,7 +45,16 @@ examples:
 def run(argv: list[str]) -> int:
     """Run ``mtl report`` with these arguments."""
     arguments = parser().parse_args(argv)
-    folder, make = page_of(arguments.run)
+    from mtl_cli.runs.pack import is_pack, unpacked
+
+    given = user_path(arguments.run)
+    with unpacked(given) if is_pack(given) and given.is_file() else nullcontext(arguments.run) as run_folder:
+        return _write(str(run_folder), arguments)
+
+
+def _write(name: str, arguments: argparse.Namespace) -> int:
+    """Write the report of a folder."""
+    folder, make = page_of(name)
     output = arguments.output
     if output is None and sys.stdout.isatty():
         output = f"{folder.absolute().name}_report.html"
@@ -78,5 +88,4 @@ def page_of(name: str) -> tuple[Path, Callable[[Path, str, Callable[[str], None]
         from mtl_cli.reports.page.run import run_page
 
         return folder, run_page
-    hint = "unpack it first" if folder.suffix == ".zip" else "mtl list runs finds them"
-    raise UserError(name, "is neither the folder of a run nor of a study", hint)
+    raise UserError(name, "is neither the folder of a run nor of a study", "mtl list runs finds them")

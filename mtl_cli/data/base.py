@@ -7,7 +7,7 @@ the tasks fitted to the training rows, and a ``Reader`` for files to come, which
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.config.schema import Config
-    from mtl_cli.data.feature import Feature
+    from mtl_cli.data.feature import Feature, Field
     from mtl_cli.data.folding import Folding, HeldOut
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.look import FeatureLook, Look
@@ -241,6 +241,18 @@ class Reader(ABC):
     @abstractmethod
     def read(self, path: str, notice: Notice) -> Examples:
         """Read rows to predict or to evaluate on, and say in what they differ from the training rows."""
+
+    def fields(self) -> list[Field]:
+        """Return what a row is given by, where rows can be given one by one and not as files alone; else nothing."""
+        return []
+
+    def parts(self) -> dict[str, Reader]:
+        """Return by data set what reads its rows alone, where several are joined; else nothing."""
+        return {}
+
+    def read_rows(self, rows: Sequence[Mapping[str, Any]], where: str, notice: Notice) -> Examples:
+        """Read rows as ``read`` does, of values by ``fields``; where there are some."""
+        raise NotImplementedError("these data are read from files")
 
     def stream(self, path: str, notice: Notice) -> Iterator[Examples]:
         """Read rows to predict, some at a time where a file of that form can be read so; by default all at once.

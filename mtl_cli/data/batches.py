@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -50,6 +51,11 @@ class Batches:
         Of the order.
     smallest : int, default 1
         Leave out a last batch of fewer rows (batch norm needs two).
+
+    Attributes
+    ----------
+    waited : float
+        Seconds that whoever iterates has waited for batches so far.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class Batches:
         self.device, self.inputs = device, part.inputs.to(device)
         self.targets = {name: torch.from_numpy(target.values).to(device) for name, target in part.targets.items()}
         self.masks = {name: _mask(target, part.weights.get(name), device) for name, target in part.targets.items()}
-        self.rows = len(part)
+        self.rows, self.waited = len(part), 0.0
         self.batch_size = min(batch_size or self.rows, self.rows)
         self._order = None if batch_size is None else part.inputs.order(batch_size, smallest, seed, device)
 
@@ -92,13 +98,17 @@ class Batches:
             if not done:
                 yield Batch(self.inputs.take(slice(None)), self.targets, self.masks)
             return
-        for chosen in islice(self._order, done, None):
+        began = time.perf_counter()
+        for chosen, inputs in self.inputs.each(islice(self._order, done, None)):
             rows = torch.cat(chosen) if isinstance(chosen, tuple) else chosen
-            yield Batch(
-                self.inputs.take_next(chosen),  # type: ignore[arg-type]  # an order gives what its inputs take
+            batch = Batch(
+                inputs,
                 {name: target[rows] for name, target in self.targets.items()},
                 {name: None if mask is None else mask[rows] for name, mask in self.masks.items()},
             )
+            self.waited += time.perf_counter() - began
+            yield batch
+            began = time.perf_counter()
 
 
 def _mask(target: Target, row_weights: np.ndarray | None, device: torch.device) -> torch.Tensor | None:

@@ -39,6 +39,39 @@ class Feature:
     dataset: str = ""
 
 
+@dataclass(frozen=True)
+class Field:
+    """What a person gives of a row in place of a cell: a column, and the values that it usually has.
+
+    Parameters
+    ----------
+    name, kind : str
+        As those of a ``Feature``; "id" of what names rows.
+    usual : str, float or bool, optional
+        The median, or mean, or the most frequent level of training. A date is as 2020-12-31.
+    low, high : str or float, optional
+        The least and the largest of training.
+    levels : list of str
+        Of a category.
+    others : bool
+        Whether another level is read as one of its own, that of rare ones.
+    empty : bool
+        Whether it may have no value.
+    longest : int, optional
+        The most letters, or words, of a text.
+    """
+
+    name: str
+    kind: str
+    usual: str | float | bool | None = None
+    low: str | float | None = None
+    high: str | float | None = None
+    levels: list[str] = field(default_factory=list)
+    others: bool = False
+    empty: bool = True
+    longest: int | None = None
+
+
 def image_feature(shape: Sequence[int], center: Sequence[float], scale: Sequence[float]) -> Feature:
     """Return an image as one feature: bytes of (channels, height, width), scaled by channel."""
     size = " × ".join(map(str, shape))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import DataSource, Notice
+from mtl_cli.data.forms import Whole
 from mtl_cli.data.tables.deciding import Words, decide
 from mtl_cli.data.tables.left_out import left_out
 from mtl_cli.tasks.labels import USUAL_NO_LABEL, without
@@ -90,8 +91,9 @@ def read_columns(source: DataSource, where: str, notice: Notice) -> tuple[pd.Dat
 
 
 def guess(
-    table: pd.DataFrame, kinds: Mapping[str, str], where: str, targets: Sequence[str] = (), features: bool = True
-) -> Guess:
+    table: pd.DataFrame, kinds: Mapping[str, str], where: str, targets: Sequence[str] = (), features: bool = True,
+    whole: Whole | None = None,
+) -> Guess:  # fmt: skip
     """Guess what is to be learnt.
 
     Parameters
@@ -104,6 +106,8 @@ def guess(
         Columns that are to be predicted, if that is known.
     features : bool
         Whether columns that are no targets are features.
+    whole : Whole, optional
+        What a row is as a whole; its column is neither a target nor a feature.
 
     Raises
     ------
@@ -112,27 +116,28 @@ def guess(
     """
     if unknown := [name for name in targets if name not in table.columns]:
         raise UserError("--target", f"{where} has no column '{unknown[0]}'", did_you_mean(unknown[0], table.columns))
-    names = [str(name) for name in table.columns]
-    skipped = left_out(table, names, list(targets))
-    usable = {
-        name: task for name in names if name not in skipped and (task := guess_task(table[name], kinds.get(name)))
-    }
+    names = [str(name) for name in table.columns if whole is None or name != whole.column]
+    tokens = {} if whole is None else {name: _each_token(table[name], whole) for name in whole.tokens}
+    skipped = left_out(table, [name for name in names if name not in tokens], list(targets))
+    others = [name for name in names if name not in skipped and name not in tokens]
+    usable = {name: task for name in others if (task := guess_task(table[name], kinds.get(name)))} | tokens
     if refused := [name for name in targets if name not in usable]:
         raise UserError("--target", f"'{refused[0]}' of {where} holds nothing that a task could learn")
-    chosen = list(targets) or _likely(usable)
+    beside_sequences = whole is not None and whole.kind == "residue"  # labels, for they are no features
+    chosen = list(targets) or (list(usable) if beside_sequences else _likely(usable, tokens))
     if not chosen:
         raise UserError(where, "has no column that looks like a target", "--target COLUMN names one")
     id_column = next((name for name, why in skipped.items() if why == "names the rows"), None)
-    others = [task for name, task in usable.items() if name not in chosen]
-    rest = [name for name in names if name not in chosen and name not in skipped] if features else []
+    unchosen = [task for name, task in usable.items() if name not in chosen]
+    rest = [name for name in names if name not in {*chosen, *skipped, *tokens}] if features else []
     return Guess(
         len(table),
-        len(names),
+        len(table.columns),
         [usable[name] for name in chosen],
-        others,
+        unchosen,
         id_column,
         [name for name in rest if kinds.get(name) == "date"],
-        {},
+        {name: "labels of words, no feature" for name in tokens if features and name not in chosen},
         {name: about_column(table[name], kinds.get(name, "")) for name in rest},
     )
 
@@ -146,7 +151,7 @@ def guess_task(values: pd.Series, kind: str | None) -> GuessedTask | None:
     counts = present.astype(object).map(str).value_counts()
     if len(counts) < 2 or kind in ("date", "text"):
         return None
-    missing = f"{1 - len(present) / len(values):.0%} without a label; " if len(present) < len(values) else ""
+    missing = missing_share(values, len(present))
     if kind == "numeric" and pd.api.types.is_numeric_dtype(present.dtype):
         whole = (present % 1 == 0).all()
         if len(counts) > 2 and not (
@@ -165,16 +170,28 @@ def guess_task(values: pd.Series, kind: str | None) -> GuessedTask | None:
     return GuessedTask(name, {"kind": "multiclass"}, about)
 
 
+def missing_share(values: pd.Series, present: int | None = None) -> str:
+    """Return what to say of rows without a label; nothing if there are none."""
+    there = int(values.notna().sum()) if present is None else present
+    return f"{1 - there / len(values):.0%} without a label; " if there < len(values) else ""
+
+
+def _each_token(values: pd.Series, whole: Whole) -> GuessedTask:
+    """Return the task that labels each residue, or word."""
+    about = f"{missing_share(values)}a label for each {'residue' if whole.kind == 'residue' else 'word'}"
+    return GuessedTask(str(values.name), {"kind": whole.kind}, about)
+
+
 def about_column(values: pd.Series, kind: str) -> str:
     """Return what is in a feature column: its kind, and how much of it is empty."""
     missing = float(values.isna().mean())
     return f"{kind}{f', {missing:.0%} empty' if missing else ''}"
 
 
-def _likely(tasks: Mapping[str, GuessedTask]) -> list[str]:
-    """Return the columns whose names say that they are targets; else the last one that could be."""
-    named = [name for name in tasks if LIKELY.fullmatch(name)]
-    return named or list(tasks)[-1:]
+def _likely(tasks: Mapping[str, GuessedTask], tokens: Collection[str]) -> list[str]:
+    """Return the columns whose names say that they are targets, and tags of words; else the last that could be one."""
+    found = [name for name in tasks if name in tokens or LIKELY.fullmatch(name)]
+    return found or list(tasks)[-1:]
 
 
 def _mark(present: pd.Series) -> str | None:

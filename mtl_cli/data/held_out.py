@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from mtl_cli.tasks.task import Task, TaskConfig
 
-AUTO_FOLDS = 5
-"""What ``trainer.folds: auto`` makes, where it makes any."""
+AUTO_FOLDS = {"features": 8, "text": 5}
+"""What ``trainer.folds: auto`` makes, where it makes any, by what the network reads."""
+FEWER_FOLDS = 5
+"""What it makes where so many cannot be made, such as of a class of few rows."""
 FEW_ROWS = {"features": 200, "text": 500}
-"""Validation rows below which it does, by what the network reads; networks on anything else take long to train once."""
+"""Validation rows below which it does; networks on anything else take long to train once."""
 
 
 def without_fold(data: Prepared, repeat: int, fold: int) -> Prepared:
@@ -115,6 +117,9 @@ def hold_out(
     except UserError as error:
         if folding.few is None:
             raise
+        if folding.folds > FEWER_FOLDS:
+            fewer = replace(folding, folds=FEWER_FOLDS)
+            return hold_out(fewer, config, split, table, rows, tasks, labels, notice)
         fit_tasks(tasks, labels, split.train, _no_notice)  # what is wrong without folds too is no reason against them
         notice(f"trainer.folds=auto: one split, for {folding.folds} folds cannot be made: {error}")
         return split, None

@@ -47,7 +47,7 @@ def hub_folder(name: str, files: Sequence[str], needed: str, where: str, install
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        raise UserError(where, "a name at a hub needs the package transformers", install) from error
+        raise UserError(where, "a name at a hub needs the package huggingface_hub", install) from error
     try:
         known = Path(snapshot_download(name, allow_patterns=list(files), local_files_only=True))
         if any(known.glob(needed)):  # another program may have asked for other files alone
@@ -60,4 +60,4 @@ def hub_folder(name: str, files: Sequence[str], needed: str, where: str, install
         return Path(snapshot_download(name, allow_patterns=list(files)))
     except Exception as error:  # of the network, of the hub, of the file system: to the user all mean the same
         what = f"'{name}' is not on this machine and cannot be fetched from huggingface.co ({type(error).__name__})"
-        raise UserError(where, what, f"{where}=FOLDER takes a folder that save_pretrained wrote") from error
+        raise UserError(where, what, f"{where}=FOLDER takes a folder that holds its files") from error

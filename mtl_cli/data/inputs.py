@@ -140,7 +140,7 @@ class Order(ABC):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
-        self.generator.set_state(saved["generator"])
+        self.generator.set_state(saved["generator"].cpu())
 
 
 class ShuffledOrder(Order):
@@ -179,6 +179,8 @@ class InputRows(ABC):
     """Rows of a forward pass in which no gradient is needed."""
     lengths: np.ndarray | None = None
     """How many tokens each row has, where rows are sequences."""
+    remedy: str | None = None
+    """What makes their batches come faster; None if nothing is known."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -199,6 +201,11 @@ class InputRows(ABC):
     def take_next(self, rows: torch.Tensor | slice) -> Inputs:
         """Return the same for the one batch that is in use: it may lie where the batch before it did."""
         return self.take(rows)
+
+    def each(self, batches: Iterator[Any]) -> Iterator[tuple[Any, Inputs]]:
+        """Yield the rows of each training batch with what ``take_next`` returns of them; some may be read ahead."""
+        for rows in batches:
+            yield rows, self.take_next(rows)
 
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
         """Return the order in which batches of these rows train."""

@@ -231,4 +231,4 @@ def _run(file: Path) -> dict[str, Any]:
     """Return how a run was made, from its files as far as they are there."""
     found: dict[str, Any] = beside(file, directory.RUN) or {}
     metrics = beside(file, directory.METRICS)
-    return found | ({} if metrics is None else {"score": metrics.get("score")})
+    return found | {"score": metrics.get("score")} if found and metrics is not None else found

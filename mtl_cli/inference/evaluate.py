@@ -12,7 +12,7 @@ import torch
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
-from mtl_cli.data.inputs import InputRows
+from mtl_cli.data.inputs import InputRows, Inputs
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Decided, Target, Task
 
@@ -24,6 +24,10 @@ NO_METRICS = ("rows", "not_finite", "constant", "classes", "weighted", "unknown"
 """What ``evaluate`` says of a task beside numbers that are the better, or worse, the larger they are."""
 CHUNK = 16_384
 """Rows whose losses are computed at once."""
+BLOCK = 16
+"""Rows of features are filled up to a multiple of so many: kernels of matrix products sum the rest in another order, so
+that a row's last digits would depend on how many others are beside it.
+"""
 
 
 def skill(loss: float, baseline: float) -> float:
@@ -58,7 +62,7 @@ def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
     if inputs.lengths is None and all(isinstance(rows, slice) for rows in chunks):
         whole: dict[str, torch.Tensor] = {}  # each chunk into its place: together they may be large
         for rows in chunks:
-            for name, output in model(inputs.take(rows)).items():
+            for name, output in _outputs_alike(model, inputs.take(rows)).items():
                 if name not in whole:
                     whole[name] = output if len(chunks) == 1 else output.new_empty((len(inputs), *output.shape[1:]))
                 if len(chunks) > 1:
@@ -68,6 +72,16 @@ def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
     found = [model(inputs.take(rows)) for rows in chunks]
     model.train(was_training)
     return {name: _join([chunk[name] for chunk in found], chunks, inputs) for name in model.heads}
+
+
+def _outputs_alike(model: Network, inputs: Inputs) -> dict[str, torch.Tensor]:
+    """Return a model's outputs on a chunk, of rows of features the same whichever others it holds (on one thread)."""
+    if not isinstance(inputs, torch.Tensor) or inputs.dim() != 2 or not inputs.is_floating_point():
+        whole: dict[str, torch.Tensor] = model(inputs)
+        return whole
+    rows = len(inputs)
+    filled = torch.nn.functional.pad(inputs, (0, 0, 0, -rows % BLOCK)) if rows % BLOCK else inputs
+    return {name: output[:rows] for name, output in model(filled).items()}
 
 
 def _join(outputs: list[torch.Tensor], chunks: Sequence[torch.Tensor | slice], inputs: InputRows) -> torch.Tensor:

@@ -195,5 +195,5 @@ def fit_layers(network: nn.Module, rows: InputRows) -> None:
     counting = [module for module in network.modules() if isinstance(module, CountsInputs)]
     for chunk in rows.chunks() if counting else ():
         piece = rows.take(chunk)
-        for module in counting:
-            module.count_inputs(piece)
+        for counter in counting:
+            counter.count_inputs(piece)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import nn
@@ -14,16 +14,13 @@ from mtl_cli.io import user_cache, user_path
 from mtl_cli.models.embedding_cache import EmbeddingCache, fingerprint
 from mtl_cli.models.layers import mlp_layers
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 
 class PretrainedTrunk(nn.Module):
-    """From tokens to the backbone's states, and layers above them.
+    """From tokens, or images, to the backbone's states, and layers above them.
 
     Parameters
     ----------
-    backbone : PreTrainedModel
+    backbone : Module
         With the parameters that are trained marked as such.
     inner : int
         The width of its states.
@@ -43,7 +40,7 @@ class PretrainedTrunk(nn.Module):
 
     def __init__(
         self,
-        backbone: PreTrainedModel,
+        backbone: nn.Module,
         inner: int,
         *,
         frozen: bool,

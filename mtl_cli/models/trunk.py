@@ -114,6 +114,26 @@ class TrunkConfig(ABC):
         return ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class StrandTrunkConfig(TrunkConfig):
+    """A trunk of sequences that can read DNA and RNA from both strands.
+
+    Parameters
+    ----------
+    reverse_complement : {"none", "augment", "tied"}
+        Of DNA and RNA: read it in place of a row in training, half of the time; or both strands of each row always, for
+        predictions that are equal for both.
+    """
+
+    reverse_complement: ReverseComplement = "none"
+
+    accepts: ClassVar[tuple[str, ...]] = ("sequence",)
+
+    @property
+    def reads_both_strands(self) -> bool:
+        return self.reverse_complement != "none"
+
+
 class Trunk(NamedTuple):
     """The shared layers.
 

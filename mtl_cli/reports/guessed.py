@@ -10,11 +10,18 @@ from mtl_cli.data.guess import Guess, GuessedTask
 
 MOST = 40
 """Features, or further targets, that are listed."""
+ABOUT = {
+    "sequence": "the column of sequences; the others are labels, no features",
+    "labels": "a row for each sequence, by id",
+    "text": "the column of texts; `kind: csv` without this line takes the others alone",
+    "model": "`model=…` behind the file's name takes another: mtl list models",
+}
+"""Comments on keys."""
 FROM = 34
 """The column that comments begin in, as far as the lines leave room."""
 
 
-def yaml_of(guess: Guess, dataset: Mapping[str, Any], file: str, source: str) -> str:
+def yaml_of(guess: Guess, dataset: Mapping[str, Any], model: Mapping[str, Any] | None, file: str, source: str) -> str:
     """Return the YAML file.
 
     Parameters
@@ -22,6 +29,8 @@ def yaml_of(guess: Guess, dataset: Mapping[str, Any], file: str, source: str) ->
     guess : Guess
     dataset : mapping
         Its kind, and where it is.
+    model : mapping, optional
+        Where another one than usual reads such data.
     file : str
         What the YAML file will be called.
     source : str
@@ -32,7 +41,7 @@ def yaml_of(guess: Guess, dataset: Mapping[str, Any], file: str, source: str) ->
         f"# Guessed by `mtl init {source}` from {guess.rows:,} rows and {guess.columns:,} columns. Look it",
         f"# through, and change what is wrong; `mtl inspect {file}` shows how the data are read then.",
         "dataset:",
-        *(f"  {_pair(key, value)}" for key, value in dataset.items()),
+        *(_key(key, value) for key, value in dataset.items()),
     ]
     if guess.id is not None:
         lines.append(_commented(f"  {_pair('id', guess.id)}", "names the rows: no feature, and kept in predictions"))
@@ -40,6 +49,8 @@ def yaml_of(guess: Guess, dataset: Mapping[str, Any], file: str, source: str) ->
     if guess.excluded:
         lines += ["  features:", "    exclude:"]
         lines += [_commented(f"    - {_scalar(name)}", why) for name, why in guess.excluded.items()]
+    if model is not None:
+        lines.append(_commented(f"{_pair('model', model)}", ABOUT["model"]))
     lines.append("tasks:")
     lines += [_task(task) for task in guess.tasks]
     if guess.others:
@@ -53,6 +64,11 @@ def yaml_of(guess: Guess, dataset: Mapping[str, Any], file: str, source: str) ->
         if len(guess.features) > MOST:
             lines.append(f"#   and {len(guess.features) - MOST:,} more columns")
     return "\n".join(lines) + "\n"
+
+
+def _key(key: str, value: Any) -> str:
+    line = f"  {_pair(key, value)}"
+    return _commented(line, ABOUT[key]) if key in ABOUT else line
 
 
 def _split(guess: Guess) -> list[str]:

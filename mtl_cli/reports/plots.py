@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import components
 from mtl_cli.io import atomic
 from mtl_cli.reports.figures.base import Answers, Axes, Columns, Course, RunFigure, TaskFigure
@@ -213,10 +214,13 @@ def drawn(
 
 
 def read_columns(path: Path) -> Columns:
-    """Return the columns of a CSV file of numbers."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {column: [float(row[column] or "nan") for row in rows] for column in (rows[0] if rows else {})}
+    """Return the columns of a CSV file of numbers. Raises UserError if it is damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {column: [float(row[column] or "nan") for row in rows] for column in (rows[0] if rows else {})}
+    except (ValueError, TypeError, csv.Error) as error:  # not UTF-8, no number, more fields than columns
+        raise UserError(str(path), f"is damaged: {error}", "it was changed") from error
 
 
 def of_member(columns: Columns, number: float) -> Columns:

@@ -106,8 +106,8 @@ def _check_fields(content: dict[str, Any]) -> None:
     import torch
 
     weights: dict[Any, Any] = {...: torch.Tensor}
-    check_types(content, {"config": dict, "plugins": {...: str}, "data": {"tasks": list, "reader": dict}})
-    if not content.keys() >= {"config", "data"} or not content["data"].keys() >= {"tasks", "reader"}:
+    check_types(content, {"config": dict, "mtl": str, "plugins": {...: str}, "data": {"tasks": list, "reader": dict}})
+    if not content.keys() >= {"config", "data", "mtl"} or not content["data"].keys() >= {"tasks", "reader"}:
         raise NotOurs("lacks a part")
     members = content.get("members", [{"weights": content.get("weights"), "tasks": content["data"]["tasks"]}])
     if not isinstance(members, list) or not members:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +91,33 @@ def packed_model(path: Path) -> bytes:
     if sums.get(MODEL, "") not in ("", hashlib.sha256(data).hexdigest()):
         raise UserError(str(path), f"its {MODEL} is not the one that {SUMS} lists", "it was changed, or is damaged")
     return data
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """A folder named as a run's zip, with the files in it that mtl writes, until the block ends.
+
+    Raises
+    ------
+    UserError
+        If it holds no model, its model is not what the checksums say, or a file would be far larger than the zip.
+    """
+    model = packed_model(path)
+    with _opened(path) as packed, tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / path.stem
+        folder.mkdir()
+        (folder / MODEL).write_bytes(model)
+        for info in packed.infolist():
+            name = info.filename
+            if name == MODEL or not (name in (*PACKED, *ROWS) or (name.endswith("_weights.csv") and "/" not in name)):
+                continue
+            if info.file_size > max(LARGEST, MOST_TIMES * info.compress_size):
+                raise UserError(str(path), f"its {name} would be unpacked to {info.file_size:,} bytes")
+            try:
+                (folder / name).write_bytes(packed.read(name))
+            except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+                raise UserError(str(path), f"is damaged: {error}") from error
+        yield folder
 
 
 def beside(file: Path, name: str) -> Any:

@@ -20,8 +20,8 @@ TYPES: dict[str, dict[Any, Any]] = {
     RUN: {
         "command": [str], "resumed": [[str]], "mtl": str, "python": str, "torch": str, "platform": str, "device": str,
         "threads": float, "seed": float, "members": float, "rows": _NUMBERS, "inputs": list, "parameters": float,
-        "status": str, "seconds": float, "gradients": str, "peak_memory_bytes": float, "process": float, "host": str,
-        "error": str,
+        "status": str, "seconds": float, "seconds_training": float, "seconds_waiting": float, "gradients": str,
+        "peak_memory_bytes": float, "process": float, "host": str, "error": str,
     },
     METRICS: {
         "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str},
@@ -36,7 +36,7 @@ TYPES: dict[str, dict[Any, Any]] = {
     },
 }  # fmt: skip
 """What stands where, as ``check_types`` takes it; what is not here is not asked."""
-NEEDED = {RUN: (), METRICS: ("score", "splits")}
+NEEDED = {RUN: ("command", "mtl", "python", "torch", "device", "seed", "status"), METRICS: ("score", "splits")}
 LARGEST = 100 * 2**20
 """Bytes of such a file."""
 

@@ -108,7 +108,7 @@ def _of_run(result: Result) -> dict[str, list[float]]:
     if not file.is_file():
         return {}
     columns = read_columns(file)
-    if not columns or not columns["step"]:
+    if not columns.get("step"):
         return {}
     own = {key: values for key, values in columns.items() if key == "step" or key.startswith("weight_")}
     members = columns.get("member")

@@ -35,6 +35,7 @@ from mtl_cli.training.callbacks.task_weights import TaskWeights
 from mtl_cli.training.callbacks.validation import Validate
 from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
 from mtl_cli.training.parameter_groups import parameter_groups
+from mtl_cli.training.spent import Spent
 from mtl_cli.training.transfer import prepare_like, read_source, take_trunk
 from mtl_cli.training.trial import Trial, without_test_rows
 
@@ -77,6 +78,8 @@ class Ready:
         Whose data and seed these are.
     trial : Trial, optional
         What the run is told if it is a trial: then the data have no test rows.
+    spent : Spent
+        By all of the run's members.
     """
 
     config: Config
@@ -87,6 +90,7 @@ class Ready:
     source: TrainedModel | None
     member: Member = field(default_factory=Member)
     trial: Trial | None = None
+    spent: Spent = field(default_factory=Spent)
 
     def of(self, member: Member) -> Ready:
         """Return what a member starts from."""
@@ -181,7 +185,7 @@ def asked_folding(config: Config) -> Folding | None:
     few = held_out.FEW_ROWS.get(config.dataset.input_kind)
     automatic = trainer.folds == "auto" and config.dataset.makes_folds and not config.dataset.members
     if automatic and few is not None and trainer.early_stopping is not None:
-        return Folding(held_out.AUTO_FOLDS, trainer.repeats, few, trainer.refit)
+        return Folding(held_out.AUTO_FOLDS[config.dataset.input_kind], trainer.repeats, few, trainer.refit)
     if isinstance(trainer.folds, int):
         return Folding(trainer.folds, trainer.repeats)
     return Folding(1) if trainer.refit and config.dataset.makes_folds else None
@@ -227,11 +231,9 @@ def build(ready: Ready) -> Run:
 
 def _build_network(config: Config, data: Prepared, device: torch.device) -> tuple[Network, Batches]:
     rows, batch_size, smallest = len(data.parts["train"]), config.trainer.batch_size, config.model.trunk.smallest_batch
-    if smallest > 1 and batch_size is not None and not smallest <= batch_size <= rows:
-        what = (
-            f"is {batch_size}, but there are {rows} training rows, and batch norm needs whole batches of at least two"
-        )
-        raise UserError("trainer.batch_size", what, "trainer.batch_size=null takes all rows at once")
+    if batch_size is not None and min(batch_size, rows) < smallest:
+        what = f"is {batch_size}, with {rows} training rows: batch norm needs batches of at least {smallest}"
+        raise UserError("trainer.batch_size", what, "give more, or a trunk without batch norm")
     with within_memory(TRAINED):
         network = build_network(config.model, data.reader.spec, shapes(data.tasks))
     fit_layers(network, data.parts["train"].inputs)

@@ -17,11 +17,15 @@ from mtl_cli.data.inputs import Inputs
 def choose_device(name: str) -> torch.device:
     """Return the device called ``name``; ``auto`` is cuda, then mps, then cpu.
 
+    Convolutions on cuda keep all of float32, as products of matrices do, so that a prediction does not hang on the
+    rows beside it: torch's own default there is TF32, which has 10 bits after the point.
+
     Raises
     ------
     UserError
         If this machine has no such device.
     """
+    torch.backends.cudnn.allow_tf32 = False
     found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(device for device, there in found.items() if there))

@@ -25,7 +25,7 @@ from mtl_cli.training.callbacks.history import History
 from mtl_cli.training.callbacks.progress import ShowProgress
 from mtl_cli.training.checkpoints import Checkpoints, restore
 from mtl_cli.training.device import seed_everything
-from mtl_cli.training.together.fits import fits
+from mtl_cli.training.together.fits import hindrance
 from mtl_cli.training.together.loop import JointTrainer
 from mtl_cli.training.together.show import ShowFirst
 from mtl_cli.training.trainer import Trainer
@@ -109,7 +109,9 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
                 save_members(ready, first, final or done, folder)
     if not (final or done):
         raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
-    if several and checkpoints.resumed and not fits(first):  # rows of a member that was extended came after others'
+    if (
+        several and checkpoints.resumed and hindrance(first) is not None
+    ):  # rows of a member that was extended came after others'
         for name in (directory.HISTORY, ready.weights_name):
             sort_by_member(folder.path / name)
     return final, done
@@ -119,9 +121,11 @@ def _train(
     ready: Ready, first: Run, members: Sequence[Member], folder: RunDirectory, several: bool, checkpoints: Checkpoints
 ) -> Iterator[Trained]:
     """Train members at once or one after the other, as they fit; what interrupted ones have reached is yielded too."""
-    if len(members) > 1 and fits(first):
-        yield from _at_once(ready, first, members, folder, checkpoints)
-        return
+    if len(members) > 1:
+        if (reason := hindrance(first)) is None:
+            yield from _at_once(ready, first, members, folder, checkpoints)
+            return
+        ready.progress.notice(f"the {len(members)} members are trained in turn, not at once: {reason}")
     for member in members:
         signals.check()
         run = first if member is members[0] else begin(ready, member, several)
@@ -132,7 +136,8 @@ def _train(
             restore(saved, [run], [trainer], folder)
             torch.set_rng_state(saved["members"][0]["generator"].cpu())
         try:
-            trainer.fit(run.batches, checkpoints.keeper([member]))
+            with ready.spent.on(run.batches):
+                trainer.fit(run.batches, checkpoints.keeper([member]))
         finally:
             yield from _reached(run, trainer)
 
@@ -153,7 +158,8 @@ def _at_once(
         for generator, own in zip(generators, saved["members"], strict=True):
             generator.set_state(own["generator"].cpu())
     try:
-        JointTrainer(runs, trainers, generators).fit(checkpoints.keeper(members))
+        with ready.spent.on(*(run.batches for run in runs)):
+            JointTrainer(runs, trainers, generators).fit(checkpoints.keeper(members))
     finally:
         for run, trainer in zip(runs, trainers, strict=True):
             yield from _reached(run, trainer)

@@ -22,6 +22,9 @@ from mtl_cli.runs.records import read_record
 from mtl_cli.training.build import Ready, Run
 from mtl_cli.training.trial import Pruned
 
+TRAINING = "seconds_training", "seconds_waiting"
+"""Of ``seconds``, those of the training, and of these, those in which it waited for data."""
+
 
 @contextmanager
 def recorded(folder: RunDirectory, command: list[str], started: float, run: Run, members: int) -> Iterator[None]:
@@ -42,11 +45,13 @@ def recorded(folder: RunDirectory, command: list[str], started: float, run: Run,
     before = earlier(folder)
     if before:  # the run is resumed
         record |= {"command": before.get("command", command), "resumed": [*before.get("resumed", []), command]}
-    spent = float(before.get("seconds") or 0)
+    spent, training, waiting = (float(before.get(key) or 0) for key in ("seconds", *TRAINING))
 
     def write(status: str, **more: Any) -> None:
         seconds = spent + time.perf_counter() - started
-        folder.write_json(directory.RUN, {**record, "status": status, "seconds": seconds, **more})
+        own = run.ready.spent
+        times = dict(zip(TRAINING, (training + own.training, waiting + own.waiting), strict=True))
+        folder.write_json(directory.RUN, {**record, "status": status, "seconds": seconds, **times, **more})
 
     def end(status: str, **more: Any) -> None:
         # the way gradients are computed is that of the last step: it may change with the size of a batch

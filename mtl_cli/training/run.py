@@ -184,6 +184,8 @@ def _train_in(
     with recorded(folder, command, started, first, len(members_of(ready))):
         with taking_memory("training", SMALLER):
             model, trained = train_members(ready, first, folder)
+        if (line := ready.spent.line(first.batches.inputs.remedy)) is not None:
+            ready.progress.notice(line)
         tasks, kept = fit_steps(ready, model, trained)
         if tasks is not ready.data.tasks or kept is not None:
             save_members(ready, first, model, folder, tasks, kept)

@@ -134,7 +134,8 @@ def measured(table: pd.DataFrame, seed: int, folder: Path, columns: bool, member
         places = places.loc[:, places.nunique() > 1].rename(columns=lambda place: f"p{place}")
         pd.concat([places, table.drop(columns="sequence")], axis=1).to_csv(folder / "columns.csv", index=False)
         words = [f"dataset={folder / 'columns.csv'}", "dataset.features.categorical=[p*]", "trainer.baselines=none"]
-        found["columns"] = mtl(*words, *common, f"run_dir={run}_columns")
+        rare = "dataset.features.min_count=1"  # a residue at a place is seen once or twice
+        found["columns"] = mtl(*words, rare, *common, f"run_dir={run}_columns")
     return found
 
 

@@ -1,7 +1,8 @@
 """Tables that defaults are chosen and judged on: real ones, and generated ones that each ask for one thing.
 
 A table is used to choose if the CRC-32 of its name is even, and to report if it is odd: no look at results decides it,
-and a table that is added moves no other. The Mulan sets lie under ``MTL_DATA_ROOT``; without them they are left out.
+and a table that is added moves no other. The Mulan sets, adult and clothing lie under ``MTL_DATA_ROOT``, where
+``python -m tests.bench.fetch`` puts them; what is not there is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ Half = Literal["choose", "report"]
 
 MULAN = {"andro": 6, "atp7d": 6, "edm": 2, "jura": 3, "oes10": 16, "sf2": 3, "slump": 3}
 """By name: how many of the last attributes are the targets."""
+FETCHED: dict[str, dict[str, Kind]] = {
+    "adult": {"income": "binary", "marital_status": "multiclass", "hours_per_week": "regression"},
+    "clothing": {"rating": "regression", "recommended": "binary", "department": "multiclass"},
+}
+"""By name: the tasks of a table that ``tests.bench.fetch`` fetches."""
 
 
 def half(name: str) -> Half:
@@ -32,7 +38,11 @@ def half(name: str) -> Half:
 
 def names() -> list[str]:
     """Return the tables that are at hand."""
-    return sorted([*(name for name in MULAN if _mulan(name).is_file()), *_LOADED, *_GENERATED])
+    files = [
+        *(name for name in MULAN if _mulan(name).is_file()),
+        *(name for name in FETCHED if _fetched(name).is_file()),
+    ]
+    return sorted([*files, *_LOADED, *_GENERATED])
 
 
 def load(name: str) -> Table:
@@ -44,13 +54,23 @@ def load(name: str) -> Table:
         table = read_arff(lambda: path.open("rb"), str(path), lambda line: None)
         targets = {old: f"y{i}" for i, old in enumerate(table.columns[-MULAN[name] :])}
         return table.rename(columns=targets), dict.fromkeys(targets.values(), "regression")
+    if name in FETCHED:
+        return pd.read_parquet(_fetched(name)), FETCHED[name]
     if name in _LOADED:
         return _LOADED[name]()
     return _GENERATED[name](np.random.default_rng(zlib.crc32(name.encode())))
 
 
+def _root() -> Path:
+    return Path(os.environ.get("MTL_DATA_ROOT", "../shared/data"))
+
+
 def _mulan(name: str) -> Path:
-    return Path(os.environ.get("MTL_DATA_ROOT", "../shared/data")) / "mulan" / f"{name}.arff"
+    return _root() / "mulan" / f"{name}.arff"
+
+
+def _fetched(name: str) -> Path:
+    return _root() / f"{name}.parquet"
 
 
 def _wine() -> Table:

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, r2_score
 
-from tests.bench.defaults import main, measure
+from tests.bench.defaults import COLUMNS, main
+from tests.bench.rivals import RIVALS
+from tests.bench.skill import measure
 from tests.bench.tables import half, load, names
 
 
@@ -56,3 +58,38 @@ def test_what_was_run_is_not_run_again(
     main()
     skill = pd.read_csv(results).groupby("method")["skill"].mean()
     assert f"| few_rows | 1 | {skill['ridge']:.3f} | {skill['quick']:.3f} |" in capsys.readouterr().out
+
+
+def test_halves_are_told_apart_and_ranked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "r.csv"
+    better = {"mtl": 0.6, "before": 0.5, "one split": 0.4, **dict.fromkeys(RIVALS, 0.3), "ridge": 0.7}
+    rows = [
+        [table, split, method, "a", skill + 0.01 * split, 1, 2, 1 + (method == "mtl"), ""]
+        for table in ("wine", "few_rows")
+        for split in (0, 1)
+        for method, skill in better.items()
+    ]
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(results, index=False)
+    monkeypatch.setattr(sys, "argv", ["bench", str(results), "--halves"])
+    main()
+    chosen, reported = capsys.readouterr().out.split("Tables that were not")
+    assert "| wine | 2 | 0.505 | 0.605 | 0.405 | +0.100 ± 0.000 | 0.705 ridge |" in chosen
+    assert "few_rows" in reported and "few_rows" not in chosen
+    assert "| mean rank | 2.00 | 1.00 |" in reported
+    assert "| time | | 1.00 | 2.00 | 1.00 | | |" in reported
+
+
+@pytest.mark.slow
+def test_processes_write_what_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--tables", "few_rows", "linnerud", "--methods", "ridge", "random forest", "--splits", "2"]
+    for jobs in ("1", "2"):
+        monkeypatch.setattr(sys, "argv", ["bench", str(tmp_path / f"{jobs}.csv"), *words, "--jobs", jobs])
+        main()
+    order = ["table", "split", "method", "task"]
+    one, two = (
+        pd.read_csv(tmp_path / f"{jobs}.csv").drop(columns="seconds").sort_values(order, ignore_index=True)
+        for jobs in ("1", "2")
+    )
+    pd.testing.assert_frame_equal(one, two)

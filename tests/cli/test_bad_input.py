@@ -89,7 +89,7 @@ DATA = {
     "words for numbers": (["dataset=words.csv", REGRESSION], "tasks.y: 'tall' in row 21 is not a finite number"),
     "an infinite feature": (["dataset=infinite.csv", REGRESSION], "infinite.csv: 'inf' in row 1 of column 'x' is not finite"),
     "a missing feature not to be filled": (["dataset=nan.csv", REGRESSION, "dataset.features.impute=none"], "nan.csv: the column 'x' has no value in row 1"),
-    "a batch over the rows with batch norm": (["dataset=good.csv", REGRESSION, "trainer.batch_size=64", "model.trunk.norm=batch"], "trainer.batch_size: is 64, but there are 28 training rows"),
+    "a batch of one with batch norm": (["dataset=good.csv", REGRESSION, "trainer.batch_size=1", "model.trunk.norm=batch"], "trainer.batch_size: is 1, with 28 training rows: batch norm needs batches of at least 2"),
     "too large a test part": (["dataset=good.csv", REGRESSION, "dataset.split.test=40"], "dataset.split.test: asks for 40 of 40 rows"),
 }  # fmt: skip
 

@@ -51,6 +51,21 @@ def test_from_files_to_predictions(photos: Path, mtl: InProcess) -> None:
     assert json.loads(out)["rows"] == 120
 
 
+def test_a_run_is_the_same_wherever_its_images_are(photos: Path, mtl: InProcess) -> None:
+    words = (*WORDS, TASKS, "trainer.epochs=2", "trainer.folds=none", "plots=false", "dataset.augment.shift=0.1")
+    found = []
+    for cache in ("memory", "none"):
+        status, _, err = mtl("train", *words, f"dataset.cache={cache}", f"run_dir={cache}")
+        assert status == 0, err
+        record = json.loads(Path(cache, "run.json").read_text())
+        assert 0 < record["seconds_waiting"] < record["seconds_training"] < record["seconds"]
+        found.append((Path(cache, "metrics.json").read_text(), Path(cache, "predictions.csv").read_text()))
+    assert found[0] == found[1]
+    status, _, err = mtl("train", *words, "dataset.cache=true", "run_dir=other")
+    assert status == 2
+    assert "dataset.cache" in err.splitlines()[-1]
+
+
 def test_folds_of_images(photos: Path, mtl: InProcess) -> None:
     words = (*WORDS, "trainer.folds=3", "trainer.epochs=2", "run_dir=run", "plots=false")
     status, _, err = mtl("train", *words, TASKS)

@@ -8,12 +8,17 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
+from mtl_cli.data.forms import residue_columns, sequence_column, tag_columns, text_column
 from tests.cells import make_cells, make_counts, write_h5ad
 from tests.conftest import MTL, InProcess, houses
 from tests.images import bars
+from tests.proteins import proteins
+from tests.proteins import write as write_proteins
+from tests.texts import conll, texts
 
 
 def trains(mtl: InProcess, file: str) -> str:
@@ -87,10 +92,68 @@ def test_a_folder_of_images(mtl: InProcess) -> None:
     assert mtl("explain", "run", "--repeats=1")[1].count("pixels") >= 16
 
 
+SEQUENCES = {
+    "family": {"kind": "multiclass"},
+    "terms": {"kind": "multilabel", "separator": "|"},
+    "stability": {"kind": "regression"},
+    "structure": {"kind": "residue"},
+}
+
+
+@pytest.mark.slow
+def test_sequences_in_fasta_and_in_a_table(mtl: InProcess) -> None:
+    table = proteins(80)
+    write_proteins(Path(), table)
+    table.to_csv("proteins.csv", index=False)
+    status, _, err = mtl("init", "proteins.fasta", "--labels", "labels.csv", "-o", "fasta.yaml")
+    assert status == 0, err
+    found = yaml.safe_load(Path("fasta.yaml").read_text())
+    assert found["dataset"]["labels"] == "labels.csv" and found["model"] == {"trunk": {"kind": "sequence_cnn"}}
+    assert found["tasks"] == SEQUENCES
+    trains(mtl, "fasta.yaml")
+    assert mtl("init", "proteins.csv")[0] == 0
+    found = yaml.safe_load(Path("proteins.yaml").read_text())
+    assert found["dataset"]["sequence"] == "sequence" and found["dataset"]["id"] == "id"
+    assert found["tasks"] == SEQUENCES
+    assert mtl("config", "check", "proteins.yaml")[0] == 0
+
+
+@pytest.mark.slow
+def test_texts_in_a_table_and_in_a_conll_file(mtl: InProcess) -> None:
+    table = texts(80)
+    table.drop(columns=["upos"]).to_csv("reviews.csv", index=False)
+    Path("news.conll").write_text(conll(table))
+    assert mtl("init", "reviews.csv", "--target", "rating", "--target", "topic")[0] == 0
+    text = Path("reviews.yaml").read_text()
+    found = yaml.safe_load(text)
+    assert found["dataset"] | {"features": {}} == {
+        "kind": "text", "path": "reviews.csv", "text": "review", "id": "id", "features": {},
+    }  # fmt: skip
+    assert "entities" in found["dataset"]["features"]["exclude"] and "#   price: numeric" in text
+    assert found["model"] == {"trunk": {"kind": "text_cnn"}} and list(found["tasks"]) == ["rating", "topic"]
+    trains(mtl, "reviews.yaml")
+    assert mtl("init", "news.conll")[0] == 0
+    found = yaml.safe_load(Path("news.yaml").read_text())
+    assert found["tasks"] == {"upos": {"kind": "token"}, "entities": {"kind": "token"}}
+    assert mtl("config", "check", "news.yaml")[0] == 0
+
+
+def test_what_long_cells_are() -> None:
+    table = texts(60)
+    assert text_column(table) == "review" and tag_columns(table, "review") == ["upos", "entities"]
+    assert sequence_column(table) is None and text_column(houses(60)) is None
+    table = proteins(30)
+    assert sequence_column(table) == "sequence" and residue_columns(table, "sequence") == ["structure"]
+    names = [f"{first} {last}, Mr. of {town}" for first in "ABCDE" for last in ("Li", "Oe") for town in ("Ulm", "Rom")]
+    assert text_column(pd.DataFrame({"name": names})) is None, "names are no texts"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["nothing.csv"], "nothing.csv"),
+        (["bare.fasta"], "bare.fasta: has no labels in its headers, such as family=kinase; --labels TABLE has them"),
+        (["houses.csv", "--labels", "there.yaml"], "--labels: is for FASTA files, and houses.csv is none"),
         (["houses.csv", "--target", "prise"], "--target: houses.csv has no column 'prise'; did you mean price?"),
         (["houses.csv", "--target", "built"], "'built' of houses.csv holds nothing that a task could learn"),
         (["houses.csv", "-o", "x.txt"], "x.txt: is no name of a YAML file; -o x.yaml"),
@@ -103,6 +166,7 @@ def test_a_folder_of_images(mtl: InProcess) -> None:
 )
 def test_what_is_refused_in_one_line(mtl: InProcess, houses_csv: Path, words: list[str], message: str) -> None:
     Path("there.yaml").write_text("")
+    Path("bare.fasta").write_text(">a\nMKV\n>b\nMKL\n")
     status, out, err = mtl("init", *words)
     assert (status, out) == (2, "") and err.count("\n") == 1 and message in err, err
     assert Path("there.yaml").read_text() == ""

@@ -26,16 +26,18 @@ from tests.manual import HELP, README, ROOT, TEMPLATE, Block, benchmarked, block
 from tests.outcomes import assays, patients
 from tests.proteins import proteins, write
 
-SHORT = ["trainer.epochs=6", "plots=false"]
+SHORT = ["trainer.epochs=2", "plots=false"]
 """In every training, so that the pages run in minutes; the slow tests run what is printed in full."""
 SEARCH = ["trainer.epochs=2", "trials=2", "trainer.baselines=none"]
 """In every search."""
+ALONE = ["trainer.folds=none", "trainer.baselines=none"]
+"""In trainings in processes of their own, which the fixtures of ``tests/conftest.py`` do not reach."""
 SHELL = f"""\
 mtl() {{
     local words=() word
     if [ "$1" != train ]; then command mtl "$@"; return; fi
     for word; do case "$word" in trainer.epochs=* | plots=*) ;; *) words+=("$word") ;; esac; done
-    command mtl "${{words[@]}}" {" ".join(SHORT)}
+    command mtl "${{words[@]}}" {" ".join(SHORT + ALONE)}
 }}
 """
 MEASURED = [
@@ -91,6 +93,7 @@ def run_block(block: Block, mtl: InProcess) -> str:
             words = shlex.split(command)[1:]
             if words[0] == "train":
                 words = [word for word in words if not word.startswith(("trainer.epochs=", "plots="))] + SHORT
+                words += ALONE if any(word.startswith("launcher=") for word in words) else []
             if words[0] == "tune":
                 words = [word for word in words if not word.startswith(("trainer.epochs=", "trials="))] + SEARCH
             status, out, err = mtl(*words)

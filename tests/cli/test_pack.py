@@ -42,6 +42,13 @@ def test_a_zip_predicts_as_the_run_and_names_no_rows(mtl: InProcess, houses_run:
     assert status == 0 and {"splits.csv", "predictions.csv"} <= set(zipfile.ZipFile("all.zip").namelist())
 
 
+def test_a_report_of_a_zip(mtl: InProcess, packed: Path) -> None:
+    status, _, err = mtl("report", "houses.zip", "-o", "houses.html")
+    page = Path("houses.html").read_text()
+    assert status == 0 and "not made again: its test rows cannot be read again" in err, err
+    assert "houses.zip" in page and "tmp/tmp" not in page
+
+
 def test_a_run_makes_the_same_zip_twice(mtl: InProcess, houses_run: Path, packed: Path) -> None:
     assert mtl("pack", str(houses_run), "-o", "again.zip")[0] == 0
     assert Path("again.zip").read_bytes() == packed.read_bytes()

@@ -150,6 +150,33 @@ def test_completion(line: str, expected: str, mtl: InProcess, monkeypatch: pytes
     assert (status, out.split(), err) == (0, [expected], "")
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("mtl train dataset=homes.csv tasks=", ["tasks='{area: ", "tasks='{price: ", 'tasks=\'{"sold on": ']),
+        ("mtl train dataset=homes.csv tasks='{ar", "{area: regression"),
+        ("mtl train tasks='{price: {kind: regr", ["{price: {kind: regression}, ", "{price: {kind: regression}}"]),
+        ("mtl train dataset=homes.csv tasks='{price: regr", ["{price: regression, ", "{price: regression}"]),
+        ("mtl train dataset=homes.csv tasks='{price: regression, a", "{price: regression, area: count"),
+        ("mtl train dataset=homes.csv tasks.pr", ["tasks.price="]),
+        ("mtl train dataset=homes.csv tasks.price=bin", ["tasks.price=binary"]),
+        ("mtl train dataset=csv dataset.path=homes.csv dataset.split.group=ar", ["dataset.split.group=area"]),
+        ("mtl train dataset=homes.csv dataset.features.exclude=[area,pr", ["dataset.features.exclude=[area,price"]),
+        ("mtl train dataset=text dataset.path=homes.csv dataset.text=so", ["dataset.text='sold on"]),
+        ("mtl train dataset=gone.csv tasks='{ar", []),
+    ],
+)
+def test_completion_of_columns(
+    line: str, expected: str | list[str], mtl: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("homes.csv").write_text("area;price;sold on\n1;2;x\n3;4;y\n")
+    monkeypatch.setenv("COMP_LINE", line)
+    status, out, err = mtl("-sc", "query=bash")
+    found = out.splitlines()
+    assert (status, err) == (0, "")
+    assert found == expected if isinstance(expected, list) else expected in found
+
+
 def test_completion_in_a_real_shell(tmp_path: Path) -> None:
     script = (
         f'PATH="{MTL.parent}:$PATH"; eval "$(mtl -sc install=bash)"; COMP_LINE="mtl train dataset="; COMP_POINT=18; '

@@ -24,7 +24,7 @@ WIDEST = 80
         ["--help"],
         ["help"],
         ["list"],
-        *([c, "--help"] for c in ("predict", "evaluate", "config", "data", "benchmark", "tune")),
+        *([c, "--help"] for c in ("predict", "evaluate", "config", "data", "benchmark", "tune", "serve")),
     ],
 )
 def test_help_fits(mtl: InProcess, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:

@@ -199,6 +199,17 @@ def test_a_broken_file_that_nobody_chose_is_not_read() -> None:
     assert assemble(["dataset=wine", "balancer=mine"], [Path("mine")])["balancer"]["name"] == "uw"
 
 
+def test_files_that_change_are_read_again_and_a_config_that_is_changed_changes_no_other() -> None:
+    for seed, name in ((1, "uw"), (2, "dwa")):
+        file = write("x.yaml", f"defaults: [train]\nseed: {seed}\n")
+        write("mine/balancer/mine.yaml", f"name: {name}\n")
+        assert assemble(["dataset=wine"], primary=file)["seed"] == seed
+        assert assemble(["dataset=wine", "balancer=mine"], [Path("mine")])["balancer"]["name"] == name
+    config = assemble(["dataset=wine"])
+    config["tasks"].clear()
+    assert assemble(["dataset=wine"])["tasks"]
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from PIL import Image
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Prepared
+from mtl_cli.data.batches import Batches
 from mtl_cli.data.image_files import listing
 from mtl_cli.data.image_files.augment import Augment
 from mtl_cli.data.image_files.config import ImageFiles
 from mtl_cli.data.image_files.pictures import Layout, decode, see
-from mtl_cli.data.image_files.rows import ImageRows
+from mtl_cli.data.image_files.rows import ImageRows, StoredRows
+from mtl_cli.data.image_files.stores import FromFiles, OnDisk
 from mtl_cli.data.split import SplitConfig
 from mtl_cli.tasks.kinds.multiclass import Multiclass
 from mtl_cli.tasks.kinds.multilabel import Multilabel
@@ -109,8 +112,64 @@ def test_what_was_decoded_is_kept_until_a_file_changes(tmp_path: Path, monkeypat
     Image.fromarray(np.zeros((30, 30), "uint8")).save(tmp_path / "photos/p000.png")
     prepared(tmp_path, lines)
     assert sum("decoded" in line for line in lines) == 2
-    prepared(tmp_path, lines, cache=False)
+    prepared(tmp_path, lines, cache="memory")
     assert sum("decoded" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("cache", ["disk", "none"])
+def test_images_that_are_not_in_memory_are_the_same(tmp_path: Path, cache: str) -> None:
+    """In what is known of them, and in batches, changed at random or not, that are read ahead."""
+    write_photos(tmp_path)
+    keys = {"augment": Augment(shift=0.1, brightness=0.1), "split": SplitConfig(duplicates="drop")}
+    held, other = prepared(tmp_path, cache="memory", **keys), prepared(tmp_path, cache=cache, workers=3, **keys)
+    assert isinstance(other.parts["train"].inputs, StoredRows)
+    assert held.reader.state() == other.reader.state()
+    assert held.splits.equals(other.splits)
+    every = [list(Batches(found.parts["train"], torch.device("cpu"), 8, seed=3)) for found in (held, other)]
+    assert len(every[0]) == 6
+    for first, second in zip(*every, strict=True):
+        torch.testing.assert_close(first.inputs, second.inputs, rtol=0, atol=0)
+        assert torch.equal(first.targets["species"], second.targets["species"])
+    for chunk in other.parts["test"].inputs.chunks():
+        assert torch.equal(other.parts["test"].inputs.take(chunk), held.parts["test"].inputs.take(chunk))  # type: ignore[arg-type]
+    again = other.reader.read_own(lambda line: None)
+    assert isinstance(again.inputs, StoredRows)
+
+
+def test_batches_are_made_ahead_until_nobody_wants_them(tmp_path: Path) -> None:
+    write_photos(tmp_path)
+    part = prepared(tmp_path, cache="none", workers=2).parts["train"]
+    batches = Batches(part, torch.device("cpu"), 4)
+    before = threading.active_count()
+    running = iter(batches)
+    next(running)
+    assert threading.active_count() > before
+    running.close()
+    assert threading.active_count() == before
+    assert 0 < batches.waited < 10
+    name = part.ids.iloc[7]
+    (tmp_path / "photos" / name).write_text("no image")
+    with pytest.raises(UserError, match=f"{name}: is no image that can be decoded"):
+        list(batches)
+
+
+def test_where_images_are_goes_by_what_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photos(tmp_path)
+    lines: list[str] = []
+    monkeypatch.setattr(listing, "free_memory", lambda: 4 * 60 * 24 * 24 + 4)
+    assert isinstance(prepared(tmp_path, lines).parts["train"].inputs, ImageRows)
+    monkeypatch.setattr(listing, "free_memory", lambda: 4 * 60 * 24 * 24)
+    inputs = prepared(tmp_path, lines).parts["train"].inputs
+    assert isinstance(inputs, StoredRows) and isinstance(inputs.store, OnDisk)
+    assert "60 decoded images would take 33.8 KiB of memory: they are in" in lines[-1]
+    inputs.store.file.write_bytes(inputs.store.file.read_bytes()[:20_000])
+    with pytest.raises(UserError, match="was cut off while it was read"):
+        inputs.take(slice(None))
+    inputs.store.file.unlink()
+    monkeypatch.setattr(listing, "free_disk", lambda folder: 60 * 24 * 24)
+    inputs = prepared(tmp_path, lines).parts["train"].inputs
+    assert isinstance(inputs, StoredRows) and isinstance(inputs.store, FromFiles)
+    assert "each batch is decoded when it is due; dataset.cache=memory|disk|none" in lines[-1]
 
 
 def test_a_folder_for_each_class(tmp_path: Path) -> None:

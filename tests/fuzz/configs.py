@@ -106,9 +106,8 @@ def check(seed: int, number: int) -> str:
         odd = [path.name for path in place.iterdir() if path.name not in ("run", "c.yaml", "outputs")]
         assert not odd or came.status == 0, f"{arguments}: {odd} were made"
         if came.status == 2 and (place / "run").exists():
-            assert (place / "run/config.yaml").exists() or not any((place / "run").iterdir()), (
-                f"{arguments}: a half-made run"
-            )
+            there = {path.name for path in (place / "run").iterdir()}
+            assert not there or there & {"config.yaml", "study.yaml"}, f"{arguments}: a half-made run"
         return f"{arguments[0]} {'done' if came.status == 0 else 'refused'}"
     finally:
         shutil.rmtree(place)

@@ -6,9 +6,9 @@ import contextlib
 import os
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def warm() -> None:
     import mtl_cli.cli.card
     import mtl_cli.cli.compare
     import mtl_cli.cli.evaluate
+    import mtl_cli.cli.export
     import mtl_cli.cli.predict
     import mtl_cli.cli.train
     import mtl_cli.reports.console
@@ -78,20 +79,26 @@ def _mtl(words: Sequence[str]) -> int:
 
 def forked(work: Callable[[], int], folder: Path, cpu: int = CPU_SECONDS) -> Came:
     """Do some work, which returns a status, in a fork."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        sys.stdout.flush()
-        child = os.fork()
-        if child == 0:
-            status = 99
-            try:
-                status = _child(work, folder, cpu, out.fileno(), err.fileno())
-            finally:
-                os._exit(status)
-        _, ended, used = os.wait4(child, 0)
-        out.seek(0)
-        err.seek(0)
-        texts = [stream.read().decode("utf-8", "replace") for stream in (out, err)]
+    pipes = [os.pipe(), os.pipe()]  # which no bound on the size of files cuts off
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            status = _child(work, folder, cpu, *(end for _, end in pipes))
+        finally:
+            os._exit(status)
+    for _, end in pipes:
+        os.close(end)
+    with ThreadPoolExecutor(len(pipes)) as pool:
+        texts = list(pool.map(_text, [start for start, _ in pipes]))
+    _, ended, used = os.wait4(child, 0)
     return Came(os.waitstatus_to_exitcode(ended), *texts, used.ru_utime + used.ru_stime)
+
+
+def _text(pipe: int) -> str:
+    with os.fdopen(pipe, "rb") as stream:
+        return stream.read().decode("utf-8", "replace")
 
 
 def _child(work: Callable[[], int], folder: Path, cpu: int, out: int, err: int) -> int:

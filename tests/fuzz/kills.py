@@ -90,7 +90,7 @@ CASES = {
         ),
         _proteins,
     ),
-    "folds": Case((*WINE, "balancer=uw", "trainer.epochs=5", "trainer.folds=3", "trainer.batch_size=128")),
+    "folds": Case((*WINE, "balancer=db_mtl", "trainer.epochs=5", "trainer.folds=3", "trainer.batch_size=128")),
     "in_turn": Case(
         (*WINE, "balancer=gradnorm", "trainer.epochs=3", "trainer.folds=2", "trainer.refit=true",
          "trainer.batch_size=128", "model.trunk.freeze=1")

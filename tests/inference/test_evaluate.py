@@ -12,7 +12,7 @@ from sklearn import metrics
 
 from mtl_cli.data.base import Part
 from mtl_cli.data.inputs import DenseRows
-from mtl_cli.inference.evaluate import evaluate, score, skill
+from mtl_cli.inference.evaluate import evaluate, outputs, score, skill
 from mtl_cli.tasks.kinds.binary import Binary
 from mtl_cli.tasks.kinds.regression import Regression
 
@@ -95,3 +95,23 @@ def test_evaluate_runs_on_a_task_without_any_label() -> None:
     assert report["tasks"]["y"] == {"rows": 0}
     assert math.isnan(report["score"])
     assert torch.is_grad_enabled()
+
+
+def test_a_rows_outputs_do_not_depend_on_how_many_are_beside_it() -> None:
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Linear(11, 48), torch.nn.SiLU(), torch.nn.Linear(48, 2))
+
+    class Two(torch.nn.Module):
+        heads = ("y",)
+
+        def forward(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"y": layers(inputs)}
+
+    rows, before = torch.randn(200, 11), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = [outputs(Two(), DenseRows(rows[:count]))["y"] for count in (1, 2, 7, 16, 17, 100, 200)]  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(before)
+    assert [len(one) for one in found] == [1, 2, 7, 16, 17, 100, 200]
+    assert all(bool((one == found[-1][: len(one)]).all()) for one in found)

@@ -20,8 +20,8 @@ from mtl_cli.data.text.config import Text
 from mtl_cli.data.text.pieces import Pieces, tokenizer_text
 from mtl_cli.data.text.reader import TextEncoder
 from mtl_cli.models.transformer.layers import TransformerTrunk, windows_of
-from mtl_cli.models.transformer.settings import LowRank
 from mtl_cli.models.trunks.transformer import Transformer
+from mtl_cli.models.tuning import LowRank
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WHOLE = ["the", "and", "an", "##na", "##er", "in"]
@@ -214,7 +214,7 @@ def test_pieces_of_bytes_see_a_space_in_front_of_each_word() -> None:
         ({"pretrained": "nowhere"}, "there is no folder 'nowhere'"),
         ({"pretrained": True}, "true does not say which weights"),
         ({"pretrained": False, "tune": "all"}, "model.trunk.architecture: needs a value"),
-        ({"pretrained": False, "architecture": {"model_type": "bert"}}, "frozen leaves the encoder's weights"),
+        ({"pretrained": False, "architecture": {"model_type": "bert"}}, "frozen leaves its weights"),
         ({"pretrained": "a/b", "tune": "all", "cache": True}, "stores the output of a frozen encoder"),
     ],
 )

@@ -15,6 +15,7 @@ import torch
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.trained import TrainedModel
+from mtl_cli.reports.plots import read_columns
 from mtl_cli.runs import checkpoint_file, model_file
 from mtl_cli.runs.checkpoint_file import load_checkpoint
 from mtl_cli.runs.directory import RunDirectory
@@ -79,6 +80,7 @@ def looped() -> dict[str, Any]:
         (lambda: changed(data={}), "lacks a part"),
         (lambda: changed(format="2"), "has no format"),
         (lambda: [1], "holds no dict"),
+        (lambda: {key: value for key, value in changed().items() if key != "mtl"}, "lacks a part"),
         (larger, "the config is of a larger network than the weights"),
         (not_a_number, "has weights that are not finite"),
         (looped, "holds more than mtl writes"),
@@ -89,6 +91,24 @@ def test_a_model_that_was_changed_is_one_line(tmp_path: Path, make: Any, message
     with pytest.raises(UserError) as raised:
         TrainedModel.load(str(tmp_path / "a.pt"))
     assert message in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+def test_a_model_alone_has_a_card(mtl: InProcess, tmp_path: Path, houses_run: Path) -> None:
+    shutil.copytree(houses_run, tmp_path / "run")
+    (tmp_path / "run/run.json").unlink()
+    for command in ("card", "inspect"):
+        status, out, err = mtl(command, "run")
+        assert (status, "seed" in out) == (0, False), err
+    (tmp_path / "run/run.json").write_text('{"status": "done"}')
+    assert mtl("card", "run")[2].endswith("run/run.json: is not what mtl wrote: it has no command; it was changed\n")
+
+
+def test_a_changed_history_is_one_line(mtl: InProcess, tmp_path: Path, houses_run: Path) -> None:
+    shutil.copytree(houses_run, tmp_path / "run")
+    history = tmp_path / "run/mtl_history.csv"
+    history.write_bytes(b"epoch,\xff\n" + history.read_bytes())
+    with pytest.raises(UserError, match=r"mtl_history.csv: is damaged: 'utf-8' codec"):
+        read_columns(history)
 
 
 def test_a_packed_model_is_not_unpacked(tmp_path: Path) -> None:

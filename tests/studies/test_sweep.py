@@ -157,9 +157,10 @@ def workers(folder: Path) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 143, "terminated")],
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGHUP, 143, "terminated")],
 )
 def test_signals_end_the_jobs_in_processes(tmp_path: Path, number: signal.Signals, status: int, word: str) -> None:
+    """``test_nohup_is_heeded`` has SIGTERM."""
     process = start(tmp_path, "seed=0,1,2,3")
     wait_until(lambda: trains(tmp_path, 0) and trains(tmp_path, 1))
     process.send_signal(number)
@@ -205,14 +206,17 @@ def test_jobs_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.slow
 @posix
 def test_nohup_is_heeded(tmp_path: Path) -> None:
-    process = start(tmp_path, "seed=0,1", before=("nohup",))
+    """And SIGTERM ends the jobs."""
+    process = start(tmp_path, "seed=0,1,2,3", before=("nohup",))
     wait_until(lambda: trains(tmp_path, 0) and trains(tmp_path, 1))
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=2)
     process.terminate()
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (143, "")
+    assert "Traceback" not in err and "0 of 4 jobs have ended" in err
+    assert statuses(tmp_path) == {"0": "terminated", "1": "terminated"}, "no other job began"
 
 
 @pytest.mark.slow

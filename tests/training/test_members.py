@@ -94,19 +94,20 @@ def test_the_mean_is_in_label_units_and_in_probability(train) -> None:
         ("dataset=wine", "trainer.batch_size=100", "trainer.clip_norm=0.5", "optimizer=sgd"),
         ("dataset=wine", "balancer=uw", "scheduler=cosine", "tasks.quality.weight=2", "trainer.batch_size=200"),
         ("dataset=wine", "balancer=rlw", "trainer.batch_size=150", "model.head.hidden=[8]", "optimizer=adamw"),
+        ("dataset=wine", "balancer=upgrad", "trainer.batch_size=150", "trainer.log_balance=2"),
         (*HOUSES, "trainer.early_stopping={patience: 1, smooth: 1}", "tasks.sold.pos_weight=auto", "optimizer.lr=0.02"),
         ("dataset=houses.csv", "dataset.id=house", KINDS, "trainer.batch_size=50", "optimizer=sgd"),
     ],
-    ids=["missing labels", "sgd", "uw", "rlw", "stopping", "likelihoods"],
+    ids=["missing labels", "sgd", "uw", "rlw", "upgrad", "stopping", "likelihoods"],
 )
 def test_members_trained_at_once_are_as_if_trained_alone(words, train, monkeypatch: pytest.MonkeyPatch) -> None:
     fitting = []
-    whole = members.fits
-    monkeypatch.setattr(members, "fits", lambda run: fitting.append(whole(run)) or whole(run))
+    whole = members.hindrance
+    monkeypatch.setattr(members, "hindrance", lambda run: fitting.append(whole(run)) or whole(run))
     first, _ = train("at_once", *words, "trainer.folds=2")
-    monkeypatch.setattr(members, "fits", lambda run: False)
+    monkeypatch.setattr(members, "hindrance", lambda run: "this test")
     second, _ = train("in_turn", *words, "trainer.folds=2")
-    assert fitting == [True]
+    assert fitting == [None]
     epochs = [[member["epoch"] for member in metrics["members"]] for metrics in (first, second)]
     assert epochs[0] == epochs[1]
     for one, other in zip(load_model("at_once")["members"], load_model("in_turn")["members"], strict=True):
@@ -140,7 +141,8 @@ def test_members_of_other_seeds_are_those_of_runs_of_these_seeds(train) -> None:
     ids=["mmoe", "norm", "cnn", "tabm", "joint"],
 )
 def test_others_are_trained_in_turn(words, train, mtl: InProcess) -> None:
-    metrics, _ = train("run", *words, "trainer.folds=2", "trainer.batch_size=200", "trainer.epochs=1")
+    metrics, err = train("run", *words, "trainer.folds=2", "trainer.batch_size=200", "trainer.epochs=1")
+    assert "note: the 2 members are trained in turn, not at once: " in err
     assert len(metrics["members"]) == 2 and len(load_model("run")["members"]) == 2
     assert metrics["splits"]["val"]["rows"] == metrics["splits"]["train"]["rows"]
 
@@ -148,8 +150,11 @@ def test_others_are_trained_in_turn(words, train, mtl: InProcess) -> None:
 def test_folds_where_few_rows_would_choose(train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_out, "FEW_ROWS", {"features": 25, "text": 25})
     metrics, err = train("few", *HOUSES)
-    assert len(metrics["members"]) == 5
-    assert "note: trainer.folds=auto: few rows would be left for validation, so 5 members are trained" in err
+    assert len(metrics["members"]) == 8
+    assert "note: trainer.folds=auto: few rows would be left for validation, so 8 members are trained" in err
+    houses().assign(kind=lambda t: t["kind"].where(t.index >= 6, "castle")).to_csv("rare.csv", index=False)
+    rare = ("dataset=rare.csv", "dataset.id=house", "tasks={kind: multiclass}", "dataset.split.test=0")
+    assert len(train("fewer", *rare)[0]["members"]) == 5, "a class of six rows is in no more folds"
     metrics, _ = train("many", "dataset=wine")
     assert "members" not in metrics
     assert "members" not in train("none", *HOUSES, "trainer.folds=none")[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from mtl_cli.cli.main import run
 from mtl_cli.runs import lock
 from mtl_cli.training.checkpoints import KeepOnDisk
 from tests.conftest import InProcess
-from tests.fuzz.kills import CASES, COMMON, Case, differences, killed, whole
+from tests.fuzz.kills import CASES, COMMON, differences
 
 ONE = ("dataset=wine", "balancer=gradnorm", "trainer.folds=none", "trainer.batch_size=256", *COMMON)
 
@@ -73,18 +72,6 @@ def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(
     assert differences(Path("whole"), Path("run")) == []
     assert json.loads(out)["run_dir"] == "run"
     assert json.loads(Path("run/run.json").read_text())["resumed"] == [["mtl", "train", "resume=run"]]
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    """By SIGKILL, again and again; in turn, with members that are trained on all rows behind them."""
-    case = Case((*CASES["in_turn"].words, "trainer.epochs=2"))
-    for name in ("whole", "own"):
-        (tmp_path / name).mkdir()
-    whole(case, tmp_path / "whole", warm=False)
-    told = killed(case, tmp_path / "own", random.Random(7), 1.0)
-    assert told.count("Kill(") > 1
-    assert differences(tmp_path / "whole" / "run", tmp_path / "own" / "run") == []
 
 
 def test_a_run_that_is_done_is_extended(runs: Path, short: str, mtl: InProcess) -> None:

@@ -33,13 +33,11 @@ class ImageFiles(ImageSource):
         like: Reader | None = None,
         folding: Folding | None = None,
     ) -> Prepared:
-        from mtl_cli.data.duplicates import equal_arrays
         from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.image_files.listing import kept_images, listed
         from mtl_cli.data.image_files.reader import ImageFileReader
-        from mtl_cli.data.image_files.rows import ImageRows
-        from mtl_cli.data.images.files import Loaded
-        from mtl_cli.data.images.reader import fingerprint, fit_spec
+        from mtl_cli.data.image_files.rows import rows_of
+        from mtl_cli.data.images.reader import with_labels
         from mtl_cli.data.tables.deciding import Words, decide, label_uses, named_labels
         from mtl_cli.data.tables.reader import check_columns
 
@@ -50,15 +48,15 @@ class ImageFiles(ImageSource):
         readings = decide(table, label_uses(tasks), words, self.path, notice)
         table = readings.apply(table)
         layout, images, about = kept_images(self, paths, notice)
+        scan = images.scan()
         config = self.split_of(table.columns)
-        rows = Rows(equal_arrays(images), lambda name: tasks[name].strata(name, table), table[self.image])
+        rows = Rows(scan.duplicate_groups, lambda name: tasks[name].strata(name, table), table[self.image])
         split = split_rows(config, table, rows, notice)
         split, held_out = hold_out(folding, config, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
-        spec = fit_spec(images, split.train)
-        own = fingerprint(Loaded(images, table[[self.image, *label_uses(tasks)]], None, self.path))
-        reader = ImageFileReader(self, layout, spec, readings, own)
-        every = reader.examples(ImageRows(images, self.augment), table, self.path)
+        own = with_labels(scan.whole, table[[self.image, *label_uses(tasks)]])
+        reader = ImageFileReader(self, layout, scan.spec(split.train), readings, own)
+        every = reader.examples(rows_of(images, self.augment, self.workers), table, self.path)
         parts = encode_parts(split, fitted, every.select)
         parts["train"] = weighted(parts["train"], table, split.train, self.weight, tasks)
         return Prepared(fitted, reader, parts, split.table(table[self.image]), held_out, about=about)

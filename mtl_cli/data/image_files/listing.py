@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.config.errors import UserError, did_you_mean
+from mtl_cli.config.machine import free_memory, in_bytes
 from mtl_cli.config.registry import components, kind_of_file
 from mtl_cli.data.base import Notice
 from mtl_cli.data.image_files import LABEL, PART
-from mtl_cli.data.image_files.pictures import SUFFIXES, Layout, Seen, decode_all, sample, workers_of
+from mtl_cli.data.image_files.pictures import SUFFIXES, Layout, Seen, sample, workers_of
+from mtl_cli.data.image_files.stores import FromFiles, ImageStore, InMemory, OnDisk
 from mtl_cli.data.tables.config import CSV, TableSource
-from mtl_cli.io import atomic, user_cache, user_path
+from mtl_cli.io import user_cache, user_path
 
 if TYPE_CHECKING:
     from mtl_cli.data.image_files.source import ImageSource
@@ -26,6 +29,8 @@ PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "v
 """Folders that say which part of a split their images are in."""
 SECONDS = 2.0
 """Images that took longer to decode are kept."""
+LARGEST_UNASKED = 2**31
+"""Bytes of images that are held in memory where it is not known how much is free."""
 LARGEST_AS_IT_IS = 256
 """The height and width up to which images that are all of one size are read in it."""
 
@@ -98,8 +103,8 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def kept_images(source: ImageSource, paths: Sequence[Path], notice: Notice) -> tuple[Layout, np.ndarray, str]:
-    """Return the layout of a data set's images, their bytes, and a line about them: decoded, or as kept before."""
+def kept_images(source: ImageSource, paths: Sequence[Path], notice: Notice) -> tuple[Layout, ImageStore, str]:
+    """Return the layout of a data set's images, the images, and a line about them."""
     workers = workers_of(source.workers)
     seen = sample(paths, workers)
     layout = layout_of(source, seen, notice)
@@ -109,21 +114,46 @@ def kept_images(source: ImageSource, paths: Sequence[Path], notice: Notice) -> t
     about = f"{colours}, {layout.height} × {layout.width}, from files of " + (
         first if first == last else f"{first} to {last}"
     )
-    if not source.cache:
-        return layout, decode_all(paths, layout, workers), about
-    kept = user_cache() / "images" / f"{_key(paths, layout)}.npy"
-    if kept.is_file():
-        return layout, np.load(kept, mmap_mode="c"), about
+    return layout, stored(source, paths, layout, notice), about
+
+
+def stored(source: ImageSource, paths: Sequence[Path], layout: Layout, notice: Notice) -> ImageStore:
+    """Return the images of a data set: decoded, as kept before, or to be decoded."""
+    files = FromFiles(paths, layout, source.workers)
+    kept, size = user_cache() / "images" / f"{_key(paths, layout)}.npy", int(np.prod(files.shape))
+    where = source.cache
+    if where == "auto" and not fits_in_memory(size):
+        where = "disk" if kept.is_file() or size < free_disk(kept.parent) else "none"
+        what = f"{len(paths):,} decoded images would take {in_bytes(size)} of memory: " + (
+            f"they are in {kept}, and read from there" if where == "disk" else "each batch is decoded when it is due"
+        )
+        notice(f"{source.path}: {what}; dataset.cache=memory|disk|none says where they are")
+    if where == "none":
+        return files
+    if where == "disk":
+        return OnDisk(kept) if kept.is_file() else OnDisk.write(kept, files)
+    if where == "auto" and kept.is_file():
+        return InMemory(np.load(kept, mmap_mode="c"))
     started = time.perf_counter()
-    images = decode_all(paths, layout, workers)
+    images = InMemory(files.read(np.arange(len(files))))
     seconds = time.perf_counter() - started
-    if seconds < SECONDS:
-        return layout, images, about
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    atomic(kept, lambda file: np.save(file, images))
-    what = f"{len(images):,} images decoded in {seconds:.1f} s and kept in {kept} ({images.nbytes / 1e6:,.0f} MB)"
-    notice(f"{source.path}: {what}; dataset.cache=false keeps none")
-    return layout, images, about
+    if where == "auto" and seconds >= SECONDS:
+        OnDisk.write(kept, images)
+        what = f"{len(paths):,} images decoded in {seconds:.1f} s and kept in {kept} ({in_bytes(size)})"
+        notice(f"{source.path}: {what}; dataset.cache=memory keeps none")
+    return images
+
+
+def fits_in_memory(size: int) -> bool:
+    """Whether decoded images of so many bytes may be in memory, where each part of the split copies its own."""
+    free = free_memory()
+    return size < (LARGEST_UNASKED if free is None else free / 4)
+
+
+def free_disk(folder: Path) -> float:
+    """Return how many bytes may be written to a folder, which need not be there yet."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    return 0.9 * shutil.disk_usage(there).free
 
 
 def layout_of(source: ImageSource, seen: Sequence[Seen], notice: Notice) -> Layout:

@@ -12,24 +12,20 @@ import pandas as pd
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Examples, Notice, Reader
-from mtl_cli.data.duplicates import equal_arrays
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.image_files.augment import Augment
-from mtl_cli.data.image_files.listing import files_of, kept_images, listed, own_table, read_table
-from mtl_cli.data.image_files.pictures import SUFFIXES, Layout, decode_all, workers_of
-from mtl_cli.data.image_files.rows import ImageRows
-from mtl_cli.data.images.files import Loaded
-from mtl_cli.data.images.reader import fingerprint
-from mtl_cli.data.inputs import InputSpec
+from mtl_cli.data.image_files.listing import files_of, fits_in_memory, listed, own_table, read_table, stored
+from mtl_cli.data.image_files.pictures import SUFFIXES, Layout
+from mtl_cli.data.image_files.rows import rows_of
+from mtl_cli.data.image_files.stores import FromFiles, ImageStore, InMemory
+from mtl_cli.data.images.reader import with_labels
+from mtl_cli.data.inputs import InputRows, InputSpec
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reading import Readings
 from mtl_cli.io import user_path
 
 if TYPE_CHECKING:
     from mtl_cli.data.image_files.source import ImageSource
-
-CHUNK = 2048
-"""Images that are decoded, predicted and written at once."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class ImageFileReader(Reader):
         spec, readings = InputSpec.from_state(state["spec"]), Readings.from_state(state["readings"])
         return cls(source, layout, spec, readings, state["fingerprint"])
 
-    def examples(self, inputs: ImageRows, table: pd.DataFrame, where: str) -> Examples:
+    def examples(self, inputs: InputRows, table: pd.DataFrame, where: str) -> Examples:
         """Return images with their labels; each is called by its file's name."""
         return Examples(inputs, table, table[self.source.image], where)
 
@@ -98,8 +94,9 @@ class ImageFileReader(Reader):
 
     def stream(self, path: str, notice: Notice) -> Iterator[Examples]:
         table, paths = self._named(path, notice)
-        for start in range(0, len(paths), CHUNK):
-            yield self._decoded(table.iloc[start : start + CHUNK], paths[start : start + CHUNK], path)
+        piece = FromFiles(paths, self.layout, None).piece
+        for start in range(0, len(paths), piece):
+            yield self._decoded(table.iloc[start : start + piece], paths[start : start + piece], path)
 
     def _named(self, path: str, notice: Notice) -> tuple[pd.DataFrame, list[Path]]:
         """Return a row per image of a folder, of a table or of one file, and the files."""
@@ -115,16 +112,19 @@ class ImageFileReader(Reader):
         return self.readings.apply(table), files_of(table, self.source, path)
 
     def _decoded(self, table: pd.DataFrame, paths: list[Path], where: str) -> Examples:
-        images = decode_all(paths, self.layout, workers_of(self.source.workers))
-        return self.examples(ImageRows(images, Augment()), table, where)
+        images: ImageStore = FromFiles(paths, self.layout, self.source.workers)
+        if fits_in_memory(int(np.prod(images.shape))):
+            images = InMemory(images.read(np.arange(len(paths))))
+        return self.examples(rows_of(images, Augment(), self.source.workers), table, where)
 
     def read_own(self, notice: Notice) -> Examples:
         source, hint = self.source, "give a table or a folder to evaluate on"
         table, paths = listed(source, [source.image, *self.readings.as_written], notice)
         table = self.readings.apply(table)
-        images: np.ndarray = kept_images(source, paths, lambda line: None)[1]
+        images = stored(source, paths, self.layout, lambda line: None)
+        scan = images.scan()
         labels = table[[source.image, *(column.name for column in self.readings.columns)]]
-        if fingerprint(Loaded(images, labels, None, source.path)) != self.fingerprint:
+        if with_labels(scan.whole, labels) != self.fingerprint:
             raise UserError(source.path, "has changed since the run was made", hint)
-        found = self.examples(ImageRows(images, Augment()), table, source.path)
-        return replace(found, duplicate_groups=equal_arrays(images))
+        found = self.examples(rows_of(images, Augment(), source.workers), table, source.path)
+        return replace(found, duplicate_groups=scan.duplicate_groups)

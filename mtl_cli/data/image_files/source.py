@@ -45,9 +45,11 @@ class ImageSource(DataSource):
     augment : Augment
         How training images are changed at random.
     workers : int, optional
-        How many images are decoded at once; null: one for each processor.
-    cache : bool
-        Whether images that took long to decode are kept in the user's cache folder for the next run.
+        How many images are decoded at once, or batches ahead of training; null: one for each processor.
+    cache : {"auto", "memory", "disk", "none"}
+        Where decoded images are: in memory; in a file of the user's cache folder, of which each batch is read; or
+        nowhere, each batch is decoded. ``auto``: in memory if there is room, else on disk if there is; and what took
+        long to decode is kept on disk for the next run.
     no_label : list of str
         What "no label" may be written as; a label that a task names is one.
     split : SplitConfig
@@ -63,7 +65,7 @@ class ImageSource(DataSource):
     window: list[float] | None = None
     augment: Augment = field(default_factory=Augment)
     workers: PositiveInt | None = None
-    cache: bool = True
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
     no_label: list[str] = field(default_factory=lambda: list(USUAL_NO_LABEL))
     split: SplitConfig = field(default_factory=SplitConfig)
 

@@ -87,27 +87,34 @@ def _ids(rows: int) -> pd.Series:
 
 
 def fit_spec(images: np.ndarray, rows: np.ndarray) -> InputSpec:
-    """Return what the images are to a network, with each channel's mean and deviation over ``rows``.
-
-    A channel of one value is given a deviation of 1.
-    """
+    """Return what the images are to a network, with each channel's mean and deviation over ``rows``."""
     channels = images.shape[1]
     counts = np.zeros((channels, 256))
     for start in range(0, len(rows), CHUNK):  # counting bytes is exact, and makes no copy of all images as floats
         some = images[rows[start : start + CHUNK]]
         counts += np.stack([np.bincount(some[:, c].ravel(), minlength=256) for c in range(channels)])
     values = np.arange(256)
-    mean = counts @ values / counts.sum(1)
-    deviation = np.sqrt(counts @ values**2 / counts.sum(1) - mean**2)
-    deviation = np.where(deviation > 1e-6, deviation, 1.0)
-    return InputSpec("image", images.shape[1:], center=mean.tolist(), scale=deviation.tolist())
+    mean, squares = counts @ values / counts.sum(1), counts @ values**2 / counts.sum(1)
+    return InputSpec("image", images.shape[1:], center=mean.tolist(), scale=deviations(mean, squares).tolist())
+
+
+def deviations(mean: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """Return each channel's deviation, given the means of its bytes and of their squares; 1 for one of one value."""
+    found = np.sqrt(np.maximum(squares - mean**2, 0))
+    return np.where(found > 1e-6, found, 1.0)
 
 
 def fingerprint(loaded: Loaded) -> str:
     """Return a number that changes with any pixel, label, or the order of the images."""
     found = hashlib.sha256(str(loaded.images.shape).encode())
     found.update(np.ascontiguousarray(loaded.images).data)
-    for name, column in loaded.labels.items():
+    return with_labels(found, loaded.labels)
+
+
+def with_labels(images: hashlib._Hash, labels: pd.DataFrame) -> str:
+    """Return a number that changes with what images were hashed to, and with any label."""
+    found = images.copy()
+    for name, column in labels.items():
         values = column.to_numpy()
         if values.dtype == object:  # its bytes are addresses
             values = pd.util.hash_array(values, categorize=False)

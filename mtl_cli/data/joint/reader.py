@@ -147,7 +147,7 @@ class JointReader(Reader):
                 did_you_mean(name, self.readers) if equals else f"give {' or '.join(f'{n}=PATH' for n in self.readers)}"
             )
             raise UserError(path, "does not say which of the joined data sets it belongs to", hint)
-        return self._join({name: self.readers[name].read(rest, notice)}, rest)
+        return self.join({name: self.readers[name].read(rest, notice)}, rest)
 
     def read_own(self, notice: Notice) -> Examples:
         """Read all data sets again. Raises UserError if one is not as it was."""
@@ -155,9 +155,15 @@ class JointReader(Reader):
         for name, reader in self.readers.items():
             with named(name):
                 found[name] = reader.read_own(told(name, notice))
-        return self._join(found, " and ".join(examples.where for examples in found.values()))
+        return self.join(found, " and ".join(examples.where for examples in found.values()))
 
-    def _join(self, found: dict[str, Examples], where: str) -> Examples:
+    def parts(self) -> dict[str, Reader]:
+        from mtl_cli.data.joint.part import PartReader
+
+        return {name: PartReader(self, name) for name in self.readers}
+
+    def join(self, found: dict[str, Examples], where: str) -> Examples:
+        """Return rows of some of the data sets, by name, as one."""
         inputs = [found[name].inputs if name in found else _none(reader.spec) for name, reader in self.readers.items()]
         if self.spec.kind != "joint":
             inputs = [found[name].inputs for name in found]

@@ -15,7 +15,7 @@ from mtl_cli.data.sequences.residues import RESIDUES, STOP, Alphabet, Stops
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.feature import Feature
+    from mtl_cli.data.feature import Feature, Field
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.sequences.rows import TokenRows
     from mtl_cli.data.tables.features import FeatureEncoder
@@ -130,6 +130,14 @@ class SequenceEncoder:
         return [
             Feature(self.column, "sequence", f"a number per {self.unit}{most}, {more}" if most else "a number each")
         ]
+
+    def fields(self) -> list[Field]:
+        """Return what a person gives of a row: see ``Reader.fields``."""
+        from mtl_cli.data.feature import Field
+
+        letters = [residues.PADDING, *self.letters]
+        usual = "".join(letters[token] for token in self.reference) or self.letters[:8]
+        return [Field(self.column, "sequence", usual, empty=False, longest=None if self.truncate else self.max_length)]
 
     def places(self, rows: InputRows) -> list[Feature]:
         """Return the parts of the sequences, by position."""

@@ -107,6 +107,8 @@ class TokenRows(InputRows):
         lengths, starts = self._lengths[rows], self._starts[rows]
         places = torch.arange(max(int(lengths.max()), 1) if len(lengths) else 1)
         inside = places < lengths.unsqueeze(1)
+        if not len(self.tokens):  # texts without a word
+            return self.tokens.new_zeros(inside.shape).long()
         index = (starts.unsqueeze(1) + places).where(inside, 0).to(self.tokens.device)
         return self.tokens[index].long() * inside.to(self.tokens.device)
 

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 
 def read_json_lines(open_bytes: Opener, where: str, notice: Notice) -> pd.DataFrame:
     """Read objects as rows; a key that a row lacks is missing there. Raises UserError naming the line at fault."""
-    import pandas as pd
-
     file = look_at(open_bytes, where, None, notice)
     with file.open() as stream:
         rows = _list(stream, where) if file.head.lstrip().startswith("[") else _lines(stream, where)
-        columns = _columns(rows, where)
+        return table_of_rows(rows, where)
+
+
+def table_of_rows(rows: Iterable[tuple[str, Any]], where: str, empty: str = "the file is empty") -> pd.DataFrame:
+    """Return the table of objects of JSON, each with what to call it. Raises UserError if one is no object."""
+    import pandas as pd
+
+    columns = _columns(rows, where)
     if not columns:
-        raise UserError(where, "the file is empty")
+        raise UserError(where, empty)
     return named(pd.DataFrame({name: column_of(values) for name, values in columns.items()}, copy=False), where)
 
 

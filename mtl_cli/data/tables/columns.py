@@ -54,6 +54,8 @@ class Column:
         Per number, the least and the largest of training.
     bounds : list of list of float
         The least and the largest that are not stray, beyond which numbers are bent; empty for none.
+    commonest : str, optional
+        The level that most training rows have.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Column:
     clip: bool = False
     landmarks: list[list[float]] = field(default_factory=list)
     bounds: list[list[float]] = field(default_factory=list)
+    commonest: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -167,6 +170,7 @@ def fit_levels(column: Column, values: pd.Series, min_count: int) -> int:
     counts = values.dropna().map(text_of).value_counts()
     column.levels = sorted(counts.index[counts >= min_count])
     column.has_other = bool((counts < min_count).any())
+    column.commonest = min(column.levels, key=lambda level: (-counts[level], level), default=None)
     return len(counts)
 
 

@@ -34,6 +34,11 @@ class Seen:
     most: float = -np.inf
 
 
+def without_value(where: str, column: str) -> str:
+    """Return what is told of a column without any value."""
+    return f"{where}: the column '{column}' has no value; it is filled in as in training"
+
+
 class Comparison:
     """Tells what a user should know of new rows: columns without values, unknown levels, numbers far from training's.
 
@@ -71,7 +76,7 @@ class Comparison:
         outside = []
         for column, seen in zip(self.columns, self.seen, strict=True):
             if not seen.values:
-                notice(f"{where}: the column '{column.name}' has no value; it is filled in as in training")
+                notice(without_value(where, column.name))
             elif seen.others:
                 what = f"was only 0 and 1 in training; {seen.others} rows hold others"
                 notice(f"{where}: the column '{column.name}' {what}")

@@ -173,14 +173,18 @@ class TableSource(DataSource):
             table = self.read_file(text_columns, notice)
         else:
             table = read_several([replace(self, path=path) for path in paths], self.path, text_columns, notice)
+        return self.kept(table, self.path, notice)
+
+    def kept(self, table: pd.DataFrame, where: str, notice: Notice) -> pd.DataFrame:
+        """Return the rows of a table that are to be read: with ``stops: drop`` not those that hold a stop."""
         if self.stops != "drop" or self.sequence is None or self.sequence not in table.columns:
             return table
         kept, stopped = without_stops(table, self.sequence)
         if stopped:
             what = f"{stopped:,} of {len(table):,} sequences hold a stop before their end"
             if kept.empty:
-                raise UserError(self.path, what, "dataset.stops=keep or cut reads them")
-            notice(f"{self.path}: {what} and are left out")
+                raise UserError(where, what, "dataset.stops=keep or cut reads them")
+            notice(f"{where}: {what} and are left out")
         return kept
 
     def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mtl_cli.data.dates import DATE_PARTS
-from mtl_cli.data.feature import Feature
+from mtl_cli.data.feature import Feature, Field
 from mtl_cli.data.tables.columns import Column
 
 SHOWN = 6
@@ -18,6 +20,27 @@ def features_of(columns: list[Column]) -> list[Feature]:
         found.append(Feature(column.name, column.kind, encoding(column), inputs, int(column.has_missing)))
         start = inputs.stop
     return found
+
+
+def fields_of(columns: list[Column]) -> list[Field]:
+    """Return what a person gives of a row for columns, with their usual values in training."""
+    return [_field(column) for column in columns]
+
+
+def _field(column: Column) -> Field:
+    if column.kind == "categorical":
+        level = column.commonest or next(iter(column.levels), None)
+        return Field(column.name, column.kind, level, levels=column.levels, others=column.has_other)
+    usual, low, high = (values[0] if values else None for values in (column.fill, column.low, column.high))
+    if column.kind == "boolean":
+        return Field(column.name, column.kind, bool(usual), empty=column.impute)
+    if column.kind == "date":
+        return Field(column.name, column.kind, _day(usual), _day(low), _day(high), empty=column.impute)
+    return Field(column.name, column.kind, usual, low, high, empty=column.impute)
+
+
+def _day(number: float | None) -> str | None:
+    return None if number is None else str(np.datetime64(int(number // 1), "D"))
 
 
 def encoding(column: Column) -> str:

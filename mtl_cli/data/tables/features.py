@@ -19,7 +19,7 @@ from mtl_cli.tasks.labels import refuse_values
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.feature import Feature
+    from mtl_cli.data.feature import Feature, Field
     from mtl_cli.data.inputs import CodedRows, InputRows, InputSpec
 
 MOST_DENSE = 128
@@ -90,6 +90,12 @@ class FeatureEncoder:
         from mtl_cli.data.tables.describe import features_of
 
         return features_of(self.columns)
+
+    def fields(self) -> list[Field]:
+        """Return what a person gives of a row: see ``Reader.fields``."""
+        from mtl_cli.data.tables.describe import fields_of
+
+        return fields_of(self.columns)
 
     def places(self, rows: InputRows) -> list[Feature]:
         """Return the features whose importance can be asked for."""

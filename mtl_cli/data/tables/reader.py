@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -14,7 +14,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.base import Examples, Notice, Reader
 from mtl_cli.data.dates import DAY_FIRST, MONTH_FIRST
 from mtl_cli.data.duplicates import equal_rows
-from mtl_cli.data.feature import Feature
+from mtl_cli.data.feature import Feature, Field
 from mtl_cli.data.files import STDIN
 from mtl_cli.data.inputs import InputRows, InputSpec, feature_problems
 from mtl_cli.data.reading import with_keys
@@ -51,6 +51,9 @@ class TableFile(Protocol):
 
     def read(self, text_columns: list[str], notice: Notice) -> pd.DataFrame:
         """Read the table; columns in ``text_columns`` stay as they are written."""
+
+    def kept(self, table: pd.DataFrame, where: str, notice: Notice) -> pd.DataFrame:
+        """Return the rows of a table that are to be read."""
 
     def chunks(self, rows: int, text_columns: list[str], notice: Notice) -> Iterator[pd.DataFrame]:
         """Read the table in pieces of at most ``rows`` rows."""
@@ -142,12 +145,27 @@ class TableReader(Reader):
     def read(self, path: str, notice: Notice) -> Examples:
         """Read a table of the kind that its name implies; what the data set itself is as text from standard input."""
         reader, source, where = self._of(path)
-        table = reader.readings.apply(source.read(reader.readings.as_written, notice))
-        examples = reader.encode(table, where)
-        if isinstance(reader.encoder, FeatureEncoder):
-            reader.encoder.compare(table, where, notice)
+        return reader._examples(source.read(reader.readings.as_written, notice), where, notice)
+
+    def fields(self) -> list[Field]:
+        ids = [] if self.id_column is None else [Field(self.id_column, "id")]
+        return [*ids, *self.encoder.fields()]
+
+    def read_rows(self, rows: Sequence[Mapping[str, Any]], where: str, notice: Notice) -> Examples:
+        from mtl_cli.data.table_files.jsonl import table_of_rows
+
+        numbered = ((f"row {number}", row) for number, row in enumerate(rows, 1))
+        table = self.source.kept(table_of_rows(numbered, where, "there is no row"), where, notice)
+        return self._examples(table, where, notice)
+
+    def _examples(self, table: pd.DataFrame, where: str, notice: Notice) -> Examples:
+        """Return the rows of a table as it was read, and tell in what they differ from the training rows."""
+        table = self.readings.apply(table)
+        examples = self.encode(table, where)
+        if isinstance(self.encoder, FeatureEncoder):
+            self.encoder.compare(table, where, notice)
         else:
-            reader.encoder.compare(table, examples.inputs, where, notice)
+            self.encoder.compare(table, examples.inputs, where, notice)
         return examples
 
     def stream(self, path: str, notice: Notice) -> Iterator[Examples]:

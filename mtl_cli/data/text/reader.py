@@ -15,7 +15,7 @@ from mtl_cli.data.sequences.reader import check_unique
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mtl_cli.data.feature import Feature
+    from mtl_cli.data.feature import Feature, Field
     from mtl_cli.data.inputs import InputRows, InputSpec
     from mtl_cli.data.tables.features import FeatureEncoder
     from mtl_cli.data.text.pieces import PieceRows, Pieces
@@ -98,6 +98,14 @@ class TextEncoder:
         texts = [Feature(name, "text", how) for name in self.columns]
         return [*texts, *([] if self.beside is None else self.beside.features())]
 
+    def fields(self) -> list[Field]:
+        """Return what a person gives of a row: see ``Reader.fields``."""
+        from mtl_cli.data.feature import Field
+
+        longest = None if self.truncate else self.max_length
+        texts = [Field(name, "text", "", longest=longest) for name in self.columns]
+        return [*texts, *([] if self.beside is None else self.beside.fields())]
+
     def places(self, rows: InputRows) -> list[Feature]:
         """Return the words of the texts, by position, and the columns beside them."""
         from mtl_cli.data.feature import sequence_parts
@@ -124,7 +132,7 @@ class TextEncoder:
                 raise UserError(where, f"the text column '{name}' is missing", did_you_mean(name, table.columns))
         if self.id_column is not None and self.id_column in table.columns:
             check_unique(table[self.id_column], where)
-        columns = [table[name].fillna("").astype(str) for name in self.columns]
+        columns = [table[name].astype(object).fillna("").astype(str) for name in self.columns]
         cut = split_words if self.cut == "words" else split_spaces
         found = [cut(" ".join(cells)) for cells in zip(*columns, strict=True)]
         longest = self.max_length

@@ -67,6 +67,21 @@ def check_method(method: Method) -> None:
         raise UserError("--method", f"{method} needs the package {package}", f"pip install 'mtl-cli[{package}]'")
 
 
+def _check_suits(model: TrainedModel, examples: Examples, method: Method) -> None:
+    """Raise UserError if a method does not suit the data."""
+    spec = model.reader.spec
+    if examples.origin is not None:
+        hint = "mtl explain RUN NAME=DATA --method permutation explains them together"
+        raise UserError("--method", f"{method} is not made for joined data sets", hint)
+    if spec.kind in ("text", "pieces"):
+        raise UserError("--method", f"{method} is not made for texts", "--method permutation shuffles their words")
+    if spec.reference:
+        what = f"{method} is not made for families, which are read as differences from a reference"
+        raise UserError("--method", what, "--method permutation shuffles their positions")
+    if spec.kind == "sequence" and method == "shap":
+        raise UserError("--method", "shap has no values for sequences", "--method integrated-gradients has")
+
+
 def attributions(
     model: TrainedModel, examples: Examples, rows: Sequence[int], method: Method, seed: int = 0
 ) -> list[Attribution]:
@@ -77,15 +92,8 @@ def attributions(
     UserError
         If the package is missing, or the method does not suit the data.
     """
+    _check_suits(model, examples, method)
     check_method(method)
-    if examples.origin is not None:
-        hint = "mtl explain RUN NAME=DATA --method permutation explains them together"
-        raise UserError("--method", f"{method} is not made for joined data sets", hint)
-    kind = model.reader.spec.kind
-    if kind == "text":
-        raise UserError("--method", f"{method} is not made for texts", "--method permutation shuffles their words")
-    if kind == "sequence" and method == "shap":
-        raise UserError("--method", "shap has no values for sequences", "--method integrated-gradients has")
     inputs = examples.inputs.dense()
     whole = replace(examples, inputs=inputs)
     features = model.reader.places(whole)

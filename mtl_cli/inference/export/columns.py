@@ -9,7 +9,8 @@ from torch import nn
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.tables.columns import Column
-from mtl_cli.data.tables.scaling import ROOM
+from mtl_cli.data.tables.scaling import ROOM, SMALLEST
+from mtl_cli.inference.export.ramps import Ramps, exact, normal_quantile
 
 EMPTY, UNKNOWN = -1, -2
 """Codes of an empty text and of one that is no level."""
@@ -21,13 +22,6 @@ FORMS = {
     "categorical": "text, empty if it is missing",
 }
 """What a graph takes of each kind of column."""
-
-
-def check_column(column: Column) -> None:
-    """Raise UserError if a column's encoding cannot be in a graph."""
-    if any(column.landmarks):
-        what = f"the column '{column.name}' is scaled by its ranks, which no graph can do"
-        raise UserError("dataset.features.scale", what, "train with another scale, such as bounded")
 
 
 class ColumnEncoder(nn.Module):
@@ -45,13 +39,18 @@ class ColumnEncoder(nn.Module):
 
     def __init__(self, column: Column) -> None:
         super().__init__()
-        check_column(column)
+        if column.kind == "date" and any(column.landmarks):
+            what = f"the parts of the date '{column.name}' are scaled by their ranks, which rounding changes"
+            hint = f"train with another scale, such as bounded, or dataset.features.exclude=[{column.name}]"
+            raise UserError("dataset.features.scale", what, hint)
         self.kind, self.clip, self.has_missing, self.bounded = column.kind, column.clip, column.has_missing, False
         self.levels = len(column.levels) + column.has_other
         for name in ("fill", "center", "scale", "bounds"):
             values: list[float] | list[list[float]] = vars(column)[name]
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
         self.bounded = bool(column.bounds)
+        self.ranks = [Ramps.through(own, _ranks(len(own))) if own else None for own in column.landmarks]
+        self.ends = [(own[0], own[-1]) if own else None for own in column.landmarks]
 
     @property
     def example(self) -> torch.Tensor:
@@ -73,11 +72,29 @@ class ColumnEncoder(nn.Module):
         if self.bounded:
             low, high = self.bounds
             inside = torch.minimum(torch.maximum(numbers, low), high)
-            most = (ROOM * (inside - self.center).abs()).clamp(min=torch.finfo(torch.float64).tiny)
+            least = exact(torch.finfo(torch.float64).tiny)
+            most = torch.maximum(ROOM * (inside - self.center).abs(), least)
             beyond = numbers - inside
             numbers = inside + beyond / (1 + (beyond / most).square()).sqrt()
         scaled = (numbers - self.center) / self.scale
+        if self.ranks:
+            return torch.cat([self._ranked(scaled, numbers, place) for place in range(len(self.ranks))], 1)
         return scaled / (1 + (scaled / 3).square()).sqrt() if self.clip else scaled
+
+    def _ranked(self, scaled: torch.Tensor, numbers: torch.Tensor, place: int) -> torch.Tensor:
+        """Return one number by its rank as ``to_normal`` does, (n, 1); as it is scaled if it never varied."""
+        ranks, ends = self.ranks[place], self.ends[place]
+        if ranks is None or ends is None:
+            return scaled[:, place : place + 1]
+        own = numbers[:, place]
+        share = ranks(own) * (own - exact(SMALLEST) >= exact(ends[0])).double()
+        share = torch.maximum(share, (own + exact(SMALLEST) > exact(ends[1])).double())
+        limits = exact([SMALLEST, 1 - SMALLEST])
+        return normal_quantile(torch.minimum(torch.maximum(share, limits[0]), limits[1])).unsqueeze(1)
+
+
+def _ranks(count: int) -> list[float]:
+    return torch.linspace(0, 1, count, dtype=torch.float64).tolist()
 
 
 def date_parts(days: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from mtl_cli.runs.model_file import load_model
 
 ENDINGS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 NEEDED = {"onnx": ("onnx", "onnxscript"), "torch-export": (), "safetensors": ("safetensors",)}
-BATCH = "batch"
+BATCH, LENGTH = "batch", "length"
 
 
 def check_packages(form: str) -> None:
@@ -62,6 +62,7 @@ def _about(path: str, graph: Graph) -> dict[str, str]:
     return {
         "mtl": __version__,
         "inputs": to_json(inputs),
+        "outputs": to_json(graph.outputs),
         "tasks": to_json(graph.tasks),
         "members": str(len(graph.networks)),
         "license": str(content["config"].get("license") or ""),
@@ -69,8 +70,10 @@ def _about(path: str, graph: Graph) -> dict[str, str]:
 
 
 def _dynamic(graph: Graph) -> tuple[tuple[dict[int, Any], ...]]:
-    batch = torch.export.Dim(BATCH)
-    return (tuple({0: batch} for _ in graph.examples),)
+    shape: dict[int, Any] = {0: torch.export.Dim(BATCH)}
+    if graph.lengths:
+        shape[1] = torch.export.Dim(LENGTH)
+    return (tuple(shape for _ in graph.examples),)
 
 
 def _torch_export(graph: Graph, about: dict[str, str], target: Path) -> None:
@@ -82,7 +85,7 @@ def _onnx(graph: Graph, about: dict[str, str], target: Path) -> None:
     import onnx
 
     names = [given.name for given in graph.inputs]
-    outputs = [task["name"] if task["name"] not in names else f"predicted_{task['name']}" for task in graph.tasks]
+    outputs = [output["name"] for output in graph.outputs]
     program = torch.onnx.export(
         graph, graph.examples, input_names=names, output_names=outputs, dynamic_shapes=_dynamic(graph), dynamo=True,
         verbose=False,
@@ -139,12 +142,14 @@ def _safetensors(path: str, target: Path) -> None:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Keep what exporters tell of their own inside."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,11 +12,17 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.tables.features import FeatureEncoder
 from mtl_cli.data.tables.reader import TableReader
 from mtl_cli.inference.description import example_inputs
+from mtl_cli.inference.export.answers import answer_of, described, left_out
 from mtl_cli.inference.export.columns import FORMS, ColumnEncoder
 from mtl_cli.inference.trained import TrainedModel
-from mtl_cli.tasks.task import Task
 
-Outputs = Sequence[torch.Tensor]
+WEIGHTS = "--format safetensors has all weights; mtl predict and mtl_cli.load(RUN).predict read such data"
+FORMS_OF_ROWS = {
+    "features": "the numbers of a row, in the order of `names`, as they are after dataset.transform",
+    "image": "bytes, channels × height × width",
+    "sequence": "the place of each residue in `names`, 0 behind the end of a row",
+}
+"""What a graph takes of each kind of input that is no table."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,15 @@ class GraphInput:
     levels : list of str, optional
         Of a text; their codes are their places. ``other`` says whether all other texts share the next code.
     other : bool
+    names : list of str
+        Of the numbers of a row, or of what its numbers stand for.
     """
 
     name: str
     form: str
     levels: list[str] | None = None
     other: bool = False
+    names: list[str] = field(default_factory=list)
 
 
 class Graph(nn.Module):
@@ -54,7 +62,9 @@ class Graph(nn.Module):
     examples : tuple of Tensor
         Two rows.
     tasks : list of dict
-        What each output is.
+        What they are.
+    outputs : list of dict
+        By name and task, what each output is.
     left_out : list of str
         What predict does and the graph does not.
 
@@ -68,10 +78,10 @@ class Graph(nn.Module):
         super().__init__()
         if model.reader.spec.parts or model.config.dataset.members:
             what = "joined data sets" if model.config.dataset.members else f"inputs of kind {model.reader.spec.kind}"
-            raise UserError("export", f"{what} cannot be in one graph", "--format safetensors has all weights")
+            raise UserError("export", f"{what} cannot be in one graph", WEIGHTS)
         if model.reader.spec.reference:
             what = "differences from a reference cannot be in a graph: their number varies from row to row"
-            raise UserError("export", what, "--format safetensors has all weights")
+            raise UserError("export", what, WEIGHTS)
         self.columns: nn.ModuleList | None = None
         reader = model.reader
         if isinstance(reader, TableReader) and isinstance(reader.encoder, FeatureEncoder):
@@ -84,64 +94,45 @@ class Graph(nn.Module):
             ]
             self.examples = tuple(encoder.example for encoder in encoders)
         else:
-            self.inputs = [GraphInput(reader.spec.kind, f"{reader.spec.kind} as mtl encodes it")]
+            kind = reader.spec.kind
+            form = FORMS_OF_ROWS.get(kind, f"{kind} as mtl encodes it")
+            self.inputs = [GraphInput(kind, form, names=reader.spec.names)]
             example = example_inputs(reader.spec)
             assert isinstance(example, torch.Tensor)  # a text's columns are parts of it, and were refused above
             self.examples = (example,)
         self.networks = nn.ModuleList(member.network for member in model.members)
         self._answers = {
-            name: _answer(task, [m.tasks[name] for m in model.members]) for name, task in model.tasks.items()
+            name: answer_of(task, [m.tasks[name] for m in model.members]) for name, task in model.tasks.items()
         }
-        self.tasks = [_described(task) for task in model.tasks.values()]
-        self.left_out = [
-            f"{step} of task {name}" for name, task in model.tasks.items() for step in task.post_hoc.state()
-        ]
+        self.tasks = [described(task) for task in model.tasks.values()]
+        self.outputs = self._named()
+        levels = model.hierarchy()
+        enforced = levels is not None and levels.mode == "enforce"
+        self.left_out = [step for task in model.tasks.values() for step in left_out(task)]
+        self.left_out += ["labels of levels that fit together"] if enforced else []
+
+    @property
+    def lengths(self) -> bool:
+        """Whether a row may be of any length, the second dimension of the input."""
+        return self.inputs[0].name == "sequence" and self.columns is None
+
+    def _named(self) -> list[dict[str, Any]]:
+        """Return what each output is, named as a column of predictions without ``predicted_`` where that is free."""
+        taken, found = {given.name for given in self.inputs}, []
+        for task, answer in self._answers.items():
+            for end, about in answer.about.items():
+                name = f"{task}{end}" if f"{task}{end}" not in taken else f"predicted_{task}{end}"
+                taken.add(name)
+                found.append({"name": name, "task": task, "output": about})
+        return found
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return each task's prediction."""
+        """Return each task's prediction, and what else is said of it."""
         if self.columns is None:
             rows = inputs[0]
         else:
             pairs = zip(self.columns, inputs, strict=True)
             rows = torch.cat([encoder(values) for encoder, values in pairs], 1).float()
         every = [network(rows) for network in self.networks]
-        return tuple(answer([found[name] for found in every]) for name, answer in self._answers.items())
-
-
-def _answer(task: Task, fitted: Sequence[Task]) -> Callable[[Outputs], torch.Tensor]:
-    """Return what makes a prediction of the members' outputs of one task."""
-    if task.kind == "regression":
-        states = [own.state() for own in fitted]
-        if states[0]["quantiles"]:
-            raise UserError(f"tasks.{task.name}", "quantiles are not exported", "loss: mse has one number")
-
-        def number(outputs: Outputs) -> torch.Tensor:
-            pairs = zip(outputs, states, strict=True)
-            values = [output[:, 0].double() * own["scale"] + own["center"] for output, own in pairs]
-            if states[0]["transform"] == "log1p":
-                values = [value.expm1() for value in values]
-            return torch.stack(values).mean(0)
-
-        return number
-    if task.kind in ("binary", "multilabel"):
-
-        def each(outputs: Outputs) -> torch.Tensor:
-            found = torch.stack([output.double().sigmoid() for output in outputs]).mean(0)
-            return found[:, 0] if task.kind == "binary" else found
-
-        return each
-    if task.kind == "multiclass":
-        return lambda outputs: torch.stack([output.double().softmax(1) for output in outputs]).mean(0)
-    raise UserError(
-        f"tasks.{task.name}", f"a task of kind {task.kind} is not exported", "--format safetensors has all weights"
-    )
-
-
-def _described(task: Task) -> dict[str, Any]:
-    state = task.state()
-    what = {
-        "regression": "the predicted number", "binary": "the probability of the last class",
-        "multiclass": "the probability of each class", "multilabel": "the probability of each label",
-    }  # fmt: skip
-    labels = state.get("classes") or state.get("labels")
-    return {"name": task.name, "kind": task.kind, "output": what.get(task.kind, ""), "labels": labels}
+        found = [answer.make([each[name] for each in every]) for name, answer in self._answers.items()]
+        return tuple(output for outputs in found for output in outputs)

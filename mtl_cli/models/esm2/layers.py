@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from mtl_cli.config.errors import UserError
 from mtl_cli.data.sequences.rows import PADDING
 from mtl_cli.models.esm2.files import VOCABULARY
 from mtl_cli.models.esm2.settings import INSTALL, ESM2Keys, Size
 from mtl_cli.models.pooling import Pool
 from mtl_cli.models.pretrained import PretrainedTrunk
+from mtl_cli.models.tuning import LowRank, add_low_rank
 
 if TYPE_CHECKING:
     from transformers import EsmModel
@@ -31,6 +31,7 @@ class ESM2Trunk(PretrainedTrunk):
     size : Size
     """
 
+    backbone: EsmModel
     marks = 2
 
     def __init__(self, backbone: EsmModel, config: ESM2Keys, names: list[str], size: Size) -> None:
@@ -85,20 +86,9 @@ def set_trained(backbone: EsmModel, config: ESM2Keys) -> None:
         backbone.encoder.layer[-config.last :].requires_grad_(True)
         backbone.encoder.emb_layer_norm_after.requires_grad_(True)
     if config.tune == "lora":
-        try:
-            from peft import LoraConfig, inject_adapter_in_model
-        except ImportError as error:
-            raise UserError("model.trunk.tune", "lora needs the package peft", INSTALL) from error
-        lora = config.lora
-        inject_adapter_in_model(
-            LoraConfig(
-                r=lora.rank,
-                lora_alpha=lora.alpha,
-                lora_dropout=lora.dropout,
-                target_modules=list(lora.modules),
-            ),
-            backbone,
-        )
+        keys = config.lora
+        modules: list[str] = [*keys.modules]
+        add_low_rank(backbone, LowRank(keys.rank, keys.alpha, keys.dropout, modules), "esm", INSTALL)
 
 
 def last_trained(backbone: EsmModel, config: ESM2Keys) -> nn.Module | None:

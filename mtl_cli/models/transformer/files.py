@@ -11,6 +11,7 @@ from torch import nn
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.hub import hub_folder, local_folder
 from mtl_cli.models.transformer.settings import INSTALL, TransformerKeys
+from mtl_cli.models.tuning import add_low_rank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,22 +91,7 @@ def set_trained(encoder: PreTrainedModel, config: TransformerKeys) -> None:
             raise UserError("model.trunk.last", f"is {config.last}, and there are {len(layers)} layers")
         layers[-config.last :].requires_grad_(True)
     if config.tune == "lora":
-        try:
-            from peft import LoraConfig, inject_adapter_in_model
-        except ImportError as error:
-            raise UserError("model.trunk.tune", "lora needs the package peft", INSTALL) from error
-        keys, lora = config.lora, "model.trunk.lora.modules"
-        wanted = LoraConfig(r=keys.rank, lora_alpha=keys.alpha, lora_dropout=keys.dropout, target_modules=keys.modules)
-        try:
-            inject_adapter_in_model(wanted, encoder)
-        except ValueError as error:
-            names = {name.rpartition(".")[2] for name, part in encoder.named_modules() if isinstance(part, nn.Linear)}
-            what = (
-                "names no layer"
-                if keys.modules
-                else f"must be given for an encoder of kind {encoder.config.model_type}"
-            )
-            raise UserError(lora, what, f"its linear layers are {', '.join(sorted(names))}") from error
+        add_low_rank(encoder, config.lora, encoder.config.model_type, INSTALL)
 
 
 def last_trained(encoder: nn.Module) -> nn.Module | None:

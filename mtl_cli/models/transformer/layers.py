@@ -31,6 +31,7 @@ class TransformerTrunk(PretrainedTrunk):
     spec : InputSpec
     """
 
+    backbone: PreTrainedModel
     marks = 1
 
     def __init__(self, backbone: PreTrainedModel, config: TransformerKeys, spec: InputSpec) -> None:

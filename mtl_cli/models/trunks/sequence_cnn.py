@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
-from mtl_cli.models.trunk import ReverseComplement, Trunk, TrunkConfig
+from mtl_cli.models.trunk import StrandTrunkConfig, Trunk
 from mtl_cli.tasks.task import Level
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 @component("trunk", "sequence_cnn")
 @dataclass(frozen=True, kw_only=True)
-class SequenceCNN(TrunkConfig):
+class SequenceCNN(StrandTrunkConfig):
     """Embedded tokens, residual blocks of dilated convolutions, and a linear layer that all tasks read.
 
     The blocks are those of ByteNet (Kalchbrenner et al. 2016, arXiv 1610.10099), shortened to one convolution each, as
     CARP uses them for proteins (Yang et al. 2024, doi 10.1016/j.cels.2024.01.008). Nothing in them looks beyond a row's
     end: what fills a batch changes no result.
+
+    For ``reverse_complement`` see ``StrandTrunkConfig``.
 
     Parameters
     ----------
@@ -42,9 +44,6 @@ class SequenceCNN(TrunkConfig):
         How residues become what tasks of whole sequences read: ``max`` finds motifs, ``mean`` averages over the whole.
     dropout : float
         The share of units set to zero in training, at the end of each block.
-    reverse_complement : {"none", "augment", "tied"}
-        Of DNA and RNA: read it in place of a row in training, half of the time; or both strands of each row always, for
-        predictions that are equal for both.
     """
 
     width: PositiveInt = 64
@@ -54,15 +53,9 @@ class SequenceCNN(TrunkConfig):
     activation: Activation = "gelu"
     pooling: Literal["mean", "max", "attention"] = "max"
     dropout: Probability = 0.1
-    reverse_complement: ReverseComplement = "none"
 
-    accepts: ClassVar[tuple[str, ...]] = ("sequence",)
     levels: ClassVar[tuple[Level, ...]] = ("row", "token")
     can_scale: ClassVar[bool] = True
-
-    @property
-    def reads_both_strands(self) -> bool:
-        return self.reverse_complement != "none"
 
     @property
     def output_width(self) -> int:

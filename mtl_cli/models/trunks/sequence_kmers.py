@@ -10,7 +10,7 @@ from mtl_cli.config.convert import PositiveInt, Probability
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.config.schema import Activation
-from mtl_cli.models.trunk import ReverseComplement, Trunk, TrunkConfig
+from mtl_cli.models.trunk import StrandTrunkConfig, Trunk
 
 if TYPE_CHECKING:
     from mtl_cli.data.inputs import InputSpec
@@ -21,11 +21,13 @@ MOST = 2**20
 
 @component("trunk", "sequence_kmers")
 @dataclass(frozen=True, kw_only=True)
-class SequenceKmers(TrunkConfig):
+class SequenceKmers(StrandTrunkConfig):
     """The counts of a sequence's words of k letters, into a multi-layer perceptron; where they stand is of no matter.
 
     The first layer is a sum of vectors, one of each k-mer, over the sequence, divided by the root of its length; a
     k-mer with an ambiguous letter counts for nothing.
+
+    For ``reverse_complement`` see ``StrandTrunkConfig``.
 
     Parameters
     ----------
@@ -36,22 +38,14 @@ class SequenceKmers(TrunkConfig):
     activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
     dropout : float
         Behind each layer.
-    reverse_complement : {"none", "augment", "tied"}
-        As of ``sequence_cnn``.
     """
 
     k: Literal["auto"] | PositiveInt = "auto"
     hidden: list[PositiveInt] = field(default_factory=lambda: [64, 64])
     activation: Activation = "relu"
     dropout: Probability = 0.2
-    reverse_complement: ReverseComplement = "none"
 
-    accepts: ClassVar[tuple[str, ...]] = ("sequence",)
     can_scale: ClassVar[bool] = True
-
-    @property
-    def reads_both_strands(self) -> bool:
-        return self.reverse_complement != "none"
 
     @property
     def output_width(self) -> int:

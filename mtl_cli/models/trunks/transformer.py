@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
-from mtl_cli.data.hub import is_hub_name, local_folder
 from mtl_cli.models.transformer.settings import INSTALL, TransformerKeys
 from mtl_cli.models.trunk import Trunk, TrunkConfig
 from mtl_cli.tasks.task import Level
@@ -36,37 +34,13 @@ class Transformer(TransformerKeys, TrunkConfig):
         """The tokenizer's folder or name: that of the pretrained weights."""
         return self.pretrained if isinstance(self.pretrained, str) else None
 
-    @property
-    def shares_layers(self) -> bool:
-        """Whether any layer that all tasks share is trained, which balancers that look at gradients need."""
-        return self.tune != "frozen" or bool(self.hidden)
-
-    def free_keys(self, other: Transformer) -> tuple[str, ...]:
-        """Return the keys that may differ from those of ``other`` too: only LoRA adds to the layers."""
-        return () if "lora" in (self.tune, other.tune) else ("tune", "lora")
-
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong, without asking a hub for anything."""
-        for package, needed in (("transformers", True), ("peft", self.tune == "lora")):
-            if needed and importlib.util.find_spec(package) is None:
-                yield Problem("model.trunk", f"transformer needs the package {package}", INSTALL)
+        yield from self.tuning_problems("transformer", ["transformers"], INSTALL)
         if self.cache and self.tune != "frozen":
             what = f"stores the output of a frozen encoder, but tune={self.tune} changes it"
             yield Problem("model.trunk.cache", what, "model.trunk.cache=false")
-        if self.lora.modules == []:
-            yield Problem("model.trunk.lora.modules", "is empty", "null takes those that peft knows")
-        if self.pretrained is True:
-            yield Problem("model.trunk.pretrained", "true does not say which weights", "give a folder")
-        name = self.pretrained if isinstance(self.pretrained, str) else None
-        if name is not None and local_folder(name) is None and not (is_hub_name(name) and "/" in name):
-            what = f"there is no folder '{name}'"
-            yield Problem("model.trunk.pretrained", what, "a name at the Hugging Face hub is OWNER/NAME")
         if self.pretrained is False:
-            if self.tune in ("frozen", "lora"):
-                what = (
-                    f"{self.tune} leaves the encoder's weights as they are, and without pretrained ones they are random"
-                )
-                yield Problem("model.trunk.tune", what, "model.trunk.tune=all, or model.trunk.pretrained=FOLDER")
             try:
                 self.known_architecture()
             except UserError as error:

@@ -137,7 +137,8 @@ def read_again(known: Known, notice: Callable[[str], None]) -> Known:
         example = model.config.dataset.example
         evaluated = model.evaluate_test(_quiet)
     except UserError as error:
-        missing.append(f"predictions of the test rows were not made again: {error}")
+        why = str(error).removeprefix(f"{known.path}: ")  # of a zip, a folder that is gone at once
+        missing.append(f"predictions of the test rows were not made again: {why}")
     try:
         prepared = prepare_data(parse(known.config), _quiet)
         if description is not None and prepared.reader.fingerprints == description.fingerprints:

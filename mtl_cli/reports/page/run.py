@@ -230,7 +230,9 @@ def _training(known: Known) -> Iterator[Part]:
         whose = "the median of the members' epochs that were kept" if known.course.members else "the one that was kept"
         facts.append(("epochs", f"{last:.0f}" + (f"; {kept} is {whose}" if kept else "")))
     if record.get("seconds") is not None:
-        facts.append(("time", f"{duration(record['seconds'])} on {record.get('device')}"))
+        training, waiting = record.get("seconds_training"), record.get("seconds_waiting") or 0
+        waited = f"; {waiting / training:.0%} of the training waited for data" if training else ""
+        facts.append(("time", f"{duration(record['seconds'])} on {record.get('device')}{waited}"))
     if record.get("peak_memory_bytes"):
         facts.append(("memory", f"{record['peak_memory_bytes'] / 1e6:,.0f} MB at most"))
     yield Facts(facts)

@@ -245,12 +245,11 @@ class BinaryTask(Task):
 
         probability, truth, predicted = decided.confidence, values.astype(int), decided.classes
         both = len(np.unique(truth)) == 2
+        _, recall, f1, _ = metrics.precision_recall_fscore_support(truth, predicted, labels=[0, 1], zero_division=0)
         return {
             "accuracy": float(metrics.accuracy_score(truth, predicted)),
-            "balanced_accuracy": float(metrics.recall_score(truth, predicted, average="macro", zero_division=0))
-            if both
-            else math.nan,
-            "macro_f1": float(metrics.f1_score(truth, predicted, average="macro", labels=[0, 1], zero_division=0)),
+            "balanced_accuracy": float(recall.mean()) if both else math.nan,
+            "macro_f1": float(f1.mean()),
             "roc_auc": float(metrics.roc_auc_score(truth, probability)) if both else math.nan,
             "log_loss": float(metrics.log_loss(truth, probability, labels=[0, 1])),
             "ece": expected_calibration_error(*self.confidence(output, values)),

@@ -1,7 +1,11 @@
-"""Which members can be trained at once, as one batched network: plain stacks of layers, balanced by their losses."""
+"""Which members can be trained at once, as one batched network: plain stacks of layers, under any of our balancers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from mtl_cli.balancing.base import COSTS
+from mtl_cli.config.registry import name_of
 from mtl_cli.data.inputs import DenseRows
 from mtl_cli.training.build import Run
 from mtl_cli.training.callbacks.base import chosen
@@ -12,28 +16,40 @@ MOST_WORK = 2_000_000
 """Multiply-adds of a step's forward pass above which training at once was measured to bring nothing."""
 
 
-def fits(run: Run) -> bool:
-    """Whether a run's members, of which this is the first, can be trained at once, and quicker than in turn.
+def hindrance(run: Run) -> str | None:
+    """Return why a run's members, of which this is the first, are to be trained in turn; None if at once.
 
     The others are of the same architecture. What a step does besides the layers, the losses and the balancer's weights
     (penalties, frozen layers, half precision, several batches, callbacks that do more than watch) is done in turn only.
     """
+    return next(_hindrances(run), None)
+
+
+def _hindrances(run: Run) -> Iterator[str]:
     config, network, inputs = run.ready.config, run.network, run.batches.inputs
-    trainer, balancer = config.trainer, config.balancer
-    plain_step = trainer.accumulate == 1 and trainer.precision == "float32"
-    plain_step &= all(callback.watches for callback in chosen(config).values())
-    plain_weights = balancer.needs == "losses" and balancer.heads == "weighted" and not balancer.looks_ahead
-    rates = config.optimizer.lr_scale
-    plain_rates = config.optimizer.elementwise and rates.trunk == rates.decay == 1
-    plain_network = (
-        plain_layers(network.stack()) is not None
-        and all(plain_layers([head]) is not None for head in network.heads.values())
-        and not network.merges
-        and run.penalties.none
-        and config.model.trunk.freeze == "none"
-    )
-    if not (plain_step and plain_weights and plain_rates and plain_network) or run.ready.device.type != "cpu":
-        return False
-    if not isinstance(inputs, DenseRows) or inputs.values.dim() != 2 or not inputs.values.is_floating_point():
-        return False
-    return run.batches.batch_size * multiply_adds(network, inputs.take(slice(0, 1))) <= MOST_WORK
+    trainer, balancer, rates = config.trainer, config.balancer, config.optimizer.lr_scale
+    if run.ready.device.type != "cpu":
+        yield f"device={run.ready.device.type}"
+    if trainer.accumulate != 1:
+        yield "trainer.accumulate"
+    if trainer.precision != "float32":
+        yield f"trainer.precision={trainer.precision}"
+    if not all(callback.watches for callback in chosen(config).values()):
+        yield "trainer.callbacks"
+    if balancer.needs not in COSTS or (balancer.needs == "jacobian" and balancer.at_representation):
+        yield f"balancer={name_of('balancer', balancer)}"
+    if balancer.needs != "losses" and balancer.backend != "auto":
+        yield f"balancer.backend={balancer.backend}"
+    if not config.optimizer.elementwise or not rates.trunk == rates.decay == 1:
+        yield "the optimizer" if not config.optimizer.elementwise else "optimizer.lr_scale"
+    if not run.penalties.none:
+        yield "a regularizer"
+    if config.model.trunk.freeze != "none":
+        yield "model.trunk.freeze"
+    heads = [plain_layers([head]) for head in network.heads.values()]
+    if network.merges or plain_layers(network.stack()) is None or any(layers is None for layers in heads):
+        yield "the network is more than a plain perceptron"
+    elif not isinstance(inputs, DenseRows) or inputs.values.dim() != 2 or not inputs.values.is_floating_point():
+        yield "the inputs are more than a table of numbers"
+    elif run.batches.batch_size * multiply_adds(network, inputs.take(slice(0, 1))) > MOST_WORK:
+        yield "the network is large enough to fill the processor by itself"

@@ -32,7 +32,7 @@ class JointTrainer:
     Parameters
     ----------
     runs : sequence of Run
-        The members, as ``fits`` has them.
+        The members, in none of which ``hindrance`` finds any.
     trainers : sequence of Trainer
         Each member's.
     generators : sequence of Generator
@@ -104,6 +104,7 @@ class JointTrainer:
         for step in self._rows.epoch(max(trainer.batch for trainer in self.trainers)):
             results = self._step(step, self.trainers[0].epoch)
             self._update(step.lengths)
+            self._step.after(step)
             for trainer, result, log, length in zip(self.trainers, results, logs, step.lengths, strict=True):
                 if length:
                     log.append(result)

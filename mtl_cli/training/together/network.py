@@ -13,6 +13,7 @@ from torch import nn
 
 from mtl_cli.models.layers import ACTIVATIONS
 from mtl_cli.models.network import Network
+from mtl_cli.training.together.chain import BatchedChain, ByPlace
 
 PLAIN = (nn.Linear, nn.Dropout, *ACTIVATIONS.values())
 """The layers that can be batched; they keep no state beside their parameters."""
@@ -47,12 +48,19 @@ class BatchedNetwork:
     def __init__(self, networks: Sequence[Network]) -> None:
         first = networks[0]
         shared = plain_layers(first.stack())
-        heads = {name: plain_layers([head]) for name, head in first.heads.items()}
+        heads = [plain_layers([head]) for head in first.heads.values()]
         assert shared is not None
-        self._shared = shared
-        self._heads: dict[str, list[nn.Module]] = {name: layers for name, layers in heads.items() if layers is not None}
-        self._shapes = [parameter.shape for parameter in first.parameters()]
-        self._names = {id(parameter): i for i, parameter in enumerate(first.parameters())}
+        parameters = list(first.parameters())
+        self._shapes = [parameter.shape for parameter in parameters]
+        places = {id(parameter): place for place, parameter in enumerate(parameters)}
+        self._trunk = BatchedChain(shared, places)
+        self._heads = [BatchedChain(layers, places) for layers in heads if layers is not None]
+        self._tasks = list(first.heads)
+        self._shared = [places[id(parameter)] for parameter in first.shared_parameters()]
+        last = first.last_shared_layers
+        self._last = self._trunk.layers.index(last[0]) if last else 0
+        self._weight_of_last = places[id(last[0].weight)] if last else 0
+        self._of_heads: list[ByPlace] = []
         self._place(list(networks))
 
     def _place(self, networks: list[Network]) -> None:
@@ -65,7 +73,7 @@ class BatchedNetwork:
             for parameter, own in zip(network.parameters(), torch.split_with_sizes(row, sizes), strict=True):
                 parameter.data = own.view(parameter.shape)
         columns = zip(torch.split_with_sizes(self.values, sizes, 1), self._shapes, strict=True)
-        self._leaves = [own.view(len(networks), *shape).requires_grad_() for own, shape in columns]
+        self._leaves = [own.view(len(networks), *shape) for own, shape in columns]
 
     def split(self, row: torch.Tensor) -> list[torch.Tensor]:
         """Return the parameters that lie in a row, as views of it."""
@@ -81,7 +89,7 @@ class BatchedNetwork:
         self._place([self.networks[row] for row in rows])
 
     def __call__(self, inputs: torch.Tensor, lengths: Sequence[int], generators: Sequence[torch.Generator]) -> Outputs:
-        """Return each task's outputs in training mode, (M, n, outputs).
+        """Return each task's outputs in training mode, (M, n, outputs), without a graph.
 
         Parameters
         ----------
@@ -91,38 +99,65 @@ class BatchedNetwork:
         generators : sequence of Generator
             Of each member's dropout: what it draws is what its network would have drawn alone.
         """
-        z = self._run(self._shared, inputs, lengths, generators)
-        return {name: self._run(layers, z, lengths, generators) for name, layers in self._heads.items()}
+        z = self._trunk.run(inputs, self._leaves, lengths, generators)
+        outputs = [head.run(z, self._leaves, lengths, generators) for head in self._heads]
+        return dict(zip(self._tasks, outputs, strict=True))
 
-    def _run(
-        self, layers: list[nn.Module], z: torch.Tensor, lengths: Sequence[int], generators: Sequence[torch.Generator]
-    ) -> torch.Tensor:
-        for layer in layers:
-            if isinstance(layer, nn.Linear):
-                weight = self._leaves[self._names[id(layer.weight)]].transpose(1, 2)
-                bias = None if layer.bias is None else self._leaves[self._names[id(layer.bias)]].unsqueeze(1)
-                z = torch.bmm(z, weight) if bias is None else torch.baddbmm(bias, z, weight)
-            elif isinstance(layer, nn.Dropout):
-                z = z * _kept(z, layer.p, lengths, generators)
-            else:
-                z = layer(z)
-        return z
+    def back_through_heads(self, errors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return each task's gradient at the representation, (M, n, T, width), for those at its outputs."""
+        found = [head.back(error.unsqueeze(2), through=True) for head, error in zip(self._heads, errors, strict=True)]
+        self._of_heads = [parts for parts, _ in found]
+        return torch.cat([below for _, below in found], 2)
 
-    def backward(self, losses: torch.Tensor, upstream: torch.Tensor) -> None:
-        """Put the gradients of Σ upstream · losses into ``gradients``.
+    def norms(self, gradients: torch.Tensor) -> torch.Tensor:
+        """Return ‖∇_W L_t‖ at the last shared layer, (M, T), for gradients at the representation."""
+        parts, _ = self._trunk.back(gradients, to=self._last)
+        found: torch.Tensor = torch.linalg.vector_norm(parts[self._weight_of_last], dim=2)
+        return found
 
-        Their sum, and not ``upstream`` as ``grad_outputs``: to check that, torch would import its compiler, a second.
+    def jacobian(self, gradients: torch.Tensor) -> torch.Tensor:
+        """Return the tasks' gradients on the shared parameters, (M, T, P of them)."""
+        parts, _ = self._trunk.back(gradients)
+        return torch.cat([parts[place] for place in self._shared], 2)
+
+    def put_gradients(
+        self,
+        gradients: torch.Tensor,
+        weights: torch.Tensor,
+        of_heads: torch.Tensor | None,
+        jacobian: torch.Tensor | None,
+        direction: torch.Tensor | None,
+    ) -> None:
+        """Put into ``gradients`` what the members are to be trained with.
+
+        Parameters
+        ----------
+        gradients : Tensor of shape (M, n, T, width)
+            The tasks', at the representation.
+        weights : Tensor of shape (M, T)
+            Of the tasks in the shared parameters' gradient.
+        of_heads : Tensor of shape (M, T), optional
+            Of each head's own; None says 1.
+        jacobian : Tensor of shape (M, T, P), optional
+            The tasks' gradients on the shared parameters, where they are known.
+        direction : Tensor of shape (M, P), optional
+            What the shared parameters get in place of the weighted sum.
         """
-        found = torch.autograd.grad((losses * upstream).sum(), self._leaves)
-        torch.cat([gradient.flatten(1) for gradient in found], 1, out=self.gradients)
+        found: ByPlace = {}
+        for task, parts in enumerate(self._of_heads):
+            factor = None if of_heads is None else of_heads[:, task, None]
+            for place, part in parts.items():
+                found[place] = part.flatten(1) if factor is None else part.flatten(1) * factor
+        if direction is None and jacobian is not None:
+            direction = (weights.unsqueeze(1) @ jacobian).squeeze(1)
+        if direction is not None:
+            sizes = [self._shapes[place].numel() for place in self._shared]
+            found |= dict(zip(self._shared, torch.split_with_sizes(direction, sizes, 1), strict=True))
+        else:
+            total = (gradients * weights[:, None, :, None]).sum(2, keepdim=True)
+            parts, _ = self._trunk.back(total)
+            found |= {place: part.flatten(1) for place, part in parts.items()}
+        torch.cat([found[place] for place in range(len(self._shapes))], 1, out=self.gradients)
 
 
 Outputs = Mapping[str, torch.Tensor]
-
-
-def _kept(z: torch.Tensor, p: float, lengths: Sequence[int], generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """Return 1 / (1 − p) for the units that dropout keeps, 0 for the others; drawn for each member's own rows."""
-    kept = torch.zeros_like(z, requires_grad=False)
-    for own, length, generator in zip(kept, lengths, generators, strict=True):
-        own[:length].bernoulli_(1 - p, generator=generator)
-    return kept.div_(1 - p)

@@ -1,0 +1,1 @@
+"""Pretrained image models of timm: their weights, and the layers above them."""

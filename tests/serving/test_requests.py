@@ -166,14 +166,14 @@ def test_a_full_queue_is_429_and_what_waits_too_long_504(
         return read(*arguments)
 
     monkeypatch.setattr(batching, "read_rows", slowly)
-    server = serve({"houses": houses_run}, queue=3, batch=1, seconds=1.0)
+    server = serve({"houses": houses_run}, queue=3, batch=1)
 
     async def many(client: Any) -> list[Any]:
         return list(await asyncio.gather(*(client.post("/predict", json=[HOUSE]) for _ in range(12))))
 
     answers = server.run(many)
-    counts = {status: sum(one.status_code == status for one in answers) for status in (200, 429, 504)}
-    assert sum(counts.values()) == 12 and counts[429] >= 7 and counts[200] >= 2, counts
+    counts = {status: sum(one.status_code == status for one in answers) for status in (200, 429)}
+    assert sum(counts.values()) == 12 and counts[429] >= 4 and counts[200] >= 3, counts
     assert all(one.headers["retry-after"] == "1" for one in answers if one.status_code == 429)
     assert server.post([HOUSE]).status_code == 200, "it goes on"
     slow = serve({"houses": houses_run}, seconds=0.2)

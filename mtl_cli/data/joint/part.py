@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from mtl_cli.data.base import Examples, Notice, Reader
 from mtl_cli.data.feature import Feature, Field
 from mtl_cli.data.inputs import InputSpec
-from mtl_cli.data.joint.reader import JointReader
 
 
 @dataclass(frozen=True)
@@ -20,13 +19,18 @@ class PartReader(Reader):
 
     Parameters
     ----------
-    joint : JointReader
+    joint, own : Reader
+        Of all data sets, and of the one.
     name : str
         Of the data set.
+    join : callable
+        Makes rows of data sets, by name, those of the joint reader; it is given what to call them too.
     """
 
-    joint: JointReader
+    joint: Reader
+    own: Reader
     name: str
+    join: Callable[[dict[str, Examples], str], Examples]
 
     @property
     def spec(self) -> InputSpec:
@@ -40,7 +44,7 @@ class PartReader(Reader):
         return [feature for feature in self.joint.features() if feature.dataset == self.name]
 
     def fields(self) -> list[Field]:
-        return self.joint.readers[self.name].fields()
+        return self.own.fields()
 
     def places(self, examples: Examples) -> list[Feature]:
         return [place for place in self.joint.places(examples) if place.dataset == self.name]
@@ -53,7 +57,7 @@ class PartReader(Reader):
         return self.joint.read(f"{self.name}={path}", notice)
 
     def read_rows(self, rows: Sequence[Mapping[str, Any]], where: str, notice: Notice) -> Examples:
-        return self.joint.join({self.name: self.joint.readers[self.name].read_rows(rows, where, notice)}, where)
+        return self.join({self.name: self.own.read_rows(rows, where, notice)}, where)
 
     def read_own(self, notice: Notice) -> Examples:
         return self.joint.read_own(notice)

@@ -15,6 +15,7 @@ from mtl_cli.data.feature import Feature
 from mtl_cli.data.folding import HeldOut
 from mtl_cli.data.inputs import DenseRows, InputRows, InputSpec, size_of
 from mtl_cli.data.joint.errors import WHERE, named, told
+from mtl_cli.data.joint.part import PartReader
 from mtl_cli.data.joint.rows import JointRows, Sampling
 from mtl_cli.tasks.task import Target, Task
 
@@ -158,9 +159,7 @@ class JointReader(Reader):
         return self.join(found, " and ".join(examples.where for examples in found.values()))
 
     def parts(self) -> dict[str, Reader]:
-        from mtl_cli.data.joint.part import PartReader
-
-        return {name: PartReader(self, name) for name in self.readers}
+        return {name: PartReader(self, own, name, self.join) for name, own in self.readers.items()}
 
     def join(self, found: dict[str, Examples], where: str) -> Examples:
         """Return rows of some of the data sets, by name, as one."""

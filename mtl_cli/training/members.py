@@ -109,9 +109,8 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
                 save_members(ready, first, final or done, folder)
     if not (final or done):
         raise UserError("training", "the model is no longer finite", "a lower optimizer.lr may help")
-    if (
-        several and checkpoints.resumed and hindrance(first) is not None
-    ):  # rows of a member that was extended came after others'
+    if several and checkpoints.resumed and hindrance(first) is not None:
+        # rows of a member that was extended came after others'
         for name in (directory.HISTORY, ready.weights_name):
             sort_by_member(folder.path / name)
     return final, done

@@ -165,7 +165,7 @@ class FeatureEncoder:
         if missing:
             problems = [
                 Problem(where, f"the feature column '{name}' is missing", _near(name, table.columns))
-                for name in missing[:10]
+                for name in missing
             ]
             raise UserError.of(problems)
 

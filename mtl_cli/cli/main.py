@@ -112,6 +112,7 @@ def _command(argv: list[str], names: list[str]) -> int:
         command = find(argv[0])
     if command is not None:
         names.append(f"mtl {argv[0]}")
+        os.getcwd()  # noqa: PTH109  a folder that is gone is told here: torch's own libraries end the process without it
     try:
         status = _without_command(argv) if command is None else command(argv[1:])
     except SystemExit as stop:  # of argparse, after --help or an error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,13 +81,19 @@ def test_a_word_that_is_no_text(mtl: InProcess) -> None:
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes: a write then fails as it does on a full disk."""
+    """No file can grow beyond so many bytes: a write then fails as it does on a full disk.
+
+    Compiled modules are not kept meanwhile: Python 3.11 would leave one that is cut off, which nothing can import again.
+    """
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("size", [0, 30, 700, 3000, 12_000])

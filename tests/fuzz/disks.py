@@ -69,6 +69,7 @@ def check(seed: int, number: int) -> str:
 def _limited(arguments: list[str], limit: int) -> int:
     from mtl_cli.cli.main import run
 
+    sys.dont_write_bytecode = True  # or Python 3.11 leaves compiled modules that are cut off
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     return run(arguments)
 

@@ -83,7 +83,7 @@ def test_a_word_that_is_no_text(mtl: InProcess) -> None:
 def files_of_at_most(size: int) -> Iterator[None]:
     """No file can grow beyond so many bytes: a write then fails as it does on a full disk.
 
-    Compiled modules are not kept meanwhile: Python 3.11 would leave one that is cut off, which nothing can import again.
+    Compiled modules are not kept meanwhile: Python 3.11 would leave one that is cut off, and cannot be imported.
     """
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

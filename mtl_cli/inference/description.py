@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import SELECTORS
 from mtl_cli.data.feature import Feature
 from mtl_cli.data.inputs import Inputs, InputSpec
@@ -227,8 +228,15 @@ def _parts(config: Mapping[str, Any]) -> dict[str, str]:
     return found | {name: config[name][SELECTORS[name]] for name in names if config.get(name)}
 
 
+MADE = ("command", "mtl", "python", "torch", "device", "seed", "status")
+"""What a run's record always says of how it was made."""
+
+
 def _run(file: Path) -> dict[str, Any]:
-    """Return how a run was made, from its files as far as they are there."""
+    """Return how a run was made, from its files as far as they are there. Raises UserError if they lack a part."""
     found: dict[str, Any] = beside(file, directory.RUN) or {}
+    if missing := [key for key in MADE if found and key not in found]:
+        what = f"is not what mtl wrote: it has no {missing[0]}"
+        raise UserError(str(file.with_name(directory.RUN)), what, "it was changed")
     metrics = beside(file, directory.METRICS)
     return found | {"score": metrics.get("score")} if found and metrics is not None else found

@@ -36,7 +36,7 @@ TYPES: dict[str, dict[Any, Any]] = {
     },
 }  # fmt: skip
 """What stands where, as ``check_types`` takes it; what is not here is not asked."""
-NEEDED = {RUN: ("command", "mtl", "python", "torch", "device", "seed", "status"), METRICS: ("score", "splits")}
+NEEDED = {RUN: (), METRICS: ("score", "splits")}
 LARGEST = 100 * 2**20
 """Bytes of such a file."""
 

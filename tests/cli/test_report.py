@@ -76,7 +76,7 @@ def test_without_the_test_rows_the_pictures_of_the_run_are_shown(mtl: InProcess,
         Path("run/plots", name).write_bytes(PIXEL)
     status, out, err = mtl("report", "run")
     assert status == 0 and err == (
-        "note: predictions of the test rows were not made again: run: its test rows cannot be read again; "
+        "note: predictions of the test rows were not made again: its test rows cannot be read again; "
         "give a table to evaluate on\n"
     )
     assert re.findall(r'<img src="data:image/png;base64,[\w+/=]+" alt="(.*?)">', out) == ["confusion_sold"]

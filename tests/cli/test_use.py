@@ -164,7 +164,7 @@ def test_from_python(runs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> 
             model.predict(IN_MEMORY[name]())
 
 
-@pytest.mark.parametrize("name", ["cells", "birds", "both"])
+@pytest.mark.parametrize("name", ["cells", "birds"])
 def test_what_is_not_served(mtl: InProcess, runs: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     pytest.importorskip("fastapi")
     monkeypatch.chdir(runs)

@@ -6,6 +6,7 @@ A running cluster is found by the environment's ``RAY_ADDRESS``, or where ``ray 
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,11 +33,13 @@ class Ray(Remote[Any]):
     n_jobs: int | None = None
     limits: Limits = field(default_factory=Limits)
     _task: Any = field(default=None, init=False)
+    _stdout: Any = field(default=None, init=False)
 
     def open(self, first: Job) -> int:
         """Connect to the cluster, or begin one on this machine."""
         import ray
 
+        self._stdout, sys.stdout = sys.stdout, _WithoutRay(sys.stdout)
         ray.init(log_to_driver=False, configure_logging=False, include_dashboard=False, ignore_reinit_error=True)
         asked = {"num_cpus": self.limits.cores or 1, "num_gpus": self.limits.gpus, "memory": self.limits.memory}
         self._task = ray.remote(max_retries=0, **{key: value for key, value in asked.items() if value})(work)
@@ -77,3 +80,19 @@ class Ray(Remote[Any]):
         for reference in running:
             ray.cancel(reference, force=True)
         ray.shutdown()
+        sys.stdout = self._stdout
+
+
+class _WithoutRay:
+    """The stream of a command's data; what Ray's own threads print there, such as of lost workers, goes to stderr."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write some text."""
+        stream = sys.stderr if threading.current_thread().name.startswith("ray_") else self._stream
+        return int(stream.write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

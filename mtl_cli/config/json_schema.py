@@ -57,7 +57,8 @@ def _of_component(group: str, name: str, cls: type) -> Schema:
 
 
 def _of_dataclass(cls: type) -> Schema:
-    known, texts = field_types(cls), _descriptions(cls)
+    known = field_types(cls)
+    texts = {name: text for base in reversed(cls.__mro__) for name, text in _descriptions(base).items()}
     properties, required = {}, []
     for field in dataclasses.fields(cls):
         own = _of(known[field.name])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.io import user_path
@@ -16,6 +18,27 @@ def local_folder(name: str) -> Path | None:
     """Return the folder of that name; None if there is none."""
     path = user_path(name)
     return path if path.is_dir() else None
+
+
+def read_config(folder: Path, where: str, hint: str) -> Any:
+    """Return what is in the ``config.json`` of a pretrained model's folder.
+
+    Parameters
+    ----------
+    folder : Path
+    where, hint : str
+        What the user called the folder, and which folders there are to give.
+
+    Raises
+    ------
+    UserError
+        If it holds none that can be read.
+    """
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        what = f"'{where}' holds no config.json that can be read"
+        raise UserError("model.trunk.pretrained", what, hint) from error
 
 
 def is_hub_name(name: str) -> bool:

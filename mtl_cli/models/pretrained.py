@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import torch
 from torch import nn
 
-from mtl_cli.config.schema import Activation
 from mtl_cli.io import user_cache, user_path
 from mtl_cli.models.embedding_cache import EmbeddingCache, fingerprint
 from mtl_cli.models.layers import mlp_layers
+from mtl_cli.models.tuning import LayerKeys
 
 
 class PretrainedTrunk(nn.Module):
@@ -24,36 +23,21 @@ class PretrainedTrunk(nn.Module):
         With the parameters that are trained marked as such.
     inner : int
         The width of its states.
-    frozen : bool
-        Whether none of them is.
-    hidden : sequence of int
-        Widths of the layers above it.
-    activation : str
-    dropout : float
-        Behind each of them.
-    cache : bool or str
+    config : LayerKeys
+        Which of them are, and the layers above.
+    cache : bool or str, default False
         A folder for the states of a frozen backbone, or with True a folder of the user's.
     """
 
     marks: ClassVar[int]
     """States of a row beside those of its tokens."""
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        inner: int,
-        *,
-        frozen: bool,
-        hidden: Sequence[int],
-        activation: Activation,
-        dropout: float,
-        cache: bool | str,
-    ) -> None:
+    def __init__(self, backbone: nn.Module, inner: int, config: LayerKeys, cache: bool | str = False) -> None:
         super().__init__()
-        self.backbone, self.frozen = backbone, frozen
-        self.hidden, linears = mlp_layers(inner, list(hidden), activation, dropout=dropout)
+        self.backbone, self.frozen = backbone, config.tune == "frozen"
+        self.hidden, linears = mlp_layers(inner, list(config.hidden), config.activation, dropout=config.dropout)
         self._last_hidden = (linears[-1] if linears else None,)  # in a tuple, or it would be registered twice
-        self.width = hidden[-1] if hidden else inner
+        self.width = config.hidden[-1] if config.hidden else inner
         folder = user_cache() / "embeddings" if cache is True else user_path(str(cache))
         self.cache = EmbeddingCache(folder) if cache else None
         self._fingerprint: str | None = None
@@ -88,3 +72,10 @@ class PretrainedTrunk(nn.Module):
     @abstractmethod
     def run(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the backbone's last states of tokens and marks, (n, length + marks, width)."""
+
+
+def last_trained(model: nn.Module) -> nn.Module | None:
+    """Return the last layer of a backbone with a matrix or kernel that is trained; None if none is."""
+    kinds = (nn.Linear, nn.Conv2d)
+    trained = [part for part in model.modules() if isinstance(part, kinds) and part.weight.requires_grad]
+    return trained[-1] if trained else None

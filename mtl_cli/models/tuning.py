@@ -5,20 +5,21 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mtl_cli.config.convert import PositiveFloat, PositiveInt, Probability
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.schema import Activation
-from mtl_cli.data.hub import is_hub_name, local_folder
+from mtl_cli.data.hub import hub_folder, is_hub_name, local_folder
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class LowRank:
-    """Low-rank changes W + (alpha / rank) B A of linear layers (Hu et al. 2022, arXiv 2106.09685).
+class Rank:
+    """Low-rank changes W + (alpha / rank) B A of matrices (Hu et al. 2022, arXiv 2106.09685).
 
     Parameters
     ----------
@@ -26,33 +27,36 @@ class LowRank:
     alpha : float
     dropout : float
         Of what A reads.
-    modules : list of str, optional
-        What the layers are called in the model; None takes those that are usual for its kind, where they are known.
     """
 
     rank: PositiveInt = 8
     alpha: PositiveFloat = 16.0
     dropout: Probability = 0.0
+
+
+@dataclass(frozen=True)
+class LowRank(Rank):
+    """Low-rank changes W + (alpha / rank) B A of linear layers (Hu et al. 2022, arXiv 2106.09685).
+
+    Parameters
+    ----------
+    modules : list of str, optional
+        What the layers are called in the model; None takes those that are usual for its kind, where they are known.
+    """
+
     modules: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuningKeys:
-    """Which weights of a pretrained model there are, which of them are trained, and the layers above it.
+class LayerKeys:
+    """What is trained of a pretrained model, and the layers above it.
 
     Parameters
     ----------
-    pretrained : str or False
-        A folder; or a name at the Hugging Face hub, which is asked only then, and only for what is not on this machine
-        yet; False for random weights of ``architecture``.
-    architecture : str or dict, optional
-        Of random weights.
     tune : {"frozen", "last", "all", "lora"}
         What is trained of it.
     last : int
         With ``tune: last``, how many of its layers, from the top.
-    lora : LowRank
-        With ``tune: lora``.
     hidden : list of int
         Widths of further layers, which are always trained and shared by all tasks.
     activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
@@ -60,11 +64,8 @@ class TuningKeys:
         Behind each of the further layers.
     """
 
-    pretrained: str | bool
-    architecture: str | dict[str, Any] | None = None
     tune: Literal["frozen", "last", "all", "lora"] = "frozen"
     last: PositiveInt = 2
-    lora: LowRank = field(default_factory=LowRank)
     hidden: list[PositiveInt] = field(default_factory=lambda: [128])
     activation: Activation = "gelu"
     dropout: Probability = 0.1
@@ -77,6 +78,39 @@ class TuningKeys:
     def free_keys(self, other: Any) -> tuple[str, ...]:
         """Return the keys that may differ from those of ``other`` too: only LoRA adds to the layers."""
         return () if "lora" in (self.tune, other.tune) else ("tune", "lora")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningKeys(LayerKeys):
+    """Which weights of a pretrained model there are, which of them are trained, and the layers above it.
+
+    Parameters
+    ----------
+    pretrained : str or False
+        A folder; or a name at the Hugging Face hub, which is asked only then, and only for what is not on this machine
+        yet; False for random weights of ``architecture``.
+    architecture : str or dict, optional
+        Of random weights.
+    lora : LowRank
+        With ``tune: lora``.
+    """
+
+    pretrained: str | bool
+    architecture: str | dict[str, Any] | None = None
+    lora: LowRank = field(default_factory=LowRank)
+
+    def weights_folder(self, files: Sequence[str], needed: str, install: str) -> Path | None:
+        """Return the folder of the pretrained weights, fetched if they are not here; None for random ones.
+
+        Parameters
+        ----------
+        files, needed, install
+            As ``hub_folder`` takes them.
+        """
+        if self.pretrained is False:
+            return None
+        name = str(self.pretrained)
+        return local_folder(name) or hub_folder(name, files, needed, "model.trunk.pretrained", install)
 
     def tuning_problems(self, trunk: str, packages: Sequence[str], install: str) -> Iterator[Problem]:
         """Yield what is wrong with these keys, without asking a hub for anything.

@@ -41,6 +41,7 @@ def test_every_component_and_every_key_has_its_place() -> None:
     trainer = schema["properties"]["trainer"]["properties"]
     assert trainer["epochs"]["anyOf"] == [{"enum": ["auto"]}, {"type": "integer", "exclusiveMinimum": 0}]
     assert "Members that each have another part" in trainer["folds"]["description"]
+    assert "What is trained of it" in schema["$defs"]["trunk.esm2"]["properties"]["tune"]["description"], "of a base"
     json.dumps(schema)
 
 

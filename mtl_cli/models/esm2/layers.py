@@ -35,15 +35,7 @@ class ESM2Trunk(PretrainedTrunk):
     marks = 2
 
     def __init__(self, backbone: EsmModel, config: ESM2Keys, names: list[str], size: Size) -> None:
-        super().__init__(
-            backbone,
-            size.width,
-            frozen=config.tune == "frozen",
-            hidden=config.hidden,
-            activation=config.activation,
-            dropout=config.dropout,
-            cache=config.cache,
-        )
+        super().__init__(backbone, size.width, config, config.cache)
         self.pool = None if config.pooling == "cls" else Pool(config.pooling, self.width)
         self.numbers: torch.Tensor
         self.register_buffer("numbers", token_numbers(names, size), persistent=False)

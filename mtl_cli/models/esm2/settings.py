@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from mtl_cli.config.convert import PositiveFloat, PositiveInt, Probability
+from mtl_cli.config.convert import PositiveFloat, PositiveInt
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.config.schema import Activation
+from mtl_cli.data import hub
 from mtl_cli.io import user_path
+from mtl_cli.models.tuning import LayerKeys, Rank
 
 LONGEST = 1022
 SPECIAL_POSITIONS = 4
@@ -68,27 +68,22 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class LoRA:
+class LoRA(Rank):
     """Low-rank changes W + (alpha / rank) B A of the attention's matrices (Hu et al. 2022, arXiv 2106.09685).
 
     Parameters
     ----------
-    rank : int
-    alpha : float
-    dropout : float
-        Of what A reads.
     modules : list of {"query", "key", "value"}
     """
 
-    rank: PositiveInt = 8
-    alpha: PositiveFloat = 16.0
-    dropout: Probability = 0.0
     modules: list[Literal["query", "key", "value"]] = field(default_factory=lambda: ["query", "value"])
 
 
 @dataclass(frozen=True, kw_only=True)
-class ESM2Keys:
+class ESM2Keys(LayerKeys):
     """What is read and trained of an ESM-2, and the layers above it.
+
+    For ``tune``, ``activation`` and ``dropout`` see ``LayerKeys``.
 
     Parameters
     ----------
@@ -97,17 +92,12 @@ class ESM2Keys:
         only then, and only for what is not on this machine yet; False for random weights of ``size``.
     size : str or Size
         Of random weights: a published size, or layers, width and heads.
-    tune : {"frozen", "last", "all", "lora"}
-        What is trained of it.
     last : int
         With ``tune: last``, how many of its layers, from the top (and the norm above them).
     lora : LoRA
         With ``tune: lora``.
     hidden : list of int
         Widths of further layers, which are always trained, applied to each residue and shared by all tasks.
-    activation : {"relu", "gelu", "silu", "tanh", "leaky_relu", "identity"}
-    dropout : float
-        Behind each of the further layers.
     pooling : {"mean", "cls", "attention"}
         What tasks of whole sequences read: a mean over the residues, with equal or learnt weights, or what stands at
         the mark before the first one.
@@ -117,12 +107,7 @@ class ESM2Keys:
 
     pretrained: str | bool
     size: str | Size = "esm2_t6_8M_UR50D"
-    tune: Literal["frozen", "last", "all", "lora"] = "frozen"
-    last: PositiveInt = 2
     lora: LoRA = field(default_factory=LoRA)
-    hidden: list[PositiveInt] = field(default_factory=lambda: [128])
-    activation: Activation = "gelu"
-    dropout: Probability = 0.1
     pooling: Literal["mean", "cls", "attention"] = "mean"
     cache: bool | str = False
 
@@ -158,12 +143,7 @@ class ESM2Keys:
 
 def read_size(folder: Path, where: str) -> Size:
     """Return the size of a saved ESM-2. Raises UserError if there is none in the folder."""
-    file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        what = f"'{where}' holds no config.json that can be read"
-        raise UserError("model.trunk.pretrained", what, "give a folder that save_pretrained wrote") from error
+    config: Any = hub.read_config(folder, where, "give a folder that save_pretrained wrote")
     if any(config.get(key, value) not in (value, None) for key, value in CONSTANTS.items()):
         raise UserError("model.trunk.pretrained", f"'{where}' holds no ESM-2, by its config.json")
     file = folder / "vocab.txt"

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from mtl_cli.config.errors import UserError, did_you_mean
-from mtl_cli.data.hub import hub_folder, local_folder
 from mtl_cli.models.timm.settings import INSTALL, TimmKeys, read_config
 from mtl_cli.models.tuning import add_low_rank
 
@@ -35,10 +34,7 @@ class Backbone(NamedTuple):
 
 def weights_folder(config: TimmKeys) -> Path | None:
     """Return the folder of the pretrained weights, fetched if they are not here; None for random ones."""
-    if config.pretrained is False:
-        return None
-    name = str(config.pretrained)
-    return local_folder(name) or hub_folder(name, FILES, "*.safetensors", WHERE, INSTALL)
+    return config.weights_folder(FILES, "*.safetensors", INSTALL)
 
 
 def import_timm() -> ModuleType:
@@ -131,10 +127,3 @@ def layers_of(model: nn.Module) -> list[list[str]]:
 
     grouped = group_parameters(model, model.group_matcher(coarse=False))  # type: ignore[operator]
     return [names for _, names in sorted(grouped.items()) if names]
-
-
-def last_trained(model: nn.Module) -> nn.Module | None:
-    """Return the last layer with a matrix or kernel that is trained; None if none is."""
-    kinds = (nn.Linear, nn.Conv2d)
-    trained = [part for part in model.modules() if isinstance(part, kinds) and part.weight.requires_grad]
-    return trained[-1] if trained else None

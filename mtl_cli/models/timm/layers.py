@@ -40,15 +40,7 @@ class TimmTrunk(PretrainedTrunk):
         center: Sequence[float],
         scale: Sequence[float],
     ) -> None:
-        super().__init__(
-            backbone,
-            inner,
-            frozen=config.tune == "frozen",
-            hidden=config.hidden,
-            activation=config.activation,
-            dropout=config.dropout,
-            cache=False,
-        )
+        super().__init__(backbone, inner, config)
         self.channels, self.normalise = channels, Normalise(list(center), list(scale))
 
     def train(self, mode: bool = True) -> Self:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data import hub
 from mtl_cli.models.tuning import TuningKeys
 
 INSTALL = "pip install 'mtl-cli[vision]'"
@@ -44,11 +44,7 @@ class TimmKeys(TuningKeys):
 
 def read_config(folder: Path, where: str) -> dict[str, Any]:
     """Return the config.json of a folder. Raises UserError if it holds none of a timm model."""
-    try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        what = f"'{where}' holds no config.json that can be read"
-        raise UserError("model.trunk.pretrained", what, "give a folder as the hub keeps a timm model") from error
+    found: Any = hub.read_config(folder, where, "give a folder as the hub keeps a timm model")
     if not isinstance(found, dict) or not isinstance(found.get("architecture"), str):
         what = f"the config.json of '{where}' is of no timm model: it names no architecture"
         raise UserError("model.trunk.pretrained", what)

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from mtl_cli.config.errors import UserError
-from mtl_cli.data.hub import hub_folder, local_folder
 from mtl_cli.models.transformer.settings import INSTALL, TransformerKeys
 from mtl_cli.models.tuning import add_low_rank
 
@@ -22,10 +21,7 @@ WHERE = "model.trunk.pretrained"
 
 def encoder_folder(config: TransformerKeys) -> Path | None:
     """Return the folder of the pretrained weights, fetched if they are not here; None for random ones."""
-    if config.pretrained is False:
-        return None
-    name = str(config.pretrained)
-    return local_folder(name) or hub_folder(name, FILES, "model*.safetensors", WHERE, INSTALL)
+    return config.weights_folder(FILES, "model*.safetensors", INSTALL)
 
 
 def encoder_of(config: TransformerKeys, folder: Path | None) -> PreTrainedModel:
@@ -92,12 +88,6 @@ def set_trained(encoder: PreTrainedModel, config: TransformerKeys) -> None:
         layers[-config.last :].requires_grad_(True)
     if config.tune == "lora":
         add_low_rank(encoder, config.lora, encoder.config.model_type, INSTALL)
-
-
-def last_trained(encoder: nn.Module) -> nn.Module | None:
-    """Return the last linear layer of an encoder that is trained; None if none is."""
-    linears = [m for m in encoder.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
-    return linears[-1] if linears else None
 
 
 def positions_of(encoder: PreTrainedModel) -> int | None:

@@ -36,15 +36,7 @@ class TransformerTrunk(PretrainedTrunk):
 
     def __init__(self, backbone: PreTrainedModel, config: TransformerKeys, spec: InputSpec) -> None:
         inner = int(backbone.config.hidden_size)
-        super().__init__(
-            backbone,
-            inner,
-            frozen=config.tune == "frozen",
-            hidden=config.hidden,
-            activation=config.activation,
-            dropout=config.dropout,
-            cache=config.cache,
-        )
+        super().__init__(backbone, inner, config, config.cache)
         self.before, self.behind = list(spec.before), list(spec.behind)
         features = sum(part.width for part in spec.parts.values())
         self.beside = nn.Linear(features, inner) if features else None

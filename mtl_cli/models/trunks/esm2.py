@@ -30,11 +30,6 @@ class ESM2(ESM2Keys, TrunkConfig):
     training_only: ClassVar[tuple[str, ...]] = (*TrunkConfig.training_only, "last", "cache")
 
     @property
-    def shares_layers(self) -> bool:
-        """Whether any layer that all tasks share is trained, which balancers that look at gradients need."""
-        return self.tune != "frozen" or bool(self.hidden)
-
-    @property
     def longest(self) -> int | None:
         """The most residues of a sequence; None if the size is wrong, which ``check`` reports."""
         try:
@@ -42,10 +37,6 @@ class ESM2(ESM2Keys, TrunkConfig):
         except UserError:
             return None
         return LONGEST if size is None else size.longest
-
-    def free_keys(self, other: ESM2) -> tuple[str, ...]:
-        """Return the keys that may differ from those of ``other`` too: only LoRA adds to the layers."""
-        return () if "lora" in (self.tune, other.tune) else ("tune", "lora")
 
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong, without asking a hub for anything."""

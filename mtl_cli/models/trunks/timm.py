@@ -58,7 +58,8 @@ class Timm(TimmKeys, TrunkConfig):
         """Build the trunk. Raises UserError if there are no weights, or for images that the model cannot read."""
         import torch
 
-        from mtl_cli.models.timm.files import last_trained, model_of, set_trained, weights_folder
+        from mtl_cli.models.pretrained import last_trained
+        from mtl_cli.models.timm.files import model_of, set_trained, weights_folder
         from mtl_cli.models.timm.layers import TimmTrunk
 
         channels, height, width = spec.shape

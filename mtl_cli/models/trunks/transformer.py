@@ -58,7 +58,8 @@ class Transformer(TransformerKeys, TrunkConfig):
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for pieces of words. Raises UserError if there are no weights, or for other pieces."""
-        from mtl_cli.models.transformer.files import encoder_folder, encoder_of, last_trained, set_trained
+        from mtl_cli.models.pretrained import last_trained
+        from mtl_cli.models.transformer.files import encoder_folder, encoder_of, set_trained
         from mtl_cli.models.transformer.layers import TransformerTrunk
 
         encoder = encoder_of(self, encoder_folder(self))

@@ -13,6 +13,7 @@ import torch
 
 from mtl_cli.config.errors import Problem, did_you_mean
 
+CPU = torch.device("cpu")
 InputKind = str
 """What a row's inputs are: "features", "image", "sequence", "joint", or a kind of a plugin's own. A trunk names those
 that it reads."""
@@ -253,6 +254,32 @@ class InputRows(ABC):
     def align(self, labels: pd.Series, ids: pd.Series, where: str) -> pd.Series:
         """Return labels of tokens, cut to the tokens of each row. Raises UserError if they are not as many."""
         raise NotImplementedError("these rows have no tokens")
+
+
+class NumberedRows(InputRows):
+    """Rows by their numbers in a store on the host, which several parts of a split share: none copies it.
+
+    Parameters
+    ----------
+    numbers : ndarray of int64, shape (n,)
+        Of the rows in the store.
+    device : torch.device
+        Where batches are wanted.
+    """
+
+    def __init__(self, numbers: np.ndarray, device: torch.device) -> None:
+        self.numbers, self.device = numbers, device
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def chosen(self, rows: torch.Tensor | slice) -> np.ndarray:
+        """Return the numbers of some rows in the store."""
+        return self.numbers[rows if isinstance(rows, slice) else rows.cpu().numpy()]
+
+    def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
+        """Return the order of training: row numbers stay on the host, where the store is."""
+        return ShuffledOrder(len(self), batch_size, smallest, seed, CPU)
 
 
 class DenseRows(InputRows):

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 
 from mtl_cli.data.cells.matrix import CellMatrix, Transform, mapped
-from mtl_cli.data.inputs import InputRows, Order, ShuffledOrder
+from mtl_cli.data.inputs import CPU, NumberedRows, Order, ShuffledOrder
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-CPU = torch.device("cpu")
 AHEAD = 2**24
 """Values, zeros among them, of the batches that are read together from disk."""
 GAP = 16
@@ -29,7 +28,7 @@ class Store(Protocol):
         """Return some rows in the order asked for."""
 
 
-class CSRRows(InputRows):
+class CSRRows(NumberedRows):
     """Rows of a matrix that several parts of a split share, each with its own row numbers: none copies it.
 
     A batch is made dense where it is used: on the CPU from the sparse rows, on another device from their pieces, which
@@ -47,11 +46,9 @@ class CSRRows(InputRows):
     """
 
     def __init__(self, store: Store, numbers: np.ndarray, width: int, device: torch.device = CPU) -> None:
-        self.store, self.numbers, self.width, self.device = store, numbers, width, device
+        super().__init__(numbers, device)
+        self.store, self.width = store, width
         self.chunk = max(256, 2**21 // max(width, 1))
-
-    def __len__(self) -> int:
-        return len(self.numbers)
 
     def select(self, rows: np.ndarray) -> CSRRows:
         return CSRRows(self.store, self.numbers[rows], self.width, self.device)
@@ -60,15 +57,14 @@ class CSRRows(InputRows):
         return CSRRows(self.store, self.numbers, self.width, device)
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
-        chosen = self.numbers[rows if isinstance(rows, slice) else rows.cpu().numpy()]
-        found = self.store[chosen]
+        found = self.store[self.chosen(rows)]
         return torch.from_numpy(found).to(self.device) if isinstance(found, np.ndarray) else dense(found, self.device)
 
     def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
-        """Return the order of training: row numbers stay on the host, where the store is."""
+        """Return the order of training, in which a store on disk reads several batches ahead."""
         if isinstance(self.store, OnDisk):
             return AheadOrder(self.store, self.numbers, batch_size, smallest, seed)
-        return ShuffledOrder(len(self), batch_size, smallest, seed, CPU)
+        return super().order(batch_size, smallest, seed, device)
 
 
 def dense(rows: csr_array, device: torch.device) -> torch.Tensor:

@@ -13,9 +13,8 @@ import torch
 from mtl_cli.data.image_files.augment import Augment
 from mtl_cli.data.image_files.pictures import workers_of
 from mtl_cli.data.image_files.stores import ImageStore, InMemory
-from mtl_cli.data.inputs import DenseRows, InputRows, Order, ShuffledOrder
+from mtl_cli.data.inputs import CPU, DenseRows, NumberedRows
 
-CPU = torch.device("cpu")
 CHUNK = 2**25
 """Bytes of images that are read at once where no gradient is needed."""
 STEP, PRIME = 48_271, 2_147_483_647
@@ -50,7 +49,7 @@ class ImageRows(DenseRows):
         return changed(self.values[rows], rows, self.augment)
 
 
-class StoredRows(InputRows):
+class StoredRows(NumberedRows):
     """Images of one size that are not all in memory: those of a batch are read, or decoded, when it is due.
 
     Parameters
@@ -68,12 +67,10 @@ class StoredRows(InputRows):
     def __init__(
         self, store: ImageStore, numbers: np.ndarray, augment: Augment, workers: int, device: torch.device = CPU
     ) -> None:
-        self.store, self.numbers, self.augment, self.workers, self.device = store, numbers, augment, workers, device
+        super().__init__(numbers, device)
+        self.store, self.augment, self.workers = store, augment, workers
         self.chunk = max(1, min(1024, CHUNK // int(np.prod(store.shape[1:]))))
         self.remedy = store.remedy
-
-    def __len__(self) -> int:
-        return len(self.numbers)
 
     def select(self, rows: np.ndarray) -> StoredRows:
         return StoredRows(self.store, self.numbers[rows], self.augment, self.workers, self.device)
@@ -103,13 +100,8 @@ class StoredRows(InputRows):
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def order(self, batch_size: int, smallest: int, seed: int, device: torch.device) -> Order:
-        """Return the order of training: row numbers stay on the host, where the store is."""
-        return ShuffledOrder(len(self), batch_size, smallest, seed, CPU)
-
     def _read(self, rows: torch.Tensor | slice, workers: int | None) -> torch.Tensor:
-        chosen = self.numbers[rows if isinstance(rows, slice) else rows.cpu().numpy()]
-        return torch.from_numpy(self.store.read(chosen, workers)).to(self.device)
+        return torch.from_numpy(self.store.read(self.chosen(rows), workers)).to(self.device)
 
 
 def rows_of(images: ImageStore, augment: Augment, workers: int | None) -> ImageRows | StoredRows:

@@ -7,17 +7,13 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mtl_cli import __version__
 from mtl_cli.data.feature import Field
 from mtl_cli.reports.page.write import HERE as REPORT
+from mtl_cli.reports.page.write import filled
 from mtl_cli.serving.limits import Limits
 from mtl_cli.serving.served import Served
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 HERE = Path(__file__).parent
 FILES = {"page.css": "text/css", "try.js": "text/javascript"}
@@ -31,19 +27,10 @@ def static(name: str) -> str:
     return (REPORT / "page.css").read_text(encoding="utf-8") + text if name == "page.css" else text
 
 
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("try.html")
-
-
 def to_html(served: Served, names: Sequence[str], limits: Limits) -> str:
     """Return the page of one model of several; every name and level in it is escaped."""
-    html = _template().render(
+    return filled(
+        HERE / "try.html",
         name=served.name,
         address=f"models/{quote(served.name, safe='')}",
         tasks=list(served.tasks),
@@ -52,9 +39,7 @@ def to_html(served: Served, names: Sequence[str], limits: Limits) -> str:
         names=[(name, f"?model={quote(name, safe='')}") for name in names],
         curl=_curl(served),
         rows=limits.rows,
-        version=__version__,
     )
-    return html.encode("utf-8", "replace").decode("utf-8")
 
 
 def _hint(one: Field) -> str:

@@ -71,12 +71,12 @@ def named(key: str, value: str, columns: Sequence[str]) -> list[str] | None:
     if inner == key:
         return None
     if inner in ONE:
-        return _that_start(columns, value)
+        return that_start(columns, value)
     if inner not in SEVERAL:
         return None
     done, _, typed = value.rpartition(",") if "," in value else ("", "", value.removeprefix("["))
     before = f"{done}," if done else "["
-    return [f"{before}{name}" for name in _that_start(columns, typed)]
+    return [f"{before}{name}" for name in that_start(columns, typed)]
 
 
 def tasks(value: str, columns: Sequence[str]) -> list[str]:
@@ -87,7 +87,7 @@ def tasks(value: str, columns: Sequence[str]) -> list[str]:
     """
     kinds = sorted(components("task"))
     if (found := _INNER.fullmatch(value)) is not None:
-        matching = _that_start(kinds, found["typed"])
+        matching = that_start(kinds, found["typed"])
         ends = ["}, ", "}}"] if len(matching) == 1 else [""]
         return [f"{found['done']}{kind}{end}" for kind in matching for end in ends]
     depth = value.count("{") - value.count("}")
@@ -97,7 +97,7 @@ def tasks(value: str, columns: Sequence[str]) -> list[str]:
         return []
     if (found := _KIND.fullmatch(value)) is not None:
         done = found["done"] if found["done"].endswith(" ") else f"{found['done']} "
-        matching = _that_start(kinds, found["typed"])
+        matching = that_start(kinds, found["typed"])
         if len(matching) == 1 or found["typed"] in kinds:
             kind = found["typed"] if found["typed"] in kinds else matching[0]
             return [f"{done}{kind}, ", f"{done}{kind}}}"]
@@ -113,18 +113,19 @@ def tasks(value: str, columns: Sequence[str]) -> list[str]:
 
 def task_keys(typed: str, columns: Sequence[str]) -> list[str]:
     """Return the keys ``tasks.COLUMN=``, which need no quotes."""
-    return _that_start((f"tasks.{name}=" for name in columns if PLAIN.fullmatch(name) and "." not in name), typed)
+    return that_start((f"tasks.{name}=" for name in columns if PLAIN.fullmatch(name) and "." not in name), typed)
 
 
 def task_kinds(key: str, value: str, columns: Sequence[str]) -> list[str]:
     """Return the kinds that ``tasks.COLUMN=`` may have."""
     name = key.removeprefix("tasks.")
-    return _that_start(sorted(components("task")), value) if name != key and name in columns else []
+    return that_start(sorted(components("task")), value) if name != key and name in columns else []
 
 
 def _quoted(name: str) -> str:
     return name if PLAIN.fullmatch(name) else f'"{name}"'
 
 
-def _that_start(names: Iterable[str], typed: str) -> list[str]:
+def that_start(names: Iterable[str], typed: str) -> list[str]:
+    """Return the names that begin as what is typed."""
     return [name for name in names if name.startswith(typed)]

@@ -11,7 +11,7 @@ from typing import Any
 from mtl_cli.cli import config, tune
 from mtl_cli.cli.arguments import Parser
 from mtl_cli.cli.commands import commands
-from mtl_cli.cli.complete_columns import columns_of, named, task_keys, task_kinds, tasks
+from mtl_cli.cli.complete_columns import columns_of, named, task_keys, task_kinds, tasks, that_start
 from mtl_cli.cli.help import topics
 from mtl_cli.cli.list import GROUPS
 from mtl_cli.cli.words import FLAGS, read_words
@@ -103,21 +103,21 @@ def _answers(before: list[str], typed: str) -> list[str]:
     """Return how the word that is typed may go on, ``before`` being the words in front of it, from ``mtl`` on."""
     command, rest = (before[1], before[2:]) if len(before) > 1 else (None, [])
     if command is None:
-        return _that_start(commands(), typed)
+        return that_start(commands(), typed)
     if command == "data":
         from mtl_cli.data.images.downloads import DATASETS
 
-        return _that_start(list(DATASETS) if rest else ["fetch"], typed)
+        return that_start(list(DATASETS) if rest else ["fetch"], typed)
     if command == "list":
-        return _that_start(GROUPS, typed)
+        return that_start(GROUPS, typed)
     if command == "help":
-        return [] if rest else _that_start(topics(), typed)
+        return [] if rest else that_start(topics(), typed)
     if command == "config" and not rest:
-        return _that_start(config.COMMANDS, typed)
+        return that_start(config.COMMANDS, typed)
     if command == "config":
         return _key_values(rest[1:], typed) if rest[0] in ("show", "check") else []
     if command == "benchmark" and not rest and not typed.startswith("-"):
-        return _that_start(names(), typed)
+        return that_start(names(), typed)
     if command in WITH_PARSER:
         return _flags(command, rest, typed)
     if command == "inspect":
@@ -134,15 +134,15 @@ def _search(before: list[str], typed: str) -> list[str]:
     key, equals, value = typed.partition("=")
     others = ["-m", *(word for word in before if word.partition("=")[0] not in tune.OWN)]
     if typed.startswith("-"):
-        return [flag for flag in _that_start(FLAGS, typed) if flag != "--multirun"]
+        return [flag for flag in that_start(FLAGS, typed) if flag != "--multirun"]
     if equals and key in tune.OWN:
         known = tune.OWN[key] or (options(key, read_words([]).assembler().folders) if key == SPACES else [])
-        return [f"{key}={word}" for word in _that_start(known, value)]
+        return [f"{key}={word}" for word in that_start(known, value)]
     if equals and value.startswith("choice("):
         done = value[: max(value.rfind("("), value.rfind(",")) + 1]
         found = _key_values(others, f"{key}={value.removeprefix(done)}")
         return [f"{key}={done}{word.partition('=')[2]}" for word in found]
-    own = [] if equals else _that_start([f"{name}=" for name in tune.OWN], typed)
+    own = [] if equals else that_start([f"{name}=" for name in tune.OWN], typed)
     return [*own, *_key_values(others, typed)]
 
 
@@ -153,17 +153,13 @@ def _flags(command: str, before: list[str], typed: str) -> list[str]:
     if equals:
         return [f"{flag}={choice}" for choice in parser.choices_of(flag) if choice.startswith(value)]
     if before and (choices := parser.choices_of(before[-1])):
-        return _that_start(choices, typed)
-    return _that_start(parser.flags, typed) if typed.startswith("-") else []
+        return that_start(choices, typed)
+    return that_start(parser.flags, typed) if typed.startswith("-") else []
 
 
 def _data(typed: str) -> list[str]:
     """Return the data sets, by name or file, that start with what is typed."""
-    return _that_start(options("dataset", read_words([]).assembler().folders) or [], typed) if typed else []
-
-
-def _that_start(names: Iterable[str], typed: str) -> list[str]:
-    return [name for name in names if name.startswith(typed)]
+    return that_start(options("dataset", read_words([]).assembler().folders) or [], typed) if typed else []
 
 
 def _key_values(before: list[str], typed: str) -> list[str]:
@@ -173,12 +169,12 @@ def _key_values(before: list[str], typed: str) -> list[str]:
         words = read_words([])
     assembler = words.assembler()
     if typed.startswith("-"):
-        return _that_start(FLAGS, typed)
+        return that_start(FLAGS, typed)
     key, equals, value = typed.partition("=")
     if equals and (names := options(key.replace(".", "/"), assembler.folders)):
         done, comma, last = value.rpartition(",") if words.multirun else ("", "", value)
         files = _data_files(last) if key == "dataset" else []
-        return [f"{key}={done}{comma}{name}" for name in [*_that_start(names, last), *files]]
+        return [f"{key}={done}{comma}{name}" for name in [*that_start(names, last), *files]]
     plain = _config(words.overrides, assembler)
     if equals and (found := _columns(plain, key, value)) is not None:
         return found
@@ -189,7 +185,7 @@ def _key_values(before: list[str], typed: str) -> list[str]:
     if words.multirun:
         known |= {"launcher": list(LAUNCHERS), **{option: [] for option in OPTIONS}}
     if equals:
-        return [f"{key}={word}" for word in _that_start(known.get(key, []), value)]
+        return [f"{key}={word}" for word in that_start(known.get(key, []), value)]
     return [*_task_keys(plain, typed, known), *_next_steps([*known, *groups], groups, typed)]
 
 
@@ -238,4 +234,4 @@ def _data_files(typed: str) -> list[str]:
     if not folder.is_dir():
         return []
     names = [f"{head}{path.name}{'/' if path.is_dir() else ''}" for path in sorted(folder.iterdir())]
-    return [name for name in _that_start(names, typed) if name.endswith("/") or kind_of_file(name)]
+    return [name for name in that_start(names, typed) if name.endswith("/") or kind_of_file(name)]

@@ -12,6 +12,7 @@ from torch.nn.functional import logsigmoid
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.export.curves import survival_answer
 from mtl_cli.inference.export.ramps import Ramps, exact
+from mtl_cli.tasks.conformal import Conformal
 from mtl_cli.tasks.counts import LEAST_LOG_DISPERSION, MOST_LOG, MOST_LOG_DISPERSION
 from mtl_cli.tasks.cumulative import thresholds
 from mtl_cli.tasks.kinds.censored import Z90, CensoredTask
@@ -70,25 +71,20 @@ def _number(task: Task, fitted: Sequence[Task]) -> Answer:
     quantiles, conformal, logs = task.quantiles, task.post_hoc.conformal, task.transform == "log1p"
     weights = exact(median_weights(quantiles))
     about = {"": "the predicted number", **{f"_{column_suffix(q)}": f"the quantile {q:g}" for q in quantiles}}
-    if conformal is not None:
-        about |= {f"_{end}": f"of an interval that holds {conformal.coverage:g} of labels" for end in ("low", "high")}
-
-    def to_user(values: torch.Tensor) -> torch.Tensor:
-        return values.clamp(max=MAX_LOG).expm1() if logs else values
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         values = _stacked([_in_units(o.double(), each) for o, each in zip(outputs, own, strict=True)])
-        mean = to_user(values).mean(0).log1p() if logs and len(own) > 1 else values.mean(0)
+        mean = _to_user(values, logs).mean(0).log1p() if logs and len(own) > 1 else values.mean(0)
         mean = mean.sort(1).values if quantiles else mean
-        found = [to_user(mean @ weights if quantiles else mean[:, 0])]
-        found += [to_user(mean[:, place]) for place in range(len(quantiles))]
+        found = [_to_user(mean @ weights if quantiles else mean[:, 0], logs)]
+        found += [_to_user(mean[:, place], logs) for place in range(len(quantiles))]
         if conformal is not None:
             least, most = mean.amin(1), mean.amax(1)
             radius = torch.maximum((least - most) / 2, exact(conformal.radius * task.scale))
-            found += [to_user(least - radius), to_user(most + radius)]
+            found += [_to_user(least - radius, logs), _to_user(most + radius, logs)]
         return found
 
-    return Answer(about, make)
+    return Answer(about | _about_ends(conformal), make)
 
 
 def _count(task: Task, fitted: Sequence[Task]) -> Answer:
@@ -96,8 +92,6 @@ def _count(task: Task, fitted: Sequence[Task]) -> Answer:
     assert isinstance(task, CountTask)
     own, conformal = [each for each in fitted if isinstance(each, CountTask)], task.post_hoc.conformal
     about = {"": "the mean count", "_sd": "the deviation of a single count"}
-    if conformal is not None:
-        about |= {f"_{end}": f"of an interval that holds {conformal.coverage:g} of labels" for end in ("low", "high")}
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         pairs = list(zip(outputs, own, strict=True))
@@ -115,7 +109,7 @@ def _count(task: Task, fitted: Sequence[Task]) -> Answer:
             found += [low, ((root + exact(conformal.radius)).square() + 1e-9).floor()]
         return found
 
-    return Answer(about, make)
+    return Answer(about | _about_ends(conformal), make)
 
 
 def _censored(task: Task, fitted: Sequence[Task]) -> Answer:
@@ -124,17 +118,16 @@ def _censored(task: Task, fitted: Sequence[Task]) -> Answer:
     own, logs = [each for each in fitted if isinstance(each, CensoredTask)], task.transform == "log1p"
     about = {"": "the middle of what is likely", "_q05": "the quantile 0.05", "_q95": "the quantile 0.95"}
 
-    def to_user(values: torch.Tensor) -> torch.Tensor:
-        return values.clamp(max=MAX_LOG).expm1() if logs else values
-
     def make(outputs: Outputs) -> list[torch.Tensor]:
         pairs = [(each.distribution(o), each) for o, each in zip(outputs, own, strict=True)]
         means = _stacked([_in_units(mean.double(), each) for (mean, _), each in pairs])
         spreads = _stacked([spread.double() * exact(each.scale) for (_, spread), each in pairs])
         variance = (spreads.square() + means.square()).mean(0) - means.mean(0).square()
         spread = spreads[0] if len(own) == 1 else variance.clamp(min=0).sqrt()
-        middle = to_user(means).mean(0).log1p() if logs and len(own) > 1 else means.mean(0)
-        return [to_user(values) for values in (middle, middle - exact(Z90) * spread, middle + exact(Z90) * spread)]
+        middle = _to_user(means, logs).mean(0).log1p() if logs and len(own) > 1 else means.mean(0)
+        return [
+            _to_user(values, logs) for values in (middle, middle - exact(Z90) * spread, middle + exact(Z90) * spread)
+        ]
 
     return Answer(about, make)
 
@@ -250,6 +243,17 @@ def _stacked(each: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _in_units(output: torch.Tensor, task: RegressionTask | CensoredTask) -> torch.Tensor:
     return output * exact(task.scale) + exact(task.center)
+
+
+def _about_ends(conformal: Conformal | None) -> dict[str, str]:
+    if conformal is None:
+        return {}
+    return {f"_{end}": f"of an interval that holds {conformal.coverage:g} of labels" for end in ("low", "high")}
+
+
+def _to_user(values: torch.Tensor, logs: bool) -> torch.Tensor:
+    """Return values in the label's own units, given those in its units or, with ``logs``, their log1p."""
+    return values.clamp(max=MAX_LOG).expm1() if logs else values
 
 
 def _isotonic(step: Isotonic) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -142,15 +142,15 @@ def statuses(folder: Path) -> dict[str, str]:
 
 
 def workers(folder: Path) -> list[int]:
-    """Return the processes that run jobs in this folder."""
-    found = []
+    """Return the processes that run jobs in this folder: those forked from one that bears the same command."""
+    parents = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").readlink() == folder and b"spawn_main" in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
+            if (process / "cwd").readlink() == folder and b"forkserver" in (process / "cmdline").read_bytes():
+                parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:  # it ended, or is not ours
             continue
-    return sorted(found)
+    return sorted(process for process, parent in parents.items() if parent in parents)
 
 
 @posix

@@ -35,10 +35,16 @@ class Limits:
 
 
 def limit(limits: Limits) -> None:
-    """Hold this process to the limits, as far as one process can be; before torch is imported."""
+    """Hold this process to the limits, as far as one process can be; before it computes anything."""
     if limits.cores is not None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of what is not imported yet
             os.environ[name] = str(limits.cores)
+        if "torch" in sys.modules:
+            import torch
+            from threadpoolctl import threadpool_limits
+
+            torch.set_num_threads(limits.cores)
+            threadpool_limits(limits.cores)
     if limits.memory is not None and sys.platform == "linux":  # elsewhere it only says how many jobs fit
         import resource
 

@@ -14,14 +14,20 @@ from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from mtl_cli import signals
 from mtl_cli.studies.executors.base import TRIES, Ended, Executor
 from mtl_cli.studies.executors.limits import Limits, limit, output_to_log
 from mtl_cli.studies.job import Job, Outcome, failed, run_job
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext  # Windows has no forks
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PRELOADED = ["torch", "pandas", "sklearn.metrics", "sklearn.model_selection", "sklearn.ensemble", "hydra", "rich.table"]
+"""What a job needs and takes seconds to import: done once, in the process that the others are forked from."""
 GRACE = 5.0
 """Seconds in which a job whose command is gone may write what it has."""
 
@@ -77,7 +83,7 @@ class _Workers:
     """The processes that run jobs now; each is watched by a thread of the parent."""
 
     limits: Limits
-    running: set[SpawnProcess] = field(default_factory=set)
+    running: set[BaseProcess] = field(default_factory=set)
     stopping: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Whoever starts, signals or reaps a process holds it: a process id is that of a worker as long as it is held."""
@@ -98,8 +104,7 @@ class _Workers:
     def _try(self, job: Job) -> Outcome | str:
         """Return the outcome of a job in a new process, or why that has none."""
         reader, writer = multiprocessing.Pipe(duplex=False)
-        # a forked process would share torch's threads and CUDA's state
-        process = multiprocessing.get_context("spawn").Process(target=_work, args=(job, self.limits, writer))
+        process = process_context().Process(target=_work, args=(job, self.limits, dict(os.environ), writer))
         with reader:
             with writer, self.lock:
                 if self.stopping:
@@ -120,6 +125,18 @@ class _Workers:
             for process in self.running:
                 if process.pid is not None:
                     os.kill(process.pid, number)
+
+
+def process_context() -> ForkServerContext | SpawnContext:
+    """Return what starts processes that share neither threads nor a GPU's state with this one.
+
+    They are forked from a process that has only imported ``PRELOADED``, or, where there is no fork, start from nothing.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def _received(reader: Connection) -> Outcome | None:
@@ -155,8 +172,9 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(job: Job, limits: Limits, writer: Connection) -> None:
+def _work(job: Job, limits: Limits, environment: dict[str, str], writer: Connection) -> None:
     """Run a job in this process, which is there for nothing else, and send its outcome."""
+    os.environ |= environment  # what it was forked from has that of the first study of the command
     try:
         limit(limits)
         with output_to_log(job), signals.handling():

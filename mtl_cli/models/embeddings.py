@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mtl_cli.data.inputs import InputSpec
+    from mtl_cli.models.bins import Bins
     from mtl_cli.models.embedding_layers import Embedded
 
 TABULAR = "pip install 'mtl-cli[tabular]'"
+OURS = ("auto", "none", "bins")
+"""The kinds that need no further package."""
+FEW, MOST = 64, 512
+"""Numbers of a table up to which ``auto`` takes 8 bins of each, and 4."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,32 +32,47 @@ class Embeddings:
 
     Parameters
     ----------
-    kind : {"none", "linear", "periodic", "piecewise"}
-        ``linear``: relu(w x + b). ``periodic``: relu(W [cos 2πcx, sin 2πcx] + b) with learned frequencies c.
-        ``piecewise``: a linear function of x that also bends at the quantiles of the training rows.
+    kind : {"auto", "none", "bins", "linear", "periodic", "piecewise"}
+        ``bins``: the number itself and, beside it, how far it reaches into each bin between quantiles of the training
+        rows; it needs no weights, and no package. ``auto``: that, for the named columns of a table with at most
+        ``MOST`` numbers, and else none. ``linear``: relu(w x + b). ``periodic``: relu(W [cos 2πcx, sin 2πcx] + b) with
+        learned frequencies c. ``piecewise``: a linear function of x that also bends at the quantiles of the training
+        rows.
     width : int
         Of the vector.
-    bins : int
-        Of ``piecewise``: how many; a feature with fewer distinct values has fewer.
+    bins : int, or "auto"
+        Of ``bins`` and ``piecewise``: how many; a feature with fewer distinct values has fewer. ``auto`` is 16 of
+        ``piecewise``; of ``bins`` 8, or 4 of more than ``FEW`` numbers.
     frequencies : int
         Of ``periodic``: how many.
     sigma : float
         Of ``periodic``: the deviation of the first frequencies, for inputs of deviation 1.
     """
 
-    kind: Literal["none", "linear", "periodic", "piecewise"] = "none"
+    kind: Literal["auto", "none", "bins", "linear", "periodic", "piecewise"] = "none"
     width: PositiveInt = 16
-    bins: Annotated[int, Bound(at_least=2)] = 16
+    bins: Annotated[int, Bound(at_least=2)] | Literal["auto"] = "auto"
     frequencies: PositiveInt = 16
     sigma: PositiveFloat = 0.05
 
     def check(self) -> Iterator[Problem]:
         """Yield what keeps these embeddings from being made."""
-        if self.kind != "none" and importlib.util.find_spec("rtdl_num_embeddings") is None:
+        if self.kind not in OURS and importlib.util.find_spec("rtdl_num_embeddings") is None:
             what = f"{self.kind} needs the package rtdl_num_embeddings"
             yield Problem("model.trunk.embeddings.kind", what, TABULAR)
+        for name in ("width", "frequencies", "sigma") if self.kind in OURS else ():
+            if getattr(self, name) != getattr(Embeddings, name):
+                what = f"has no effect with model.trunk.embeddings.kind={self.kind}"
+                yield Problem(
+                    f"model.trunk.embeddings.{name}", what, "kind=piecewise, linear or periodic learns vectors"
+                )
 
-    def build(self, spec: InputSpec) -> Embedded | None:
+    @property
+    def chosen(self) -> bool:
+        """Whether the config asks for embeddings of numbers, of a data set that has some."""
+        return self.kind not in ("auto", "none")
+
+    def build(self, spec: InputSpec) -> Embedded | Bins | None:
         """Build the layer for rows as ``spec`` has them; None if there is to be none.
 
         Raises
@@ -62,15 +82,22 @@ class Embeddings:
         """
         if self.kind == "none":
             return None
-        from mtl_cli.models.embedding_layers import Embedded
-
         indicators = set(spec.indicators)
-        numbers = [i for i in range(spec.width) if i not in indicators]
+        numbers = [i for i in range(spec.width) if i not in indicators] if spec.kind == "features" else []
+        if self.kind == "auto" and not (spec.names and 0 < len(numbers) <= MOST):
+            return None
         if not numbers:
             raise UserError(
                 "model.trunk.embeddings.kind", f"{self.kind} embeds numbers, and every input is a category",
                 "model.trunk.embeddings.kind=none",
             )  # fmt: skip
+        if self.kind in OURS:
+            from mtl_cli.models.bins import Bins
+
+            bins = (8 if len(numbers) <= FEW else 4) if self.bins == "auto" else self.bins
+            return Bins(spec.width, numbers, bins)
+        from mtl_cli.models.embedding_layers import Embedded
+
         return Embedded(self._layer(len(numbers)), numbers, sorted(indicators), self.width)
 
     def _layer(self, features: int) -> nn.Module:
@@ -80,7 +107,7 @@ class Embeddings:
         from mtl_cli.models.embedding_layers import PiecewiseLinear
 
         if self.kind == "piecewise":
-            return PiecewiseLinear(features, self.width, self.bins)
+            return PiecewiseLinear(features, self.width, 16 if self.bins == "auto" else self.bins)
         layer: nn.Module
         if self.kind == "periodic":
             layer = rtdl_num_embeddings.PeriodicEmbeddings(

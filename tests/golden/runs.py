@@ -58,8 +58,9 @@ def write_proteins(folder: Path) -> None:
     proteins(160, shortest=24, longest=48).to_csv(folder / "proteins.csv", index=False)
 
 
-SCALE = "dataset.features.scale=standard"
-WINE = ("dataset=wine", SCALE, "trainer.epochs=4", "trainer.log_balance=6")
+PLAIN = ("dataset.features.scale=standard", "model.trunk.embeddings.kind=none")
+"""What was the default when the runs were kept."""
+WINE = ("dataset=wine", *PLAIN, "trainer.epochs=4", "trainer.log_balance=6")
 
 RUNS = {
     "wine_uniform": Run((*WINE, "balancer=uniform")),
@@ -68,7 +69,7 @@ RUNS = {
     "wine_nash_mtl": Run((*WINE, "balancer=nash_mtl")),
     "houses": Run(
         (
-            "dataset=houses.csv", SCALE, "dataset.id=house", "dataset.split.stratify=[sold]",
+            "dataset=houses.csv", *PLAIN, "dataset.id=house", "dataset.split.stratify=[sold]",
             "tasks={price: {kind: regression, transform: log1p}, sold: {kind: binary, pos_weight: auto, weight: 2}, "
             "kind: {kind: multiclass, class_weights: balanced}, tags: {kind: multilabel, auxiliary: true}}",
             "balancer=aligned_mtl", "trainer.batch_size=16", "trainer.epochs=5", "trainer.log_balance=4",

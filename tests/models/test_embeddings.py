@@ -142,9 +142,11 @@ def test_a_table_of_categories_has_nothing_to_embed(mtl: InProcess) -> None:
     ("key", "what"),
     [
         ("kind=quantile", "cannot be 'quantile'"),
+        ("bins=many", "must be"),
         ("bins=1", "must be at least 2, not 1"),
         ("sigma=0", "must be above 0"),
         ("width=0", "must be above 0"),
+        ("width=8", "has no effect with model.trunk.embeddings.kind=auto"),
     ],
 )
 def test_wrong_keys(mtl: InProcess, key: str, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from mtl_cli.balancing.backward import Roots
 from mtl_cli.balancing.boundary import HeadBoundary
@@ -32,17 +33,21 @@ class Stack(Reference):
     def __init__(self, model: SharedModel) -> None:
         super().__init__(model)
         heads = {module for head in model.heads.values() for module in head.modules()}
-        self._chain = Chain(model.stack() or [], [module for module in model.modules() if module not in heads])
+        self._front, chain = _split(model)
+        self._chain = Chain(chain, [module for module in model.modules() if module not in heads])
         self._ran = False
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         plain = isinstance(inputs, torch.Tensor) and inputs.dim() == 2 and inputs.layout == torch.strided
-        self._ran = plain and not self._chain.is_hooked() and self.model.stack() == self._chain.modules
+        self._ran = plain and not self._chain.is_hooked() and self.model.stack() == [*self._front, *self._chain.modules]
         self.name = Stack.name if self._ran else Reference.name
         if not self._ran:
             return super().forward(inputs)
         assert isinstance(inputs, torch.Tensor)
         with torch.no_grad():
+            for module in self._front:
+                inputs = module(inputs)
+                assert isinstance(inputs, torch.Tensor)
             return dict.fromkeys(self.model.heads, self._chain.run(inputs))
 
     def norms(self, boundary: HeadBoundary) -> torch.Tensor:
@@ -88,6 +93,13 @@ class Stack(Reference):
 
 def is_plain_stack(model: SharedModel) -> bool:
     """Whether the model's shared layers are a plain chain with parameters of its own."""
-    stack = model.stack()
+    _, chain = _split(model)
     heads = {id(p) for head in model.heads.values() for p in head.parameters()}
-    return is_chain(stack) and heads.isdisjoint(id(p) for module in stack or [] for p in module.parameters())
+    return is_chain(chain) and heads.isdisjoint(id(p) for module in chain for p in module.parameters())
+
+
+def _split(model: SharedModel) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the first modules of the stack that have no parameters, and the others: no gradient goes to the first."""
+    stack = model.stack() or []
+    first = next((i for i, module in enumerate(stack) if any(True for _ in module.parameters())), len(stack))
+    return stack[:first], stack[first:]

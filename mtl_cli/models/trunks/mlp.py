@@ -38,7 +38,7 @@ class MLP(TrunkConfig):
     activation: Activation = "relu"
     norm: Literal["none", "batch", "layer"] = "none"
     dropout: Probability = 0.2
-    embeddings: Embeddings = field(default_factory=Embeddings)
+    embeddings: Embeddings = field(default_factory=lambda: Embeddings(kind="auto"))
 
     accepts: ClassVar[tuple[str, ...]] = ("features", "image")
     staged: ClassVar[Literal["rows", "maps"] | None] = "rows"
@@ -59,7 +59,7 @@ class MLP(TrunkConfig):
 
     @property
     def embeds_numbers(self) -> bool:
-        return self.embeddings.kind != "none"
+        return self.embeddings.chosen
 
     def scaled(self, factor: float) -> MLP:
         """Return the same with layers ``factor`` times as wide."""
@@ -73,11 +73,14 @@ class MLP(TrunkConfig):
         """Build the trunk for rows of features, or for images, which it reads as one long row."""
         from torch import nn
 
+        from mtl_cli.models.bins import Bins
         from mtl_cli.models.layers import Normalise, mlp_layers
 
         embedded = self.embeddings.build(spec)
         inputs = spec.width if embedded is None else sum(embedded.chunks)
         layers, linears = mlp_layers(inputs, self.hidden, self.activation, self.norm, self.dropout)
+        if isinstance(embedded, Bins) and linears:
+            embedded.start(linears[0])
         if embedded is not None:
             layers = nn.Sequential(embedded, *layers)
         if spec.kind == "image":

@@ -74,7 +74,7 @@ class TabM(TrunkConfig):
 
     @property
     def embeds_numbers(self) -> bool:
-        return self.embeddings.kind != "none"
+        return self.embeddings.chosen
 
     def scaled(self, factor: float) -> TabM:
         """Return the same with layers ``factor`` times as wide."""

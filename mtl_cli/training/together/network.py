@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
+from mtl_cli.models.bins import Bins
 from mtl_cli.models.layers import ACTIVATIONS
 from mtl_cli.models.network import Network
 from mtl_cli.training.together.chain import BatchedChain, ByPlace
 
-PLAIN = (nn.Linear, nn.Dropout, *ACTIVATIONS.values())
-"""The layers that can be batched; they keep no state beside their parameters."""
+PLAIN = (nn.Linear, nn.Dropout, *ACTIVATIONS.values(), Bins)
+"""The layers that can be batched; they keep no state beside their parameters, and bins where they come first."""
 
 
 def plain_layers(modules: Iterable[nn.Module] | None) -> list[nn.Module] | None:
@@ -29,7 +30,7 @@ def plain_layers(modules: Iterable[nn.Module] | None) -> list[nn.Module] | None:
         if inner is None or any(type(layer) not in PLAIN for layer in inner):
             return None
         found += inner
-    return found
+    return None if any(isinstance(layer, Bins) for layer in found[1:]) else found
 
 
 class BatchedNetwork:
@@ -50,10 +51,11 @@ class BatchedNetwork:
         shared = plain_layers(first.stack())
         heads = [plain_layers([head]) for head in first.heads.values()]
         assert shared is not None
+        self._binned = isinstance(shared[0], Bins)
         parameters = list(first.parameters())
         self._shapes = [parameter.shape for parameter in parameters]
         places = {id(parameter): place for place, parameter in enumerate(parameters)}
-        self._trunk = BatchedChain(shared, places)
+        self._trunk = BatchedChain(shared[self._binned :], places)
         self._heads = [BatchedChain(layers, places) for layers in heads if layers is not None]
         self._tasks = list(first.heads)
         self._shared = [places[id(parameter)] for parameter in first.shared_parameters()]
@@ -73,6 +75,8 @@ class BatchedNetwork:
             for parameter, own in zip(network.parameters(), torch.split_with_sizes(row, sizes), strict=True):
                 parameter.data = own.view(parameter.shape)
         columns = zip(torch.split_with_sizes(self.values, sizes, 1), self._shapes, strict=True)
+        stacks = [network.stack() or [] for network in networks] if self._binned else []
+        self._bins = Bins.of_members([first for first, *_ in stacks if isinstance(first, Bins)]) if stacks else None
         self._leaves = [own.view(len(networks), *shape) for own, shape in columns]
 
     def split(self, row: torch.Tensor) -> list[torch.Tensor]:
@@ -99,7 +103,7 @@ class BatchedNetwork:
         generators : sequence of Generator
             Of each member's dropout: what it draws is what its network would have drawn alone.
         """
-        z = self._trunk.run(inputs, self._leaves, lengths, generators)
+        z = self._trunk.run(inputs if self._bins is None else self._bins(inputs), self._leaves, lengths, generators)
         outputs = [head.run(z, self._leaves, lengths, generators) for head in self._heads]
         return dict(zip(self._tasks, outputs, strict=True))
 

@@ -150,7 +150,7 @@ def test_it_is_listed_and_explained(mtl: InProcess) -> None:
             "model.sharing.diagonal: must be at most 1, not 1.5",
         ),
         (
-            ["model.sharing=none", "model.trunk.hidden=[1,1]"],
+            ["model.sharing=none", "model.trunk.hidden=[1,1]", "model.trunk.embeddings.kind=none"],
             "model.sharing.budget: total allows 18 parameters, as hard sharing would have, and layers of width 1 have 32; "
             "model.sharing.budget=each, or wider layers in model.trunk",
         ),

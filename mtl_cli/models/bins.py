@@ -1,0 +1,87 @@
+"""Bins beside a table's numbers: how far each number reaches into the bins between quantiles of the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+ROWS = 10
+"""Training rows for each bin at least; with fewer of them, a number has fewer bins."""
+
+
+class Bins(nn.Module):
+    """Lets the inputs through, (…, inputs), and puts behind them e(x) of each number, (…, inputs + numbers × bins).
+
+    e_i(x) = (x − edge_i) / (edge_i+1 − edge_i), cut to [0, 1], of Gorishniy et al. 2022 (arXiv 2203.05556, equation 1),
+    where the first bin goes on below the least value, and the last above the greatest. A perceptron that reads it can
+    bend, or nearly jump, wherever training rows are, which trees do and a perceptron that reads x alone learns slowly.
+
+    It has no weights. The edges are buffers, whose shapes do not depend on the data: a network is built before its
+    weights, and its edges, are loaded. A number that has fewer bins than there is room for has zeros for the others.
+
+    Parameters
+    ----------
+    inputs : int
+    numbers : list of int
+        The inputs that are numbers; the others are 0 or 1 by their making.
+    bins : int
+        The most that a number can have.
+    """
+
+    def __init__(self, inputs: int, numbers: list[int], bins: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.numbers: torch.Tensor
+        self.register_buffer("numbers", torch.tensor(numbers), persistent=False)
+        self.edge: torch.Tensor
+        self.slope: torch.Tensor
+        self.low: torch.Tensor
+        self.high: torch.Tensor
+        for name in ("edge", "slope", "low", "high"):
+            self.register_buffer(name, torch.zeros(len(numbers), bins))
+
+    @property
+    def chunks(self) -> list[int]:
+        """How many numbers of a row come from each input, and then from each number's bins."""
+        return [1] * self.inputs + [self.edge.shape[-1]] * len(self.numbers)
+
+    def fit_inputs(self, inputs: torch.Tensor) -> None:
+        """Put the edges at quantiles of training rows, (n, inputs). A number that is constant gets no bin."""
+        count = min(self.edge.shape[1], len(inputs) // ROWS)
+        if count < 2:
+            return
+        at = torch.linspace(0, 1, count + 1, dtype=torch.float64)
+        for row, number in enumerate(self.numbers.tolist()):
+            edges = torch.unique(torch.quantile(inputs[:, number].double(), at).to(self.edge.dtype))
+            last = len(edges) - 2
+            if last < 0:
+                continue
+            self.edge[row, : last + 1] = edges[:-1]
+            self.slope[row, : last + 1] = 1 / edges.diff()
+            self.high[row, : last + 1] = 1
+            self.low[row, 0], self.high[row, last] = -torch.inf, torch.inf
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return (…, inputs + numbers × bins)."""
+        values = inputs if self.inputs == len(self.numbers) else inputs[..., self.numbers]
+        reached = ((values.unsqueeze(-1) - self.edge) * self.slope).clamp(self.low, self.high)
+        return torch.cat([inputs, reached.flatten(-2)], -1)
+
+    def start(self, layer: nn.Module) -> None:
+        """Let the layer that reads it begin as one that reads the inputs alone: with weights of 0 for the bins."""
+        assert isinstance(layer, nn.Linear)
+        plain = nn.Linear(self.inputs, layer.out_features)
+        with torch.no_grad():
+            layer.weight.zero_()[:, : self.inputs] = plain.weight
+            layer.bias.copy_(plain.bias)
+
+    @staticmethod
+    def of_members(members: Sequence[Bins]) -> Bins:
+        """Return the bins of several networks as one, for inputs of shape (members, n, inputs)."""
+        first = members[0]
+        together = Bins(first.inputs, first.numbers.tolist(), first.edge.shape[1])
+        for name in ("edge", "slope", "low", "high"):
+            setattr(together, name, torch.stack([getattr(own, name) for own in members]).unsqueeze(1))
+        return together

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TABULAR = "pip install 'mtl-cli[tabular]'"
 OURS = ("auto", "none", "bins")
 """The kinds that need no further package."""
-FEW, MOST = 64, 512
+FEW, MOST = 32, 512
 """Numbers of a table up to which ``auto`` takes 8 bins of each, and 4."""
 
 

@@ -103,7 +103,7 @@ def test_it_learns_jumps_that_a_plain_one_does_not() -> None:
     ("spec", "bins"),
     [
         (InputSpec("features", (3,), names=["a", "b", "c"], indicators=[1]), 8),
-        (InputSpec("features", (65,), names=["x"] * 65), 4),
+        (InputSpec("features", (33,), names=["x"] * 33), 4),
         (InputSpec("features", (MOST + 1,), names=["x"] * (MOST + 1)), None),
         (InputSpec("features", (2,), names=["a", "b"], indicators=[0, 1]), None),
         (InputSpec("features", (3,)), None),

@@ -12,7 +12,7 @@ from mtl_cli.training.callbacks.base import chosen
 from mtl_cli.training.device import multiply_adds
 from mtl_cli.training.together.network import plain_layers
 
-MOST_WORK = 2_000_000
+MOST_WORK = 10_000_000
 """Multiply-adds of a step's forward pass above which training at once was measured to bring nothing."""
 
 

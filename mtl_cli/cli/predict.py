@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.inference.formats.base import Format, format_of, formats
 from mtl_cli.inference.formats.formulas import Formulas
 from mtl_cli.io import atomic, naming, user_path
+from mtl_cli.tasks.answer_columns import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,25 +31,10 @@ def parser() -> Parser:
         description="Predict the tasks of new rows. No labels are needed; order and ids are kept.",
         epilog=f"""\
 output columns: the id column (or row, from 0), and for each task
-  predicted_TASK             the number or label; residue, token: a label per
-                             residue or word;
-                             empty where a number of the row is not finite;
-                             'unknown' where --unknown says so
-  predicted_TASK_prob        binary: probability of the positive label, the
-                             second in order if the config names none;
-                             multiclass: of the predicted label;
-                             residue, token: the mean of that over them
-  predicted_TASK_prob_LABEL  multilabel, and all classes by --probabilities all:
-                             probability of each label
-  predicted_TASK_q05         regression with loss: quantile: each quantile
-  predicted_TASK_sd          count: the deviation of a single count
-  predicted_TASK_at_TIME     survival: the share left without the event then
+{_columns()}
   predicted_sure, predicted_sure_level
                              --unknown, tasks that are levels: the label of the
                              finest level that is sure, and that level
-  TASK_low, TASK_high        regression with an interval: its ends
-  TASK_set                   classes with an interval: the likely ones, as a|b
-  TASK_spread                of several members: how far they are apart
 
 {READING_KEYS}
 examples:
@@ -96,6 +83,15 @@ examples:
     )
     result.add_argument("--vote", metavar="COLUMN", help="rows of one value take the label that most of them have")
     return result
+
+
+def _columns() -> str:
+    """Return a line or more for each kind of column that answers have."""
+    lines = []
+    for kind in KINDS:
+        name = f"  {kind.named('TASK', kind.example):<26} "
+        lines.append(textwrap.fill(kind.meaning, 78, initial_indent=name, subsequent_indent=" " * 29))
+    return "\n".join(lines)
 
 
 def run(argv: list[str]) -> int:

@@ -40,6 +40,7 @@ from mtl_cli.models.size import counted
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.runs.pack import is_pack
+from mtl_cli.tasks.answer_columns import PREDICTION
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
 from mtl_cli.tasks.post_hoc import PostHoc
 from mtl_cli.tasks.selective import Cut
@@ -205,7 +206,7 @@ class TrainedModel:
         """
         wanted = shares_of(shares, self.tasks)
         levels = self.hierarchy(hierarchy)
-        if levels is not None and wanted and (taken := {f"predicted_{name}" for name in self.tasks} & set(COLUMNS)):
+        if levels is not None and wanted and (taken := {PREDICTION.named(name) for name in self.tasks} & set(COLUMNS)):
             what = f"'{min(taken)}' is the column of a task, and of the finest level that is sure"
             raise UserError(WHERE, what, "--hierarchy none")
         cuts = cuts_of(wanted, self.kept, self.tasks, levels)
@@ -550,7 +551,7 @@ def predictions(
             output, decided = output[rows], None if decided is None else decided.select(rows)
         columns = task.decode(output) if decided is None else task.decode_as(output, decided)
         if name in answer.unknown:
-            column = f"predicted_{name}"
+            column = PREDICTION.named(name)
             columns = columns | {column: with_unknown(columns[column], answer.unknown[name][rows])}
         if probabilities:
             columns = columns | task.probabilities(output)

@@ -12,10 +12,11 @@ from torch.nn.functional import logsigmoid
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.export.curves import survival_answer
 from mtl_cli.inference.export.ramps import Ramps, exact
+from mtl_cli.tasks.answer_columns import DEVIATION, HIGH, LOW, QUANTILE, SET
 from mtl_cli.tasks.conformal import Conformal
 from mtl_cli.tasks.counts import LEAST_LOG_DISPERSION, MOST_LOG, MOST_LOG_DISPERSION
 from mtl_cli.tasks.cumulative import thresholds
-from mtl_cli.tasks.kinds.censored import Z90, CensoredTask
+from mtl_cli.tasks.kinds.censored import ENDS, Z90, CensoredTask
 from mtl_cli.tasks.kinds.count import CountTask
 from mtl_cli.tasks.kinds.ordinal import OrdinalTask
 from mtl_cli.tasks.kinds.regression import MAX_LOG, RegressionTask
@@ -70,7 +71,7 @@ def _number(task: Task, fitted: Sequence[Task]) -> Answer:
     own = [each for each in fitted if isinstance(each, RegressionTask)]
     quantiles, conformal, logs = task.quantiles, task.post_hoc.conformal, task.transform == "log1p"
     weights = exact(median_weights(quantiles))
-    about = {"": "the predicted number", **{f"_{column_suffix(q)}": f"the quantile {q:g}" for q in quantiles}}
+    about = {"": "the predicted number", **{QUANTILE.end(column_suffix(q)): f"the quantile {q:g}" for q in quantiles}}
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         values = _stacked([_in_units(o.double(), each) for o, each in zip(outputs, own, strict=True)])
@@ -91,7 +92,7 @@ def _count(task: Task, fitted: Sequence[Task]) -> Answer:
     """Return the mean of a count, the deviation of a single one, and the ends of an interval."""
     assert isinstance(task, CountTask)
     own, conformal = [each for each in fitted if isinstance(each, CountTask)], task.post_hoc.conformal
-    about = {"": "the mean count", "_sd": "the deviation of a single count"}
+    about = {"": "the mean count", DEVIATION.end(): "the deviation of a single count"}
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         pairs = list(zip(outputs, own, strict=True))
@@ -116,7 +117,8 @@ def _censored(task: Task, fitted: Sequence[Task]) -> Answer:
     """Return the middle of each row's normal distribution, and the quantiles between which 90 % of it lies."""
     assert isinstance(task, CensoredTask)
     own, logs = [each for each in fitted if isinstance(each, CensoredTask)], task.transform == "log1p"
-    about = {"": "the middle of what is likely", "_q05": "the quantile 0.05", "_q95": "the quantile 0.95"}
+    quantiles = {QUANTILE.end(q): f"the quantile 0.{q[1:]}" for q in ENDS}
+    about = {"": "the middle of what is likely", **quantiles}
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         pairs = [(each.distribution(o), each) for o, each in zip(outputs, own, strict=True)]
@@ -248,7 +250,7 @@ def _in_units(output: torch.Tensor, task: RegressionTask | CensoredTask) -> torc
 def _about_ends(conformal: Conformal | None) -> dict[str, str]:
     if conformal is None:
         return {}
-    return {f"_{end}": f"of an interval that holds {conformal.coverage:g} of labels" for end in ("low", "high")}
+    return {kind.end(): f"of an interval that holds {conformal.coverage:g} of labels" for kind in (LOW, HIGH)}
 
 
 def _to_user(values: torch.Tensor, logs: bool) -> torch.Tensor:
@@ -264,9 +266,9 @@ def _isotonic(step: Isotonic) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def _about_sets(task: Task) -> dict[str, str]:
     conformal = task.post_hoc.conformal
-    return (
-        {} if conformal is None else {"_set": f"1 for each class of a set that holds {conformal.coverage:g} of labels"}
-    )
+    if conformal is None:
+        return {}
+    return {SET.end(): f"1 for each class of a set that holds {conformal.coverage:g} of labels"}
 
 
 def _sets(task: Task, probability: torch.Tensor) -> list[torch.Tensor]:

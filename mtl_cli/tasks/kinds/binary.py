@@ -12,6 +12,7 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, PREDICTION, PROBABILITY, SET
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import per_class
 from mtl_cli.tasks.conformal import set_texts
@@ -195,8 +196,8 @@ class BinaryTask(Task):
 
     def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
         return {
-            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
-            f"predicted_{self.name}_prob": decided.confidence,
+            PREDICTION.named(self.name): as_label_array(self.classes)[decided.classes],
+            PROBABILITY.named(self.name): decided.confidence,
         }
 
     def _decided(self, output: np.ndarray, threshold: float) -> Decided:
@@ -228,7 +229,7 @@ class BinaryTask(Task):
     def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
         if self.post_hoc.conformal is None:
             return {}
-        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
+        return {SET.named(self.name): set_texts(self._inside(output), self.classes)}
 
     def interval_size(self, output: np.ndarray) -> dict[str, float]:
         return {"set_size": float(self._inside(output).sum(1).mean())}
@@ -276,7 +277,7 @@ class BinaryTask(Task):
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         positive = self.probability(output)
         either = zip(self.classes, (1 - positive, positive), strict=True)
-        return {f"predicted_{self.name}_prob_{label}": probability for label, probability in either}
+        return {CLASS_PROBABILITY.named(self.name, label): probability for label, probability in either}
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return ((output.squeeze(-1) >= 0) == (target > 0.5)).float().mean()

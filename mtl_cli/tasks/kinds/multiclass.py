@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, PREDICTION, PROBABILITY, SET, SPREAD
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.class_task import ClassTask
 from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class
@@ -131,8 +132,8 @@ class MulticlassTask(ClassTask):
 
     def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
         return {
-            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
-            f"predicted_{self.name}_prob": decided.confidence,
+            PREDICTION.named(self.name): as_label_array(self.classes)[decided.classes],
+            PROBABILITY.named(self.name): decided.confidence,
         }
 
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -140,7 +141,7 @@ class MulticlassTask(ClassTask):
         probabilities = softmax(outputs)
         predicted = probabilities.mean(0).argmax(1)
         stated = probabilities[:, np.arange(len(predicted)), predicted]
-        return {f"{self.name}_spread": stated.std(0, ddof=1)}
+        return {SPREAD.named(self.name): stated.std(0, ddof=1)}
 
     def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Return 1 − p of the label (Sadinle, Lei & Wasserman 2019, doi 10.1080/01621459.2017.1395341)."""
@@ -153,7 +154,7 @@ class MulticlassTask(ClassTask):
     def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
         if self.post_hoc.conformal is None:
             return {}
-        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
+        return {SET.named(self.name): set_texts(self._inside(output), self.classes)}
 
     def interval_size(self, output: np.ndarray) -> dict[str, float]:
         return {"set_size": float(self._inside(output).sum(1).mean())}
@@ -168,7 +169,7 @@ class MulticlassTask(ClassTask):
 
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         found = self.probability(output)
-        return {f"predicted_{self.name}_prob_{label}": found[:, i] for i, label in enumerate(self.classes)}
+        return {CLASS_PROBABILITY.named(self.name, label): found[:, i] for i, label in enumerate(self.classes)}
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every class, shape (n, classes)."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, PREDICTION, PROBABILITY, SET, SPREAD
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.class_task import ClassTask
 from mtl_cli.tasks.classes import class_metrics, per_class
@@ -159,8 +160,8 @@ class OrdinalTask(ClassTask):
         """Return the median class and its probability."""
         decided = self._middle(output)
         return {
-            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
-            f"predicted_{self.name}_prob": decided.confidence,
+            PREDICTION.named(self.name): as_label_array(self.classes)[decided.classes],
+            PROBABILITY.named(self.name): decided.confidence,
         }
 
     def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
@@ -169,11 +170,11 @@ class OrdinalTask(ClassTask):
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the deviation of the mean class number that members give, in steps."""
         steps = self.probability(outputs) @ np.arange(len(self.classes))
-        return {f"{self.name}_spread": steps.std(0, ddof=1)}
+        return {SPREAD.named(self.name): steps.std(0, ddof=1)}
 
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         found = self.probability(output)
-        return {f"predicted_{self.name}_prob_{label}": found[:, i] for i, label in enumerate(self.classes)}
+        return {CLASS_PROBABILITY.named(self.name, label): found[:, i] for i, label in enumerate(self.classes)}
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         """Return the metrics of the median class; ``mae`` is in steps from class to class."""
@@ -210,7 +211,7 @@ class OrdinalTask(ClassTask):
     def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
         if self.post_hoc.conformal is None:
             return {}
-        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
+        return {SET.named(self.name): set_texts(self._inside(output), self.classes)}
 
     def interval_size(self, output: np.ndarray) -> dict[str, float]:
         return {"set_size": float(self._inside(output).sum(1).mean())}

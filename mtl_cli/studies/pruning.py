@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import JournalStorage
 
-PRUNERS = ("median", "none")
 STARTUP = 5
 """Trials that are done before one is pruned."""
 FIRST, WARM_UP = 3, 0.1

@@ -259,7 +259,6 @@ class Task(ABC):
     """The name under which its config is registered."""
     primary: ClassVar[str]
     """The metric shown first and kept per epoch."""
-    lower_is_better: ClassVar[bool] = False
     level: ClassVar[Level] = "row"
     token_name: ClassVar[str] = "tokens"
     """What has a label where not rows have one, in the plural; and the metric that counts them."""

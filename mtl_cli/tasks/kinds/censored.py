@@ -109,7 +109,6 @@ class CensoredTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("censored",)
     explained_as: ClassVar[str | None] = "mean"
     primary: ClassVar[str] = "rmse"
-    lower_is_better: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:

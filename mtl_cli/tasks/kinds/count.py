@@ -108,7 +108,6 @@ class CountTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("scatter", "counts")
     explained_as: ClassVar[str | None] = "logarithm of the mean"
     primary: ClassVar[str] = "deviance"
-    lower_is_better: ClassVar[bool] = True
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
 
     @property

@@ -154,7 +154,6 @@ class RegressionTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
-    lower_is_better: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:

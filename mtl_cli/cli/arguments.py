@@ -70,7 +70,7 @@ def take_format(argv: list[str]) -> tuple[str | None, list[str]]:
             raise UserError(flag, "needs a value", " or ".join(FORMATS))
         style = value if equals else words.pop(0)
         if style not in FORMATS:
-            raise UserError(flag, f"'{style}' is no format", did_you_mean(style, FORMATS))
+            raise UserError(flag, f"'{style}' is not a format", did_you_mean(style, FORMATS))
     return style, rest
 
 

@@ -119,7 +119,7 @@ def _sorted(words: list[str], protocol: Protocol) -> tuple[dict[str, str], list[
         elif word in protocol.problems:
             problems.append(word)
         else:
-            raise UserError(word, "is no problem of the benchmark", did_you_mean(word, protocol.problems))
+            raise UserError(word, "is not a problem of the benchmark", did_you_mean(word, protocol.problems))
     return options, others, list(dict.fromkeys(problems))
 
 
@@ -146,7 +146,7 @@ def _folder(given: str | None, name: str) -> Path:
         return directory.fresh(f"benchmark_{name}")
     folder = user_path(given)
     if folder.exists() and not folder.is_dir():
-        raise UserError("run_dir", f"{given} is no folder")
+        raise UserError("run_dir", f"{given} is not a folder")
     if (folder / directory.STUDY).is_file() or (folder / directory.CONFIG).is_file():
         raise UserError("run_dir", f"{given} is the folder of a run or of another study", "give another folder")
     return folder

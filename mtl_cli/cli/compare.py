@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
             raise UserError("--allow", f"there is no '{word}'", did_you_mean(word, ALLOWED))
     folder = None if arguments.plots is None else user_path(arguments.plots)
     if folder is not None and folder.exists() and not folder.is_dir():
-        raise UserError(arguments.plots, "is no folder")
+        raise UserError(arguments.plots, "is not a folder")
     from mtl_cli.studies import tables
     from mtl_cli.studies.compare import Choices, compare
     from mtl_cli.studies.results import find_results

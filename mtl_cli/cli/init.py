@@ -107,7 +107,7 @@ def _source(data: str, labels: str | None) -> tuple[str, DataSource]:
         return "images", components("dataset")["images"](path=data)
     kind = kind_of_file(data)
     if kind is None:
-        what = unread_file(data) or ("is no data set by its name", f"it must end in one of {file_suffixes()}")
+        what = unread_file(data) or ("is not a data set by its name", f"it must end in one of {file_suffixes()}")
         raise UserError(data, *what)
     from mtl_cli.data.files import resolve
 
@@ -122,7 +122,7 @@ def _check_output(path: Path | None, output: str, force: bool) -> None:
     if not path.absolute().parent.is_dir():
         raise UserError(output, "its folder does not exist")
     if path.suffix not in (".yaml", ".yml"):
-        raise UserError(output, "is no name of a YAML file", f"-o {Path(output).stem}.yaml")
+        raise UserError(output, "is not the name of a YAML file", f"-o {Path(output).stem}.yaml")
     if path.exists() and not force:
         raise UserError(output, "is there already", "give another file with -o, or add --force to replace it")
 

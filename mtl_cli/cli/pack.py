@@ -39,10 +39,10 @@ def run(argv: list[str]) -> int:
 
     folder = find_model(arguments.run).parent
     if not user_path(arguments.run).is_dir():
-        raise UserError(arguments.run, "is no folder of a run", "a zip is made of a whole run")
+        raise UserError(arguments.run, "is not the folder of a run", "a zip is made of a whole run")
     output = arguments.output or f"{folder.absolute().name}{SUFFIX}"
     if not is_pack(Path(output)):
-        raise UserError(output, "is no name of a zip file", f"-o {Path(output).name}{SUFFIX}")
+        raise UserError(output, "is not the name of a zip file", f"-o {Path(output).name}{SUFFIX}")
     path = new_file(output)
     names = write_pack(folder, path, card(arguments.run), arguments.rows)
     notice(f"{output}: {', '.join(names)}; {path.stat().st_size / 1e6:.2g} MB")

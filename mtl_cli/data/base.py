@@ -236,7 +236,7 @@ class Reader(ABC):
         What the keys' values are worth may show only when a file is read.
         """
         if given:
-            raise UserError(f"dataset.{next(iter(given))}", "is no key of reading these files")
+            raise UserError(f"dataset.{next(iter(given))}", "is not a key for reading these files")
         return self
 
     @abstractmethod

@@ -110,7 +110,7 @@ def shares_of(asked: Sequence[str], tasks: Mapping[str, Task]) -> dict[str, floa
             share = -1.0
         if not 0 < share < 1:
             hint = "0.95: of the answers that are given, at least 95 % are to be right"
-            raise UserError(WHERE, f"'{number}' is no share between 0 and 1", hint)
+            raise UserError(WHERE, f"'{number}' is not a share between 0 and 1", hint)
         if equals and name not in tasks:
             raise UserError(WHERE, f"the run has no task '{name}'", did_you_mean(name, able))
         if not able or (equals and name not in able):

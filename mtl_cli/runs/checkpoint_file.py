@@ -70,9 +70,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool =
     try:
         content = read_tensors(path, device, lazy)
     except NotOurs as error:
-        raise UserError(str(path), f"is no checkpoint that mtl wrote: it {error}", hint) from error
+        raise UserError(str(path), f"is not a checkpoint that mtl wrote: it {error}", hint) from error
     if not isinstance(content.get("checkpoint"), int):
-        raise UserError(str(path), "is no checkpoint that mtl wrote", hint)
+        raise UserError(str(path), "is not a checkpoint that mtl wrote", hint)
     if content["checkpoint"] != FORMAT:
         what = f"is a checkpoint of format {content['checkpoint']}, not {FORMAT}"
         raise UserError(str(path), what, f"that was mtl {content.get('mtl')}; this is mtl {__version__}")
@@ -82,7 +82,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool =
         raise UserError(str(path), f"was changed: it {error}", hint) from error
     whole = content.keys() >= FIELDS.keys() and content["members"]
     if not whole or not all(own.keys() >= {"member", "training", "order"} for own in content["members"]):
-        raise UserError(str(path), "is no checkpoint that mtl wrote, or was changed", hint)
+        raise UserError(str(path), "is not a checkpoint that mtl wrote, or was changed", hint)
     return content
 
 

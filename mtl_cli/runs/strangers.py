@@ -91,7 +91,7 @@ class _Plain:
         elif isinstance(value, Mapping):
             for key, item in value.items():
                 if not isinstance(key, str | int | float | bool | None):
-                    raise NotOurs("holds a dict with keys that are no text")
+                    raise NotOurs("holds a dict with keys that are not text")
                 self.check(item, depth + 1)
         elif isinstance(value, list | tuple):
             for item in value:

@@ -17,7 +17,7 @@ from mtl_cli.tasks.task import Task
 
 TYPES = {"numeric": "number", "boolean": "boolean"}
 ERRORS = {
-    400: "The body is no JSON", 404: "There is no such model", 408: "The body came too slowly",
+    400: "The body is not JSON", 404: "There is no such model", 408: "The body came too slowly",
     413: "More bytes or rows than a request may have", 415: "The body is of another type",
     422: "A column or value is not what the model reads", 429: "Too many requests wait",
     503: "The server is stopping", 504: "The answer took too long",
@@ -79,7 +79,7 @@ def row_schema(served: Served) -> Schema:
 
 def _field(one: Field) -> Schema:
     if one.kind == "id":
-        return {"description": "names the row, and is no feature"}
+        return {"description": "names the row, and is not a feature"}
     found: Schema = {"type": [TYPES.get(one.kind, "string"), *(["null"] if one.empty else [])]}
     if one.kind == "categorical":
         found["description"] = f"levels: {', '.join(one.levels)}" + ("; another is read as a rare one" * one.others)

@@ -104,7 +104,7 @@ def named_runs(words: Sequence[str]) -> dict[str, str]:
         if not equals or "/" in name or user_path(word).exists():
             name, path = _name_of(word), word
         if not name or not name.isprintable() or "/" in name or name in (".", ".."):
-            raise UserError(word, f"'{name}' is no name that an address can hold", "NAME=RUN gives another")
+            raise UserError(word, f"'{name}' is not a name that an address can hold", "NAME=RUN gives another")
         if name in found:
             raise UserError(word, f"two runs are called '{name}'", "NAME=RUN gives one of them another name")
         found[name] = path

@@ -156,7 +156,7 @@ class PositionTask(Task):
         if (found < NO_LABEL).any():
             row, position = (int(index[0]) for index in np.nonzero(_fill(inside, found) < NO_LABEL))
             what = f"'{rows[row][position]}' at position {position + 1} of row {int(labels.index[row]) + 1}"
-            raise UserError(f"tasks.{self.name}", f"{what} is none of the classes {self.join(self.classes)}")
+            raise UserError(f"tasks.{self.name}", f"{what} is not one of the classes {self.join(self.classes)}")
         values[inside] = found
         counts = (values >= 0).sum(1)
         return Target(values, counts > 0, counts.astype("float32"))

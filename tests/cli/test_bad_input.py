@@ -51,7 +51,7 @@ CONFIG = {
     "no value": (["dataset=wine", "optimizer.lr=null"], "optimizer.lr: must be a number, not null"),
     "no path": (["dataset=csv", REGRESSION], "dataset.path: needs a value; give dataset.path=…"),
     "no tasks": (["dataset=good.csv"], "tasks: no task is given"),
-    "an unknown kind": (["dataset=good.csv", "tasks={y: regresion}"], "tasks.y.kind: 'regresion' is no task kind; did you mean regression?"),
+    "an unknown kind": (["dataset=good.csv", "tasks={y: regresion}"], "tasks.y.kind: 'regresion' is not a known task kind; did you mean regression?"),
     "an unknown key of a task": (["dataset=good.csv", "tasks={y: {kind: regression, lss: mse}}"], "tasks.y.lss: unknown key; did you mean tasks.y.loss?"),
     "a weight for no task": (["dataset=wine", "balancer=static", "balancer.weights.qualty=2"], "balancer.weights.qualty: no task is called 'qualty'; did you mean quality?"),
     "a head for no task": (["dataset=wine", "model.heads.isgood.hidden=[8]"], "model.heads.isgood: no task is called 'isgood'; did you mean is_good?"),

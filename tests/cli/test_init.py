@@ -156,7 +156,7 @@ def test_what_long_cells_are() -> None:
         (["houses.csv", "--labels", "there.yaml"], "--labels: is for FASTA files, and houses.csv is none"),
         (["houses.csv", "--target", "prise"], "--target: houses.csv has no column 'prise'; did you mean price?"),
         (["houses.csv", "--target", "built"], "'built' of houses.csv holds nothing that a task could learn"),
-        (["houses.csv", "-o", "x.txt"], "x.txt: is no name of a YAML file; -o x.yaml"),
+        (["houses.csv", "-o", "x.txt"], "x.txt: is not the name of a YAML file; -o x.yaml"),
         (["houses.csv", "-o", "nowhere/x.yaml"], "its folder does not exist"),
         (["houses.csv", "-o", "there.yaml"], "there.yaml: is there already"),
         (["."], ".: "),

@@ -79,8 +79,8 @@ def test_another_separator_is_found(mtl: InProcess, model: str, trained: Path) -
 
 def test_keys_are_those_of_reading(mtl: InProcess, model: str) -> None:
     cases = {
-        "dataset.seperator=x": "dataset.seperator: is no key of reading a table of this form; did you mean",
-        "dataset.layer=counts": "dataset.layer: is no key of reading a table of this form",
+        "dataset.seperator=x": "dataset.seperator: is not a key for reading a table of this form; did you mean",
+        "dataset.layer=counts": "dataset.layer: is not a key for reading a table of this form",
         "dataset.missing={a: 1}": "dataset.missing[0]: must be text",
         "trainer.epochs=3": "unrecognized arguments: trainer.epochs=3",
     }

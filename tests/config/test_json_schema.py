@@ -103,7 +103,7 @@ def test_check_names_every_problem_with_its_line(mtl: InProcess, houses_csv: Pat
     assert status == 2 and err == "note: 4 problems\n"
     assert out.splitlines() == [
         "bad.yaml:1: dataset.idd: unknown key; did you mean dataset.id?",
-        "bad.yaml:3: tasks.price.kind: 'regresion' is no task kind; did you mean regression?",
+        "bad.yaml:3: tasks.price.kind: 'regresion' is not a known task kind; did you mean regression?",
         "bad.yaml:6: trainer.epochz: unknown key; did you mean trainer.epochs?",
         "seed: must be at least 0, not -1",
     ]

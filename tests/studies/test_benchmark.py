@@ -166,7 +166,7 @@ def test_a_figure_outside_its_tolerance_is_named() -> None:
     ("words", "said"),
     [
         (["balncers"], "balncers: there is no such benchmark; did you mean balancers?"),
-        (["balancers", "wein"], "wein: is no problem of the benchmark; did you mean wine?"),
+        (["balancers", "wein"], "wein: is not a problem of the benchmark; did you mean wine?"),
         (["balancers", "--check", "--small", "seed=0"], "seed=0: makes other figures than the reference's"),
         (["balancers", "wine", "--check", "none.csv"], "--check: there is no reference none.csv"),
         (["balancers", "wine", "launcher=procesess"], "launcher: there is no 'procesess'; did you mean launcher=processes?"),

@@ -239,7 +239,7 @@ class MultilabelTask(Task):
             for label in self.split(entry) if mask[row] else ():
                 if label not in positions:
                     known = ", ".join(self.classes[:12])
-                    raise UserError(f"tasks.{self.name}", f"'{label}' is none of the labels", f"they are {known}")
+                    raise UserError(f"tasks.{self.name}", f"'{label}' is not one of the labels", f"they are {known}")
                 values[row, positions[label]] = 1
             for label in self._unknown(entry) if mask[row] else ():
                 values[row, positions[label]] = -1

@@ -38,8 +38,8 @@ def parser() -> Parser:
         epilog="""\
 A benchmark is a study for each problem: the same command again with
 run_dir=FOLDER runs what is missing. launcher=processes n_jobs=4 as for
-mtl train -m. KEY=VALUE takes the place of a word of the protocol, or is added
-to every run. --check exits 3 if a figure is not what the reference says.
+mtl train -m. KEY=VALUE replaces a key of the protocol, or is added to
+every run. --check exits 3 if a figure is not what the reference says.
 mtl help benchmark has more.
 
 examples:
@@ -49,8 +49,10 @@ examples:
   mtl benchmark balancers wine --small balancer=uniform,mine seed=0,1""",
     )
     result.add_argument("name", metavar="NAME", help=f"one of {', '.join(names())}")
-    result.add_argument("words", metavar="PROBLEM|KEY=VALUE", nargs="*", help="some of its problems; other words")
-    result.add_argument("--small", action="store_true", help="the protocol's bounded version")
+    result.add_argument(
+        "words", metavar="PROBLEM|KEY=VALUE", nargs="*", help="run only these problems; change these keys"
+    )
+    result.add_argument("--small", action="store_true", help="the protocol's small version")
     result.add_argument("--show", action="store_true", help="print the protocol, and run nothing")
     result.add_argument(
         "--check", metavar="FILE", nargs="?", const=HERE, help="compare with the shipped reference, or with a file"

@@ -29,10 +29,11 @@ def parser() -> Parser:
         "mtl init",
         usage="mtl init DATA [-o FILE.yaml] [--target COLUMN ...] [options]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Write a commented YAML file for a data set, guessed from the data: targets and their kinds, ids, "
-        "dates, columns that give a target away. It trains as it stands: mtl train FILE.yaml.",
+        description="Write a commented YAML file for a data set, guessed from the data: targets and\n"
+        "their kinds, ids, dates, columns that give a target away. It trains as it\n"
+        "stands: mtl train FILE.yaml.",
         epilog="""\
-On a terminal it asks which columns are to be predicted; in a pipe it never asks.
+On a terminal it asks which columns are to be predicted, in a pipe it does not.
 
 examples:
   mtl init houses.csv && mtl train houses.yaml
@@ -47,10 +48,10 @@ examples:
     )
     result.add_argument("-o", "--output", metavar="FILE", help="by default DATA's name with .yaml, here; - prints it")
     result.add_argument(
-        "--target", action="append", default=[], metavar="COLUMN", help="to be predicted; may be given again"
+        "--target", action="append", default=[], metavar="COLUMN", help="a column to be predicted; may be repeated"
     )
-    result.add_argument("--labels", metavar="TABLE", help="of a FASTA file: its labels by id")
-    result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
+    result.add_argument("--labels", metavar="TABLE", help="for a FASTA file: a table with its labels, by id")
+    result.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
     return result
 
 

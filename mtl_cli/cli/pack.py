@@ -26,7 +26,7 @@ examples:
     )
     result.add_argument("run", metavar="RUN", help="the folder of a finished run")
     result.add_argument("-o", "--output", metavar="FILE", help="by default the folder's name with .zip, here")
-    result.add_argument("--rows", action="store_true", help="the files that name or show single rows too")
+    result.add_argument("--rows", action="store_true", help="also pack the files that name or show single rows")
     return result
 
 

@@ -54,19 +54,19 @@ examples:
     result.add_argument(
         "-o", "--output", metavar="FILE", help="write to this file instead of stdout; it is never left half written"
     )
-    result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
-    result.add_argument("--format", choices=list(formats()), help="by default as FILE's ending says, else csv")
+    result.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
+    result.add_argument("--format", choices=list(formats()), help="by default what FILE's ending says, otherwise csv")
     result.add_argument(
         "--probabilities",
         choices=["predicted", "all"],
         default="predicted",
-        help="of every class, not of the predicted one alone",
+        help="whether to write the probability of the predicted class (default) or of every class",
     )
     result.add_argument(
         "--formulas",
         choices=["keep", "quote"],
         default="keep",
-        help="CSV text that a spreadsheet would run, such as =A1: as it is (default), or with ' in front",
+        help="CSV text that a spreadsheet would run as a formula, such as =A1: kept (default), or with ' in front",
     )
     result.add_argument(
         "--hierarchy",
@@ -81,7 +81,9 @@ examples:
         help="answer only what the model is sure of, so that this share of the answers is right by the run's validation"
         " rows, and write 'unknown' for the rest: 0.95, or TASK=0.95; may be given several times",
     )
-    result.add_argument("--vote", metavar="COLUMN", help="rows of one value take the label that most of them have")
+    result.add_argument(
+        "--vote", metavar="COLUMN", help="give all rows with the same value the label that most of them have"
+    )
     return result
 
 

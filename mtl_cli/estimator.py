@@ -28,7 +28,7 @@ from mtl_cli.tasks.task import Task
 
 if TYPE_CHECKING:
     from mtl_cli.data.base import Examples
-    from mtl_cli.inference.trained import Answer
+    from mtl_cli.inference.answer import Answer
     from mtl_cli.inference.trained import TrainedModel as Model
 
 Kinds = str | Sequence[Any] | Mapping[str, Any] | None

@@ -11,7 +11,8 @@ from typing import Any
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Reader
 from mtl_cli.data.feature import Field
-from mtl_cli.inference.trained import TrainedModel, predictions
+from mtl_cli.inference.answer import predictions
+from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.io import user_path
 from mtl_cli.tasks.task import Task
 

@@ -30,7 +30,7 @@ Outputs = Sequence[torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Answer:
+class GraphAnswer:
     """What a graph says of one task.
 
     Parameters
@@ -45,7 +45,7 @@ class Answer:
     make: Callable[[Outputs], list[torch.Tensor]]
 
 
-def answer_of(task: Task, fitted: Sequence[Task]) -> Answer:
+def graph_answer(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return what a graph says of a task.
 
     Parameters
@@ -65,7 +65,7 @@ def answer_of(task: Task, fitted: Sequence[Task]) -> Answer:
     return KINDS[task.kind](task, fitted)
 
 
-def _number(task: Task, fitted: Sequence[Task]) -> Answer:
+def _number(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the number of a regression, its quantiles in order, and the ends of an interval."""
     assert isinstance(task, RegressionTask)
     own = [each for each in fitted if isinstance(each, RegressionTask)]
@@ -85,10 +85,10 @@ def _number(task: Task, fitted: Sequence[Task]) -> Answer:
             found += [_to_user(least - radius, logs), _to_user(most + radius, logs)]
         return found
 
-    return Answer(about | _about_ends(conformal), make)
+    return GraphAnswer(about | _about_ends(conformal), make)
 
 
-def _count(task: Task, fitted: Sequence[Task]) -> Answer:
+def _count(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the mean of a count, the deviation of a single one, and the ends of an interval."""
     assert isinstance(task, CountTask)
     own, conformal = [each for each in fitted if isinstance(each, CountTask)], task.post_hoc.conformal
@@ -110,10 +110,10 @@ def _count(task: Task, fitted: Sequence[Task]) -> Answer:
             found += [low, ((root + exact(conformal.radius)).square() + 1e-9).floor()]
         return found
 
-    return Answer(about | _about_ends(conformal), make)
+    return GraphAnswer(about | _about_ends(conformal), make)
 
 
-def _censored(task: Task, fitted: Sequence[Task]) -> Answer:
+def _censored(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the middle of each row's normal distribution, and the quantiles between which 90 % of it lies."""
     assert isinstance(task, CensoredTask)
     own, logs = [each for each in fitted if isinstance(each, CensoredTask)], task.transform == "log1p"
@@ -131,10 +131,10 @@ def _censored(task: Task, fitted: Sequence[Task]) -> Answer:
             _to_user(values, logs) for values in (middle, middle - exact(Z90) * spread, middle + exact(Z90) * spread)
         ]
 
-    return Answer(about, make)
+    return GraphAnswer(about, make)
 
 
-def _ordinal(task: Task, fitted: Sequence[Task]) -> Answer:
+def _ordinal(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each class in order."""
     assert isinstance(task, OrdinalTask)
     own = [each for each in fitted if isinstance(each, OrdinalTask)]
@@ -148,10 +148,10 @@ def _ordinal(task: Task, fitted: Sequence[Task]) -> Answer:
         probability = _stacked(each).mean(0)
         return [probability, *_sets(task, probability)]
 
-    return Answer({"": "the probability of each class in order", **_about_sets(task)}, make)
+    return GraphAnswer({"": "the probability of each class in order", **_about_sets(task)}, make)
 
 
-def _binary(task: Task, fitted: Sequence[Task]) -> Answer:
+def _binary(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of the positive label."""
     labels = _by_label(task)
 
@@ -159,13 +159,13 @@ def _binary(task: Task, fitted: Sequence[Task]) -> Answer:
         positive = labels(outputs)[:, 0]
         return [positive, *_sets(task, torch.stack([1 - positive, positive], 1))]
 
-    return Answer({"": "the probability of the last class", **_about_sets(task)}, make)
+    return GraphAnswer({"": "the probability of the last class", **_about_sets(task)}, make)
 
 
-def _multilabel(task: Task, fitted: Sequence[Task]) -> Answer:
+def _multilabel(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each label."""
     labels = _by_label(task)
-    return Answer({"": "the probability of each label"}, lambda outputs: [labels(outputs)])
+    return GraphAnswer({"": "the probability of each label"}, lambda outputs: [labels(outputs)])
 
 
 def _by_label(task: Task) -> Callable[[Outputs], torch.Tensor]:
@@ -184,7 +184,7 @@ def _by_label(task: Task) -> Callable[[Outputs], torch.Tensor]:
     return make
 
 
-def _multiclass(task: Task, fitted: Sequence[Task]) -> Answer:
+def _multiclass(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each class."""
     step = task.post_hoc.recalibration
     corrected = _isotonic(step) if isinstance(step, Isotonic) else None
@@ -200,24 +200,24 @@ def _multiclass(task: Task, fitted: Sequence[Task]) -> Answer:
             mean = mean / mean.sum(1, keepdim=True)
         return [mean, *_sets(task, mean)]
 
-    return Answer({"": "the probability of each class", **_about_sets(task)}, make)
+    return GraphAnswer({"": "the probability of each class", **_about_sets(task)}, make)
 
 
-def _residue(task: Task, fitted: Sequence[Task]) -> Answer:
+def _residue(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each class at each residue; beyond a row's end it says nothing."""
-    return Answer(
+    return GraphAnswer(
         {"": "the probability of each class, by residue"},
         lambda outputs: [_stacked([output.double().softmax(-1) for output in outputs]).mean(0)],
     )
 
 
-def _survival(task: Task, fitted: Sequence[Task]) -> Answer:
+def _survival(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the mean time until the event, and the share left without it at some times."""
     assert isinstance(task, SurvivalTask)
-    return Answer(*survival_answer(task, [each for each in fitted if isinstance(each, SurvivalTask)]))
+    return GraphAnswer(*survival_answer(task, [each for each in fitted if isinstance(each, SurvivalTask)]))
 
 
-KINDS: dict[str, Callable[[Task, Sequence[Task]], Answer]] = {
+KINDS: dict[str, Callable[[Task, Sequence[Task]], GraphAnswer]] = {
     "regression": _number, "quantile": _number, "interval": _number, "count": _count, "censored": _censored,
     "ordinal": _ordinal, "binary": _binary, "multilabel": _multilabel, "multiclass": _multiclass,
     "residue": _residue, "survival": _survival,

@@ -71,7 +71,7 @@ def run(argv: list[str]) -> int:
     options, words, problems = _sorted(arguments.words, protocol)
     if arguments.check == HERE and words:
         hint = "leave it out, or give a file made with the same words: --check FILE"
-        raise UserError(words[0], "makes other figures than the reference's", hint)
+        raise UserError(words[0], "changes the figures, so that they cannot be compared with the reference's", hint)
     from mtl_cli.reports.rows import chosen, rendered
     from mtl_cli.studies.benchmark import run_benchmark
     from mtl_cli.studies.executors import make_executor
@@ -166,5 +166,5 @@ def _foot(found: list[Problem], protocol: Protocol, folder: Path) -> list[str]:
     if protocol.search:
         said.append(f"chosen for each method on validation rows: {' '.join(protocol.search)}")
     if protocol.baseline:
-        said.append(f"↑ ↓: told better or worse than {protocol.baseline}, all methods compared at once")
+        said.append(f"↑ ↓: significantly better or worse than {protocol.baseline}, all methods compared at once")
     return [*said, f"the runs are in {folder}, a study for each problem: mtl compare {folder / found[0].name}"]

@@ -82,7 +82,7 @@ def check(argv: list[str]) -> int:
         return 2
     if style is not None:
         _print([], style)
-    notice("no problem is to be seen without reading the data")
+    notice("no problem found, without reading the data")
     return 0
 
 

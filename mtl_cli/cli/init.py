@@ -125,7 +125,7 @@ def _check_output(path: Path | None, output: str, force: bool) -> None:
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(output, "is not the name of a YAML file", f"-o {Path(output).stem}.yaml")
     if path.exists() and not force:
-        raise UserError(output, "is there already", "give another file with -o, or add --force to replace it")
+        raise UserError(output, "already exists", "give another file with -o, or add --force to replace it")
 
 
 def _ask(found: Guess) -> list[str]:

@@ -129,7 +129,7 @@ def run(argv: list[str]) -> int:
 
 
 def _check_output(output: str, inputs: list[str | Path], force: bool) -> None:
-    """Raise UserError if a file cannot be written there, is read from, or is there already and not to be replaced."""
+    """Raise UserError if a file cannot be written there, is read from, or already exists and not to be replaced."""
     path = user_path(output)
     if not path.absolute().parent.is_dir():
         raise UserError(output, "its folder does not exist")
@@ -141,9 +141,9 @@ def _check_output(output: str, inputs: list[str | Path], force: bool) -> None:
     if not sys.stdin.isatty():
         read += _standard_input()
     if any(os.path.samestat(path.stat(), file) for file in read):
-        raise UserError(output, "is what is read from, and is never overwritten", "give another file")
+        raise UserError(output, "is read from, and is never overwritten", "give another file")
     if not force:
-        raise UserError(output, "is there already", "give another file, or add --force to replace it")
+        raise UserError(output, "already exists", "give another file, or add --force to replace it")
 
 
 def _standard_input() -> list[os.stat_result]:

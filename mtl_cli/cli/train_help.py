@@ -21,7 +21,7 @@ GROUPS = {
     "optimizer": "",
     "scheduler": "the learning rate over the epochs",
     "trainer": "epochs, batch size, early stopping",
-    "callback": "who is told of the training: trackers",
+    "callback": "a tracker that follows the training",
     "experiment": "a whole recipe, laid over the rest",
 }
 

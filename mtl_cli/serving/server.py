@@ -1,4 +1,4 @@
-"""The process of a server: its socket, its loop, signals, and connections that dawdle."""
+"""The process of a server: its socket, its loop, signals, and slow connections."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ CONFIG = {
     "plateau without validation": (["dataset=wine", "scheduler=plateau", "dataset.split.val=0"], "scheduler: plateau needs validation rows"),
     "a warm-up that never ends": (["dataset=wine", "scheduler=warmup", "trainer.epochs=3"], "scheduler.epochs: warms up for 5 of 3 epochs"),
     "an interpolation of nothing": (["dataset=wine", "seed=${nothing}"], "seed: Interpolation key 'nothing' not found"),
-    "a folder in use": (["dataset=wine", "run_dir=folder.csv/.."], "run_dir: folder.csv/.. is there already"),
+    "a folder in use": (["dataset=wine", "run_dir=folder.csv/.."], "run_dir: folder.csv/.. already exists"),
     "a device that is not there": (["dataset=wine", "device=mps"], "device: there is no mps device on this machine; there is"),
     "no such file": (["dataset=god.csv", REGRESSION], "god.csv: there is no such file; did you mean good.csv?"),
     "a folder": (["dataset=folder.csv", REGRESSION], "folder.csv: is a folder, not a file"),

@@ -286,7 +286,7 @@ def test_a_file_stays_open_only_where_batches_read_it(mtl: InProcess, cells: Pat
     before = cells.read_bytes()
     for force in ([], ["--force"]):
         status, _, err = mtl("predict", "run", "cells.h5ad", "-o", "cells.h5ad", *force)
-        assert status == 2 and "cells.h5ad: is what is read from, and is never overwritten" in err
+        assert status == 2 and "cells.h5ad: is read from, and is never overwritten" in err
     assert mtl("predict", "run", "cells.h5ad", "-o", "out.h5ad")[0] == 0
     assert cells.read_bytes() == before
     assert anndata.read_h5ad("out.h5ad").obs["predicted_level1"].notna().all()

@@ -158,7 +158,7 @@ def test_what_long_cells_are() -> None:
         (["houses.csv", "--target", "built"], "'built' of houses.csv holds nothing that a task could learn"),
         (["houses.csv", "-o", "x.txt"], "x.txt: is not the name of a YAML file; -o x.yaml"),
         (["houses.csv", "-o", "nowhere/x.yaml"], "its folder does not exist"),
-        (["houses.csv", "-o", "there.yaml"], "there.yaml: is there already"),
+        (["houses.csv", "-o", "there.yaml"], "there.yaml: already exists"),
         (["."], ".: "),
         (["there.yaml"], "there.yaml: is of a form that is not read"),
         (["houses.csv", "--taget", "x"], "unknown flag --taget; did you mean --target?"),

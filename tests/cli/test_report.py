@@ -128,7 +128,7 @@ def test_files_are_written_whole_and_none_is_replaced_unasked(mtl: InProcess, tm
     first = Path("a.html").read_text()
     Path("b.html").write_text("mine")
     status, _, err = mtl("report", "sweep", "-o", "b.html")
-    message = "mtl report: error: b.html: is there already; give another file, or add --force to replace it\n"
+    message = "mtl report: error: b.html: already exists; give another file, or add --force to replace it\n"
     assert (status, err) == (2, message)
     assert Path("b.html").read_text() == "mine"
     assert mtl("report", "sweep", "-o", "b.html", "--force")[0] == 0

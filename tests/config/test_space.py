@@ -100,7 +100,7 @@ def test_a_key_of_one_choice_is_varied_where_it_is_known(assembler: Assembler) -
         (["seed=range(3)"], "seed: is the same in all trials"),
         (["dataset.split.seed=range(3)"], "dataset.split.seed: is the same in all trials"),
         (["tasks.quality.kind=choice(regression,ordinal)"], "tasks.quality.kind: is the same in all trials"),
-        (["optimizer.lr=log(1e-4,1)", "optimizer.lr=0.1"], "optimizer.lr: is given a value, and is varied"),
+        (["optimizer.lr=log(1e-4,1)", "optimizer.lr=0.1"], "optimizer.lr: both has a value and is varied"),
         (["optimizer.lr=log(1e-4,1)", "optimizer.lr=log(1e-3,1)"], "optimizer.lr: is given twice"),
     ],
 )

@@ -341,7 +341,7 @@ def copy_with_columns(source: str, target: Path, columns: pd.DataFrame) -> None:
 
     An .h5ad file is copied byte by byte, and only ``obs`` is touched then: X and all else stay as they are, sparse what
     is sparse, and nothing of it is held in memory. A file of the format before anndata 0.7 has no place for columns; it
-    and a .zarr store are read and written anew. A column that is there already is replaced.
+    and a .zarr store are read and written anew. A column that already exists is replaced.
 
     Parameters
     ----------

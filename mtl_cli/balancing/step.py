@@ -140,7 +140,7 @@ class TrainingStep:
         Returns
         -------
         bool
-            False if float16 overflowed. Then the optimiser must not step, and the balancer is as it was before.
+            False if float16 overflowed. Then the optimizer must not step, and the balancer is as it was before.
         """
         if batches == 1 and not self.precision.scales:
             return True
@@ -157,9 +157,9 @@ class TrainingStep:
         return went_well
 
     def after(self, batch: Batch) -> None:
-        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others.
+        """Let a method that looks ahead see the losses after the optimizer's step; nothing for the others.
 
-        Of several batches to a step of the optimiser, this is to be the last.
+        Of several batches to a step of the optimizer, this is to be the last.
         """
         if not self.balancer.looks_ahead:
             return

@@ -66,7 +66,7 @@ class ChannelsLast(nn.Module):
     """Lays images out with their channels side by side, in which convolutions on the CPU take two thirds of the time.
 
     Convolutions keep this layout. Their weights do not have it: a gradient that is put together outside autograd would
-    then be laid out differently from its weight, which fused optimisers do not notice.
+    then be laid out differently from its weight, which fused optimizers do not notice.
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The optimisers that a config may name; torch's own, fused where there is a fused kernel."""
+"""The optimizers that a config may name; torch's own, fused where there is a fused kernel."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _fused(device: torch.device) -> bool:
 
 @functools.cache
 def _light(optimizer: Any) -> Callable[..., Optimizer]:
-    """Return torch's optimiser class without its import of torch's compiler, which takes about a second.
+    """Return torch's optimizer class without its import of torch's compiler, which takes about a second.
 
-    torch imports the compiler when an optimiser is made, and again when it is stepped or its state is kept, only to
+    torch imports the compiler when an optimizer is made, and again when it is stepped or its state is kept, only to
     tell it not to look inside. Nothing here is compiled, so the functions that it would return unchanged are put in
     their place. Where a version of torch has no such wrappers, its class is used as it is.
     """
@@ -63,7 +63,7 @@ def _light(optimizer: Any) -> Callable[..., Optimizer]:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(ABC):
-    """An optimiser: its settings as fields.
+    """An optimizer: its settings as fields.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class OptimizerConfig(ABC):
 
     @abstractmethod
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
-        """Return the optimiser of a network's parameters."""
+        """Return the optimizer of a network's parameters."""
 
 
 @component("optimizer", "adam")

@@ -113,7 +113,7 @@ class Trainer(TrainerState):
         return self.log
 
     def _train_step(self, group: Iterator[Batch], parameters: list[torch.nn.Parameter], log: StepLog) -> None:
-        """Take one step of the optimiser along the mean gradient of a few batches."""
+        """Take one step of the optimizer along the mean gradient of a few batches."""
         for parameter in parameters:
             parameter.grad = None
         self.results = []

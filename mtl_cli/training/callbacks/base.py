@@ -63,7 +63,7 @@ class Best:
     weights : dict of str to Tensor, optional
         A copy of the model's state dict, where it is not simply that of the last epoch.
     steps : int
-        Steps of the optimiser up to the end of that epoch.
+        Steps of the optimizer up to the end of that epoch.
     """
 
     score: float = -math.inf
@@ -92,7 +92,7 @@ class TrainerState:
     epoch : int
         The epoch under way, from 1; between two epochs the one that has ended.
     steps : int
-        Steps of the optimiser in all epochs so far.
+        Steps of the optimizer in all epochs so far.
     batch, batches : int
         Batches of this epoch that are done, and batches in an epoch.
     results : list of StepResult
@@ -152,7 +152,7 @@ class Callback:
         """Called when a step's gradients are in ``.grad``, before they are clipped."""
 
     def on_update(self, trainer: TrainerState) -> None:
-        """Called when the optimiser has changed the weights, before the balancer looks at the new losses."""
+        """Called when the optimizer has changed the weights, before the balancer looks at the new losses."""
 
     def on_step(self, trainer: TrainerState) -> None:
         """Called when a step is done. A step whose gradients overflowed float16 is none."""

@@ -33,7 +33,7 @@ class LearningRate(Callback):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Move a fresh schedule on by the saved scores."""
-        with warnings.catch_warnings():  # torch's schedules expect a step of the optimiser before each of theirs
+        with warnings.catch_warnings():  # torch's schedules expect a step of the optimizer before each of theirs
             warnings.filterwarnings("ignore", "Detected call of")
             for score in saved["scores"]:
                 self._scores.append(score)

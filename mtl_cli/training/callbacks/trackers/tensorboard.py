@@ -20,7 +20,7 @@ FOLDER = "tensorboard"
 @component("callback", "tensorboard")
 @dataclass(frozen=True, kw_only=True)
 class TensorBoardConfig(CallbackConfig):
-    """Events for ``tensorboard --logdir``, all of them over the steps of the optimiser."""
+    """Events for ``tensorboard --logdir``, all of them over the steps of the optimizer."""
 
     watches: ClassVar[bool] = True
 

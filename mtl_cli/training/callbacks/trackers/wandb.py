@@ -26,7 +26,7 @@ from mtl_cli.training.callbacks.trackers.logged import (
 FILE = "wandb_run.json"
 """In the run's folder: its number at Weights & Biases, which a resumed run keeps."""
 STEPS = "steps"
-"""The metric that others are shown over: steps of the optimiser."""
+"""The metric that others are shown over: steps of the optimizer."""
 _open: dict[str, Any] = {}
 """Runs that are told of in this process, by folder: the members of one, and what comes after it, share one."""
 

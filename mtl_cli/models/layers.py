@@ -26,7 +26,26 @@ def mlp_layers(
     dropout: float = 0.0,
     linear: Callable[[int, int], nn.Module] = nn.Linear,
 ) -> tuple[nn.Sequential, list[nn.Module]]:
-    """Return a stack of linear layers with what follows each, and the linear layers alone."""
+    """Return a multi-layer perceptron: linear layers, each followed by norm, activation and dropout.
+
+    Parameters
+    ----------
+    inputs : int
+    hidden : list of int
+        The width of each layer.
+    activation, norm : str
+        Keys of ``ACTIVATIONS`` and ``NORMS``; "none" for no norm.
+    dropout : float
+    linear : callable
+        Makes a layer from (inputs, outputs).
+
+    Returns
+    -------
+    stack : Sequential
+        From (n, inputs) to (n, hidden[-1]).
+    linears : list of Module
+        The linear layers in it.
+    """
     layers: list[nn.Module] = []
     linears: list[nn.Module] = []
     for width in hidden:

@@ -219,7 +219,7 @@ def tell_members(ready: Ready, members: int) -> None:
         rows = len(ready.data.parts["train"])
         ready.progress.notice(
             f"trainer.folds=auto: few rows would be left for validation, so {members} members are trained, each with"
-            f" another part of the {rows:,} rows held out, and predict their mean; trainer.folds=none trains one"
+            f" another part of the {rows:,} rows held out, and their mean is predicted; trainer.folds=none trains one"
         )
 
 

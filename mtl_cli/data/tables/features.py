@@ -37,7 +37,7 @@ class FeatureConfig:
     numeric, categorical, date : list of str
         Columns of that kind; the kind of the others is found from what they hold.
     scale : {"bounded", "standard", "robust", "quantile", "clip", "none"}
-        Standard: mean 0, deviation 1. Bounded: the same without stray numbers, which are bent towards the range of the
+        Standard: mean 0, deviation 1. Bounded: the same without outliers, which are pulled in towards the range of the
         others, as are numbers beyond it in new rows; dates are not. Robust: median 0, quartile range 1. Quantile: the
         normal quantile of its rank. Clip: robust, then smoothly clipped to ±3. Over the training rows.
     impute : {"median", "mean", "zero", "none"}

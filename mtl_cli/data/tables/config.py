@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -142,6 +142,10 @@ class TableSource(DataSource):
         """Return the columns that are features; ``others`` are read for something else, and are none unless by name."""
         return [] if self.token_columns else feature_names(self.features, table, targets, others)
 
+    def split_of(self, table: pd.DataFrame, targets: Sequence[str], notice: Notice) -> SplitConfig:
+        """Return how the rows of a table with some columns of labels are split."""
+        return self.split
+
     @property
     def decimal_mark(self) -> str | None:
         """The decimal mark of numbers that are written as text, None where it is to be found."""
@@ -262,7 +266,8 @@ class TableSource(DataSource):
         keys = {"dataset.id": self.id, "dataset.sequence": self.sequence, **weights}
         tables.check_columns(table, self.path, tasks, keys)
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
-        others = [*self.split.named_columns().values(), *([self.id] if self.id else []), *weights.values()]
+        how = self.split_of(table, targets, notice)
+        others = [*how.named_columns().values(), *([self.id] if self.id else []), *weights.values()]
         names = self.feature_columns(table, targets, others)
         table, readings, names, skipped = self._understood(table, names, self.token_columns, tasks, notice, like)
         tokens, read = self.token_encoder(tasks), None
@@ -271,8 +276,8 @@ class TableSource(DataSource):
             read = tokens.encode(table, self.path)  # all of them must be right before anything else is reported
             tokens.compare(table, read, self.path, notice)
         rows = self._rows(table, equal_rows(table, [*self.token_columns, *names]), tasks)
-        split = split_rows(self.split, table, rows, notice)
-        split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
+        split = split_rows(how, table, rows, notice)
+        split, held_out = hold_out(folding, how, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         if tokens is not None and read is not None:
             tokens = tokens.fit(read.select(split.train), self.path, notice)

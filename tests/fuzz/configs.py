@@ -35,8 +35,10 @@ STEMS = (
 )  # fmt: skip
 
 
-FILES, ROWS = 0.06, 150
-"""The share of config files, which take long to read, and how many rows of the wine there are."""
+LIGHT = ("dataset", "tasks", "trainer")
+"""What each config file has, so that it is of a short training."""
+FILES, ASKED, ROWS = 0.02, 0.3, 150
+"""The shares of config files, and of commands of which each word is asked for, which take long; rows of the wine."""
 
 
 @functools.cache
@@ -72,6 +74,13 @@ def usual() -> dict[str, Any]:
     from mtl_cli.config.assemble import assemble
 
     return assemble(list(STEMS))
+
+
+def takes_long(file: Path) -> bool:
+    """Whether a changed config file may ask for more training than a case is to take."""
+    plain = _plain(file.read_text(encoding="utf-8"))
+    keys = ("trainer.epochs", "trainer.steps", "trainer.folds", "trainer.repeats", "trainer.baselines")
+    return any(_at(plain, key) != _at(usual(), key) for key in keys)
 
 
 def near(key: str, draw: random.Random) -> str:
@@ -111,7 +120,7 @@ def file_of(draw: random.Random) -> str:
 
     plain: Any = assemble(list(STEMS))
     if draw.random() < 0.7:
-        plain = {key: plain[key] for key in plain if key in ("dataset", "tasks") or draw.random() < 0.4}
+        plain = {key: plain[key] for key in plain if key in LIGHT or draw.random() < 0.4}
     for _ in range(draw.choice([1, 1, 2, 5])):
         plain = change_value(plain, draw)
     text = str(yaml.safe_dump(plain, sort_keys=False))
@@ -142,12 +151,19 @@ def lost_of_words(arguments: list[str], odd: list[str], came: Came, place: Path)
     for word in odd:
         key, _, value = word.lstrip("+~").partition("=")
         others = [other for other in settings if other != word]
-        there = _at(config, key)
-        same = value in (str(there), json.dumps(there)) or _plain(value) == there
-        same = same or (isinstance(there, dict) and value in there.values())  # a group
-        if not same and key not in came.err and command(["config", "show", *others], place).out == shown.out:
-            found.append(f"{word} ({there!r})")
+        told = key in came.err or _holds(_at(config, key), value)
+        if not told and command(["config", "show", *others], place).out == shown.out:
+            found.append(f"{word} ({_at(config, key)!r})")
     return found
+
+
+def _holds(there: Any, text: str) -> bool:
+    """Whether a key has the value that the text of a word means; of a mapping, whether it has all that is in it."""
+    value = _plain(text)
+    if isinstance(there, dict):
+        inside = isinstance(value, dict) and all(_at(there, key) == item for key, item in _leaves(value) if key)
+        return inside or text in there.values() or (value is None and not there)
+    return value == there or text in (str(there), json.dumps(there))
 
 
 def lost_of_file(place: Path) -> list[str]:
@@ -200,9 +216,8 @@ def check(seed: int, number: int) -> str:
         arguments, odd_words = words(draw)
         if draw.random() < FILES:
             (place / "c.yaml").write_text(file_of(draw), encoding="utf-8")
-            arguments = [draw.choice(["train", "train", "config"]), "c.yaml", "run_dir=run"]
-            if arguments[0] == "config":
-                arguments[1:1] = ["check"]
+            checked = takes_long(place / "c.yaml") or draw.random() < 0.3
+            arguments = [*(["config", "check"] if checked else ["train"]), "c.yaml", "run_dir=run"]
         came = command(arguments, place)
         fault = came.fault()
         assert fault is None, f"{arguments}: {fault}"
@@ -211,7 +226,7 @@ def check(seed: int, number: int) -> str:
         if came.status == 2 and (place / "run").exists():
             there = {path.name for path in (place / "run").iterdir()}
             assert not there or there & {"config.yaml", "study.yaml"}, f"{arguments}: a half-made run"
-        if came.status == 0:
+        if came.status == 0 and ("c.yaml" in arguments or draw.random() < ASKED):
             lost = lost_of_file(place) if "c.yaml" in arguments else lost_of_words(arguments, odd_words, came, place)
             assert not lost, f"{arguments}: {lost} had no effect"
         return f"{arguments[0]} {'done' if came.status == 0 else 'refused'}"

@@ -65,6 +65,18 @@ def not_a_number() -> dict[str, Any]:
     return content
 
 
+def with_reader(**parts: Any) -> dict[str, Any]:
+    content = changed()
+    content["data"]["reader"] |= parts
+    return content
+
+
+def with_column(**parts: Any) -> dict[str, Any]:
+    content = changed()
+    content["data"]["reader"]["features"][0] |= parts
+    return content
+
+
 def looped() -> dict[str, Any]:
     content = changed()
     content["data"]["reader"]["more"] = content["data"]
@@ -83,6 +95,11 @@ def looped() -> dict[str, Any]:
         (lambda: {key: value for key, value in changed().items() if key != "mtl"}, "lacks a part"),
         (larger, "the config is of a larger network than the weights"),
         (not_a_number, "has weights that are not finite"),
+        (lambda: with_reader(id_column=["x"]), "it has a list where id_column should be a str"),
+        (lambda: with_column(name=["x"]), "it has ['x'] where Column.name should be str"),
+        (lambda: with_column(scale=[None]), "it has None where Column.scale[0] should be float"),
+        (lambda: with_column(kind="other"), "it has 'other' where Column.kind should be Literal['numeric'"),
+        (lambda: with_column(more=1), "it has other fields than Column has"),
         (looped, "holds more than mtl writes"),
     ],
 )

@@ -219,7 +219,7 @@ def _cases(check: Check, seed: int, numbers: Sequence[int]) -> Iterator[tuple[st
 
 
 def _case(check: Check, seed: int, number: int, place: Path) -> tuple[str, str | None]:
-    there = set(place.rglob("*"))
+    there = _files(place)
     try:
         came = check(seed, number)
     except AssertionError as error:
@@ -227,8 +227,12 @@ def _case(check: Check, seed: int, number: int, place: Path) -> tuple[str, str |
     except Exception as error:  # noqa: BLE001  that is what is looked for
         last = traceback.extract_tb(error.__traceback__)[-1]
         return "wrong", f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}: {error}"[:900]
-    made = sorted(str(path) for path in set(place.rglob("*")) - there)
+    made = sorted(map(str, _files(place) - there))
     return came, f"{made} were left behind" if made else None
+
+
+def _files(place: Path) -> set[Path]:
+    return {path for path in place.rglob("*") if not path.is_dir()}
 
 
 def sample(

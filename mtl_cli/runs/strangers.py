@@ -120,6 +120,10 @@ def check_links(folder: Path) -> None:
             raise UserError(str(path), f"is a link out of the run's folder, to {path.readlink()}", "take it away")
 
 
+class Needed(str):
+    """A key that has to be there."""
+
+
 def check_types(value: Any, expected: Any, where: str = "") -> None:
     """Raise NotOurs if plain values are not of the types that are expected.
 
@@ -128,13 +132,17 @@ def check_types(value: Any, expected: Any, where: str = "") -> None:
     value
     expected
         A type, a tuple of types, a list of what is expected of each value, or a dict from keys that may be there to
-        what is expected of them, where ``...`` stands for every key. Whole numbers do for ``float``, so does None.
+        what is expected of them, where ``...`` stands for every key; ``Needed`` ones have to be there. Whole
+        numbers do for ``float``, so does None.
     where : str
         The key.
     """
     if isinstance(expected, dict):
         if not isinstance(value, Mapping):
             raise NotOurs(f"has no mapping where {where or 'all'} should be one")
+        for key in expected:
+            if isinstance(key, Needed) and key not in value:
+                raise NotOurs(f"has no {where}.{key}" if where else f"has no {key}")
         for key, item in value.items():
             if (wanted := expected.get(key, expected.get(...))) is not None:
                 check_types(item, wanted, f"{where}.{key}" if where else str(key))

@@ -176,7 +176,9 @@ def lost_of_file(place: Path) -> list[str]:
     given, config = (yaml.safe_load(text) for text in ((place / "c.yaml").read_text(), shown.out))
     given["run_dir"] = "run"
     return [
-        f"{key}={value!r} ({_at(config, key)!r})" for key, value in _leaves(given) if _differ(_at(config, key), value)
+        f"{key}={value!r} ({_at(config, key)!r})"
+        for key, value in _leaves(given)
+        if "${" not in str(value) and _differ(_at(config, key), value)
     ]
 
 

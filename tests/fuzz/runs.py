@@ -31,15 +31,18 @@ VALUES: tuple[Any, ...] = (
 READERS = {
     "mtl_model.pt": ("predict", "evaluate", "card", "inspect", "init_from", "explain"),
     "checkpoint.pt": ("resume",),
-    "config.yaml": ("resume", "train", "card", "compare", "list"),
+    "config.yaml": ("resume", "train", "card", "compare", "list", "report"),
     "splits.csv": ("evaluate", "resume", "split", "compare"),
-    "run.json": ("resume", "card", "inspect", "compare", "list"),
-    "metrics.json": ("card", "compare", "list", "done"),
-    "mtl_history.csv": ("resume", "card"),
-    "gradnorm_weights.csv": ("resume",),
+    "run.json": ("resume", "card", "inspect", "compare", "list", "report"),
+    "metrics.json": ("card", "compare", "list", "done", "report"),
+    "mtl_history.csv": ("resume", "card", "report"),
+    "gradnorm_weights.csv": ("resume", "report"),
+    "predictions.csv": ("report",),
 }
 EXPORTED_EACH = 100
 """One case in so many is exported, which takes seconds."""
+MADE = ("run", "other", "out.onnx", "other.html")
+"""What a reader may make."""
 ROWS = 25
 
 
@@ -79,6 +82,7 @@ def words_of(reader: str) -> list[str]:
         "export": ["export", "run", "--format", "onnx", "-o", "out.onnx"],
         "init_from": [*WORDS, "run_dir=other", "init_from=run"],
         "resume": ["train", "resume=run", "trainer.epochs=3"],
+        "report": ["report", "run", "-o", "other.html"],
         "done": ["train", "resume=run"],
         "train": ["train", "run/config.yaml", "run_dir=other"],
         "split": [*WORDS, "run_dir=other", "dataset.split.file=run/splits.csv"],
@@ -178,7 +182,7 @@ def check(seed: int, number: int) -> str:
         fault = came.fault()
         assert fault is None, f"{shown}: {fault}"
         assert (place / "outside").read_text() == "mine\n", f"{shown}: a file outside was written"
-        made = {path for path in _state(place) - before if path.parts[0] not in ("run", "other", "out.onnx")}
+        made = {path for path in _state(place) - before if path.parts[0] not in MADE}
         assert not made, f"{shown}: {sorted(map(str, made))} were written"
         if came.status == 0 and reader == "predict":
             rows = [line.split(",") for line in came.out.splitlines()]

@@ -38,6 +38,7 @@ from mtl_cli.models.size import counted
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.runs.pack import is_pack
+from mtl_cli.runs.strangers import NotOurs
 from mtl_cli.tasks.answer_columns import PREDICTION
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
 from mtl_cli.tasks.post_hoc import PostHoc
@@ -113,6 +114,9 @@ class TrainedModel:
             kept = Kept.restore(data["held_out"]) if "held_out" in data else None
         except (OSError, MemoryError, UserError):
             raise
+        except NotOurs as error:
+            hint = "it was changed, or written by another version of mtl"
+            raise UserError(path, f"is not what mtl wrote: it {error}", hint) from error
         except Exception as error:  # a file that was changed may lead anywhere
             what = shortened(f"{type(error).__name__}: {error}", LONGEST)
             raise UserError(path, f"is damaged, or of another version of mtl: {what}") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.config.errors import Problem
+from mtl_cli.runs.forms import Form
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +97,10 @@ class Regularizer:
     def state_dict(self) -> dict[str, Any]:
         """Return what it has learnt: tensors and plain values."""
         return {}
+
+    def form(self) -> Form:
+        """Return what any such state is like, which is checked before one is loaded; see ``runs.forms``."""
+        return ...
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

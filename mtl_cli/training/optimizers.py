@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
+from mtl_cli.runs.forms import Form, Some
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +83,23 @@ class OptimizerConfig(ABC):
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
         """Yield what is wrong with these keys for tasks of these names."""
         yield from ()
+
+    def form(self, optimizer: Optimizer, device: torch.device) -> Form:
+        """Return what any state of this optimiser is like, as one of a single number shows after a step."""
+        import torch
+
+        saved = optimizer.state_dict()
+        one = torch.nn.Parameter(torch.zeros(1, device=device))
+        one.grad = torch.zeros_like(one)
+        small = self.build([one], device)
+        small.step()
+        kept = small.state_dict()["state"].get(0, {}).items()
+        whole = {name: isinstance(value, torch.Tensor) and value.shape == one.shape for name, value in kept}
+        state = {
+            place: {name: parameter if whole[name] else value for name, value in kept}
+            for place, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
+        }
+        return {**saved, "state": Some(state)}
 
     @abstractmethod
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:

@@ -126,8 +126,11 @@ def test_a_folder_that_is_no_run_is_refused(short: str, mtl: InProcess) -> None:
         (lambda content: b"no checkpoint", "is not a checkpoint that mtl wrote: it is damaged"),
         (lambda content: Path("short/mtl_model.pt").read_bytes(), "is not a checkpoint that mtl wrote"),
         (lambda content: content | {"checkpoint": 0}, "is a checkpoint of format 0, not 1; that was mtl"),
-        (lambda content: content | {"members": []}, "is not a checkpoint that mtl wrote, or was changed"),
-        (lambda content: content | {"members": [{**content["members"][0], "training": {"epoch": 2}}]}, "does not fit"),
+        (lambda content: content | {"members": []}, "was changed: it has no members"),
+        (
+            lambda content: content | {"members": [{**content["members"][0], "training": {"epoch": 2}}]},
+            "was changed: it ",
+        ),
         (lambda content: content | {"data": "0"}, "is of other data: the rows or labels are not those that the run"),
     ],
 )

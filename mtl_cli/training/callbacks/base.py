@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mtl_cli.config import schema
 from mtl_cli.config.errors import Problem
+from mtl_cli.runs.forms import Form
 
 if TYPE_CHECKING:
     import torch
@@ -170,6 +171,13 @@ class Callback:
     def state_dict(self) -> dict[str, Any]:
         """Return what the callback needs to go on as if it had not been interrupted: tensors and plain values."""
         return {}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any state of this callback in this training is like, which is checked before one is loaded.
+
+        Without it a state may be anything that ``load_state_dict`` takes; see ``runs.forms``.
+        """
+        return ...
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mtl_cli.runs.forms import Either, Form, Many
 from mtl_cli.training.callbacks.base import Callback, Epoch, TrainerState
 
 
@@ -30,6 +31,10 @@ class LearningRate(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return the scores so far: whatever the schedule, they are all that it depends on."""
         return {"scores": list(self._scores)}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any such state is like."""
+        return {"scores": Many(Either(None, 0.0))}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Move a fresh schedule on by the saved scores."""

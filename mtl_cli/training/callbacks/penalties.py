@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mtl_cli.runs.forms import Form, Many
 from mtl_cli.training.callbacks.base import Callback, TrainerState
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ class Penalties(Callback):
         """Return what the regularizer has learnt, and the sharing scheme's penalties in the epoch under way."""
         learnt = {} if self._regularizer is None else self._regularizer.state_dict()
         return {"regularizer": learnt, "sharing": list(self._sharing)}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any such state is like."""
+        import torch
+
+        learnt = {} if self._regularizer is None else self._regularizer.form()
+        return {"regularizer": learnt, "sharing": Many(torch.zeros(()))}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

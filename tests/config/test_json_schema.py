@@ -115,7 +115,7 @@ def test_check_names_every_problem_with_its_line(mtl: InProcess, houses_csv: Pat
     notes = mtl("config", "check", "bad.yaml", "seed=1", "seed=2")[2].splitlines()
     assert notes == [
         "note: seed is given twice: 2 holds, not 1",
-        "note: no problem is to be seen without reading the data",
+        "note: no problem found, without reading the data",
     ]
     Path("bad.yaml").write_text("dataset: {kind: csv\n")
     status, _, err = mtl("config", "check", "bad.yaml")

@@ -23,11 +23,12 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import Inputs
 from mtl_cli.inference.evaluate import evaluate
 from mtl_cli.interface import Run, _as_file, _note, train
+from mtl_cli.tasks.answer_columns import PREDICTION
 from mtl_cli.tasks.task import Task
 
 if TYPE_CHECKING:
     from mtl_cli.data.base import Examples
-    from mtl_cli.inference.trained import Answer
+    from mtl_cli.inference.answer import Answer
     from mtl_cli.inference.trained import TrainedModel as Model
 
 Kinds = str | Sequence[Any] | Mapping[str, Any] | None
@@ -252,7 +253,7 @@ class MultiTaskEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _decoded(self, name: str, answer: Answer) -> np.ndarray:
         task, output, decided = self.model_.tasks[name], answer.outputs[name], answer.decided.get(name)
         columns = task.decode(output) if decided is None else task.decode_as(output, decided)
-        predicted = columns[f"predicted_{name}"]
+        predicted = columns[PREDICTION.named(name)]
         if name not in self._orders:
             return predicted
         classes = self._orders[name]

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mtl_cli.inference.answer import predictions
 from mtl_cli.inference.export.graph import Graph, GraphInput
-from mtl_cli.inference.trained import TrainedModel, predictions
+from mtl_cli.inference.trained import TrainedModel
 from tests.conftest import houses
 
 Feed = dict[str, np.ndarray]

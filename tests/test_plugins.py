@@ -37,14 +37,14 @@ BROKEN = {
 REASONS = {
     "absent": "ModuleNotFoundError: No module named 'no_such_module'",
     "leaving": "SystemExit: 3",
-    "taking": "balancer 'gradnorm' is there already, in mtl_cli.balancing.methods.gradnorm",
+    "taking": "balancer 'gradnorm' already exists, in mtl_cli.balancing.methods.gradnorm",
     "astray": "there is no group 'balancers'; did you mean balancer?",
     "rootless": "balancer 'doubling': Doubling must inherit from mtl_cli.balancing.base.Balancer",
     "undeclared": "balancer 'doubling': Doubling must say what its needs is",
     "untyped": "balancer 'doubling': by has no type: by: float = … makes it a key",
     "unfinished": "trunk 'plain': Plain lacks build",
     "helpless": "command 'count': has no docstring, whose first line is its help",
-    "retraining": "command 'train' is there already, in mtl_cli.cli.commands",
+    "retraining": "command 'train' already exists, in mtl_cli.cli.commands",
 }
 
 
@@ -183,7 +183,7 @@ def test_of_two_plugins_with_one_name_the_first_is_used(tmp_path: Path) -> None:
     done = site.mtl(tmp_path, "list", "plugins", "--json")
     a, b = json.loads(done.stdout)
     assert a["adds"] == "trunk plain" and b["adds"] == ""
-    assert b["left out"] == "trunk 'plain' is there already, in mtl_a"
+    assert b["left out"] == "trunk 'plain' already exists, in mtl_a"
     assert "doubling" not in site.mtl(tmp_path, "list", "balancers").stdout
 
 

@@ -124,7 +124,7 @@ class Balancer:
     needs_losses: ClassVar[Literal["any", "nonnegative", "positive"]] = "any"
     """The losses for which the method is defined; ``shift`` is for methods that are not defined for all."""
     looks_ahead: ClassVar[bool] = False
-    """Whether ``after`` is to be told the losses of the same batch after the optimiser's step."""
+    """Whether ``after`` is to be told the losses of the same batch after the optimizer's step."""
     paper: ClassVar[str] = ""
     """Such as "Chen et al. 2018, arXiv 1711.02257"."""
     cost: ClassVar[str] = ""
@@ -177,7 +177,7 @@ class Balancer:
         raise NotImplementedError
 
     def after(self, state: State, losses: torch.Tensor) -> State:
-        """Return the next state, given the same batch's losses after the optimiser's step, shape (…, T)."""
+        """Return the next state, given the same batch's losses after the optimizer's step, shape (…, T)."""
         raise NotImplementedError
 
 

@@ -17,7 +17,7 @@ class MixedPrecision:
     """How the forward pass is computed, and by how much the losses are scaled up.
 
     Layers run in the type that torch's autocast chooses for them; parameters, losses, the balancer, the tasks'
-    gradients on known layers and the optimiser stay in float32. float16 has no numbers below 6e-8: there the losses go
+    gradients on known layers and the optimizer stay in float32. float16 has no numbers below 6e-8: there the losses go
     back multiplied by ``scale``, which is halved where a gradient overflows, and doubled after many steps that went
     well. What the balancer sees is divided by it.
 

@@ -29,6 +29,7 @@ from mtl_cli.balancing.result import HeadProbe, StepResult
 from mtl_cli.balancing.scale import to_sum
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
+from mtl_cli.runs.forms import Either, Form
 from mtl_cli.tasks.task import Learnt
 
 
@@ -140,7 +141,7 @@ class TrainingStep:
         Returns
         -------
         bool
-            False if float16 overflowed. Then the optimiser must not step, and the balancer is as it was before.
+            False if float16 overflowed. Then the optimizer must not step, and the balancer is as it was before.
         """
         if batches == 1 and not self.precision.scales:
             return True
@@ -157,9 +158,9 @@ class TrainingStep:
         return went_well
 
     def after(self, batch: Batch) -> None:
-        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others.
+        """Let a method that looks ahead see the losses after the optimizer's step; nothing for the others.
 
-        Of several batches to a step of the optimiser, this is to be the last.
+        Of several batches to a step of the optimizer, this is to be the last.
         """
         if not self.balancer.looks_ahead:
             return
@@ -184,6 +185,19 @@ class TrainingStep:
             "held": self.held,
             "scale": self.precision.scale,
             "good": self.precision.good,
+        }
+
+    def form(self) -> Form:
+        """Return what any such state is like."""
+        tasks, wide = len(self.tasks), sum(p.numel() for p in self.model.shared_parameters())
+        state = self.balancer.init_state(list(self.tasks), self.device)
+        weights, gramian = torch.ones(tasks), torch.zeros(tasks, tasks)
+        return {
+            **self.state_dict(),
+            "state": {name: _widening(values, wide) for name, values in state.items()},
+            "columns": {...: weights},
+            "gramian": Either(None, gramian),
+            "head_weights": Either(None, weights),
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -267,3 +281,8 @@ class TrainingStep:
         self.head_weights, self.columns = decision.head_weights, decision.columns
         self.gramian, self.sizes = gradients.gramian, gradients.sizes
         return decision
+
+
+def _widening(values: torch.Tensor, wide: int) -> Form:
+    """Return the form of a part of a balancer's state, which may begin with one number in the gradients' place."""
+    return Either(values, values.expand(-1, wide)) if values.ndim == 2 and values.shape[1] == 1 else values

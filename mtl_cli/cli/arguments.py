@@ -70,7 +70,7 @@ def take_format(argv: list[str]) -> tuple[str | None, list[str]]:
             raise UserError(flag, "needs a value", " or ".join(FORMATS))
         style = value if equals else words.pop(0)
         if style not in FORMATS:
-            raise UserError(flag, f"'{style}' is no format", did_you_mean(style, FORMATS))
+            raise UserError(flag, f"'{style}' is not a format", did_you_mean(style, FORMATS))
     return style, rest
 
 
@@ -96,7 +96,7 @@ def free_folder(name: str) -> Path:
     """Return the folder to draw in. Raises UserError if it holds anything, or cannot be made."""
     folder = user_path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(name, "is there already", "give another folder for the figures")
+        raise UserError(name, "already exists", "give another folder for the figures")
     if not folder.absolute().parent.is_dir():
         raise UserError(name, "its folder does not exist")
     return folder
@@ -121,7 +121,7 @@ def new_file(name: str, force: bool | None = None) -> Path:
         raise UserError(name, "is a folder, not a file")
     if path.exists() and not force:
         hint = "give another file" + (", or add --force to replace it" if force is not None else "")
-        raise UserError(name, "is there already", hint)
+        raise UserError(name, "already exists", hint)
     if not path.absolute().parent.is_dir():
         raise UserError(name, "its folder does not exist")
     return path

@@ -38,8 +38,8 @@ def parser() -> Parser:
         epilog="""\
 A benchmark is a study for each problem: the same command again with
 run_dir=FOLDER runs what is missing. launcher=processes n_jobs=4 as for
-mtl train -m. KEY=VALUE takes the place of a word of the protocol, or is added
-to every run. --check exits 3 if a figure is not what the reference says.
+mtl train -m. KEY=VALUE replaces a key of the protocol, or is added to
+every run. --check exits 3 if a figure is not what the reference says.
 mtl help benchmark has more.
 
 examples:
@@ -49,8 +49,10 @@ examples:
   mtl benchmark balancers wine --small balancer=uniform,mine seed=0,1""",
     )
     result.add_argument("name", metavar="NAME", help=f"one of {', '.join(names())}")
-    result.add_argument("words", metavar="PROBLEM|KEY=VALUE", nargs="*", help="some of its problems; other words")
-    result.add_argument("--small", action="store_true", help="the protocol's bounded version")
+    result.add_argument(
+        "words", metavar="PROBLEM|KEY=VALUE", nargs="*", help="run only these problems; change these keys"
+    )
+    result.add_argument("--small", action="store_true", help="the protocol's small version")
     result.add_argument("--show", action="store_true", help="print the protocol, and run nothing")
     result.add_argument(
         "--check", metavar="FILE", nargs="?", const=HERE, help="compare with the shipped reference, or with a file"
@@ -69,7 +71,7 @@ def run(argv: list[str]) -> int:
     options, words, problems = _sorted(arguments.words, protocol)
     if arguments.check == HERE and words:
         hint = "leave it out, or give a file made with the same words: --check FILE"
-        raise UserError(words[0], "makes other figures than the reference's", hint)
+        raise UserError(words[0], "changes the figures, so that they cannot be compared with the reference's", hint)
     from mtl_cli.reports.rows import chosen, rendered
     from mtl_cli.studies.benchmark import run_benchmark
     from mtl_cli.studies.executors import make_executor
@@ -119,7 +121,7 @@ def _sorted(words: list[str], protocol: Protocol) -> tuple[dict[str, str], list[
         elif word in protocol.problems:
             problems.append(word)
         else:
-            raise UserError(word, "is no problem of the benchmark", did_you_mean(word, protocol.problems))
+            raise UserError(word, "is not a problem of the benchmark", did_you_mean(word, protocol.problems))
     return options, others, list(dict.fromkeys(problems))
 
 
@@ -146,7 +148,7 @@ def _folder(given: str | None, name: str) -> Path:
         return directory.fresh(f"benchmark_{name}")
     folder = user_path(given)
     if folder.exists() and not folder.is_dir():
-        raise UserError("run_dir", f"{given} is no folder")
+        raise UserError("run_dir", f"{given} is not a folder")
     if (folder / directory.STUDY).is_file() or (folder / directory.CONFIG).is_file():
         raise UserError("run_dir", f"{given} is the folder of a run or of another study", "give another folder")
     return folder
@@ -164,5 +166,5 @@ def _foot(found: list[Problem], protocol: Protocol, folder: Path) -> list[str]:
     if protocol.search:
         said.append(f"chosen for each method on validation rows: {' '.join(protocol.search)}")
     if protocol.baseline:
-        said.append(f"↑ ↓: told better or worse than {protocol.baseline}, all methods compared at once")
+        said.append(f"↑ ↓: significantly better or worse than {protocol.baseline}, all methods compared at once")
     return [*said, f"the runs are in {folder}, a study for each problem: mtl compare {folder / found[0].name}"]

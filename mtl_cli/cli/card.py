@@ -13,7 +13,8 @@ def parser() -> Parser:
         "mtl card",
         usage="mtl card RUN [-o FILE]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Print a model card in Markdown, filled from the run: tasks, data, metrics, intended use, limits.",
+        description="Print a model card in Markdown, filled in from the run: tasks, data, metrics,\n"
+        "intended use, limits.",
         epilog="""\
 examples:
   mtl card RUN > README.md

@@ -19,11 +19,12 @@ def parser() -> Parser:
     result = Parser(
         "mtl compare",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Compare the runs of a study, or any runs: means with 95 % intervals over seeds, or over\n"
-        "the folds of one run each; ranks; and whether a difference is more than chance.",
+        description="Compare the runs of a study, or any runs: means with 95 % intervals over seeds\n"
+        "(or over the folds of one run each), ranks, and whether a difference is more\n"
+        "than chance.",
         epilog="""\
-Runs are grouped by what differs between them. Seeds make repetitions, no
-groups. mtl help studies says how differences are tested.
+Runs are grouped by what differs between them. Seeds are repetitions within a
+group. mtl help studies says how differences are tested.
 
 examples:
   mtl compare outputs/latest
@@ -45,9 +46,11 @@ examples:
         metavar="GROUP|RUN",
         help="what the tasks' metrics are set against (Δm); by default model.sharing=none",
     )
-    result.add_argument("--test", choices=["auto", "anova", "friedman"], default="auto", help="of three groups or more")
     result.add_argument(
-        "--allow", metavar="WHAT", default="", help=f"compare although these differ: {', '.join(ALLOWED)}"
+        "--test", choices=["auto", "anova", "friedman"], default="auto", help="which test compares three groups or more"
+    )
+    result.add_argument(
+        "--allow", metavar="WHAT", default="", help=f"compare even if these differ: {', '.join(ALLOWED)}"
     )
     result.add_argument("--format", choices=FORMATS, help="on stdout; a table on a terminal, csv in a pipe")
     result.add_argument("--plots", metavar="FOLDER", help="draw intervals, ranks, weights and pairs of tasks there")
@@ -63,7 +66,7 @@ def run(argv: list[str]) -> int:
             raise UserError("--allow", f"there is no '{word}'", did_you_mean(word, ALLOWED))
     folder = None if arguments.plots is None else user_path(arguments.plots)
     if folder is not None and folder.exists() and not folder.is_dir():
-        raise UserError(arguments.plots, "is no folder")
+        raise UserError(arguments.plots, "is not a folder")
     from mtl_cli.studies import tables
     from mtl_cli.studies.compare import Choices, compare
     from mtl_cli.studies.results import find_results

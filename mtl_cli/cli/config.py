@@ -69,7 +69,7 @@ def check(argv: list[str]) -> int:
     if words.multirun:
         raise UserError("-m", "is for mtl train", "mtl config check looks at one config")
     try:
-        check_runs([words.overrides], words.assembler(), words.problems)
+        checked = check_runs([words.overrides], words.assembler(), words.problems)
     except UserError as error:
         rows = [_placed(problem, words.primary, words.overrides) for problem in error.problems]
         if style is None:
@@ -80,9 +80,11 @@ def check(argv: list[str]) -> int:
             _print(rows, style)
         notice("1 problem" if len(rows) == 1 else f"{len(rows)} problems")
         return 2
+    for note in checked[0].assembled.notes:
+        notice(note)
     if style is not None:
         _print([], style)
-    notice("no problem is to be seen without reading the data")
+    notice("no problem found, without reading the data")
     return 0
 
 

@@ -17,8 +17,8 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measure a trained model: a table on a terminal, metrics as JSON in a pipe.",
         epilog=f"""\
-What is measured is what `mtl predict` writes with the same options. A label of
-a class that the run does not know is told, and not measured.
+What is measured is what `mtl predict` writes with the same options. Labels of
+classes that the run does not know are named, and not measured.
 
 {READING_KEYS}
 examples:
@@ -41,10 +41,12 @@ examples:
         metavar="SHARE",
         action="append",
         default=[],
-        help="as for mtl predict: what share is answered then",
+        help="as for mtl predict; also says what share is answered",
     )
     result.add_argument("--vote", metavar="COLUMN", help="as for mtl predict")
-    result.add_argument("--weights", metavar="COLUMN", help="measure loss and skill a second time, rows weighted so")
+    result.add_argument(
+        "--weights", metavar="COLUMN", help="also measure loss and skill with rows weighted by this column"
+    )
     return result
 
 

@@ -53,18 +53,26 @@ examples:
     )
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
     result.add_argument("data", metavar="DATA", nargs="?", help="rows with labels; by default the run's own test rows")
-    result.add_argument("--method", choices=METHODS, default="permutation", help="the last two are of single rows")
+    result.add_argument("--method", choices=METHODS, default="permutation", help="the last two explain single rows")
     result.add_argument("--rows", metavar="ID,ID", help=f"of single rows; by default the first {FIRST_ROWS}")
-    result.add_argument("--shared", action="store_true", help="what the tasks share, in place of features")
+    result.add_argument("--shared", action="store_true", help="show what the tasks share, not the features")
     result.add_argument(
         "--markers",
         action="store_true",
         help="what each feature adds to the log-odds of each class, such as the markers of a type of cell",
     )
     result.add_argument("--dependence", action="store_true", help="print the partial dependence of the top features")
-    result.add_argument("--repeats", type=int, metavar="N", help="shuffles of each feature; 10, or 3 of very many")
-    result.add_argument("--correlated", type=float, default=0.8, metavar="R", help="|rho| from which on; 1 joins none")
-    result.add_argument("--top", type=int, default=15, metavar="N", help="features shown of each task; 15")
+    result.add_argument(
+        "--repeats", type=int, metavar="N", help="how often each feature is shuffled: 10, or 3 if there are very many"
+    )
+    result.add_argument(
+        "--correlated",
+        type=float,
+        default=0.8,
+        metavar="R",
+        help="join features with at least this |rho|: 0.8; 1 joins none",
+    )
+    result.add_argument("--top", type=int, default=15, metavar="N", help="features shown for each task: 15")
     result.add_argument("--seed", type=int, default=0, metavar="N")
     result.add_argument("--plots", metavar="FOLDER", help="draw figures there, and write their tables, in a new folder")
     add_format(result)

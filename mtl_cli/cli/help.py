@@ -6,7 +6,7 @@ import difflib
 import importlib.resources
 import sys
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mtl_cli.cli.arguments import Parser
 from mtl_cli.config.errors import UserError
@@ -79,10 +79,25 @@ def show(text: str) -> None:
 
 def rendered(text: str) -> Markdown:
     """Return Markdown for Rich, without the HTML comments on lines of their own, which are for the tests."""
-    from rich.markdown import Markdown
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.markdown import Markdown, TableElement
+    from rich.table import Table
+
+    class WholeTable(TableElement):
+        """A table whose long words are folded where it is too wide, and not cut off."""
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for table in super().__rich_console__(console, options):
+                assert isinstance(table, Table)
+                for column in table.columns:
+                    column.overflow = "fold"
+                yield table
+
+    class Page(Markdown):
+        elements: ClassVar = Markdown.elements | {"table_open": WholeTable}
 
     kept = [line for line in text.splitlines() if not line.startswith("<!--")]
-    return Markdown("\n".join(kept), code_theme="ansi_dark")
+    return Page("\n".join(kept), code_theme="ansi_dark")
 
 
 def _hint(topic: str, pages: list[str]) -> str:

@@ -29,10 +29,11 @@ def parser() -> Parser:
         "mtl init",
         usage="mtl init DATA [-o FILE.yaml] [--target COLUMN ...] [options]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Write a commented YAML file for a data set, guessed from the data: targets and their kinds, ids, "
-        "dates, columns that give a target away. It trains as it stands: mtl train FILE.yaml.",
+        description="Write a commented YAML file for a data set, guessed from the data: targets and\n"
+        "their kinds, ids, dates, columns that give a target away. It trains as it\n"
+        "stands: mtl train FILE.yaml.",
         epilog="""\
-On a terminal it asks which columns are to be predicted; in a pipe it never asks.
+On a terminal it asks which columns are to be predicted, in a pipe it does not.
 
 examples:
   mtl init houses.csv && mtl train houses.yaml
@@ -47,10 +48,10 @@ examples:
     )
     result.add_argument("-o", "--output", metavar="FILE", help="by default DATA's name with .yaml, here; - prints it")
     result.add_argument(
-        "--target", action="append", default=[], metavar="COLUMN", help="to be predicted; may be given again"
+        "--target", action="append", default=[], metavar="COLUMN", help="a column to be predicted; may be repeated"
     )
-    result.add_argument("--labels", metavar="TABLE", help="of a FASTA file: its labels by id")
-    result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
+    result.add_argument("--labels", metavar="TABLE", help="for a FASTA file: a table with its labels, by id")
+    result.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
     return result
 
 
@@ -107,7 +108,7 @@ def _source(data: str, labels: str | None) -> tuple[str, DataSource]:
         return "images", components("dataset")["images"](path=data)
     kind = kind_of_file(data)
     if kind is None:
-        what = unread_file(data) or ("is no data set by its name", f"it must end in one of {file_suffixes()}")
+        what = unread_file(data) or ("is not a data set by its name", f"it must end in one of {file_suffixes()}")
         raise UserError(data, *what)
     from mtl_cli.data.files import resolve
 
@@ -122,9 +123,9 @@ def _check_output(path: Path | None, output: str, force: bool) -> None:
     if not path.absolute().parent.is_dir():
         raise UserError(output, "its folder does not exist")
     if path.suffix not in (".yaml", ".yml"):
-        raise UserError(output, "is no name of a YAML file", f"-o {Path(output).stem}.yaml")
+        raise UserError(output, "is not the name of a YAML file", f"-o {Path(output).stem}.yaml")
     if path.exists() and not force:
-        raise UserError(output, "is there already", "give another file with -o, or add --force to replace it")
+        raise UserError(output, "already exists", "give another file with -o, or add --force to replace it")
 
 
 def _ask(found: Guess) -> list[str]:

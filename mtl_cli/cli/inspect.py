@@ -17,13 +17,13 @@ HELP = """\
 usage: mtl inspect DATA [KEY=VALUE …] [--format table|json]
        mtl inspect RUN [--format table|csv|json|md]
 
-Of a data set: show how a data set is read, without training: the rows of each part, each
-target's labels, the features by kind, the columns that are left out and why,
-and what looks wrong: a column that alone determines a target, a label that is
-used as a feature, values far from all others, columns that are twice there,
-categories with one row each. Without tasks, the columns alone are looked at.
+For a data set: show how it is read, without training: the rows of each part,
+each target's labels, the features by kind, the columns that are left out and
+why, and what looks wrong: a column that alone determines a target, a label that
+is used as a feature, values far from all others, duplicate columns, categories
+with one row each. Without tasks, only the columns are looked at.
 
-Of a trained model: its tasks, features and how they are encoded, layers and
+For a trained model: its tasks, features and how they are encoded, layers and
 the tasks that train them, members, versions, plugins that it needs, licence,
 and the fingerprint of the data that it was trained on.
 

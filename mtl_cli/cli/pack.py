@@ -26,7 +26,7 @@ examples:
     )
     result.add_argument("run", metavar="RUN", help="the folder of a finished run")
     result.add_argument("-o", "--output", metavar="FILE", help="by default the folder's name with .zip, here")
-    result.add_argument("--rows", action="store_true", help="the files that name or show single rows too")
+    result.add_argument("--rows", action="store_true", help="also pack the files that name or show single rows")
     return result
 
 
@@ -39,10 +39,10 @@ def run(argv: list[str]) -> int:
 
     folder = find_model(arguments.run).parent
     if not user_path(arguments.run).is_dir():
-        raise UserError(arguments.run, "is no folder of a run", "a zip is made of a whole run")
+        raise UserError(arguments.run, "is not the folder of a run", "a zip is made of a whole run")
     output = arguments.output or f"{folder.absolute().name}{SUFFIX}"
     if not is_pack(Path(output)):
-        raise UserError(output, "is no name of a zip file", f"-o {Path(output).name}{SUFFIX}")
+        raise UserError(output, "is not the name of a zip file", f"-o {Path(output).name}{SUFFIX}")
     path = new_file(output)
     names = write_pack(folder, path, card(arguments.run), arguments.rows)
     notice(f"{output}: {', '.join(names)}; {path.stat().st_size / 1e6:.2g} MB")

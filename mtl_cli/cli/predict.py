@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.inference.formats.base import Format, format_of, formats
 from mtl_cli.inference.formats.formulas import Formulas
 from mtl_cli.io import atomic, naming, user_path
+from mtl_cli.tasks.answer_columns import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,25 +31,10 @@ def parser() -> Parser:
         description="Predict the tasks of new rows. No labels are needed; order and ids are kept.",
         epilog=f"""\
 output columns: the id column (or row, from 0), and for each task
-  predicted_TASK             the number or label; residue, token: a label per
-                             residue or word;
-                             empty where a number of the row is not finite;
-                             'unknown' where --unknown says so
-  predicted_TASK_prob        binary: probability of the positive label, the
-                             second in order if the config names none;
-                             multiclass: of the predicted label;
-                             residue, token: the mean of that over them
-  predicted_TASK_prob_LABEL  multilabel, and all classes by --probabilities all:
-                             probability of each label
-  predicted_TASK_q05         regression with loss: quantile: each quantile
-  predicted_TASK_sd          count: the deviation of a single count
-  predicted_TASK_at_TIME     survival: the share left without the event then
+{_columns()}
   predicted_sure, predicted_sure_level
                              --unknown, tasks that are levels: the label of the
                              finest level that is sure, and that level
-  TASK_low, TASK_high        regression with an interval: its ends
-  TASK_set                   classes with an interval: the likely ones, as a|b
-  TASK_spread                of several members: how far they are apart
 
 {READING_KEYS}
 examples:
@@ -67,19 +54,19 @@ examples:
     result.add_argument(
         "-o", "--output", metavar="FILE", help="write to this file instead of stdout; it is never left half written"
     )
-    result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
-    result.add_argument("--format", choices=list(formats()), help="by default as FILE's ending says, else csv")
+    result.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
+    result.add_argument("--format", choices=list(formats()), help="by default what FILE's ending says, otherwise csv")
     result.add_argument(
         "--probabilities",
         choices=["predicted", "all"],
         default="predicted",
-        help="of every class, not of the predicted one alone",
+        help="whether to write the probability of the predicted class (default) or of every class",
     )
     result.add_argument(
         "--formulas",
         choices=["keep", "quote"],
         default="keep",
-        help="CSV text that a spreadsheet would run, such as =A1: as it is (default), or with ' in front",
+        help="CSV text that a spreadsheet would run as a formula, such as =A1: kept (default), or with ' in front",
     )
     result.add_argument(
         "--hierarchy",
@@ -94,8 +81,19 @@ examples:
         help="answer only what the model is sure of, so that this share of the answers is right by the run's validation"
         " rows, and write 'unknown' for the rest: 0.95, or TASK=0.95; may be given several times",
     )
-    result.add_argument("--vote", metavar="COLUMN", help="rows of one value take the label that most of them have")
+    result.add_argument(
+        "--vote", metavar="COLUMN", help="give all rows with the same value the label that most of them have"
+    )
     return result
+
+
+def _columns() -> str:
+    """Return a line or more for each kind of column that answers have."""
+    lines = []
+    for kind in KINDS:
+        name = f"  {kind.named('TASK', kind.example):<26} "
+        lines.append(textwrap.fill(kind.meaning, 78, initial_indent=name, subsequent_indent=" " * 29))
+    return "\n".join(lines)
 
 
 def run(argv: list[str]) -> int:
@@ -131,7 +129,7 @@ def run(argv: list[str]) -> int:
 
 
 def _check_output(output: str, inputs: list[str | Path], force: bool) -> None:
-    """Raise UserError if a file cannot be written there, is read from, or is there already and not to be replaced."""
+    """Raise UserError if a file cannot be written there, is read from, or already exists and not to be replaced."""
     path = user_path(output)
     if not path.absolute().parent.is_dir():
         raise UserError(output, "its folder does not exist")
@@ -143,9 +141,9 @@ def _check_output(output: str, inputs: list[str | Path], force: bool) -> None:
     if not sys.stdin.isatty():
         read += _standard_input()
     if any(os.path.samestat(path.stat(), file) for file in read):
-        raise UserError(output, "is what is read from, and is never overwritten", "give another file")
+        raise UserError(output, "is read from, and is never overwritten", "give another file")
     if not force:
-        raise UserError(output, "is there already", "give another file, or add --force to replace it")
+        raise UserError(output, "already exists", "give another file, or add --force to replace it")
 
 
 def _standard_input() -> list[os.stat_result]:

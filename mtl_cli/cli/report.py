@@ -38,7 +38,7 @@ examples:
     )
     result.add_argument("run", metavar="RUN|STUDY", help="the folder of a run or of a study, or a zip of mtl pack")
     result.add_argument("-o", "--output", metavar="FILE", help="write to this file; it is never left half written")
-    result.add_argument("--force", action="store_true", help="write FILE even if it is there already")
+    result.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
     return result
 
 

@@ -48,14 +48,20 @@ examples:
     result.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or a zip of mtl pack; NAME=RUN")
     result.add_argument("--host", default="127.0.0.1", help="127.0.0.1; another that others can reach needs a token")
     result.add_argument("--port", type=int, default=8000, metavar="N", help="8000; 0 for a free one")
-    result.add_argument("--token-file", metavar="FILE", help="what requests must have, in a file")
-    result.add_argument("--threads", type=int, default=1, metavar="N", help="of the model, 1: more for large networks")
-    result.add_argument("--max-body", type=float, default=10, metavar="MIB", help="size of a request, 10")
-    result.add_argument("--max-rows", type=int, default=10_000, metavar="N", help="rows of a request, 10000")
-    result.add_argument("--timeout", type=float, default=30, metavar="S", help="seconds of a request, 30")
-    result.add_argument("--queue", type=int, default=1024, metavar="N", help="requests that may wait, 1024; else 429")
-    result.add_argument("--batch", type=int, default=256, metavar="N", help="requests predicted at once, at most 256")
-    result.add_argument("--batch-wait", type=float, default=2, metavar="MS", help="that one waits for others, 2")
+    result.add_argument("--token-file", metavar="FILE", help="a file with the token that requests must have")
+    result.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of the model: 1; more for large networks"
+    )
+    result.add_argument("--max-body", type=float, default=10, metavar="MIB", help="largest size of a request: 10")
+    result.add_argument("--max-rows", type=int, default=10_000, metavar="N", help="most rows of a request: 10000")
+    result.add_argument("--timeout", type=float, default=30, metavar="S", help="most seconds for a request: 30")
+    result.add_argument(
+        "--queue", type=int, default=1024, metavar="N", help="most requests that wait: 1024; others are refused"
+    )
+    result.add_argument("--batch", type=int, default=256, metavar="N", help="most requests predicted at once: 256")
+    result.add_argument(
+        "--batch-wait", type=float, default=2, metavar="MS", help="how long a request waits for others: 2"
+    )
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,9 +21,12 @@ GROUPS = {
     "optimizer": "",
     "scheduler": "the learning rate over the epochs",
     "trainer": "epochs, batch size, early stopping",
-    "callback": "who is told of the training: trackers",
+    "callback": "a tracker that follows the training",
     "experiment": "a whole recipe, laid over the rest",
 }
+
+POST_HOC = ("calibrate", "threshold", "interval")
+"""Keys that the base class of the kinds has, and only some kinds take."""
 
 TEXT = """\
 usage: mtl train [FLAG …] [CONFIG.yaml] GROUP=NAME … KEY=VALUE …
@@ -85,12 +89,20 @@ def train_help() -> str:
 
 
 def _kinds() -> str:
-    common = ["target", "dataset", "weight", "weight_schedule", "auxiliary"]
-    lines = []
+    """Return the keys of each kind of task, its own first, and those that all kinds have."""
+    from mtl_cli.tasks.task import TaskConfig
+
+    base = [field.name for field in fields(TaskConfig)]
+    found = {}
     for kind, cls in components("task").items():
-        keys = [field.name for field in fields(cls) if field.name not in common]
-        lines.append(f"  {kind:<12} {', '.join(keys)}")
-    return "\n".join([*lines, f"  {'all kinds':<12} {', '.join(common)}"])
+        own = [field.name for field in fields(cls) if field.name not in base]
+        found[kind] = own + [key for key in cls.post_hoc_keys if key in POST_HOC]
+    found["all kinds"] = [key for key in base if key not in POST_HOC]
+    indent = " " * 15
+    return "\n".join(
+        textwrap.fill(", ".join(keys), 80, initial_indent=f"  {kind:<12} ", subsequent_indent=indent)
+        for kind, keys in found.items()
+    )
 
 
 def _describe(group: str, text: str, folders: list[Path]) -> str:

@@ -30,17 +30,17 @@ domains (what Hydra has a word for is taken too: interval, range, choice):
   int(1,4)               whole numbers, both ends possible; int(log(8,256))
   range(16,129,16)       16, 32, …, 128: the end is left out
   choice(a,b)            one of these; or a,b; glob(*) for all names of a group
-A key of one choice, such as balancer.alpha beside balancer=choice(uniform,
-gradnorm), is varied where it is known. tasks.*.weight stands for all tasks.
+A key that only one choice has, such as balancer.alpha beside balancer=choice(
+uniform,gradnorm), is varied only there. tasks.*.weight stands for all tasks.
 
 options:
   tune=NAME|FILE.yaml    a space from a file (mtl list spaces has some)
-  trials=50              how many trials the study is to have
-  budget='30 minutes'    or hours, of this command: no trial begins later
+  trials=50              how many trials the study shall have in all
+  budget='30 minutes'    or hours: after that this command begins no trial
   objective=score|tasks  the mean skill; or every task's, and their Pareto front
-  pruner=median|none     break off a trial below the median of others
+  pruner=median|none     stop a trial early that is below the median of others
   sampler=tpe|random     how the next trial is chosen; seed=0 repeats it
-  outer=5                nested cross-validation: how good is what it finds
+  outer=5                nested cross-validation: how good is the result
   run_dir=STUDY          the study's folder; the same command once more goes on
                          with it, also beside others that work on it
   launcher=processes n_jobs=2 cores=1 memory=4GB     as for mtl train -m, with

@@ -116,7 +116,7 @@ def _resumed(plain: list[str]) -> Path | None:
         runs = [str(other.parent) for other in sorted(near.glob(f"*/{CONFIG}"))] if near.is_dir() else []
         raise UserError("resume", f"there is no folder {folder}", did_you_mean(folder, runs) or "give a run's folder")
     if not file.is_file():
-        what = f"{folder} holds no {CONFIG}: it is no run, or one that ended before it had begun"
+        what = f"{folder} holds no {CONFIG}: it is not a run, or one that ended before it had begun"
         raise UserError("resume", what, f"start it anew, with run_dir={folder} once that is empty")
     return file
 

@@ -142,7 +142,7 @@ def _balancer(config: Config) -> Iterator[Problem]:
     yield from balancer.check(list(config.tasks or {}))
     name = name_of("balancer", balancer)
     if balancer.needs == "losses" and balancer.backend != "auto":
-        what = f"has no effect: {name} asks for no gradients of the tasks"
+        what = f"has no effect: {name} does not look at the tasks' gradients"
         yield Problem("balancer.backend", what, "leave it out, or choose a balancer that needs more than losses")
     if balancer.needs == "losses" or config.model is None:
         return

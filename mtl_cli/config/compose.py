@@ -72,7 +72,7 @@ def read_sweep(text: str, names: Sequence[str] = ()) -> list[str] | None:
     try:
         return _values(override, text, names)
     except OmegaConfBaseException as error:  # a list inside a list, such as range(1,2),5
-        raise UserError(text, "is no list of values", "for example range(1,10) or 0.1,0.5") from error
+        raise UserError(text, "is not a list of values", "for example range(1,10) or 0.1,0.5") from error
 
 
 def _values(override: Override, text: str, names: Sequence[str]) -> list[str]:

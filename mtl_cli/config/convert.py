@@ -132,7 +132,7 @@ class Converter:
         if str(name) not in known:
             return self._note(
                 f"{where}.{selector}",
-                f"'{name}' is no {group} {selector}",
+                f"'{name}' is not a known {group} {selector}",
                 value_meant(str(name), known) or did_you_mean(str(name), known),
             )
         self.components.append((group, str(name)))

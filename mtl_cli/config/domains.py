@@ -168,7 +168,7 @@ def _logarithmic(text: str, found: Real | Integer) -> Domain:
 
 def _whole(text: str, found: Real | Integer) -> Integer:
     if found.low != int(found.low) or found.high != int(found.high):
-        raise UserError(text, "has bounds that are no whole numbers", "int(1,4)")
+        raise UserError(text, "has bounds that are not whole numbers", "int(1,4)")
     return Integer(int(found.low), int(found.high), found.log)
 
 
@@ -197,7 +197,7 @@ def _number(text: str, argument: str) -> int | float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise UserError(text, f"'{argument}' is no number", "such as log(1e-4,1e-1), uniform(0,0.5) or int(1,4)")
+        raise UserError(text, f"'{argument}' is not a number", "such as log(1e-4,1e-1), uniform(0,0.5) or int(1,4)")
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ def starting_point(file: Path | None, chosen: Collection[str]) -> dict[str, Any]
     Groups that a complete config lacks, and those in ``chosen``, come from the files of ``train.yaml``'s defaults. One
     with ``defaults`` of its own is taken as it is.
     """
-    train = read_file(conf_dir() / "train.yaml")
+    train = deepcopy(_read_once(conf_dir() / "train.yaml"))
     if file is None:
         return train
     content = text_keys(read_file(file))
@@ -41,12 +43,18 @@ def starting_point(file: Path | None, chosen: Collection[str]) -> dict[str, Any]
     return {**missing, **content, "defaults": usual}
 
 
+@functools.cache
+def _read_once(installed: Path) -> dict[Any, Any]:
+    """Return what a file says that stays as it is."""
+    return read_file(installed)
+
+
 def listed_groups(content: Mapping[str, Any]) -> set[str]:
     """Return the groups that a primary config's ``defaults`` list, or that a config it takes in may list."""
     entries = content.get("defaults") or []
     groups = {str(group).split()[-1].strip("/") for entry in entries if isinstance(entry, dict) for group in entry}
     if any(isinstance(entry, str) and entry != "_self_" for entry in entries):
-        groups |= listed_groups(read_file(conf_dir() / "train.yaml"))
+        groups |= listed_groups(_read_once(conf_dir() / "train.yaml"))
     return groups
 
 

@@ -138,7 +138,7 @@ def component(group: str, name: str) -> Callable[[Thing], Thing]:
                 raise RegistrationError(f"{group} '{name}': {fault}")
         other = _registered[group].setdefault(name, thing)
         if (other.__module__, other.__qualname__) != (thing.__module__, thing.__qualname__):
-            raise RegistrationError(f"{group} '{name}' is there already, in {other.__module__}")
+            raise RegistrationError(f"{group} '{name}' already exists, in {other.__module__}")
         return thing
 
     return register

@@ -168,7 +168,7 @@ def _sorted(words: Sequence[str], folders: list[Path]) -> tuple[list[str], list[
         else:
             found.append(Parameter(word.name, text.removesuffix(word.text), domain, word.text))
     both = [one.name for one in found if one.name in plain]
-    problems += [Problem(name, "is given a value, and is varied", "leave one of them out") for name in both]
+    problems += [Problem(name, "both has a value and is varied", "leave one of them out") for name in both]
     return fixed, found, problems
 
 

@@ -134,7 +134,7 @@ def read_file(file: Path) -> dict[Any, Any]:
     """
     try:
         if file.stat().st_size > LARGEST:
-            what = f"is larger than {LARGEST // 2**20} MiB, and no config"
+            what = f"is larger than {LARGEST // 2**20} MiB, too large for a config"
             raise UserError(str(file), what, "give a config such as a run's config.yaml")
         content = read_yaml(file.read_text(encoding="utf-8-sig"))
     except yaml.YAMLError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from mtl_cli.config.errors import Problem, UserError
+from mtl_cli.tasks.answer_columns import PREDICTION, PROBABILITY, SPREAD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +236,7 @@ class Reader(ABC):
         What the keys' values are worth may show only when a file is read.
         """
         if given:
-            raise UserError(f"dataset.{next(iter(given))}", "is no key of reading these files")
+            raise UserError(f"dataset.{next(iter(given))}", "is not a key for reading these files")
         return self
 
     @abstractmethod
@@ -462,7 +463,7 @@ def task_states(tasks: Mapping[str, Task]) -> list[dict[str, Any]]:
 
 def id_problems(name: str | None, tasks: Collection[str]) -> Iterator[Problem]:
     """Yield what is wrong with the name of the ids' column (None: rows are numbered): files would have it twice."""
-    made = {form.format(task) for task in tasks for form in ("predicted_{}", "predicted_{}_prob", "{}_spread")}
+    made = {kind.named(task) for task in tasks for kind in (PREDICTION, PROBABILITY, SPREAD)}
     if name in made or name in tasks:
         hint = "rename the column, or leave dataset.id out: rows are then numbered"
         yield Problem("dataset.id", f"'{name}' is the name of another column of predictions.csv", hint)

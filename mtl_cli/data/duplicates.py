@@ -54,6 +54,18 @@ def find_duplicates(train: np.ndarray, val: np.ndarray, test: np.ndarray, groups
     """Return by part which validation rows are duplicates of training rows, and which test rows of either.
 
     A test row that is a duplicate of a validation row counts: the model was chosen by it.
+
+    Parameters
+    ----------
+    train, val, test : ndarray of int
+        Row numbers.
+    groups : ndarray of int, shape (rows,)
+        The same number for rows with equal features.
+
+    Returns
+    -------
+    dict of str to ndarray of bool
+        For "val" and "test", in the order of their rows.
     """
     return {"val": seen_before(groups, val, train), "test": seen_before(groups, test, np.concatenate([train, val]))}
 

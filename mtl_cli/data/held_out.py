@@ -15,7 +15,7 @@ import numpy as np
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.base import Notice, Part, Prepared, fit_tasks
 from mtl_cli.data.folding import ALWAYS, Folding, HeldOut
-from mtl_cli.data.split import Rows, Split, SplitConfig, split_folds
+from mtl_cli.data.split import Rows, Split, SplitConfig, kept_together, split_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,8 @@ def hold_out(
 
     Under ``few``, one split does where many rows are left for validation, or none, or those that a column names.
     As the split is: blocks in time's order, or whole groups at random. Rows with equal features share a fold, unless
-    rows are in time's order; classes are spread evenly over the folds, of all tasks or those in ``split.stratify``.
+    rows are in time's order, or that would tie groups together to more than half a fold; classes are spread evenly over
+    the folds, of all tasks or those in ``split.stratify``.
 
     Parameters
     ----------
@@ -161,7 +162,9 @@ def _numbers(
             raise UserError("trainer.folds", f"{has}, and {folding.folds} folds need one each", hint)
     if config.time is not None and folding.repeats > 1:
         raise UserError("trainer.repeats", "folds in time's order are the same each time", "trainer.repeats=1")
-    drawn = replace(config, duplicates="together", stratify=config.stratify or list(classes))
+    drawn = replace(config, stratify=config.stratify or list(classes))
+    if not _tie_too_much(config, pool, table, rows, folding.folds):
+        drawn = replace(drawn, duplicates="together")
     try:
         made = [
             split_folds(drawn, table, rows, pool, folding.folds, config.seed + repeat)
@@ -170,6 +173,16 @@ def _numbers(
     except UserError as error:
         raise UserError.of(replace(problem, where="trainer.folds") for problem in error.problems) from error
     return np.stack(made)
+
+
+def _tie_too_much(config: SplitConfig, pool: np.ndarray, table: pd.DataFrame, rows: Rows, folds: int) -> bool:
+    """Whether groups that have equal rows make up more than half a fold, as documents with a "Thank you" each do."""
+    if config.group is None:
+        return False
+    tied, groups = (kept_together(table[config.group], own) for own in (rows.duplicate_groups, None))
+    assert tied is not None and groups is not None
+    largest, own = (int(np.bincount(units[pool]).max()) for units in (tied, groups))
+    return largest > max(own, len(pool) / folds / 2)
 
 
 def _count(count: int) -> str:

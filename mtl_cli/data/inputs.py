@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from mtl_cli.config.errors import Problem, did_you_mean
+from mtl_cli.runs.strangers import made_of
 
 CPU = torch.device("cpu")
 InputKind = str
@@ -76,8 +77,7 @@ class InputSpec:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> InputSpec:
         """Make the description that ``state`` was taken from."""
-        parts = {name: cls.from_state(part) for name, part in state["parts"].items()}
-        return cls(**{**state, "shape": tuple(state["shape"]), "parts": parts})
+        return made_of(cls, state)
 
 
 def size_of(shape: tuple[int, ...]) -> str:

@@ -37,7 +37,7 @@ def with_keys(source: Source, given: Given, keys: tuple[str, ...], what: str) ->
     unknown = [key for key in given if key not in keys]
     if unknown:
         hint = did_you_mean(unknown[0], keys, "dataset.") if keys else None
-        raise UserError(f"dataset.{unknown[0]}", f"is no key of reading {what}", hint)
+        raise UserError(f"dataset.{unknown[0]}", f"is not a key for reading {what}", hint)
     converter = Converter()
     changed: Any = source
     for key, value in given.items():

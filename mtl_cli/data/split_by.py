@@ -153,7 +153,7 @@ def _read(path: str, where: str) -> pd.DataFrame:
     try:
         found = pd.read_csv(user_path(path), dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:  # ValueError: no table, or no text
-        reason = error.strerror if isinstance(error, OSError) else "it is no CSV file"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a CSV file"
         raise UserError(where, f"{path} cannot be read: {reason}", "give the splits.csv of a run") from error
     if PART not in found.columns:
         raise UserError(where, f"{path} has no column '{PART}'", "give the splits.csv of a run")

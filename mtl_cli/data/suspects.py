@@ -1,4 +1,4 @@
-"""What looks wrong about a table: columns that give a target away, values far out, columns that are twice there.
+"""What looks wrong about a table: columns that give a target away, values far out, duplicate columns.
 
 Pure functions over columns. Each looks at a sample of the rows where the whole would take long; the cost grows with the
 number of columns, not with that of the rows.

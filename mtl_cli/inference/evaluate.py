@@ -17,7 +17,7 @@ from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Decided, Target, Task
 
 LOWER_IS_BETTER = frozenset(
-    {"rmse", "mse", "mae", "log_loss", "ece", "pinball", "exact_rmse", "brier", "deviance", "interval_score"}
+    {"loss", "rmse", "mse", "mae", "log_loss", "ece", "pinball", "exact_rmse", "brier", "deviance", "interval_score"}
 )
 """The metrics of which less is better; of others, and of plugins', more is."""
 NO_METRICS = ("rows", "not_finite", "constant", "classes", "weighted", "unknown")

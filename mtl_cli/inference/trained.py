@@ -15,15 +15,15 @@ from mtl_cli.config.errors import LONGEST, UserError, did_you_mean, shortened
 from mtl_cli.config.parse import parse_trained
 from mtl_cli.config.registry import components
 from mtl_cli.config.schema import TrainedConfig
-from mtl_cli.data.base import Examples, Notice, Origin, Part, Reader, check_usable, row_names
+from mtl_cli.data.base import Examples, Notice, Part, Reader, check_usable, row_names
 from mtl_cli.data.inputs import InputRows
 from mtl_cli.data.reading import hinting
 from mtl_cli.data.split_by import PART
 from mtl_cli.data.weights import row_weights
-from mtl_cli.inference.consistency import decide
+from mtl_cli.inference.answer import Answer, Unanswered, add_levels, answer_of, predictions
 from mtl_cli.inference.evaluate import answered, evaluate
-from mtl_cli.inference.levels import COLUMNS, LevelAnswer, finest, level_scores, sure_columns
-from mtl_cli.inference.members import Member, Outputs, average, calibrated, outputs_of, spread
+from mtl_cli.inference.levels import COLUMNS
+from mtl_cli.inference.members import Member, Outputs, average, outputs_of
 from mtl_cli.inference.unknown import (
     WHERE,
     Kept,
@@ -32,59 +32,20 @@ from mtl_cli.inference.unknown import (
     cuts_of,
     shares_of,
     told,
-    unknown_rows,
-    with_unknown,
 )
 from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.models.size import counted
 from mtl_cli.runs.directory import SPLITS
 from mtl_cli.runs.model_file import find_model, load_model
 from mtl_cli.runs.pack import is_pack
+from mtl_cli.runs.strangers import NotOurs
+from mtl_cli.tasks.answer_columns import PREDICTION
 from mtl_cli.tasks.hierarchy import Hierarchy, Mode
 from mtl_cli.tasks.post_hoc import PostHoc
 from mtl_cli.tasks.selective import Cut
-from mtl_cli.tasks.task import Decided, Task
+from mtl_cli.tasks.task import Task
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of some rows, after every step behind it.
-
-    Parameters
-    ----------
-    outputs : dict of str to ndarray
-        The model's own, calibrated where that was asked for, by task.
-    decided : dict of str to Decided
-        The classes that a step behind the model chose; of the tasks that are not here, the most probable hold.
-    apart : dict of str to dict
-        By task and column, how far the members of a model of several are apart.
-    unknown : dict of str to ndarray of bool
-        Which rows are not sure enough to be answered, by task, where that was asked for.
-    hierarchy : Hierarchy, optional
-        Of the tasks that are levels.
-    sure : LevelAnswer, optional
-        Their one answer, of the finest level that is not `unknown`.
-    """
-
-    outputs: dict[str, np.ndarray]
-    decided: dict[str, Decided] = field(default_factory=dict)
-    apart: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    unknown: dict[str, np.ndarray] = field(default_factory=dict)
-    hierarchy: Hierarchy | None = None
-    sure: LevelAnswer | None = None
-
-    def select(self, rows: np.ndarray) -> Answer:
-        """Return what is said of some of the rows."""
-        return Answer(
-            {name: output[rows] for name, output in self.outputs.items()},
-            {name: decided.select(rows) for name, decided in self.decided.items()},
-            {name: {key: values[rows] for key, values in columns.items()} for name, columns in self.apart.items()},
-            {name: unknown[rows] for name, unknown in self.unknown.items()},
-            self.hierarchy,
-            None if self.sure is None else self.sure.select(rows),
-        )
 
 
 @dataclass(frozen=True)
@@ -153,6 +114,9 @@ class TrainedModel:
             kept = Kept.restore(data["held_out"]) if "held_out" in data else None
         except (OSError, MemoryError, UserError):
             raise
+        except NotOurs as error:
+            hint = "it was changed, or written by another version of mtl"
+            raise UserError(path, f"is not what mtl wrote: it {error}", hint) from error
         except Exception as error:  # a file that was changed may lead anywhere
             what = shortened(f"{type(error).__name__}: {error}", LONGEST)
             raise UserError(path, f"is damaged, or of another version of mtl: {what}") from error
@@ -205,7 +169,7 @@ class TrainedModel:
         """
         wanted = shares_of(shares, self.tasks)
         levels = self.hierarchy(hierarchy)
-        if levels is not None and wanted and (taken := {f"predicted_{name}" for name in self.tasks} & set(COLUMNS)):
+        if levels is not None and wanted and (taken := {PREDICTION.named(name) for name in self.tasks} & set(COLUMNS)):
             what = f"'{min(taken)}' is the column of a task, and of the finest level that is sure"
             raise UserError(WHERE, what, "--hierarchy none")
         cuts = cuts_of(wanted, self.kept, self.tasks, levels)
@@ -305,7 +269,7 @@ class TrainedModel:
             what = "the cut is that of single rows' answers, not of those that rows of one cluster agree on"
             raise UserError(WHERE, what, "leave out --vote")
         clusters = None if vote is None else examples.table[vote]
-        return joined(self.outputs_of_members(examples.inputs), self.tasks, levels, clusters, notice, self.cuts)
+        return answer_of(self.outputs_of_members(examples.inputs), self.tasks, levels, clusters, notice, self.cuts)
 
     def hierarchy(self, mode: Mode | None = None) -> Hierarchy | None:
         """Return what the run learned about levels, to be used as ``mode`` says or else as its config did."""
@@ -487,99 +451,6 @@ def _restored(saved: list[dict[str, Any]]) -> dict[str, Task]:
     return {task.name: replace(task, post_hoc=own) for task, own in zip(tasks, steps, strict=True)}
 
 
-def joined(
-    members: Sequence[Outputs],
-    tasks: Mapping[str, Task],
-    hierarchy: Hierarchy | None,
-    clusters: pd.Series | None,
-    notice: Notice,
-    cuts: Mapping[str, Cut] | None = None,
-) -> Answer:
-    """Return what members say of some rows together, after every step behind them."""
-    found = calibrated(average(members, tasks), tasks)
-    decided = decide(found, tasks, hierarchy, clusters, notice)
-    unknown = unknown_rows(cuts or {}, found, decided, tasks)
-    sure = None if hierarchy is None else finest(hierarchy, tasks, found, decided, unknown)
-    apart = spread([calibrated(one, tasks) for one in members], tasks)
-    return Answer(found, decided, apart, unknown, hierarchy, sure)
-
-
-def add_levels(report: dict[str, Any], answer: Answer, part: Part) -> None:
-    """Add to what ``evaluate`` returns how good the one answer of tasks that are levels is, if there are such tasks."""
-    if answer.hierarchy is None or answer.sure is None:
-        return
-    outputs = [answer.outputs[name] for name in answer.hierarchy.levels]
-    rows = np.logical_and.reduce([answered(output, part.inputs.lengths) for output in outputs])
-    if found := level_scores(answer.sure, answer.hierarchy, part.targets, rows):
-        report["levels"] = found
-
-
-def predictions(
-    answer: Answer,
-    tasks: Mapping[str, Task],
-    index: pd.Index,
-    lengths: np.ndarray | None = None,
-    origin: Origin | None = None,
-    probabilities: bool = False,
-) -> pd.DataFrame:
-    """Return each task's columns ``predicted_<task>``, ``predicted_<task>_prob`` and, of members, ``<task>_spread``.
-
-    Where levels may have `unknown`, the columns of their one answer come last, see ``sure_columns``.
-    Where an interval was asked for, ``<task>_low`` and ``<task>_high``, or ``<task>_set``, follow the prediction. They
-    are empty in the rows without an answer (see ``answered``), and where data sets are joined in those that are not of
-    the task's data set.
-
-    Parameters
-    ----------
-    answer : Answer
-    tasks : mapping of str to Task
-    index : Index of length n
-    lengths : ndarray of shape (n,), optional
-        How many tokens each row has.
-    origin : Origin, optional
-    probabilities : bool, default False
-        Add the probability of every class, ``predicted_<task>_prob_<class>``.
-    """
-    frames = [pd.DataFrame(index=index)]
-    for name, task in tasks.items():
-        output, decided = answer.outputs[name], answer.decided.get(name)
-        rows = answered(output, lengths)
-        if origin is not None:
-            rows &= origin.rows(name)
-        if not rows.all():
-            output, decided = output[rows], None if decided is None else decided.select(rows)
-        columns = task.decode(output) if decided is None else task.decode_as(output, decided)
-        if name in answer.unknown:
-            column = f"predicted_{name}"
-            columns = columns | {column: with_unknown(columns[column], answer.unknown[name][rows])}
-        if probabilities:
-            columns = columns | task.probabilities(output)
-        columns = columns | task.interval_columns(output)
-        columns = columns | {column: values[rows] for column, values in answer.apart.get(name, {}).items()}
-        if not rows.all():
-            columns = {column: _spread(values, rows) for column, values in columns.items()}
-        frames.append(pd.DataFrame(columns, index=index))
-    if (
-        answer.sure is not None
-        and answer.hierarchy is not None
-        and answer.unknown.keys() & set(answer.hierarchy.levels)
-    ):
-        levels = answer.hierarchy.levels
-        rows = np.logical_and.reduce([answered(answer.outputs[name], lengths) for name in levels])
-        columns = sure_columns(answer.sure, answer.hierarchy, tasks)
-        frames.append(pd.DataFrame({name: _spread(found[rows], rows) for name, found in columns.items()}, index=index))
-    return pd.concat(frames, axis=1)
-
-
-def predictions_with_labels(answer: Answer, tasks: dict[str, Task], part: Part) -> pd.DataFrame:
-    """Return the row ids, and for each task its label and its predictions side by side."""
-    columns = [row_names(part.ids, part.origin)]
-    for name, task in tasks.items():
-        predicted = predictions(answer, {name: task}, part.labels.index, part.inputs.lengths, part.origin)
-        columns += [part.labels[[name]].convert_dtypes(), predicted]
-    return pd.concat(columns, axis=1)
-
-
 def known_labels(tasks: Mapping[str, Task], examples: Examples, notice: Notice) -> dict[str, pd.Series]:
     """Return the labels of new rows by task, missing where a run does not know their class; those are told."""
     found = {}
@@ -596,33 +467,3 @@ def known_labels(tasks: Mapping[str, Task], examples: Examples, notice: Notice) 
             )
             notice(f"{examples.where}: {what} not measured: {shown}")
     return found
-
-
-def _spread(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Put values into the rows that they are of; the others are empty."""
-    empty, dtype = (np.nan, values.dtype) if values.dtype.kind == "f" else (None, np.dtype(object))
-    found = np.full(len(rows), empty, dtype)
-    found[rows] = values
-    return found
-
-
-@dataclass
-class Unanswered:
-    """The rows without an answer, counted over as many pieces of a file as it is read in."""
-
-    rows: int = 0
-    count: int = 0
-    first: str = ""
-
-    def add(self, answer: Answer, ids: pd.Series, lengths: np.ndarray | None) -> None:
-        """Count those of some rows."""
-        there = np.logical_and.reduce([answered(output, lengths) for output in answer.outputs.values()])
-        if not self.count and not there.all():
-            self.first = f"{ids.name} {ids.iloc[int(there.argmin())]}"
-        self.rows, self.count = self.rows + len(there), self.count + int((~there).sum())
-
-    def tell(self, where: str, notice: Notice) -> None:
-        """Tell of them, if there are any."""
-        if self.count:
-            why = "a number of theirs, in or out of the model, is not finite as float32"
-            notice(f"{where}: {self.count} of {self.rows} rows get no prediction ({self.first} first): {why}")

@@ -12,6 +12,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered
 from mtl_cli.inference.members import Outputs, calibrated
+from mtl_cli.tasks.answer_columns import PREDICTION
 from mtl_cli.tasks.selective import Cut, find_cut, rows_needed
 from mtl_cli.tasks.task import Target
 
@@ -109,7 +110,7 @@ def shares_of(asked: Sequence[str], tasks: Mapping[str, Task]) -> dict[str, floa
             share = -1.0
         if not 0 < share < 1:
             hint = "0.95: of the answers that are given, at least 95 % are to be right"
-            raise UserError(WHERE, f"'{number}' is no share between 0 and 1", hint)
+            raise UserError(WHERE, f"'{number}' is not a share between 0 and 1", hint)
         if equals and name not in tasks:
             raise UserError(WHERE, f"the run has no task '{name}'", did_you_mean(name, able))
         if not able or (equals and name not in able):
@@ -212,7 +213,7 @@ class UnknownCounts:
     def add(self, table: pd.DataFrame) -> None:
         """Count those in a table of predictions, and the rows that have one of the task."""
         for name, counts in self.counts.items():
-            if (column := f"predicted_{name}") in table:
+            if (column := PREDICTION.named(name)) in table:
                 counts[0] += int((table[column] == UNKNOWN).sum())
                 counts[1] += int(table[column].notna().sum())
 

@@ -26,7 +26,26 @@ def mlp_layers(
     dropout: float = 0.0,
     linear: Callable[[int, int], nn.Module] = nn.Linear,
 ) -> tuple[nn.Sequential, list[nn.Module]]:
-    """Return a stack of linear layers with what follows each, and the linear layers alone."""
+    """Return a multi-layer perceptron: linear layers, each followed by norm, activation and dropout.
+
+    Parameters
+    ----------
+    inputs : int
+    hidden : list of int
+        The width of each layer.
+    activation, norm : str
+        Keys of ``ACTIVATIONS`` and ``NORMS``; "none" for no norm.
+    dropout : float
+    linear : callable
+        Makes a layer from (inputs, outputs).
+
+    Returns
+    -------
+    stack : Sequential
+        From (n, inputs) to (n, hidden[-1]).
+    linears : list of Module
+        The linear layers in it.
+    """
     layers: list[nn.Module] = []
     linears: list[nn.Module] = []
     for width in hidden:
@@ -66,7 +85,7 @@ class ChannelsLast(nn.Module):
     """Lays images out with their channels side by side, in which convolutions on the CPU take two thirds of the time.
 
     Convolutions keep this layout. Their weights do not have it: a gradient that is put together outside autograd would
-    then be laid out differently from its weight, which fused optimisers do not notice.
+    then be laid out differently from its weight, which fused optimizers do not notice.
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import torch
 from torch import nn
 
+from mtl_cli.config.errors import UserError
 from mtl_cli.io import user_cache, user_path
 from mtl_cli.models.embedding_cache import EmbeddingCache, fingerprint
 from mtl_cli.models.layers import mlp_layers
-from mtl_cli.models.tuning import LayerKeys
+from mtl_cli.models.tuning import LayerKeys, LowRank, add_low_rank
 
 
 class PretrainedTrunk(nn.Module):
@@ -72,6 +74,41 @@ class PretrainedTrunk(nn.Module):
     @abstractmethod
     def run(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the backbone's last states of tokens and marks, (n, length + marks, width)."""
+
+
+def set_trained(
+    backbone: nn.Module,
+    layers: Sequence[Sequence[nn.Parameter]],
+    config: LayerKeys,
+    lora: LowRank,
+    kind: str,
+    install: str,
+) -> None:
+    """Mark the parameters of a backbone that are trained, adding those of LoRA.
+
+    Parameters
+    ----------
+    layers : sequence of sequence of Parameter
+        The parameters of each of its layers, from the inputs on, for ``tune: last``.
+    lora : LowRank
+        For ``tune: lora``.
+    kind, install : str
+        As ``add_low_rank`` takes them.
+
+    Raises
+    ------
+    UserError
+        If it has fewer layers than are to be trained, or none that LoRA can be added to.
+    """
+    backbone.requires_grad_(config.tune == "all")
+    if config.tune == "last":
+        if config.last > len(layers):
+            raise UserError("model.trunk.last", f"is {config.last}, and there are {len(layers)} layers")
+        for parameters in layers[-config.last :]:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+    if config.tune == "lora":
+        add_low_rank(backbone, lora, kind, install)
 
 
 def last_trained(model: nn.Module) -> nn.Module | None:

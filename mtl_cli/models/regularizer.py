@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.config.errors import Problem
+from mtl_cli.runs.forms import Form
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """What a regulariser may need to know of a run.
+    """What a regularizer may need to know of a run.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class RegularizerConfig(ABC):
-    """A regulariser, what ties the tasks' weights to each other: its settings as fields."""
+    """A regularizer, what ties the tasks' weights to each other: its settings as fields."""
 
     ties_tasks: ClassVar[bool] = True
     """Whether it joins tasks, and so has nothing to do where there is one."""
@@ -67,7 +68,7 @@ class Regularizer:
     """A term λ Ω(W) of the training loss that no balancer sees.
 
     It acts in one of two ways: its gradient is added to ``.grad`` behind the balancing step, or, where ``proximal``, it
-    changes the weights after the optimiser's step and adds no gradient.
+    changes the weights after the optimizer's step and adds no gradient.
     """
 
     proximal = False
@@ -96,6 +97,10 @@ class Regularizer:
     def state_dict(self) -> dict[str, Any]:
         """Return what it has learnt: tensors and plain values."""
         return {}
+
+    def form(self) -> Form:
+        """Return what any such state is like, which is checked before one is loaded; see ``runs.forms``."""
+        return ...
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

@@ -14,6 +14,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.models.evidence import Curvature, curvature, posterior
 from mtl_cli.models.regularizer import Regularizer, Training
 from mtl_cli.models.task_weights import task_weights
+from mtl_cli.runs.forms import Form
 
 SMALLEST_VARIANCE = 1e-8
 
@@ -109,6 +110,10 @@ class SharedPrior(Regularizer):
         noise = {name: state.noise for name, state in self.states.items()}
         learnt = {"mean": self.mean, "variance": self.variance, "noise": noise}
         return {**learnt, "epochs": self._epochs, "evidence": self._evidence}
+
+    def form(self) -> Form:
+        """Return what any such state is like."""
+        return self.state_dict()
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

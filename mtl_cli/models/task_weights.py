@@ -1,4 +1,4 @@
-"""The tasks' weights W_t: those of the heads' last linear layers, in which regularisers compare tasks."""
+"""The tasks' weights W_t: those of the heads' last linear layers, in which regularizers compare tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def last_layer(head: nn.Module, task: str) -> nn.Linear:
     """Return a head's last linear layer. Raises UserError if the head ends in something else."""
     last = list(head)[-1] if isinstance(head, nn.Sequential) else head
     if not isinstance(last, nn.Linear):
-        what = f"ends in {type(last).__name__}, and regularisers of the tasks' weights read a linear layer"
+        what = f"ends in {type(last).__name__}, and regularizers of the tasks' weights read a linear layer"
         raise UserError(f"model.heads.{task}", what, "regularizer=none, or l2")
     return last
 

@@ -17,6 +17,7 @@ from mtl_cli.reports.advice import advice
 from mtl_cli.reports.plots import of_member, read_columns
 from mtl_cli.reports.verdicts import about_baselines, about_sharing
 from mtl_cli.runs.directory import HISTORY, METRICS, PREDICTIONS
+from mtl_cli.tasks.answer_columns import PREDICTION, PROBABILITY
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.run import Finished
 
@@ -231,8 +232,8 @@ def print_sample(console: Console, predictions: pd.DataFrame, tasks: Mapping[str
     chosen = names[: 2 if names[0] == "dataset" else 1]
     left = console.width - sum(widths[column] for column in chosen)
     for name in tasks:
-        own = [column for column in (name, f"predicted_{name}") if column in cells and column not in chosen]
-        sure = f"predicted_{name}_prob"
+        own = [column for column in (name, PREDICTION.named(name)) if column in cells and column not in chosen]
+        sure = PROBABILITY.named(name)
         if sum(widths[column] for column in own) - GAP > left:
             break
         own += [sure] if sure in cells and sum(widths[column] for column in [*own, sure]) - GAP <= left else []

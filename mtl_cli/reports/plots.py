@@ -20,7 +20,8 @@ from mtl_cli.runs.directory import HISTORY, PLOTS, file_names
 
 if TYPE_CHECKING:
     from mtl_cli.data.base import Part
-    from mtl_cli.inference.trained import Answer, Evaluated
+    from mtl_cli.inference.answer import Answer
+    from mtl_cli.inference.trained import Evaluated
     from mtl_cli.tasks.task import Task
     from mtl_cli.training.run import Finished
 

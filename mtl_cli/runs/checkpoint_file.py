@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any
 from mtl_cli import __version__
 from mtl_cli.config.errors import UserError
 from mtl_cli.io import atomic
-from mtl_cli.runs.strangers import NotOurs, check_types, read_tensors
+from mtl_cli.runs.forms import Form, Many, check_form
+from mtl_cli.runs.strangers import NotOurs, read_tensors
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
 """Raised whenever a file of the old form could not be read any more."""
-FIELDS: dict[str, Any] = {
-    "config": dict,
-    "data": str,
-    "members": [{"member": dict, "training": {"epoch": int, "steps": int}, "order": dict}],
-    "finished": bool,
-    "files": {...: int},
-    "generators": dict,
+FORM: Form = {
+    "checkpoint": 0,
+    "mtl": "",
+    "config": {...: ...},
+    "data": "",
+    "members": Many({"member": {...: ...}, "training": {...: ...}, "order": {...: ...}, "generator": ...}),
+    "finished": True,
+    "files": {...: 0},
+    "generators": {...: ...},
 }
-"""What a checkpoint holds beside its format and version, as ``training/checkpoints.py`` makes it."""
+"""What a checkpoint holds, as ``training/checkpoints.py`` makes it; a training is looked at when it is gone on with."""
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -70,19 +73,21 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu", lazy: bool =
     try:
         content = read_tensors(path, device, lazy)
     except NotOurs as error:
-        raise UserError(str(path), f"is no checkpoint that mtl wrote: it {error}", hint) from error
+        raise UserError(str(path), f"is not a checkpoint that mtl wrote: it {error}", hint) from error
     if not isinstance(content.get("checkpoint"), int):
-        raise UserError(str(path), "is no checkpoint that mtl wrote", hint)
+        raise UserError(str(path), "is not a checkpoint that mtl wrote", hint)
     if content["checkpoint"] != FORMAT:
         what = f"is a checkpoint of format {content['checkpoint']}, not {FORMAT}"
         raise UserError(str(path), what, f"that was mtl {content.get('mtl')}; this is mtl {__version__}")
     try:
-        check_types(content, FIELDS)
+        check_form(content, FORM)
+        for place, member in enumerate(content["members"]):
+            steps = {key: member["training"].get(key) for key in ("epoch", "steps")}
+            check_form(steps, {"epoch": 0, "steps": 0}, f"members[{place}].training")
+        if not content["members"]:
+            raise NotOurs("has no members")
     except NotOurs as error:
         raise UserError(str(path), f"was changed: it {error}", hint) from error
-    whole = content.keys() >= FIELDS.keys() and content["members"]
-    if not whole or not all(own.keys() >= {"member", "training", "order"} for own in content["members"]):
-        raise UserError(str(path), "is no checkpoint that mtl wrote, or was changed", hint)
     return content
 
 

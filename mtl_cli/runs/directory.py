@@ -107,7 +107,7 @@ def check_free(path: str) -> None:
     """Raise UserError if the folder that the user named holds anything: a run never overwrites."""
     folder = user_path(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError("run_dir", f"{path} is there already", "give another folder; a run never overwrites")
+        raise UserError("run_dir", f"{path} already exists", "give another folder; a run never overwrites")
 
 
 def claim(path: str) -> Path:

@@ -39,9 +39,9 @@ class CSVLog:
             self._columns[:] = before or list(row)
             if not before:
                 writer.writeheader()
-            elif not set(before) >= set(row):
-                hint = "it was changed; start the run anew"
-                raise UserError(str(self._path), "has not the columns that the run writes", hint)
+        if not set(self._columns) >= set(row):
+            hint = "it was changed; start the run anew"
+            raise UserError(str(self._path), "has not the columns that the run writes", hint)
         writer.writerow(row)
         self._write(text.getvalue().encode())
 

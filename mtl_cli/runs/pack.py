@@ -138,7 +138,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(
-            str(path), "is no zip file", "give the folder of a run, or a zip that mtl pack wrote"
+            str(path), "is not a zip file", "give the folder of a run, or a zip that mtl pack wrote"
         ) from error
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.user_files import read_file
 from mtl_cli.runs.directory import CONFIG, METRICS, RUN
-from mtl_cli.runs.strangers import NotOurs, check_types
+from mtl_cli.runs.strangers import Needed, NotOurs, check_types
 
 _NUMBERS = {...: float}
 _TASK = {
-    "rows": float, "loss": float, "skill": float, "constant": dict, "single": _NUMBERS, "classes": {...: dict},
+    Needed("rows"): float, "loss": float, "skill": float, "constant": dict, "single": _NUMBERS, "classes": {...: dict},
 }  # fmt: skip
-_PART = {"rows": float, "score": float, "tasks": {...: _TASK}}
+_PART = {Needed("rows"): float, "score": float, Needed("tasks"): {...: _TASK}}
 TYPES: dict[str, dict[Any, Any]] = {
     RUN: {
         "command": [str], "resumed": [[str]], "mtl": str, "python": str, "torch": str, "platform": str, "device": str,
@@ -24,19 +24,21 @@ TYPES: dict[str, dict[Any, Any]] = {
         "peak_memory_bytes": float, "process": float, "host": str, "error": str,
     },
     METRICS: {
-        "score": float, "epoch": float, "splits": {...: _PART}, "primary": {...: str},
+        Needed("score"): float, "epoch": float, Needed("splits"): {...: _PART}, "primary": {...: str},
         "members": [{"fold": float, "repeat": float, "score": float, "epoch": float}],
         "cross_validation": {
             "folds": float, "repeats": float, "score": (dict, float), "tasks": {...: {...: (dict, float)}},
         },
         "baselines": {
-            "names": [str], "rows": str, "tasks": {...: {"metric": str, "best": str, "differences": {...: _NUMBERS}}},
+            Needed("names"): [str], Needed("rows"): str,
+            Needed("tasks"): {...: {"metric": str, "best": str, "differences": {...: _NUMBERS}}},
         },
         "single": {"rows": str, "tasks": {...: {"metric": str, "difference": float, "high": float, "verdict": str}}},
     },
 }  # fmt: skip
 """What stands where, as ``check_types`` takes it; what is not here is not asked."""
-NEEDED = {RUN: (), METRICS: ("score", "splits")}
+SECTIONS = dict.fromkeys(("balancer", "dataset", "model", "optimizer", "trainer"), dict) | {"tasks": {...: dict}}
+"""Of a run's config, what is looked into."""
 LARGEST = 100 * 2**20
 """Bytes of such a file."""
 
@@ -59,7 +61,12 @@ def read_record(file: Path) -> dict[str, Any]:
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the config of the run in a folder as plain values; empty if it is not there. Raises UserError likewise."""
     file = folder / CONFIG
-    return read_file(file) if file.is_file() else {}
+    found = read_file(file) if file.is_file() else {}
+    try:
+        check_types(found, SECTIONS)
+    except NotOurs as error:
+        raise UserError(str(file), f"is not what mtl wrote: it {error}", "it was changed") from error
+    return found
 
 
 def parse_record(data: bytes, name: str, where: str) -> dict[str, Any]:
@@ -67,8 +74,6 @@ def parse_record(data: bytes, name: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(data)
         check_types(found, TYPES[name])
-        if missing := [key for key in NEEDED[name] if key not in found]:
-            raise NotOurs(f"has no {missing[0]}")
     except NotOurs as error:
         raise UserError(where, f"is not what mtl wrote: it {error}", "it was changed") from error
     except (ValueError, RecursionError) as error:

@@ -6,18 +6,25 @@ dicts, lists, tensors, numbers and text, not nested more deeply than mtl writes 
 
 from __future__ import annotations
 
+import contextlib
+import types
+import typing
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from mtl_cli.config.errors import UserError
+from mtl_cli.config.errors import LONGEST, UserError, shortened
 
 if TYPE_CHECKING:
     import torch
 
 DEEPEST, MOST = 60, 20_000_000
 """How deep values may lie in one another, and how many there may be, each counted as often as it stands somewhere."""
+
+
+T = TypeVar("T")
 
 
 class NotOurs(ValueError):
@@ -91,7 +98,7 @@ class _Plain:
         elif isinstance(value, Mapping):
             for key, item in value.items():
                 if not isinstance(key, str | int | float | bool | None):
-                    raise NotOurs("holds a dict with keys that are no text")
+                    raise NotOurs("holds a dict with keys that are not text")
                 self.check(item, depth + 1)
         elif isinstance(value, list | tuple):
             for item in value:
@@ -113,6 +120,10 @@ def check_links(folder: Path) -> None:
             raise UserError(str(path), f"is a link out of the run's folder, to {path.readlink()}", "take it away")
 
 
+class Needed(str):
+    """A key that has to be there."""
+
+
 def check_types(value: Any, expected: Any, where: str = "") -> None:
     """Raise NotOurs if plain values are not of the types that are expected.
 
@@ -121,13 +132,17 @@ def check_types(value: Any, expected: Any, where: str = "") -> None:
     value
     expected
         A type, a tuple of types, a list of what is expected of each value, or a dict from keys that may be there to
-        what is expected of them, where ``...`` stands for every key. Whole numbers do for ``float``, so does None.
+        what is expected of them, where ``...`` stands for every key; ``Needed`` ones have to be there. Whole
+        numbers do for ``float``, so does None.
     where : str
         The key.
     """
     if isinstance(expected, dict):
         if not isinstance(value, Mapping):
             raise NotOurs(f"has no mapping where {where or 'all'} should be one")
+        for key in expected:
+            if isinstance(key, Needed) and key not in value:
+                raise NotOurs(f"has no {where}.{key}" if where else f"has no {key}")
         for key, item in value.items():
             if (wanted := expected.get(key, expected.get(...))) is not None:
                 check_types(item, wanted, f"{where}.{key}" if where else str(key))
@@ -143,3 +158,51 @@ def check_types(value: Any, expected: Any, where: str = "") -> None:
         kinds = (*kinds, int, type(None))
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise NotOurs(f"has a {type(value).__name__} where {where} should be a {kinds[0].__name__}")
+
+
+def made_of(kind: type[T], state: Any) -> T:
+    """Return a dataclass made of plain values, as ``asdict`` gives them: its annotations say what each has to be.
+
+    Raises
+    ------
+    NotOurs
+        If a field is missing, is none of the dataclass's, or has a value of another type.
+    """
+    return cast("T", _of_type(kind, state, kind.__name__))
+
+
+def _of_type(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if is_dataclass(hint):
+        return _of_fields(hint, value, where)
+    if origin in (typing.Union, types.UnionType):
+        for choice in args:
+            with contextlib.suppress(NotOurs):
+                return _of_type(choice, value, where)
+    elif origin is typing.Literal:
+        if any(type(value) is type(choice) and value == choice for choice in args):
+            return value
+    elif origin in (list, tuple, Sequence):
+        if isinstance(value, list | tuple) and (origin is not tuple or args[-1] is ... or len(args) == len(value)):
+            inner = args if origin is tuple and args[-1] is not ... else args[:1] * len(value)
+            found = [_of_type(*pair, f"{where}[{place}]") for place, pair in enumerate(zip(inner, value, strict=True))]
+            return tuple(found) if origin is tuple else found
+    elif origin in (dict, Mapping):
+        if isinstance(value, Mapping):
+            return {_of_type(args[0], k, where): _of_type(args[1], item, f"{where}.{k}") for k, item in value.items()}
+    elif hint is Any or type(value) is hint or (hint is float and type(value) is int):
+        return value
+    raise NotOurs(f"has {shortened(repr(value), LONGEST)} where {where} should be {_name(hint)}")
+
+
+def _of_fields(kind: Any, state: Any, where: str) -> Any:
+    known = {field.name: field for field in fields(kind)}
+    needed = {name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING}
+    if not isinstance(state, Mapping) or not needed <= state.keys() <= known.keys():
+        raise NotOurs(f"has other fields than {where} has")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _of_type(hints[name], value, f"{where}.{name}") for name, value in state.items()})
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import Any
 
 from mtl_cli.serving.answers import plain_rows
 from mtl_cli.serving.served import Served
+from mtl_cli.tasks.answer_columns import (
+    CLASS_PROBABILITY,
+    HIGH,
+    LOW,
+    PREDICTION,
+    PROBABILITY,
+    QUANTILE,
+    SET,
+    SURVIVAL,
+    ColumnKind,
+)
 from mtl_cli.tasks.task import Task
+
+ROLES = {"probability": PROBABILITY, "low": LOW, "high": HIGH, "set": SET}
+SHOWN = {PREDICTION, CLASS_PROBABILITY, QUANTILE, SURVIVAL, *ROLES.values()}
+"""What the page shows in a way of its own; all others are listed below it."""
 
 
 def described(served: Served) -> dict[str, Any]:
@@ -22,27 +36,26 @@ def described(served: Served) -> dict[str, Any]:
 
 def _task(task: Task, columns: list[str]) -> dict[str, Any]:
     """Return which column of an answer is what of a task."""
-    main = f"predicted_{task.name}"
-    labels = [{"label": str(label), "column": f"{main}_prob_{label}"} for label in task.class_labels]
-    labels = [one for one in labels if one["column"] in columns]
-    known = {main, *(one["column"] for one in labels)}
-    found: dict[str, Any] = {"name": task.name, "kind": task.kind, "prediction": main, "labels": labels}
-    for role, column in (
-        ("probability", f"{main}_prob"),
-        ("low", f"{task.name}_low"),
-        ("high", f"{task.name}_high"),
-        ("set", f"{task.name}_set"),
-    ):
-        if column in columns:
-            found[role] = column
-            known.add(column)
-    quantiles = sorted(column for column in columns if re.fullmatch(rf"{re.escape(main)}_q\d+", column))
-    if len(quantiles) > 1 and "low" not in found:
-        found |= {"low": quantiles[0], "high": quantiles[-1]}
-    times = [column.removeprefix(f"{main}_at_") for column in columns if column.startswith(f"{main}_at_")]
-    found["curve"] = [{"label": time, "column": f"{main}_at_{time}"} for time in sorted(times, key=float)]
-    known |= {*quantiles, *(one["column"] for one in found["curve"])}
-    return found | {"others": [column for column in columns if column not in known], "usual": _usual(task)}
+    own = [column for column in task.answer_columns() if column.name in columns]
+
+    def pairs(kind: ColumnKind) -> list[dict[str, str]]:
+        return [{"label": column.of, "column": column.name} for column in own if column.kind == kind]
+
+    roles = {role: column.name for role, kind in ROLES.items() for column in own if column.kind == kind}
+    quantiles = pairs(QUANTILE)
+    if len(quantiles) > 1 and "low" not in roles:
+        roles |= {"low": quantiles[0]["column"], "high": quantiles[-1]["column"]}
+    shown = {column.name for column in own if column.kind in SHOWN}
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "prediction": PREDICTION.named(task.name),
+        "labels": pairs(CLASS_PROBABILITY),
+        **roles,
+        "curve": sorted(pairs(SURVIVAL), key=lambda pair: float(pair["label"])),
+        "others": [column for column in columns if column not in shown],
+        "usual": _usual(task),
+    }
 
 
 def _usual(task: Task) -> float | None:
@@ -51,5 +64,5 @@ def _usual(task: Task) -> float | None:
 
     if task.class_labels or task.level != "row":
         return None
-    found = plain_rows(pd.DataFrame(task.decode(task.baseline[None])))[0].get(f"predicted_{task.name}")
+    found = plain_rows(pd.DataFrame(task.decode(task.baseline[None])))[0].get(PREDICTION.named(task.name))
     return found if isinstance(found, float) else None

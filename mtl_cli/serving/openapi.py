@@ -12,16 +12,24 @@ from mtl_cli.data.feature import Field
 from mtl_cli.serving.limits import Limits
 from mtl_cli.serving.rows import CSV, JSON, LINES
 from mtl_cli.serving.served import Served
+from mtl_cli.tasks.answer_columns import ColumnKind
 from mtl_cli.tasks.task import Task
 
 TYPES = {"numeric": "number", "boolean": "boolean"}
 ERRORS = {
-    400: "The body is no JSON", 404: "There is no such model", 408: "The body came too slowly",
+    400: "The body is not JSON", 404: "There is no such model", 408: "The body came too slowly",
     413: "More bytes or rows than a request may have", 415: "The body is of another type",
     422: "A column or value is not what the model reads", 429: "Too many requests wait",
     503: "The server is stopping", 504: "The answer took too long",
 }  # fmt: skip
 Schema = dict[str, Any]
+ANY: Schema = {"type": ["number", "string", "boolean", "null"]}
+CELLS: dict[str, Schema] = {
+    "number": {"type": ["number", "null"]},
+    "probability": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+    "text": {"type": ["string", "null"]},
+}
+"""The schema of a cell, by what a kind of column ``holds``."""
 
 
 def openapi(models: Mapping[str, Served], limits: Limits, token: bool) -> Schema:
@@ -71,7 +79,7 @@ def row_schema(served: Served) -> Schema:
 
 def _field(one: Field) -> Schema:
     if one.kind == "id":
-        return {"description": "names the row, and is no feature"}
+        return {"description": "names the row, and is not a feature"}
     found: Schema = {"type": [TYPES.get(one.kind, "string"), *(["null"] if one.empty else [])]}
     if one.kind == "categorical":
         found["description"] = f"levels: {', '.join(one.levels)}" + ("; another is read as a rare one" * one.others)
@@ -89,17 +97,19 @@ def answer_schema(served: Served) -> Schema:
     """Return the JSON Schema of a row of a model's answer."""
     found: Schema = {}
     for name, task in served.tasks.items():
-        found |= {column: _column(column, task) for column in served.columns[name]}
+        own = {column.name: column.kind for column in task.answer_columns()}
+        found |= {column: _column(own[column], task) if column in own else ANY for column in served.columns[name]}
     return {"type": "object", "properties": found}
 
 
-def _column(column: str, task: Task) -> Schema:
-    main = f"predicted_{task.name}"
-    if column == main and task.learns == "class" and task.class_labels:
+def _column(kind: ColumnKind, task: Task) -> Schema:
+    return {"description": kind.meaning} | (_answered(task) if kind.holds == "answer" else CELLS[kind.holds])
+
+
+def _answered(task: Task) -> Schema:
+    if task.learns == "class" and task.class_labels:
         return {"enum": [*(_plain(label) for label in task.class_labels), None]}
-    if column.startswith(f"{main}_prob"):
-        return {"type": ["number", "null"], "minimum": 0, "maximum": 1}
-    return {"type": ["number", "string", "boolean", "null"]}
+    return CELLS["number"] if task.learns == "number" else ANY
 
 
 def _plain(label: Any) -> Any:

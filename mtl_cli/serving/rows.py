@@ -37,19 +37,19 @@ def rows_of(body: bytes, form: str, most: int) -> Rows:
     except UnicodeDecodeError as error:
         raise refused(400, "body", f"is not UTF-8: {error.reason} at byte {error.start}") from error
     except json.JSONDecodeError as error:
-        raise refused(400, "body", f"is no JSON: {error.msg}, line {error.lineno} column {error.colno}") from error
+        raise refused(400, "body", f"is not JSON: {error.msg}, line {error.lineno} column {error.colno}") from error
     except ValueError as error:  # a number that JSON does not have, or of thousands of digits
-        raise refused(400, "body", f"is no JSON: {error}", "null says that there is no value") from error
+        raise refused(400, "body", f"is not JSON: {error}", "null says that there is no value") from error
     except RecursionError as error:
         raise refused(400, "body", "is nested too deep") from error
     if isinstance(found, dict) and isinstance(found.get("rows"), list):
         found = found["rows"]
     if not isinstance(found, list):
-        raise refused(400, "body", "is no list of rows", 'such as [{"area": 80.5}] or {"rows": [{"area": 80.5}]}')
+        raise refused(400, "body", "is not a list of rows", 'such as [{"area": 80.5}] or {"rows": [{"area": 80.5}]}')
     check_count(len(found), most)
     for number, row in enumerate(found, 1):
         if not isinstance(row, dict):
-            raise refused(422, f"row {number}", "is no object with the columns' names", 'such as {"area": 80.5}')
+            raise refused(422, f"row {number}", "is not an object with the columns' names", 'such as {"area": 80.5}')
         if nested := next((key for key, value in row.items() if isinstance(value, list | dict)), None):
             raise refused(422, f"row {number}", f"'{nested}' holds a list or an object, not a single value")
     return found

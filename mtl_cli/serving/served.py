@@ -11,7 +11,8 @@ from typing import Any
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Reader
 from mtl_cli.data.feature import Field
-from mtl_cli.inference.trained import TrainedModel, predictions
+from mtl_cli.inference.answer import predictions
+from mtl_cli.inference.trained import TrainedModel
 from mtl_cli.io import user_path
 from mtl_cli.tasks.task import Task
 
@@ -104,7 +105,7 @@ def named_runs(words: Sequence[str]) -> dict[str, str]:
         if not equals or "/" in name or user_path(word).exists():
             name, path = _name_of(word), word
         if not name or not name.isprintable() or "/" in name or name in (".", ".."):
-            raise UserError(word, f"'{name}' is no name that an address can hold", "NAME=RUN gives another")
+            raise UserError(word, f"'{name}' is not a name that an address can hold", "NAME=RUN gives another")
         if name in found:
             raise UserError(word, f"two runs are called '{name}'", "NAME=RUN gives one of them another name")
         found[name] = path

@@ -1,4 +1,4 @@
-"""The process of a server: its socket, its loop, signals, and connections that dawdle."""
+"""The process of a server: its socket, its loop, signals, and slow connections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         found = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise UserError("--host", f"'{host}' is no address: {error}") from error
+        raise UserError("--host", f"'{host}' is not an address: {error}") from error
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(address)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 JOURNAL, PROCESSES = "journal.log", "processes"
 NAME = "mtl"
 """Of the study in its journal: there is one."""
-SAMPLERS = ("tpe", "random")
 GRACE = 15
 """Seconds after which the lock of the journal is taken from a process that was killed while it wrote."""
 PATIENCE = 60.0
@@ -103,7 +102,7 @@ class Journal:
     objectives : int
         Numbers that a trial is judged by, each the better the larger.
     sampler : str
-        One of ``SAMPLERS``.
+        ``tpe`` or ``random``.
     seed : int
     """
 

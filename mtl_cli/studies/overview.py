@@ -13,7 +13,7 @@ from mtl_cli.studies.statistics import Interval, mean_ranks
 from mtl_cli.studies.tables import interval_text
 
 BETTER, WORSE = "↑", "↓"
-"""Marks of what is told better or worse than the baseline."""
+"""Marks of what is significantly better or worse than the baseline."""
 SHOWN = 8
 """Methods that a sentence names."""
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ def _sign(measure: str) -> int:
 
 
 def sentences(rows: Sequence[Row], baseline: str) -> list[str]:
-    """Return which methods can be told from the baseline in each problem, and of how many that cannot be said."""
+    """Return which methods differ significantly from the baseline in each problem, and how many do not."""
     found = []
     for problem in dict.fromkeys(row["problem"] for row in rows):
         others = [row for row in rows if row["problem"] == problem and row["method"] != baseline]
@@ -66,12 +66,12 @@ def sentences(rows: Sequence[Row], baseline: str) -> list[str]:
         if not others:
             continue
         if all(row["lead"] is None for row in others):
-            found.append(f"{problem}: nothing can be told from one run of each; seed=0,1,2 makes three")
+            found.append(f"{problem}: one run of each proves nothing; seed=0,1,2 makes three")
             continue
         said = [f"better than {baseline}: {_some(better)}"] if better else []
         said += [f"worse: {_some(worse)}"] if worse else []
         rest = len(others) - len(better) - len(worse)
-        said += [f"no difference from {baseline} can be told for {rest} of {len(others)}"] if rest else []
+        said += [f"no significant difference from {baseline} for {rest} of {len(others)}"] if rest else []
         found.append(f"{problem}: {'; '.join(said)}")
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtl_cli.runs.forms import Form
 from mtl_cli.studies.journal import NAME, open_storage
 from mtl_cli.training.callbacks.base import Callback, Epoch, TrainerState
 from mtl_cli.training.trial import Pruned, Trial
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import JournalStorage
 
-PRUNERS = ("median", "none")
 STARTUP = 5
 """Trials that are done before one is pruned."""
 FIRST, WARM_UP = 3, 0.1
@@ -95,6 +95,10 @@ class Watch(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return what was reported."""
         return {"reported": {str(epoch): score for epoch, score in self._reported.items()}}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any such state is like."""
+        return {"reported": {...: 0.0}}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

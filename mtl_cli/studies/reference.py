@@ -52,7 +52,7 @@ def read_reference(file: Path, budget: str, problems: Iterable[str]) -> list[Row
     with file.open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
     if not rows or not set(NEEDED) <= set(rows[0]):
-        raise UserError(str(file), f"is no reference: it needs the columns {', '.join(NEEDED)}")
+        raise UserError(str(file), f"is not a reference: it needs the columns {', '.join(NEEDED)}")
     budgets = dict.fromkeys(row["budget"] for row in rows)
     if budget not in budgets:
         hint = "add --small" if budgets == {"small": None} else "leave out --small" if "small" not in budgets else None

@@ -177,7 +177,7 @@ class Tuning:
         else:
             values = judged(Result(Path(str(job.folder))), self._search)
             if any(math.isnan(value) for value in values):
-                self._journal.tell_pruned(job.number, "its score is no number")
+                self._journal.tell_pruned(job.number, "its score is not a number")
             else:
                 self._journal.tell(job.number, values)
 

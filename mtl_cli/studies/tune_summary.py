@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -185,8 +184,3 @@ def _write_front(
 def _front_row(search: Search, row: Mapping[str, Any], trial: FrozenTrial) -> dict[str, Any]:
     skills = {f"{name}.skill": value for name, value in zip(search.names, trial.values, strict=True)}
     return {"trial": trial.number, "score": row["score"], **skills, **values_of(trial)}
-
-
-def best_file(study: Path) -> Path:
-    """Return where a study's best config is."""
-    return study / BEST

@@ -38,7 +38,7 @@ def verdict(labels: Sequence[str], means: Sequence[float], by: str, sign: int, t
         pair = f"{named[0]}, {named[other]}, {_range(tested, (0, other), sign)}"
         among = "" if len(labels) == 2 else f" between any of {len(labels)} groups, not even the best and the worst"
         at_once = f"; p = {tested.p:.2g} for all groups at once" if tested.differences[0, other].apart else ""
-        return [f"{by}: no difference can be told{among}: {pair}{at_once}"]
+        return [f"{by}: no significant difference{among}: {pair}{at_once}"]
     lines = []
     for best in range(len(labels)):
         worse = [j for j in range(best + 1, len(labels)) if (best, j) in tested.told]
@@ -51,7 +51,7 @@ def verdict(labels: Sequence[str], means: Sequence[float], by: str, sign: int, t
         equal = [j for j in range(1, len(labels)) if (0, j) not in tested.told]
         if equal:
             rest = ", ".join(named[j] for j in equal[:SHOWN]) + (" …" if len(equal) > SHOWN else "")
-            lines.append(f"{by}: no difference can be told between {named[0]} and {rest}")
+            lines.append(f"{by}: no significant difference between {named[0]} and {rest}")
     return lines
 
 

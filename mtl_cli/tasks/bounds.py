@@ -82,11 +82,22 @@ def _plain(text: str) -> float:
 
 
 def censored_loss(mean: torch.Tensor, scale: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Return −log of what a normal distribution says of each number, (n,), ends encoded with ``FAR`` (Tobin 1958).
+    """Return −log of the likelihood of each number under a normal distribution of its own (Tobin 1958).
 
     doi 10.2307/1907382. Of a number that is known it is z² / 2 + log(σ / ``LEAST_SCALE``): the density over the largest
     there is, so that no loss is below 0. Of a bound it is −log Φ, of two −log(Φ(z_high) − Φ(z_low)). In 64 bits, where
     the device has them.
+
+    Parameters
+    ----------
+    mean, scale : Tensor of shape (n,)
+        Of the distributions.
+    low, high : Tensor of shape (n,)
+        Between which each number lies: equal where it is known, at or beyond ±``FAR`` where there is no bound.
+
+    Returns
+    -------
+    Tensor of shape (n,)
     """
     import torch
     from torch.special import log_ndtr

@@ -28,7 +28,23 @@ def unseen_classes(classes: Sequence[Label], counts: np.ndarray, where: str) -> 
 def class_weights(
     asked: Literal["balanced"] | Mapping[str, float], classes: Sequence[Label], counts: np.ndarray, where: str
 ) -> list[float]:
-    """Return the weight of each class in the loss: as asked, or n / (classes · n_class) if ``balanced``."""
+    """Return the weight of each class in the loss: as asked, or n / (classes · n_class) if ``balanced``.
+
+    Parameters
+    ----------
+    asked : "balanced" or mapping
+        Weights by class; a class that is not named has 1.
+    classes : sequence
+    counts : ndarray of shape (classes,)
+        Training rows of each class.
+    where : str
+        The task's key, for messages.
+
+    Raises
+    ------
+    UserError
+        If a weight is asked for what is not a class.
+    """
     if asked == "balanced":
         return [float(counts.sum() / (len(counts) * max(count, 1))) for count in counts]
     assert isinstance(asked, Mapping)
@@ -68,7 +84,14 @@ def per_class(classes: Sequence[Label], truth: np.ndarray, predicted: np.ndarray
 def counted(
     classes: Sequence[Label], rows: np.ndarray, given: np.ndarray, hits: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Return the same from each class's rows, the rows that were given it, and those of both."""
+    """Return what ``per_class`` does, from counts.
+
+    Parameters
+    ----------
+    classes : sequence
+    rows, given, hits : ndarray of shape (classes,)
+        For each class how many rows are of it, are predicted to be, and are both.
+    """
     with np.errstate(invalid="ignore"):
         recall, precision = hits / rows, hits / given
     every = zip(classes, rows.tolist(), recall.tolist(), precision.tolist(), strict=True)

@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 def focal_cross_entropy(
     logits: torch.Tensor, target: torch.Tensor, gamma: float, pos_weight: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return the loss of each entry; with γ = 0 the binary cross-entropy."""
+    """Return the focal loss of each entry, −(1 − p_t)^γ log p_t; with γ = 0 the binary cross-entropy.
+
+    Parameters
+    ----------
+    logits, target : Tensor of one shape
+        Targets are 0 or 1.
+    gamma : float
+        γ, 0 or more.
+    pos_weight : Tensor, optional
+        Multiplies the loss of positive entries; it broadcasts against ``logits``.
+
+    Returns
+    -------
+    Tensor of the same shape
+    """
     from torch.nn import functional as F
 
     losses = F.binary_cross_entropy_with_logits(logits, target, pos_weight=pos_weight, reduction="none")

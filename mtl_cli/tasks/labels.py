@@ -214,7 +214,7 @@ def class_indices(labels: pd.Series, classes: Sequence[Label], where: str) -> tu
     unknown = index < 0
     if unknown.any():
         label, row = first(labels, unknown)
-        raise UserError(where, f"'{label}' in row {row} is none of the classes", did_you_mean(str(label), positions))
+        raise UserError(where, f"'{label}' in row {row} is not one of the classes", did_you_mean(str(label), positions))
     return index, mask
 
 

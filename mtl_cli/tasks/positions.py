@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.tasks.answer_columns import PREDICTION, PROBABILITY, SPREAD
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class, unseen_classes
 from mtl_cli.tasks.labels import check_training_labels, each, label_column
@@ -155,7 +156,7 @@ class PositionTask(Task):
         if (found < NO_LABEL).any():
             row, position = (int(index[0]) for index in np.nonzero(_fill(inside, found) < NO_LABEL))
             what = f"'{rows[row][position]}' at position {position + 1} of row {int(labels.index[row]) + 1}"
-            raise UserError(f"tasks.{self.name}", f"{what} is none of the classes {self.join(self.classes)}")
+            raise UserError(f"tasks.{self.name}", f"{what} is not one of the classes {self.join(self.classes)}")
         values[inside] = found
         counts = (values >= 0).sum(1)
         return Target(values, counts > 0, counts.astype("float32"))
@@ -192,7 +193,7 @@ class PositionTask(Task):
         texts = np.empty(len(output), dtype=object)
         texts[:] = [self.join(row[:length]) for row, length in zip(names, lengths, strict=True)]
         sums = np.where(np.arange(stated.shape[1]) < lengths[:, None], stated, 0).sum(1)
-        return {f"predicted_{self.name}": texts, f"predicted_{self.name}_prob": sums / np.maximum(lengths, 1)}
+        return {PREDICTION.named(self.name): texts, PROBABILITY.named(self.name): sums / np.maximum(lengths, 1)}
 
     def _chosen(self, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the chosen classes and their probabilities, both (n, length), of outputs that may be NaN."""
@@ -212,7 +213,7 @@ class PositionTask(Task):
         predicted = probabilities.mean(0).argmax(2)
         stated = np.take_along_axis(probabilities, predicted[None, :, :, None], 3)[..., 0]
         sums = np.where(inside, stated.std(0, ddof=1), 0).sum(1)
-        return {f"{self.name}_spread": sums / np.maximum(inside.sum(1), 1)}
+        return {SPREAD.named(self.name): sums / np.maximum(inside.sum(1), 1)}
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         """Return the metrics over all labelled tokens."""

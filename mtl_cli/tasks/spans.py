@@ -65,7 +65,7 @@ def as_iob2(tags: Sequence[str], scheme: Scheme, missing: Sequence[str]) -> list
         letter, dash, kind = tag.partition("-")
         if not dash or not kind or letter not in tuple(LETTERS[scheme]):
             letters = ", ".join(f"{one}-TYPE" for one in LETTERS[scheme])
-            raise TagError(position, f"'{tag}' is no tag of {scheme}, which has O, {letters}")
+            raise TagError(position, f"'{tag}' is not a tag of {scheme}, which has O, {letters}")
         continues = before in missing or before.partition("-")[2] == kind
         if scheme == "iob1":
             letter = "I" if letter == "I" and continues else "B"

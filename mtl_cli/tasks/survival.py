@@ -144,7 +144,14 @@ def kaplan_meier(time: np.ndarray, event: np.ndarray, censoring: bool = False) -
 def breslow(time: np.ndarray, event: np.ndarray, risk: np.ndarray, most: int = 2000) -> Steps:
     """Return the cumulative hazard of a row of risk 0, Σ d / Σ_R e^η over the times of events (Breslow 1972).
 
-    Of more than ``most`` times some are left out, evenly.
+    Parameters
+    ----------
+    time, event : ndarray of shape (n,)
+        When each row was last seen, and whether the event happened then.
+    risk : ndarray of shape (n,)
+        η, the logarithm of each row's relative hazard.
+    most : int
+        Of more times of events some are left out, evenly.
     """
     order = np.argsort(-time, kind="stable")
     at_risk = np.logaddexp.accumulate(risk[order].astype("float64"))
@@ -194,7 +201,18 @@ def concordance(time: torch.Tensor, event: torch.Tensor, risk: torch.Tensor) -> 
 
 
 def concordance_of_resamples(time: np.ndarray, event: np.ndarray, risk: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return Harrell's C in each resample, where a row may be held several times."""
+    """Return Harrell's C in each resample, where a row may be held several times.
+
+    Parameters
+    ----------
+    time, event, risk : ndarray of shape (n,)
+    counts : ndarray of shape (resamples, n)
+        How often each resample holds each row.
+
+    Returns
+    -------
+    ndarray of shape (resamples,)
+    """
     import torch
 
     each = [torch.from_numpy(np.ascontiguousarray(values)) for values in (time, event, risk)]

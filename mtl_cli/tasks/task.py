@@ -18,6 +18,17 @@ import numpy as np
 from mtl_cli.config.convert import Bound, NonNegativeFloat
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import components
+from mtl_cli.tasks.answer_columns import (
+    CLASS_PROBABILITY,
+    HIGH,
+    LABEL_SPREAD,
+    LOW,
+    PREDICTION,
+    PROBABILITY,
+    SET,
+    SPREAD,
+    AnswerColumn,
+)
 from mtl_cli.tasks.links import Link, mean_output
 from mtl_cli.tasks.post_hoc import PostHoc
 from mtl_cli.tasks.schedule import WeightSchedule
@@ -116,7 +127,7 @@ class TaskConfig(ABC):
 
     def further_columns(self, name: str) -> list[str]:
         """Return columns that the task called ``name`` may write beside its prediction, which no other may write."""
-        return [f"{name}_{end}" for end in ("low", "high", "set")] if self.interval is not None else []
+        return [kind.named(name) for kind in (LOW, HIGH, SET)] if self.interval is not None else []
 
     def weight_at(self, epoch: int) -> float:
         """Return the task's weight in an epoch, from 1."""
@@ -248,7 +259,6 @@ class Task(ABC):
     """The name under which its config is registered."""
     primary: ClassVar[str]
     """The metric shown first and kept per epoch."""
-    lower_is_better: ClassVar[bool] = False
     level: ClassVar[Level] = "row"
     token_name: ClassVar[str] = "tokens"
     """What has a label where not rows have one, in the plural; and the metric that counts them."""
@@ -298,6 +308,15 @@ class Task(ABC):
     def class_labels(self) -> list[Label]:
         """Its classes or labels as the user knows them, in the order of their numbers; none of a kind without."""
         return []
+
+    def answer_columns(self) -> list[AnswerColumn]:
+        """Return the columns that its answers may have: an answer has some of them, and may have them in any order.
+
+        A kind of task whose answers have others adds these.
+        """
+        several = [kind.column(self.name, of) for kind in (CLASS_PROBABILITY, LABEL_SPREAD) for of in self.class_labels]
+        each = (PREDICTION, PROBABILITY, LOW, HIGH, SET, SPREAD)
+        return [*(kind.column(self.name) for kind in each), *several]
 
     @property
     def squared_error(self) -> bool:
@@ -434,11 +453,11 @@ class Task(ABC):
             none such and it is of numbers.
         """
         decoded = [self.decode(output) for output in outputs]
-        column = f"predicted_{self.name}_prob"
-        column = column if column in decoded[0] else f"predicted_{self.name}"
+        column = PROBABILITY.named(self.name)
+        column = column if column in decoded[0] else PREDICTION.named(self.name)
         if not np.issubdtype(decoded[0][column].dtype, np.number):
             return {}
-        return {f"{self.name}_spread": np.std([found[column] for found in decoded], axis=0, ddof=1)}
+        return {SPREAD.named(self.name): np.std([found[column] for found in decoded], axis=0, ddof=1)}
 
     @abstractmethod
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ def settled(trainer: Trainer, steps: int, held_out: bool) -> Trainer:
     ----------
     trainer : Trainer
     steps : int
-        Of the optimiser, in an epoch.
+        Of the optimizer, in an epoch.
     held_out : bool
         Whether the rows to choose by are a fold, which are few: then scores are smoothed, and later epochs are chosen.
         Each member then fits its rows more closely than is best for it alone; their mean is the better for it.

@@ -27,6 +27,8 @@ from mtl_cli.data.base import Prepared
 from mtl_cli.runs import directory
 from mtl_cli.runs.checkpoint_file import load_checkpoint, save_checkpoint
 from mtl_cli.runs.directory import RunDirectory
+from mtl_cli.runs.forms import Either, check_form
+from mtl_cli.runs.strangers import NotOurs
 from mtl_cli.training.build import Member, Ready, Run
 from mtl_cli.training.keeper import Keeper
 from mtl_cli.training.trainer import Trainer
@@ -161,11 +163,16 @@ def restore(content: Mapping[str, Any], runs: Sequence[Run], trainers: Sequence[
     """
     try:
         for run, trainer, saved in zip(runs, trainers, content["members"], strict=True):
-            trainer.restore(run.batches, saved)
+            form = run.ready.config.optimizer.form(run.optimizer, run.ready.device)
+            trainer.restore(run.batches, {key: saved[key] for key in saved if key != "member"}, form)
             torch.Generator().set_state(saved["generator"].cpu())  # it is set when all else is built
         set_generators(content["generators"])
     except (UserError, MemoryError):
         raise
+    except NotOurs as error:
+        where = folder.path / directory.checkpoint_name(runs[0].ready.member.number)
+        hint = "it was changed, or written by another version; start the run anew"
+        raise UserError(str(where), f"does not fit this run: it {error}", hint) from error
     except Exception as error:  # what was changed may lead anywhere
         what = f"does not fit this run: {' '.join(str(error).split())}"
         where = folder.path / directory.checkpoint_name(runs[0].ready.member.number)
@@ -192,6 +199,11 @@ def generators(device: torch.device) -> dict[str, Any]:
 
 def set_generators(saved: Mapping[str, Any]) -> None:
     """Set the process's generators; those of a device that the run is not on any more are left alone."""
+    form = generators(torch.device("cpu"))
+    python, numpy = form["python"], form["numpy"]
+    check_form({key: saved[key] for key in form}, {"python": (*python[:2], Either(None, 0.0)), "numpy": numpy})
+    if saved["numpy"]["state"]["pos"] > len(numpy["state"]["key"]):  # where numpy would read beyond them
+        raise NotOurs(f"has {saved['numpy']['state']['pos']} where the place among numpy's numbers should be")
     version, numbers, following = saved["python"]
     random.setstate((version, tuple(numbers.tolist()), following))
     numpy = saved["numpy"]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.inference.answer import Answer
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered, evaluate
 from mtl_cli.inference.members import Outputs
 from mtl_cli.inference.paired import LEVEL, Difference, difference
-from mtl_cli.inference.trained import Answer
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.training.baselines import chosen, outputs_of
 from mtl_cli.training.build import Ready

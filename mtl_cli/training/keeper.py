@@ -16,7 +16,7 @@ class Keeper:
         """Called before the training: what returns the state of each network that is trained, whenever it is asked."""
 
     def after_step(self, steps: int) -> None:
-        """Called after a step of the optimiser, but not after the last one of a training that was stopped."""
+        """Called after a step of the optimizer, but not after the last one of a training that was stopped."""
 
     def after_epoch(self) -> None:
         """Called when an epoch has ended."""

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from mtl_cli.data.held_out import select
+from mtl_cli.inference.answer import Answer, add_levels, answer_of, predictions_with_labels
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.cross_validation import cross_validated, out_of_fold
 from mtl_cli.inference.evaluate import evaluate
 from mtl_cli.inference.members import outputs_of
-from mtl_cli.inference.trained import Answer, add_levels, joined, predictions_with_labels
 from mtl_cli.tasks.task import Task
 from mtl_cli.training.build import Ready
 from mtl_cli.training.callbacks.base import Best
@@ -71,7 +71,7 @@ def measure(ready: Ready, model: Sequence[Trained], trained: Sequence[Trained], 
         tasks = dict(final) if name == "test" else data.tasks
         members = [outputs_of(one.model, inputs, tasks) for one in model]
         notice = ready.progress.notice if name == "test" else (lambda line: None)
-        answer = joined(members, tasks, data.reader.hierarchy, None, notice)
+        answer = answer_of(members, tasks, data.reader.hierarchy, None, notice)
         metrics["splits"][name] = evaluate(answer.outputs, part, tasks, None, answer.decided)
         if name == "test":
             add_levels(metrics["splits"][name], answer, part)

@@ -192,7 +192,20 @@ def save_members(
     final: Mapping[str, Task] | None = None,
     kept: Kept | None = None,
 ) -> None:
-    """Write the model file; ``final`` are the tasks with the steps behind the model, once these are fitted."""
+    """Write the model file.
+
+    Parameters
+    ----------
+    ready : Ready
+    first : Run
+        The first member's, whose config is kept.
+    members : sequence of Trained
+    folder : RunDirectory
+    final : mapping of str to Task, optional
+        The tasks with the steps behind the model, once these are fitted.
+    kept : Kept, optional
+        What the model says of labelled rows that it was not trained on.
+    """
     found: list[dict[str, Any]] = [
         {
             "weights": trained.model.network.state_dict(),

@@ -1,4 +1,4 @@
-"""The optimisers that a config may name; torch's own, fused where there is a fused kernel."""
+"""The optimizers that a config may name; torch's own, fused where there is a fused kernel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from mtl_cli.config.convert import Bound, NonNegativeFloat, PositiveFloat, Probability
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
+from mtl_cli.runs.forms import Form, Some
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +45,9 @@ def _fused(device: torch.device) -> bool:
 
 @functools.cache
 def _light(optimizer: Any) -> Callable[..., Optimizer]:
-    """Return torch's optimiser class without its import of torch's compiler, which takes about a second.
+    """Return torch's optimizer class without its import of torch's compiler, which takes about a second.
 
-    torch imports the compiler when an optimiser is made, and again when it is stepped or its state is kept, only to
+    torch imports the compiler when an optimizer is made, and again when it is stepped or its state is kept, only to
     tell it not to look inside. Nothing here is compiled, so the functions that it would return unchanged are put in
     their place. Where a version of torch has no such wrappers, its class is used as it is.
     """
@@ -63,7 +64,7 @@ def _light(optimizer: Any) -> Callable[..., Optimizer]:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(ABC):
-    """An optimiser: its settings as fields.
+    """An optimizer: its settings as fields.
 
     Parameters
     ----------
@@ -83,9 +84,26 @@ class OptimizerConfig(ABC):
         """Yield what is wrong with these keys for tasks of these names."""
         yield from ()
 
+    def form(self, optimizer: Optimizer, device: torch.device) -> Form:
+        """Return what any state of this optimiser is like, as one of a single number shows after a step."""
+        import torch
+
+        saved = optimizer.state_dict()
+        one = torch.nn.Parameter(torch.zeros(1, device=device))
+        one.grad = torch.zeros_like(one)
+        small = self.build([one], device)
+        small.step()
+        kept = small.state_dict()["state"].get(0, {}).items()
+        whole = {name: isinstance(value, torch.Tensor) and value.shape == one.shape for name, value in kept}
+        state = {
+            place: {name: parameter if whole[name] else value for name, value in kept}
+            for place, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
+        }
+        return {**saved, "state": Some(state)}
+
     @abstractmethod
     def build(self, parameters: Parameters, device: torch.device) -> Optimizer:
-        """Return the optimiser of a network's parameters."""
+        """Return the optimizer of a network's parameters."""
 
 
 @component("optimizer", "adam")

@@ -14,7 +14,7 @@ Groups = Iterable[nn.Parameter] | list[dict[str, Any]]
 
 
 def parameter_groups(network: Network, optimizer: Any) -> Groups:
-    """Return the network's parameters, in groups where the optimiser's config does not have them all learn at ``lr``.
+    """Return the network's parameters, in groups where the optimizer's config does not have them all learn at ``lr``.
 
     The first group learns at ``lr``: the heads, and everything else outside the trunk.
     """

@@ -62,7 +62,7 @@ def open_run(path: str, config: Config) -> Earlier:
     """
     folder = RunDirectory(user_path(path))
     if not (folder.path / directory.CONFIG).is_file():
-        what = f"holds no {directory.CONFIG}: it is no run, or one that ended before it had begun"
+        what = f"holds no {directory.CONFIG}: it is not a run, or one that ended before it had begun"
         raise UserError(path, what, f"start it anew, with run_dir={path} once that is empty")
     check_links(folder.path)
     contents = [load_checkpoint(file, lazy=True) for file in folder.checkpoints()]

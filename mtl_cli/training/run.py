@@ -14,7 +14,7 @@ from mtl_cli.config.machine import taking_memory
 from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
-from mtl_cli.inference.trained import Answer
+from mtl_cli.inference.answer import Answer
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.lock import locked
@@ -219,7 +219,7 @@ def tell_members(ready: Ready, members: int) -> None:
         rows = len(ready.data.parts["train"])
         ready.progress.notice(
             f"trainer.folds=auto: few rows would be left for validation, so {members} members are trained, each with"
-            f" another part of the {rows:,} rows held out, and predict their mean; trainer.folds=none trains one"
+            f" another part of the {rows:,} rows held out, and their mean is predicted; trainer.folds=none trains one"
         )
 
 

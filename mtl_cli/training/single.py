@@ -1,7 +1,7 @@
 """Single-task networks: what a run's tasks come to if each is trained by itself, of the same budget on the same split.
 
 Each is the run's trunk and head, of the same width, trained as the run is: the same rows in the same order, folds and
-members, steps, stopping and seeds. What joins tasks falls away: the sharing scheme, the balancer, and a regulariser
+members, steps, stopping and seeds. What joins tasks falls away: the sharing scheme, the balancer, and a regularizer
 that ties them. T tasks have T such networks, which together have about T times the run's parameters.
 """
 

@@ -11,6 +11,7 @@ import torch
 
 from mtl_cli.balancing.result import StepResult
 from mtl_cli.balancing.step import TrainingStep
+from mtl_cli.runs.forms import Either, Form, Many, Rows
 from mtl_cli.training.finite import Record, not_finite_error
 
 CHUNK = 256
@@ -94,6 +95,13 @@ class StepLog:
         self._keep_rows()
         chunks = torch.cat(self._chunks) if self._chunks else None
         return {"first": self.first, "count": self._count, "steps": chunks, "rows": list(self._rows)}
+
+    @staticmethod
+    def form(step: TrainingStep) -> Form:
+        """Return what any such state is like."""
+        steps = torch.zeros(len(Record._fields), len(step.tasks))
+        row = {...: Either(Either(None, ""), 0.0)}
+        return {"first": 0, "count": 0, "steps": Either(None, Rows(steps)), "rows": Many(row)}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

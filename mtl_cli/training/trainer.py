@@ -13,6 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.batches import Batch, Batches
+from mtl_cli.runs.forms import Either, Form, check_form
+from mtl_cli.runs.strangers import NotOurs
 from mtl_cli.training.callbacks.base import Best, Epoch, Row, TrainerState
 from mtl_cli.training.keeper import Keeper
 from mtl_cli.training.steps import StepLog, Summary, check_parameters
@@ -113,7 +115,7 @@ class Trainer(TrainerState):
         return self.log
 
     def _train_step(self, group: Iterator[Batch], parameters: list[torch.nn.Parameter], log: StepLog) -> None:
-        """Take one step of the optimiser along the mean gradient of a few batches."""
+        """Take one step of the optimizer along the mean gradient of a few batches."""
         for parameter in parameters:
             parameter.grad = None
         self.results = []
@@ -168,6 +170,19 @@ class Trainer(TrainerState):
             "callbacks": [callback.state_dict() for callback in self.callbacks if not callback.watches],
         }
 
+    def form(self) -> dict[str, Form]:
+        """Return what ``state_dict`` returns, whenever it is asked, but for the optimiser's; see ``runs.forms``."""
+        model = self.model.state_dict()
+        log = StepLog.form(self.step)
+        return {
+            **self.state_dict(),
+            "best": {"score": 0.0, "epoch": 0, "steps": 0},
+            "stopped": Either(None, ""),
+            "under_way": Either(None, {"batch": 0, "log": log, "last_good": list(model.values())}),
+            "step": self.step.form(),
+            "callbacks": [callback.form(self) for callback in self.callbacks if not callback.watches],
+        }
+
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; to be called before ``fit``, with the same callbacks."""
         self.epoch, self.steps, self.stopped = saved["epoch"], saved["steps"], saved["stopped"]
@@ -185,7 +200,18 @@ class Trainer(TrainerState):
         order = self.order if self.log is not None else batches.state_dict()
         return {"training": self.state_dict(), "order": order, "generator": torch.get_rng_state()}
 
-    def restore(self, batches: Batches, saved: Mapping[str, Any]) -> None:
-        """Go on from what ``saved`` returned, but for torch's generator, which is set when all else is built."""
+    def restore(self, batches: Batches, saved: Mapping[str, Any], optimizer: Form) -> None:
+        """Go on from what ``saved`` returned, but for torch's generator, which is set when all else is built.
+
+        Raises
+        ------
+        NotOurs
+            If it is not what ``saved`` would return of such a training; ``optimizer`` is the form of its optimiser's.
+        """
+        training = {**self.form(), "optimizer": optimizer}
+        check_form(saved, {"training": training, "order": batches.state_dict(), "generator": torch.get_rng_state()})
+        under_way = saved["training"]["under_way"]
+        if under_way is not None and under_way["batch"] > len(batches):
+            raise NotOurs(f"has {under_way['batch']} batches of an epoch of {len(batches)}")
         self.load_state_dict(saved["training"])
         batches.load_state_dict(saved["order"])

@@ -30,7 +30,10 @@ def test_schemes_by_name(scheme: Scheme, expected: list[float]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["balancer.scheme=doubling", "experiment=cells"], "balancer.scheme: cannot be had with balancer.in_order"),
+        (
+            ["balancer.scheme=doubling", "experiment=cells"],
+            "balancer.scheme: cannot be combined with balancer.in_order",
+        ),
         (["balancer.levels=[lineage,bulk_labels]"], "balancer.levels: is for a scheme"),
         (["balancer.scheme=linear", "balancer.levels=[lineage,lineage]"], "each named once"),
         (["balancer.scheme=linear", "balancer.levels=[lineage,bulk_label]"], "did you mean bulk_labels?"),

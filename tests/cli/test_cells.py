@@ -218,7 +218,7 @@ def test_a_wrong_file_is_refused_in_one_line(mtl: InProcess, cells: Path) -> Non
     with h5py.File(shutil.copy(cells, "bare.h5ad"), "r+") as file:
         del file["X"]
     cases = {
-        "dataset=text.h5ad": "text.h5ad: is no .h5ad file",
+        "dataset=text.h5ad": "text.h5ad: is not an .h5ad file",
         "dataset=other.h5ad": "without obs and var",
         "dataset=cut.h5ad": "cut.h5ad: cannot be read",
         "dataset=cell.h5ad": "cell.h5ad: there is no such file; did you mean cells.h5ad?",
@@ -286,7 +286,7 @@ def test_a_file_stays_open_only_where_batches_read_it(mtl: InProcess, cells: Pat
     before = cells.read_bytes()
     for force in ([], ["--force"]):
         status, _, err = mtl("predict", "run", "cells.h5ad", "-o", "cells.h5ad", *force)
-        assert status == 2 and "cells.h5ad: is what is read from, and is never overwritten" in err
+        assert status == 2 and "cells.h5ad: is read from, and is never overwritten" in err
     assert mtl("predict", "run", "cells.h5ad", "-o", "out.h5ad")[0] == 0
     assert cells.read_bytes() == before
     assert anndata.read_h5ad("out.h5ad").obs["predicted_level1"].notna().all()
@@ -327,7 +327,7 @@ def test_predicting_says_what_is_wrong(mtl: InProcess, cells: Path, houses_csv: 
     cases = [
         (["run", "cells.h5ad", "--format", "h5ad"], "h5ad is for a copy of an .h5ad file"),
         (["run", "houses.csv", "-o", "out.h5ad"], "h5ad is for a copy of an .h5ad file"),
-        (["run", "houses.csv"], "houses.csv: is no .h5ad file"),
+        (["run", "houses.csv"], "houses.csv: is not an .h5ad file"),
         (["run", "cells.h5ad", "--vote", "doner"], "cells.h5ad has no column 'doner'; did you mean donor?"),
         (["run", "cells.h5ad", "--hierarchy", "enforce"], "the run learned no levels of labels"),
         (["run", "scaled.h5ad"], "give such a file, or dataset.transform=none"),

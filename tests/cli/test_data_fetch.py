@@ -74,7 +74,7 @@ def test_what_is_fetched_is_trained_on(mtl: InProcess, mirror: str, tmp_path: Pa
     served.unlink()
     status, _, err = mtl("data", "fetch", "mnist", "--mirror", mirror)
     assert status == 0
-    assert err.count("is there already") == 4
+    assert err.count("already exists") == 4
 
 
 def test_a_list_of_mirrors_is_tried_in_order(

@@ -102,7 +102,7 @@ def test_a_new_file_that_is_no_image(photos: Path, mtl: InProcess) -> None:
     Path("photos/unseen/u1.png").write_text("no image")
     status, _, err = mtl("predict", "run", "photos/unseen")
     assert status == 2
-    assert "u1.png: is no image that can be decoded" in err.splitlines()[-1]
+    assert "u1.png: is not an image that can be decoded" in err.splitlines()[-1]
     status, _, err = mtl("predict", "run", "photos/none.png")
     assert status == 2
     assert "photos/none.png: there is no such file" in err.splitlines()[-1]

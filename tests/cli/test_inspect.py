@@ -70,7 +70,7 @@ def test_what_is_wrong_without_folds_is_said_once(mtl: InProcess, houses_csv: Pa
     [
         (["inspect"], "dataset: needs a value"),
         (["inspect", "nothing.csv"], "nothing.csv"),
-        (["inspect", "wine", "--format", "yaml"], "--format: 'yaml' is no format"),
+        (["inspect", "wine", "--format", "yaml"], "--format: 'yaml' is not a format"),
         (["inspect", "wine", "--format"], "--format: needs a value"),
         (["inspect", "wine", "-m"], "mtl inspect looks at one data set"),
         (["inspect", "digits", "tasks={}"], "tasks: no task is given"),
@@ -124,7 +124,7 @@ def test_inspect_of_a_run_in_every_form(mtl: InProcess, houses_run: Path) -> Non
         (["nowhere/mtl_model.pt"], "nowhere/mtl_model.pt: there is no such run"),
         (["wine", "--format", "csv"], "--format: 'csv' is for trained models; a data set is shown as table or json"),
         (["RUN", "dataset.id=house"], "dataset.id=house: is for a data set"),
-        (["RUN", "--format", "cvs"], "--format: 'cvs' is no format; did you mean csv?"),
+        (["RUN", "--format", "cvs"], "--format: 'cvs' is not a format; did you mean csv?"),
     ],
 )
 def test_what_inspect_of_a_run_refuses(mtl: InProcess, houses_run: Path, words: list[str], message: str) -> None:

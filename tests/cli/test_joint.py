@@ -198,7 +198,7 @@ BAD = {
     "an unknown sampling": (["dataset.datasets={a: " + TABLE + "}", RENT, "dataset.sampling=cylce"], "dataset.sampling: cannot be 'cylce'; did you mean cycle?"),
     "a temperature of nothing": (["dataset.datasets={a: " + TABLE + "}", RENT, "dataset.temperature=0"], "dataset.temperature: must be above 0, not 0"),
     "no data sets": (["dataset.datasets={}", RENT], "dataset.datasets: names no data set"),
-    "an unknown kind": (["dataset.datasets={a: {kind: cvs, path: x}}", RENT], "dataset.datasets.a.kind: 'cvs' is no dataset kind; did you mean csv?"),
+    "an unknown kind": (["dataset.datasets={a: {kind: cvs, path: x}}", RENT], "dataset.datasets.a.kind: 'cvs' is not a known dataset kind; did you mean csv?"),
     "an unknown key": (["dataset.datasets={a: {kind: csv, path: flats.csv, separater: x}}", RENT], "dataset.datasets.a.separater: unknown key; did you mean dataset.datasets.a.separator?"),
     "a split of one of them": (["dataset.datasets={a: {kind: csv, path: flats.csv, split: {test: 2.5}}}", RENT], "dataset.datasets.a.split.test: 2.5 is neither a fraction"),
     "no such column in one of them": (["dataset.datasets={a: " + TABLE + "}", "tasks={rnet: {kind: regression, dataset: a}}"], "tasks.rnet.target: flats.csv has no column 'rnet'; did you mean rent?"),
@@ -244,8 +244,8 @@ def test_files_in_short(mtl: InProcess) -> None:
     assert (metrics["price"]["rows"], metrics["rent"]["rows"]) == (48, 40)
     assert mtl("evaluate", str(run))[0] == 0
     _, _, err = mtl("train", "dataset=joint", "dataset.datasets={homes: houses.sav, flats: cvs}", *keys)
-    assert "dataset.datasets.homes.kind: 'houses.sav' is no dataset kind" in err
-    assert "dataset.datasets.flats.kind: 'cvs' is no dataset kind; did you mean csv?" in err
+    assert "dataset.datasets.homes.kind: 'houses.sav' is not a known dataset kind" in err
+    assert "dataset.datasets.flats.kind: 'cvs' is not a known dataset kind; did you mean csv?" in err
 
 
 def test_a_data_set_that_changed(mtl: InProcess, images: tuple[dict, Path]) -> None:

@@ -82,7 +82,7 @@ def test_a_run_of_every_kind(both: Path, mtl: InProcess, words: tuple[str, ...])
         ("age: {kind: survival, event: died}", "is a time below 0"),
         ("days: {kind: survival, event: stage}", "says neither that the event came nor that it did not"),
         ("age: count", "is below 0: a count is 0, 1, 2, …"),
-        ("word: ordinal", "the classes are no numbers, and no order of them is given"),
+        ("word: ordinal", "the classes are not numbers, and their order is not given"),
         ("word: {kind: ordinal, order: [b]}", "tasks.word.order: needs at least two classes"),
         ("visits: {kind: quantile, quantiles: [0.5, 1.5]}", "tasks.visits.quantiles"),
         ("visits: {kind: quantile, loss: mse}", "tasks.visits.loss"),

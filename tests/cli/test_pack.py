@@ -83,7 +83,7 @@ def test_a_changed_or_foreign_zip_is_refused(mtl: InProcess, packed: Path) -> No
     Path("text.zip").write_text("no zip")
     messages = {
         "changed.zip": "its mtl_model.pt is not the one that SHA256SUMS lists", "empty.zip": "holds no mtl_model.pt",
-        "bomb.zip": "would be unpacked to 50,000,000 bytes", "text.zip": "is no zip file",
+        "bomb.zip": "would be unpacked to 50,000,000 bytes", "text.zip": "is not a zip file",
     }  # fmt: skip
     houses(5).to_csv("new.csv", index=False)
     for name, message in messages.items():
@@ -95,9 +95,9 @@ def test_a_changed_or_foreign_zip_is_refused(mtl: InProcess, packed: Path) -> No
     ("words", "message"),
     [
         (["pack", "nowhere"], "nowhere: there is no such run"), (["pack", "RUN", "-o", "x.tar"], "-o x.tar.zip"),
-        (["pack", "RUN", "-o", "there.zip"], "there.zip: is there already"),
+        (["pack", "RUN", "-o", "there.zip"], "there.zip: already exists"),
         (["card", "RUN", "-o", "no/x.md"], "no/x.md: its folder does not exist"),
-        (["pack", "RUN/mtl_model.pt"], "is no folder of a run"),
+        (["pack", "RUN/mtl_model.pt"], "is not the folder of a run"),
         (["card", "RUN", "--outptu=x"], "did you mean --output?"),
         (["evaluate", "houses.zip"], "its test rows cannot be read"),
     ],

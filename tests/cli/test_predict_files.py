@@ -79,8 +79,8 @@ def test_another_separator_is_found(mtl: InProcess, model: str, trained: Path) -
 
 def test_keys_are_those_of_reading(mtl: InProcess, model: str) -> None:
     cases = {
-        "dataset.seperator=x": "dataset.seperator: is no key of reading a table of this form; did you mean",
-        "dataset.layer=counts": "dataset.layer: is no key of reading a table of this form",
+        "dataset.seperator=x": "dataset.seperator: is not a key for reading a table of this form; did you mean",
+        "dataset.layer=counts": "dataset.layer: is not a key for reading a table of this form",
         "dataset.missing={a: 1}": "dataset.missing[0]: must be text",
         "trainer.epochs=3": "unrecognized arguments: trainer.epochs=3",
     }
@@ -128,11 +128,11 @@ def test_nothing_is_overwritten(mtl: InProcess, model: str, tmp_path: Path) -> N
     for output in ("new.csv", str(tmp_path / "new.csv"), "link.csv", "hard.csv", f"{model}/mtl_model.pt"):
         for more in ([], ["--force"]):
             status, _, err = mtl("predict", model, "new.csv", "-o", output, "--format", "csv", *more)
-            assert status == 2 and "is what is read from, and is never overwritten" in err, output
+            assert status == 2 and "is read from, and is never overwritten" in err, output
     assert Path("new.csv").read_bytes() == text
     Path("kept.csv").write_text("kept")
     status, _, err = mtl("predict", model, "new.csv", "-o", "kept.csv")
-    assert status == 2 and "kept.csv: is there already; give another file, or add --force to replace it" in err
+    assert status == 2 and "kept.csv: already exists; give another file, or add --force to replace it" in err
     assert Path("kept.csv").read_text() == "kept"
     assert mtl("predict", model, "new.csv", "-o", "kept.csv", "--force")[0] == 0
     assert len(Path("kept.csv").read_text().splitlines()) == ROWS + 1
@@ -142,7 +142,7 @@ def test_standard_input_is_an_input_too(model: str, tmp_path: Path) -> None:
     with (tmp_path / "new.csv").open() as file:
         arguments = [MTL, "predict", model, "-", "-o", "new.csv", "--force"]
         done = subprocess.run(arguments, stdin=file, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and "is what is read from" in done.stderr
+    assert done.returncode == 2 and "is read from, and" in done.stderr
     assert len((tmp_path / "new.csv").read_text().splitlines()) == ROWS + 1
 
 
@@ -215,7 +215,7 @@ def test_an_unseen_class_is_counted_and_the_rest_measured(mtl: InProcess, model:
         "calibration_warm.png", "coverage_grade.png", "coverage_grade.csv", "coverage_warm.png", "coverage_warm.csv",
     }  # fmt: skip
     status, _, err = mtl("evaluate", model, "other.csv", "--plots", "figures")
-    assert status == 2 and "figures: is there already" in err
+    assert status == 2 and "figures: already exists" in err
 
 
 def test_formulas_are_kept_and_told_or_quoted(mtl: InProcess, model: str) -> None:

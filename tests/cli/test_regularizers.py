@@ -131,7 +131,7 @@ def test_an_ensemble_has_no_such_heads(mtl: InProcess) -> None:
     status, _, err = mtl("train", "dataset=wine", "model=tabm", "regularizer=nuclear", *QUICK)
     assert status == 2
     assert (
-        "mtl train: error: model.heads.quality: ends in LinearEnsemble, and regularisers of the tasks' weights" in err
+        "mtl train: error: model.heads.quality: ends in LinearEnsemble, and regularizers of the tasks' weights" in err
     )
 
 

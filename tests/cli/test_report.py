@@ -128,7 +128,7 @@ def test_files_are_written_whole_and_none_is_replaced_unasked(mtl: InProcess, tm
     first = Path("a.html").read_text()
     Path("b.html").write_text("mine")
     status, _, err = mtl("report", "sweep", "-o", "b.html")
-    message = "mtl report: error: b.html: is there already; give another file, or add --force to replace it\n"
+    message = "mtl report: error: b.html: already exists; give another file, or add --force to replace it\n"
     assert (status, err) == (2, message)
     assert Path("b.html").read_text() == "mine"
     assert mtl("report", "sweep", "-o", "b.html", "--force")[0] == 0
@@ -143,7 +143,7 @@ def test_files_are_written_whole_and_none_is_replaced_unasked(mtl: InProcess, tm
         (["rum"], "rum: there is no such run or study; did you mean run?"),
         (["."], ".: is neither the folder of a run nor of a study; mtl list runs finds them"),
         (["run/config.yaml"], "run/config.yaml: is neither the folder of a run nor of a study"),
-        (["packed.zip"], "packed.zip: is no zip file; give the folder of a run, or a zip that mtl pack wrote"),
+        (["packed.zip"], "packed.zip: is not a zip file; give the folder of a run, or a zip that mtl pack wrote"),
         (["begun"], "begun: is a run without metrics, and no epoch of it has ended: it is running"),
         (["damaged"], "damaged/metrics.json: is damaged: "),
         (["empty"], "empty: is a study of which no job has ended; run it first"),

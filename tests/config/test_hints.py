@@ -27,7 +27,7 @@ def lines(*words: str) -> list[str]:
         (["batch_size=8"], "batch_size: unknown key; did you mean trainer.batch_size=8?"),
         (["device=gpu"], "device: cannot be 'gpu'; did you mean cuda?"),
         (["trainer.precision=fp16"], "trainer.precision: cannot be 'fp16'; did you mean float16?"),
-        (["tasks.quality.kind=classification"], "tasks.quality.kind: 'classification' is no task kind; did you mean multiclass?"),
+        (["tasks.quality.kind=classification"], "tasks.quality.kind: 'classification' is not a known task kind; did you mean multiclass?"),
         (["alpha=2", "balancer=gradnorm"], "alpha: unknown key; did you mean balancer.alpha=2?"),
         (["stratify=[is_good]"], "stratify: unknown key; did you mean dataset.split.stratify=[is_good]?"),
         (["optimizer.learning_rate=1"], "optimizer.learning_rate: unknown key; did you mean optimizer.lr=1?"),

@@ -103,7 +103,7 @@ def test_check_names_every_problem_with_its_line(mtl: InProcess, houses_csv: Pat
     assert status == 2 and err == "note: 4 problems\n"
     assert out.splitlines() == [
         "bad.yaml:1: dataset.idd: unknown key; did you mean dataset.id?",
-        "bad.yaml:3: tasks.price.kind: 'regresion' is no task kind; did you mean regression?",
+        "bad.yaml:3: tasks.price.kind: 'regresion' is not a known task kind; did you mean regression?",
         "bad.yaml:6: trainer.epochz: unknown key; did you mean trainer.epochs?",
         "seed: must be at least 0, not -1",
     ]
@@ -112,6 +112,11 @@ def test_check_names_every_problem_with_its_line(mtl: InProcess, houses_csv: Pat
     Path("bad.yaml").write_text("dataset: {kind: csv, path: houses.csv}\ntasks: {price: regression}\n")
     assert mtl("config", "check", "bad.yaml")[:2] == (0, "")
     assert mtl("config", "check", "bad.yaml", "--format=json")[:2] == (0, "[]\n")
+    notes = mtl("config", "check", "bad.yaml", "seed=1", "seed=2")[2].splitlines()
+    assert notes == [
+        "note: seed is given twice: 2 holds, not 1",
+        "note: no problem found, without reading the data",
+    ]
     Path("bad.yaml").write_text("dataset: {kind: csv\n")
     status, _, err = mtl("config", "check", "bad.yaml")
     assert status == 2 and err.count("\n") <= 2

@@ -132,7 +132,7 @@ def test_a_file_of_a_group_inside_a_group(word: str) -> None:
         (["model=null"], "model: there is no 'null'"),
         (["seed=0,1"], "seed: has several values; add -m to run each of seed=0, seed=1"),
         (["seed=range(2)"], "seed: has several values; add -m to run each of seed=0, seed=1"),
-        (["seed=range(1,2),5"], "seed: range(1,2),5 is no list of values; for example range(1,10) or 0.1,0.5"),
+        (["seed=range(1,2),5"], "seed: range(1,2),5 is not a list of values; for example range(1,10) or 0.1,0.5"),
         (["balancer=uniform,uw"], "balancer: there is no 'uniform,uw'; with -m, each of them is a run of its own"),
         (["seed"], "seed: is neither a flag nor key=value"),
         (["a..b=1"], "a..b=1: cannot be read as key=value"),

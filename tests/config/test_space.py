@@ -41,9 +41,9 @@ def test_what_a_range_lists_is_what_hydra_lists() -> None:
     ("text", "fault"),
     [
         ("log(0,1)", "begins at 0"), ("log(2,1)", "2 is not below 1"), ("uniform(1,1)", "1 is not below 1"),
-        ("uniform(a,1)", "'a' is no number"), ("log(1e-4,nan)", "'nan' is no number"), ("log(1)", "takes two numbers"),
+        ("uniform(a,1)", "'a' is not a number"), ("log(1e-4,nan)", "'nan' is not a number"), ("log(1)", "takes two numbers"),
         ("loguniform(1e-4,1e-1)", "there is no 'loguniform'"), ("lg(1,2)", "there is no 'lg'"),
-        ("int(0.5,2)", "no whole numbers"), ("range(1,1)", "has no numbers"), ("range(1,2)", "has one number only"),
+        ("int(0.5,2)", "not whole numbers"), ("range(1,1)", "has no numbers"), ("range(1,2)", "has one number only"),
         ("range(1,5,-1)", "has no numbers"), ("choice(a)", "leaves nothing to choose"), ("choice(a,a)", "has a twice"),
         ("tag(x,interval(0,1))", "has no meaning"), ("int(log(0,4))", "begins at 0"), ("int(choice(1,2))", "no range inside"),
     ],
@@ -100,7 +100,7 @@ def test_a_key_of_one_choice_is_varied_where_it_is_known(assembler: Assembler) -
         (["seed=range(3)"], "seed: is the same in all trials"),
         (["dataset.split.seed=range(3)"], "dataset.split.seed: is the same in all trials"),
         (["tasks.quality.kind=choice(regression,ordinal)"], "tasks.quality.kind: is the same in all trials"),
-        (["optimizer.lr=log(1e-4,1)", "optimizer.lr=0.1"], "optimizer.lr: is given a value, and is varied"),
+        (["optimizer.lr=log(1e-4,1)", "optimizer.lr=0.1"], "optimizer.lr: both has a value and is varied"),
         (["optimizer.lr=log(1e-4,1)", "optimizer.lr=log(1e-3,1)"], "optimizer.lr: is given twice"),
     ],
 )

@@ -92,7 +92,10 @@ def test_bad_input_is_one_line(mtl: InProcess, both: anndata.AnnData) -> None:
         ("cells.zarr", "dataset.layer=dens"): "dataset.layer: cells.zarr has no layer 'dens'; did you mean dense?",
         ("cells.h5ad", "dataset.layer=[]"): "dataset.layer: needs one layer or more, each named once",
         ("cells.h5ad", "dataset.layer=[X,X]"): "dataset.layer: needs one layer or more, each named once",
-        ("empty.zarr", "seed=1"): "empty.zarr: is no .zarr store; a .zarr store is the folder that AnnData.write_zarr",
+        (
+            "empty.zarr",
+            "seed=1",
+        ): "empty.zarr: is not a .zarr store; a .zarr store is the folder that AnnData.write_zarr",
         ("other.zarr", "seed=1"): "other.zarr: is a zarr store without obs and var, not one of anndata's",
         ("none.zarr", "seed=1"): "there is no such file",
     }

@@ -40,7 +40,7 @@ def test_a_run_draws_the_same_rows_wherever_it_is_and_takes_no_label_for_a_featu
     [
         (["dataset.tasks=3", "dataset.correlation=-0.6"], "dataset.correlation: must be from -0.5 to 1 for 3 tasks"),
         (["dataset.inputs=2"], "dataset.inputs: must be more than the 2 tasks, not 2"),
-        (["tasks.y5=regression"], "tasks.y5: 'y5' is none of the 2 that are drawn, y0, y1; dataset.tasks=N draws N"),
+        (["tasks.y5=regression"], "tasks.y5: 'y5' is not one of the 2 that are drawn, y0, y1; dataset.tasks=N draws N"),
     ],
 )
 def test_what_cannot_be_drawn(mtl: InProcess, words: list[str], said: str) -> None:

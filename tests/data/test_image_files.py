@@ -149,7 +149,7 @@ def test_batches_are_made_ahead_until_nobody_wants_them(tmp_path: Path) -> None:
     assert 0 < batches.waited < 10
     name = part.ids.iloc[7]
     (tmp_path / "photos" / name).write_text("no image")
-    with pytest.raises(UserError, match=f"{name}: is no image that can be decoded"):
+    with pytest.raises(UserError, match=f"{name}: is not an image that can be decoded"):
         list(batches)
 
 
@@ -194,7 +194,7 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     ("fault", "message"),
     [
         ("missing", r"labels.csv: an image that it names is not there, such as 'p003.png' in row 4; dataset.folder="),
-        ("damaged", r"p003.png: is no image that can be decoded: "),
+        ("damaged", r"p003.png: is not an image that can be decoded: "),
         ("column", r"dataset.image: .*labels.csv has no column 'fil'; did you mean file\?"),
         ("blank", r"labels.csv: row 4 names no image in column 'file'"),
         ("sizes", r"dataset.size: the images are of 3 sizes, from 24 × 24 to 24 × 26; dataset.size=128"),
@@ -334,5 +334,5 @@ def test_dicom_files_are_rescaled_and_bright_where_light_is(tmp_path: Path) -> N
     inverse = decode(tmp_path / "inverse.dcm", Layout(6, 8, 1, "stretch", (0.0, 94.0)))[0]
     np.testing.assert_allclose(inverse, 255 - plain.astype(int), atol=1)
     (tmp_path / "damaged.dcm").write_bytes((tmp_path / "plain.dcm").read_bytes()[:300])
-    with pytest.raises(UserError, match="damaged.dcm: is no DICOM image that can be decoded"):
+    with pytest.raises(UserError, match="damaged.dcm: is not a DICOM image that can be decoded"):
         decode(tmp_path / "damaged.dcm", layout)

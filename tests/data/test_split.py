@@ -222,7 +222,7 @@ def test_the_split_of_another_run(tmp_path: Path) -> None:
         (None, "cannot be read: No such file"),
         ("a,b\n1,2\n", "has no column 'split'"),
         ("row,split\n0,train\n1,train\n2,tset\n", "'tset' in .* names no part"),
-        ("", "cannot be read: it is no CSV file"),
+        ("", "cannot be read: it is not a CSV file"),
     ],
 )
 def test_files_that_are_no_split(tmp_path: Path, text: str | None, message: str) -> None:

@@ -67,7 +67,7 @@ def test_a_sheet_is_chosen_and_errors_in_cells_are_empty(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"a,b\n1,2\n", "is no workbook: .*is it text"),
+        (b"a,b\n1,2\n", "is not a workbook: .*is it text"),
         (b"", "the file is empty"),
         (b"PK\x03\x04" + bytes(300), "is damaged, or no workbook"),
         (b"\xd0\xcf\x11\xe0" + bytes(2000), "is damaged, or no workbook"),
@@ -103,11 +103,11 @@ def test_json_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1}\n{"a": 2\n', "line 2 is no JSON: Expecting ',' delimiter; a row is {…} in one line"),
-        ('{"a": 1}\n3\n', "line 2 is no object with the columns' names"),
-        ("[1, 2]", "row 1 is no object"),
-        ('[{"a": 1}', "is no JSON"),
-        ("[" * 100_000, "is no JSON: maximum recursion"),
+        ('{"a": 1}\n{"a": 2\n', "line 2 is not JSON: Expecting ',' delimiter; a row is {…} in one line"),
+        ('{"a": 1}\n3\n', "line 2 is not an object with the columns' names"),
+        ("[1, 2]", "row 1 is not an object"),
+        ('[{"a": 1}', "is not JSON"),
+        ("[" * 100_000, "is not JSON: maximum recursion"),
         ("", "the file is empty"),
         ('{"": 1}', "column 1 has no name"),
     ],
@@ -150,10 +150,10 @@ def test_arff(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "line 1 is no ARFF: 'a,b'"),
-        ("@relation x\n@data\n1\n", "is no ARFF: it has no @attribute before @data"),
+        ("a,b\n1,2\n", "line 1 is not ARFF: 'a,b'"),
+        ("@relation x\n@data\n1\n", "is not ARFF: it has no @attribute before @data"),
         ("@attribute a numeric\n@data\nq\n", "'q' in line 3 of attribute 'a' is not a number"),
-        ("@attribute a {x,y}\n@attribute b real\n@data\nz,1\n", "'z' in line 4 of attribute 'a' is none of"),
+        ("@attribute a {x,y}\n@attribute b real\n@data\nz,1\n", "'z' in line 4 of attribute 'a' is not one of"),
         ("@attribute a real\n@data\n1,2\n", "line 3 has 2 fields, there are 1 attributes"),
         ("@attribute a relational\n@data\n", "line 1: the attribute 'a' is of the type 'relational'"),
         ("@attribute a {x\n@data\n", "line 1: the attribute 'a' has no type that can be read"),

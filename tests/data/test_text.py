@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.data.folding import Folding
+from mtl_cli.data.split import SplitConfig
 from mtl_cli.data.tables.features import FeatureConfig
 from mtl_cli.data.text.config import Text
-from mtl_cli.data.text.conll import read_conll
+from mtl_cli.data.text.conll import documents_of, read_conll
 from mtl_cli.data.text.reader import TextEncoder
 from mtl_cli.data.text.rows import text_rows
 from mtl_cli.data.text.words import GRAMS, HASHES, numbers_of, split_words
 from mtl_cli.tasks.kinds.multiclass import Multiclass
+from mtl_cli.tasks.kinds.token import Token
 from tests.texts import conll, texts
 
 
@@ -78,6 +81,67 @@ def test_a_conll_file_becomes_a_row_per_text() -> None:
     assert table["ner"].tolist() == ["B-LOC I-LOC", "O"]
     assert table["document"].tolist() == ["d1", "d1"]
     assert table["genre"].tolist()[0] == "web" and pd.isna(table["genre"].iloc[1])
+
+
+@pytest.mark.parametrize(
+    ("names", "documents"),
+    [
+        (["web-1-0001", "web-1-0002", "web-2-0001"], ["web-1", "web-1", "web-2"]),
+        (["a_s1", "a_s2", "b.7"], ["a", "a", "b"]),
+        (["t-1", "t-2", "t-3"], None),  # one document, or none
+        (["a-1", "b-1", "c-1"], None),  # each a document of its own
+        (["a-1", "b-1", "a-2"], None),  # not together
+        (["a-2", "a-1", "b-1"], None),  # not in order
+        (["a-1", None, "b-1", "b-2"], None),
+        (["t0001", "t0002"], None),
+    ],
+)
+def test_names_of_sentences_tell_of_documents(names: list[str | None], documents: list[str] | None) -> None:
+    assert documents_of(names) == documents
+
+
+def write_documents(folder: Path, documents: int) -> Path:
+    """Write a CoNLL file of documents of three texts each, of which the last is the same in all."""
+    table = texts(3 * documents)
+    table["id"] = [f"doc{i // 3}-{i % 3}" for i in range(len(table))]
+    table.loc[2::3, ["review", "upos", "entities"]] = ["Thanks", "INTJ", "O"]
+    (folder / "d.conll").write_text(conll(table))
+    return folder / "d.conll"
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_texts_of_a_document_stay_in_one_part(tmp_path: Path, folded: bool) -> None:
+    source = Text(path=str(write_documents(tmp_path, 40)), split=SplitConfig(test=0.2, val=0.2), id="sent_id")
+    lines: list[str] = []
+    found = source.prepare({"topic": Multiclass()}, lines.append, folding=Folding(4) if folded else None)
+    parts = found.splits.assign(document=found.splits["sent_id"].str.replace(r"-\d$", "", regex=True))
+    assert parts.groupby("document")["split"].nunique().eq(1).all()
+    assert "the 120 texts are of 40 documents, each of which stays in one part" in lines[0]
+    if folded:
+        assert found.held_out is not None
+        held = parts.assign(fold=-1)
+        held.loc[found.held_out.rows, "fold"] = found.held_out.numbers[0]
+        assert held.groupby("document")["fold"].nunique().eq(1).all()
+        assert np.bincount(found.held_out.numbers[0]).tolist() == [24] * 4, (
+            "equal texts do not tie all of them together"
+        )
+
+
+@pytest.mark.parametrize(
+    ("documents", "keys"),
+    [(40, {"documents": "apart"}), (29, {}), (40, {"split": SplitConfig(group="topic")})],
+)
+def test_documents_need_not_stay_together(tmp_path: Path, documents: int, keys: dict) -> None:
+    source = Text(path=str(write_documents(tmp_path, documents)), **keys)
+    lines: list[str] = []
+    source.prepare({"upos": Token()}, lines.append)
+    assert not any("documents" in line for line in lines)
+
+
+def test_documents_that_are_labels_are_not_kept_together(tmp_path: Path) -> None:
+    lines: list[str] = []
+    Text(path=str(write_documents(tmp_path, 40))).prepare({"document": Multiclass()}, lines.append)
+    assert not any("stays in one part" in line for line in lines)
 
 
 def test_conll_u_has_names_of_its_own() -> None:

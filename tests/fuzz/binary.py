@@ -73,7 +73,7 @@ def check(seed: int, number: int) -> str:
         if draw.random() < 0.1 and not name.endswith(".idx"):  # a file that is something else than its name says
             (place / name).write_bytes(draw.choice(list(originals().values())[:6]))
         arguments = words(name) if draw.random() < 0.6 else ["inspect", name]
-        came = command(arguments, place, cpu=60)
+        came = command(arguments, place)
         fault = came.fault()
         assert fault is None, f"{name}, {arguments[0]}: {fault}"
         assert came.status == 0 or not (place / "run").exists() or (place / "run/config.yaml").exists(), (
@@ -85,4 +85,4 @@ def check(seed: int, number: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main("files", check, sys.argv[1:]))
+    sys.exit(main("files", check, sys.argv[1:], before=originals))

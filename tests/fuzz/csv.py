@@ -7,7 +7,6 @@ number of the case, which `python -m tests.fuzz.csv 1 SEED NUMBER` reads again.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import csv
 import io
@@ -15,7 +14,6 @@ import math
 import random
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from pathlib import Path
@@ -30,10 +28,12 @@ from mtl_cli.data.tables.encoding import look_at
 from mtl_cli.data.tables.lines import long_fields
 from mtl_cli.data.tables.text import detect_separator
 from mtl_cli.tasks.labels import text_of
+from tests.fuzz.forks import main
 from tests.fuzz.tables import Case, make
 
 TRAINED_EACH = 100
 """One case in so many is trained on and predicted, by the commands."""
+SHORT = ("trainer.epochs=1", "trainer.folds=none", "trainer.baselines=none", "plots=false")
 
 
 class Fault(AssertionError):
@@ -119,7 +119,7 @@ def train_and_predict(case: Case, folder: Path) -> str:
     path, out = folder / f"t{case.suffix}", folder / "run"
     path.write_bytes(case.data)
     tasks = "{" + ", ".join(f"{name}: {kind}" for name, kind in case.kinds.items()) + "}"
-    words = ["dataset=" + str(path), "dataset.id=id", f"tasks={tasks}", "trainer.epochs=1", "plots=false"]
+    words = ["dataset=" + str(path), "dataset.id=id", f"tasks={tasks}", *SHORT]
     status, _, err = _run(run, ["train", *words, f"run_dir={out}"])
     if status == 2 and err.strip().count("mtl train: error") >= 1:
         return "refused"
@@ -144,33 +144,22 @@ def _run(command: Any, words: list[str]) -> tuple[int, str, str]:
     return status, out.read(), err.getvalue()
 
 
-def sample(
-    count: int, seed: int, first: int = 0, trained_each: int = TRAINED_EACH, without: tuple[str, ...] = ()
-) -> tuple[dict[str, int], list[str]]:
-    """Check ``count`` cases. Return how many went how, and what was wrong with which."""
-    went: collections.Counter[str] = collections.Counter()
-    wrong = []
-    for number in range(first, first + count):
-        case = make(random.Random(f"{seed}/{number}"), without)
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                went[check(case, Path(folder))] += 1
-                if number % trained_each == 0:
-                    went[train_and_predict(case, Path(folder))] += 1
-            except Exception as error:  # noqa: BLE001  that is what is looked for
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                place = "" if isinstance(error, Fault) else f" at {Path(last.filename).name}:{last.lineno}"
-                kind = type(error).__name__
-                wrong.append(f"case {number} ({', '.join(case.done)}): {kind}{place}: {str(error)[:300]}")
-                went["wrong"] += 1
-    return dict(went), wrong
+def checked(seed: int, number: int, trained_each: int = TRAINED_EACH) -> str:
+    """Make a case and check it; return how it went."""
+    case = make(random.Random(f"{seed}/{number}"))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            came = check(case, Path(folder))
+            if number % trained_each == 0:
+                came = train_and_predict(case, Path(folder))
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = "" if isinstance(error, Fault) else f" at {Path(last.filename).name}:{last.lineno}"
+            raise AssertionError(
+                f"({', '.join(case.done)}): {type(error).__name__}{place}: {str(error)[:300]}"
+            ) from error
+    return came
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
-    count, seed, first = [*numbers, *[2000, 0, 0][len(numbers) :]]
-    began = time.monotonic()
-    went, wrong = sample(count, seed, first)
-    print("\n".join(wrong))
-    print(f"{count} tables, seed {seed}: {went}, {time.monotonic() - began:.0f} s")
-    sys.exit(bool(wrong))
+    sys.exit(main("tables", checked, sys.argv[1:]))

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.forks import command, forked, main
+from tests.fuzz.forks import forked, main, mtl
 from tests.fuzz.runs import WORDS, whole
 
 PREDICT = ("predict", "run", "x.csv", "-o", "scored.csv")
@@ -49,7 +49,7 @@ def check(seed: int, number: int) -> str:
             except (OSError, shutil.Error):
                 return "too small to begin"
         if by_mount:
-            came = command(arguments, place, cpu=60)
+            came = forked(lambda: mtl(arguments), place, cpu=60)
         else:
             came = forked(lambda: _limited(arguments, limit), place, cpu=60)
         shown = f"{arguments[0]} {'mount' if by_mount else 'limit'} {limit}"
@@ -67,11 +67,9 @@ def check(seed: int, number: int) -> str:
 
 
 def _limited(arguments: list[str], limit: int) -> int:
-    from mtl_cli.cli.main import run
-
     sys.dont_write_bytecode = True  # or Python 3.11 leaves compiled modules that are cut off
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return run(arguments)
+    return mtl(arguments)
 
 
 def _check_whole(path: Path, shown: str) -> None:
@@ -88,4 +86,4 @@ def _check_whole(path: Path, shown: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main("full disks", check, sys.argv[1:]))
+    sys.exit(main("full disks", check, sys.argv[1:], before=whole))

@@ -10,13 +10,17 @@ from tests.fuzz import binary, configs, disks, forks, runs
 
 
 @pytest.mark.parametrize(
-    ("check", "count"),
-    [(configs.check, 5), (runs.check, 5), (binary.check, 4), (disks.check, 2)],
+    ("check", "count", "before"),
+    [
+        (configs.check, 25, configs.keys),
+        (runs.check, 15, runs.whole),
+        (binary.check, 15, binary.originals),
+        (disks.check, 2, runs.whole),
+    ],
     ids=["configs", "runs", "binary", "disks"],
 )
-def test_a_sample_ends_well_or_in_a_line(check, count: int) -> None:  # type: ignore[no-untyped-def]
-    forks.warm()
-    went, wrong = runs.sample(count, 11, check)
+def test_a_sample_ends_well_or_in_a_line(check, before, count: int) -> None:  # type: ignore[no-untyped-def]
+    went, wrong = forks.sample(check, 11, count, before)
     assert wrong == []
     assert sum(went.values()) == count
 

@@ -29,7 +29,7 @@ def test_it_has_tasks_features_layers_and_origin(houses_run: Path) -> None:
         "area": "numeric", "rooms": "numeric", "city": "categorical", "garden": "boolean", "built": "date",
     }  # fmt: skip
     assert "3 levels (Lyon, Oslo, Riga) and one for all others" in features["city"].encoding
-    assert re.search(r"\(x − \S+\) / \S+, bent below \S+ and above \S+; an empty cell", features["area"].encoding)
+    assert re.search(r"\(x − \S+\) / \S+, pulled in below \S+ and above \S+; an empty cell", features["area"].encoding)
     assert sum(len(feature.inputs) for feature in found.features) == found.shape[0]
     assert (found.members, found.license, found.plugins) == (2, "CC-BY-4.0", {})
     assert found.fingerprints.keys() == {""} and len(found.fingerprints[""]) == 64

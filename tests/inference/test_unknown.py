@@ -83,10 +83,10 @@ def test_bad_input_is_one_line(mtl: InProcess, houses_run: Path, tmp_path: Path)
         status, _, err = mtl("train", f"dataset={name}.csv", "tasks={y: multiclass}", key, *short, f"run_dir={name}")
         assert status == 0, err
     cases = {
-        "1.2": "'1.2' is no share between 0 and 1; 0.95: of the answers",
-        "0": "'0' is no share between 0 and 1",
-        "nan": "'nan' is no share between 0 and 1",
-        "most": "'most' is no share between 0 and 1",
+        "1.2": "'1.2' is not a share between 0 and 1; 0.95: of the answers",
+        "0": "'0' is not a share between 0 and 1",
+        "nan": "'nan' is not a share between 0 and 1",
+        "most": "'most' is not a share between 0 and 1",
         "knd=0.9": "the run has no task 'knd'; did you mean kind?",
         "price=0.9": "task price, of kind regression, has no answer of one class a row",
         "kind=0.99": "0.99 of task kind takes 299 validation rows, and the run has 24; a smaller share, or train with",

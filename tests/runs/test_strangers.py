@@ -20,6 +20,7 @@ from mtl_cli.runs import checkpoint_file, model_file
 from mtl_cli.runs.checkpoint_file import load_checkpoint
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.model_file import load_model, plain_values, save_model
+from mtl_cli.runs.records import read_config
 from mtl_cli.runs.strangers import check_links
 from tests.conftest import InProcess
 
@@ -65,6 +66,18 @@ def not_a_number() -> dict[str, Any]:
     return content
 
 
+def with_reader(**parts: Any) -> dict[str, Any]:
+    content = changed()
+    content["data"]["reader"] |= parts
+    return content
+
+
+def with_column(**parts: Any) -> dict[str, Any]:
+    content = changed()
+    content["data"]["reader"]["features"][0] |= parts
+    return content
+
+
 def looped() -> dict[str, Any]:
     content = changed()
     content["data"]["reader"]["more"] = content["data"]
@@ -83,6 +96,11 @@ def looped() -> dict[str, Any]:
         (lambda: {key: value for key, value in changed().items() if key != "mtl"}, "lacks a part"),
         (larger, "the config is of a larger network than the weights"),
         (not_a_number, "has weights that are not finite"),
+        (lambda: with_reader(id_column=["x"]), "it has a list where id_column should be a str"),
+        (lambda: with_column(name=["x"]), "it has ['x'] where Column.name should be str"),
+        (lambda: with_column(scale=[None]), "it has None where Column.scale[0] should be float"),
+        (lambda: with_column(kind="other"), "it has 'other' where Column.kind should be Literal['numeric'"),
+        (lambda: with_column(more=1), "it has other fields than Column has"),
         (looped, "holds more than mtl writes"),
     ],
 )
@@ -101,6 +119,14 @@ def test_a_model_alone_has_a_card(mtl: InProcess, tmp_path: Path, houses_run: Pa
         assert (status, "seed" in out) == (0, False), err
     (tmp_path / "run/run.json").write_text('{"status": "done"}')
     assert mtl("card", "run")[2].endswith("run/run.json: is not what mtl wrote: it has no command; it was changed\n")
+    (tmp_path / "run/run.json").unlink()
+    (tmp_path / "run/metrics.json").write_text('{"score": 0.5, "splits": {"test": {"tasks": {}}}}')
+    assert mtl("card", "run")[2].endswith("is not what mtl wrote: it has no splits.test.rows; it was changed\n")
+    (tmp_path / "run/config.yaml").write_text("trainer: x\n")
+    with pytest.raises(
+        UserError, match=r"config.yaml: is not what mtl wrote: it has a str where trainer should be a dict"
+    ):
+        read_config(tmp_path / "run")
 
 
 def test_a_changed_history_is_one_line(mtl: InProcess, tmp_path: Path, houses_run: Path) -> None:

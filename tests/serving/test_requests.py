@@ -26,15 +26,15 @@ TOKEN = "a-token-that-is-long-enough"
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
-        (b"", 400, "no JSON"),
+        (b"", 400, "not JSON"),
         (b"{", 400, "line 1 column 2"),
-        (b'{"area": 1}', 400, "no list of rows"),
+        (b'{"area": 1}', 400, "not a list of rows"),
         (b'[{"area": NaN}]', 400, "there is no number NaN; null says"),
         (b'[{"area": -Infinity}]', 400, "-Infinity"),
-        (b'[{"area": 1' + b"0" * 5000 + b"}]", 400, "no JSON"),
+        (b'[{"area": 1' + b"0" * 5000 + b"}]", 400, "not JSON"),
         (b"\xff\xfe", 400, "not UTF-8"),
         (b"[" * 9_000, 400, "nested too deep"),
-        (b"[1]", 422, "row 1: is no object"),
+        (b"[1]", 422, "row 1: is not an object"),
         (b"[[]]", 422, "row 1"),
         (b'[{"area": [1]}]', 422, "'area' holds a list"),
         (b'[{"area": {"a": 1}}]', 422, "'area' holds a list or an object"),
@@ -152,7 +152,7 @@ def test_names_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
     with pytest.raises(UserError, match="two runs are called 'x'"):
         named_runs(["outputs/x", "other/x"])
-    with pytest.raises(UserError, match="no name that an address can hold"):
+    with pytest.raises(UserError, match="not a name that an address can hold"):
         named_runs(["..=outputs/x"])
 
 

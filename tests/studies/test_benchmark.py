@@ -137,7 +137,10 @@ def test_a_benchmark_runs_what_is_missing_and_is_checked_against_a_reference(mtl
     assert status == 0, err
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [row["problem"] for row in rows] == ["conflict"] * 2 and {row["method"] for row in rows} == {"uniform", "uw"}
-    assert "study of 4 jobs in bench/conflict: all to run" in err and "conflict: no difference from uniform" in err
+    assert (
+        "study of 4 jobs in bench/conflict: all to run" in err
+        and "conflict: no significant difference from uniform" in err
+    )
     assert json.loads((tmp_path / "bench/conflict/0/metrics.json").read_text())["splits"]["test"]["rows"] == 2000
 
     (tmp_path / "bench/conflict/3/run.json").unlink()  # as if it had been killed there
@@ -166,8 +169,8 @@ def test_a_figure_outside_its_tolerance_is_named() -> None:
     ("words", "said"),
     [
         (["balncers"], "balncers: there is no such benchmark; did you mean balancers?"),
-        (["balancers", "wein"], "wein: is no problem of the benchmark; did you mean wine?"),
-        (["balancers", "--check", "--small", "seed=0"], "seed=0: makes other figures than the reference's"),
+        (["balancers", "wein"], "wein: is not a problem of the benchmark; did you mean wine?"),
+        (["balancers", "--check", "--small", "seed=0"], "seed=0: changes the figures, so that they cannot be compared with the reference's"),
         (["balancers", "wine", "--check", "none.csv"], "--check: there is no reference none.csv"),
         (["balancers", "wine", "launcher=procesess"], "launcher: there is no 'procesess'; did you mean launcher=processes?"),
         (["balancers", "conflict", "--small", "balancer=unifrom"], "did you mean balancer=uniform?"),

@@ -51,16 +51,16 @@ def test_sentences_say_what_can_be_told(mtl: InProcess, tmp_path: Path) -> None:
         "score: gradnorm 0.3546 is better than rlw 0.201 (interval of the difference 0.1"
     )
     assert (
-        some["sentences"][1] == "score: no difference can be told between gradnorm 0.3546 and uw 0.3514, uniform 0.3498"
+        some["sentences"][1] == "score: no significant difference between gradnorm 0.3546 and uw 0.3514, uniform 0.3498"
     )
     assert none["sentences"][0].startswith(
-        "score: no difference can be told between any of 3 groups, not even the best and the worst: gradnorm 0.3546, uniform 0.3498, interval of the difference −0.0"
+        "score: no significant difference between any of 3 groups, not even the best and the worst: gradnorm 0.3546, uniform 0.3498, interval of the difference −0.0"
     )
     two = as_json(mtl, *make_groups(tmp_path / "two", {key: NONE[key] for key in ("uniform", "gradnorm")}))
     apart = np.array(NONE["gradnorm"]) - NONE["uniform"]
     low, high = stats.ttest_1samp(apart, 0).confidence_interval(0.95)
     assert two["sentences"] == [
-        f"score: no difference can be told: gradnorm 0.3546, uniform 0.3498, interval of the difference −{-low:.3f} to {high:.3f}"
+        f"score: no significant difference: gradnorm 0.3546, uniform 0.3498, interval of the difference −{-low:.3f} to {high:.3f}"
     ]
     one = as_json(mtl, *make_groups(tmp_path / "one", {key: own[:1] for key, own in NONE.items()}))
     assert one["test"] is None and "with one run of each, no interval can be given" in one["sentences"][0]
@@ -161,7 +161,7 @@ def test_formats(mtl: InProcess, tmp_path: Path) -> None:
     Path("table.csv").write_text(out)
     rows = pd.read_csv("table.csv")
     assert list(rows["group"]) == ["gradnorm", "uw", "uniform"] and rows["score"][0] == pytest.approx(0.3546)
-    assert "score: no difference can be told" in err, "what is to be concluded, for people"
+    assert "score: no significant difference" in err, "what is to be concluded, for people"
     _, out, _ = mtl("compare", *paths, "--format", "md", "--metrics", "roc_auc")
     assert (
         out.splitlines()[0]

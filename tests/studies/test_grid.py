@@ -66,7 +66,7 @@ def test_glob_is_every_file_of_a_group() -> None:
         ("seed=interval(0,1)", "seed: interval(0,1) is an interval, not a list of values"),
         ("balancer=glob(x*)", "balancer: glob(x*) chooses nothing; choose from aligned_mtl, "),
         ("seed=glob(*)", "seed: glob(*) chooses nothing"),
-        ("seed=range(1,2),5", "seed: range(1,2),5 is no list of values; for example range(1,10) or 0.1,0.5"),
+        ("seed=range(1,2),5", "seed: range(1,2),5 is not a list of values; for example range(1,10) or 0.1,0.5"),
         ("seed=0,1,0", "seed: has the value 0 twice"),
         ("dataset=digits,wine", "dataset: is given twice, and several values; leave one of them out"),
     ],

@@ -88,7 +88,7 @@ WRONG = {
     "a number of jobs": (["seed=0,1", "n_jobs=two"], ["n_jobs: must be a whole number above 0, not 'two'"]),
     "jobs of one process": (["seed=0,1", "launcher=here", "n_jobs=2"], ["n_jobs: is for jobs in processes of their own"]),
     "a launcher twice": (["launcher=here", "launcher=processes"], ["launcher: is set twice, to here and to processes"]),
-    "a folder in use": (["seed=0,1", "run_dir=full"], ["run_dir: full is there already"]),
+    "a folder in use": (["seed=0,1", "run_dir=full"], ["run_dir: full already exists"]),
 }  # fmt: skip
 
 

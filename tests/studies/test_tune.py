@@ -234,7 +234,7 @@ def test_nested_cross_validation(here: InProcess) -> None:
             ("tasks={pH: regression}", "objective=tasks", SPACE[0]),
             "objective: there is one task that counts, pH: a front",
         ),
-        (("run_dir=full", SPACE[0]), "run_dir: full is there already; give another folder"),
+        (("run_dir=full", SPACE[0]), "run_dir: full already exists; give another folder"),
     ],
 )
 def test_bad_input_is_one_line(mtl: InProcess, words: tuple[str, ...], line: str) -> None:

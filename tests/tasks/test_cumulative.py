@@ -69,10 +69,10 @@ def test_the_median_class_is_predicted() -> None:
         (
             ["low", "high", "low"],
             {},
-            "tasks.t: the classes are no numbers, and no order of them is given; tasks.t.order=",
+            "tasks.t: the classes are not numbers, and their order is not given; tasks.t.order=",
         ),
         (["low", "high", "mid"], {"order": ["low", "high"]}, "tasks.t.order: lacks the class 'mid'"),
-        ([True, False, True], {}, "tasks.t: the classes are no numbers"),
+        ([True, False, True], {}, "tasks.t: the classes are not numbers"),
     ],
 )
 def test_classes_without_an_order(labels: list[Any], keys: dict[str, Any], message: str) -> None:

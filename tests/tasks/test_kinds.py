@@ -260,7 +260,7 @@ def test_labels_that_cannot_be_learnt(kind: str, labels: list[Any], keys: dict[s
 
 def test_a_label_that_was_not_there_in_training() -> None:
     task = fit("multiclass", "kind")
-    with pytest.raises(UserError, match=r"tasks.t: 'vila' in row 2 is none of the classes; did you mean villa\?"):
+    with pytest.raises(UserError, match=r"tasks.t: 'vila' in row 2 is not one of the classes; did you mean villa\?"):
         task.encode(pd.Series(["flat", "vila"]))
 
 

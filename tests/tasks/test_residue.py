@@ -114,7 +114,7 @@ def test_eight_states_become_three_by_a_mapping() -> None:
 def test_a_state_that_was_not_there_is_named() -> None:
     with pytest.raises(UserError) as caught:
         fit().encode(pd.Series(["HH", "HZE"], index=[3, 4]))
-    assert str(caught.value) == "tasks.ss: 'Z' at position 2 of row 5 is none of the classes CEH"
+    assert str(caught.value) == "tasks.ss: 'Z' at position 2 of row 5 is not one of the classes CEH"
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_scheme_is_found_by_its_tags() -> None:
     [
         (["B-PER O", "O I-PER"], "tasks.ner: token 2 of row 2: 'I-PER' continues no entity of type PER"),
         (["B-PER I-LOC", "O O"], "tasks.ner: token 2 of row 1: 'I-LOC' continues no entity of type LOC"),
-        (["B-PER O", "O PER"], "tasks.ner: token 2 of row 2: 'PER' is no tag of iob2, which has O, B-TYPE, I-TYPE"),
+        (["B-PER O", "O PER"], "tasks.ner: token 2 of row 2: 'PER' is not a tag of iob2, which has O, B-TYPE, I-TYPE"),
     ],
 )
 def test_a_tag_that_cannot_be_is_named_with_its_row(labels: list[str], message: str) -> None:

@@ -113,7 +113,7 @@ def test_a_folder_that_is_no_run_is_refused(short: str, mtl: InProcess) -> None:
     Path("empty").mkdir()
     for folder, message in {
         "shor": "resume: there is no folder shor; did you mean short?",
-        "empty": "resume: empty holds no config.yaml: it is no run, or one that ended before it had begun",
+        "empty": "resume: empty holds no config.yaml: it is not a run, or one that ended before it had begun",
     }.items():
         status, _, err = mtl("train", f"resume={folder}")
         assert (status, len(err.splitlines())) == (2, 1)
@@ -123,11 +123,14 @@ def test_a_folder_that_is_no_run_is_refused(short: str, mtl: InProcess) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: b"no checkpoint", "is no checkpoint that mtl wrote: it is damaged"),
-        (lambda content: Path("short/mtl_model.pt").read_bytes(), "is no checkpoint that mtl wrote"),
+        (lambda content: b"no checkpoint", "is not a checkpoint that mtl wrote: it is damaged"),
+        (lambda content: Path("short/mtl_model.pt").read_bytes(), "is not a checkpoint that mtl wrote"),
         (lambda content: content | {"checkpoint": 0}, "is a checkpoint of format 0, not 1; that was mtl"),
-        (lambda content: content | {"members": []}, "is no checkpoint that mtl wrote, or was changed"),
-        (lambda content: content | {"members": [{**content["members"][0], "training": {"epoch": 2}}]}, "does not fit"),
+        (lambda content: content | {"members": []}, "was changed: it has no members"),
+        (
+            lambda content: content | {"members": [{**content["members"][0], "training": {"epoch": 2}}]},
+            "was changed: it ",
+        ),
         (lambda content: content | {"data": "0"}, "is of other data: the rows or labels are not those that the run"),
     ],
 )

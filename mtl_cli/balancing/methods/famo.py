@@ -37,7 +37,7 @@ class FastAdaptive(Balancer):
     -----
     ξ descends by Adam as in appendix C, the decay being part of the gradient. The lower bound b_t of a loss is 0 here;
     ``shift`` moves it. Tasks that are absent keep ξ_t and are left out of c and of the mean of the δ's. With
-    ``trainer.accumulate``, ξ moves once per step of the optimiser, by the losses of its last batch. The second forward
+    ``trainer.accumulate``, ξ moves once per step of the optimizer, by the losses of its last batch. The second forward
     pass is one of training, as in the authors' code: dropout draws again, and batch norm's running statistics see the
     batch twice. ``logit_<task>`` in the weights file is ξ_t as used, ``fall_<task>`` the δ_t of the step before.
     """

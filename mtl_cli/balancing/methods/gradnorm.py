@@ -37,7 +37,7 @@ class GradNorm(Balancer):
     alpha : float
         How strongly slow tasks are pulled along: 0.12 and 1.5 in the paper; 0 asks for equal norms.
     lr : float
-        Of the weights' own Adam optimiser, without weight decay; 0.025 in the paper (section 5.1).
+        Of the weights' own Adam optimizer, without weight decay; 0.025 in the paper (section 5.1).
     min_weight : float
         Weights are clamped here, from below, before they are renormalised.
 

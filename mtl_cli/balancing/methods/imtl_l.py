@@ -20,13 +20,13 @@ class ImpartialLosses(Balancer):
     """Σ_t exp(s_t) L_t − s_t with learnt s_t: w_t = exp(s_t), which descends to 1 / L_t.
 
     Liu et al. (ICLR 2021, "Towards Impartial Multi-task Learning", the loss balance, with a = e). The gradient in
-    s is known, exp(s_t) L_t − 1, so that s descends by an Adam optimiser of its own and nothing of it reaches the
+    s is known, exp(s_t) L_t − 1, so that s descends by an Adam optimizer of its own and nothing of it reaches the
     network.
 
     Parameters
     ----------
     lr : float
-        Of s. The paper learns it with the network's optimiser.
+        Of s. The paper learns it with the network's optimizer.
     """
 
     lr: PositiveFloat = 0.025

@@ -58,7 +58,7 @@ class Static(Balancer):
         yield from unknown_tasks(self.levels or [], tasks, "balancer.levels")
         if self.scheme is not None and self.in_order:
             yield Problem(
-                "balancer.scheme", "cannot be had with balancer.in_order", "balancer.in_order=[] leaves that out"
+                "balancer.scheme", "cannot be combined with balancer.in_order", "balancer.in_order=[] leaves that out"
             )
         if self.levels is not None and self.scheme is None:
             yield Problem("balancer.levels", "is for a scheme", "balancer.scheme=linear, doubling or halving")

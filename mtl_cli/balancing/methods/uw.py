@@ -20,12 +20,12 @@ class UncertaintyWeighting(Balancer):
     """Σ_t L_t / (2 σ_t²) + log σ_t with learnt σ_t: w_t = ½ exp(−s_t), s_t = log σ_t².
 
     Kendall, Gal & Cipolla (CVPR 2018, arXiv 1705.07115, equation 7). The gradient in s is known, ½ (1 − exp(−s_t)
-    L_t), so that s descends by an Adam optimiser of its own and nothing of it reaches the network.
+    L_t), so that s descends by an Adam optimizer of its own and nothing of it reaches the network.
 
     Parameters
     ----------
     lr : float
-        Of s. The paper learns it with the network's optimiser.
+        Of s. The paper learns it with the network's optimizer.
     initial : float
         s at the start; 0 is σ = 1.
 

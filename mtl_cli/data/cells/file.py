@@ -231,7 +231,7 @@ def open_store(path: str) -> Any:
         opened = zarr.open_group(str(folder), mode="r")
     except DAMAGE as error:
         raise UserError(
-            path, "is no .zarr store", "a .zarr store is the folder that AnnData.write_zarr writes"
+            path, "is not a .zarr store", "a .zarr store is the folder that AnnData.write_zarr writes"
         ) from error
     if "obs" not in opened or "var" not in opened:
         raise UserError(
@@ -252,7 +252,7 @@ def open_file(path: str) -> tuple[h5py.File, bool]:
 
     file = resolve(path)
     if not h5py.is_hdf5(file):
-        raise UserError(path, "is no .h5ad file", "an .h5ad file is what AnnData.write_h5ad writes")
+        raise UserError(path, "is not an .h5ad file", "an .h5ad file is what AnnData.write_h5ad writes")
     try:
         opened = h5py.File(file, "r")
     except OSError as error:
@@ -277,7 +277,7 @@ def _table(source: Any) -> pd.DataFrame:
     except Exception as error:  # what anndata raises of forms that it does not know has no public name
         raise ValueError(reason(error)) from error
     if not isinstance(table, pd.DataFrame):
-        raise ValueError(f"{source.name} is no table")
+        raise ValueError(f"{source.name} is not a table")
     return table
 
 
@@ -341,7 +341,7 @@ def copy_with_columns(source: str, target: Path, columns: pd.DataFrame) -> None:
 
     An .h5ad file is copied byte by byte, and only ``obs`` is touched then: X and all else stay as they are, sparse what
     is sparse, and nothing of it is held in memory. A file of the format before anndata 0.7 has no place for columns; it
-    and a .zarr store are read and written anew. A column that is there already is replaced.
+    and a .zarr store are read and written anew. A column that already exists is replaced.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ from mtl_cli.data.inputs import InputSpec
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reader import fingerprint
 from mtl_cli.data.tables.reading import Readings
+from mtl_cli.runs.strangers import check_types, made_of
 from mtl_cli.tasks.hierarchy import Hierarchy
 
 LARGEST_LOG = 50.0
@@ -91,8 +92,9 @@ class CellReader(Reader):
     @classmethod
     def from_state(cls, source: CellFormat, state: dict[str, Any]) -> CellReader:
         """Make the reader that ``state`` was taken from."""
-        hierarchy = None if state["hierarchy"] is None else Hierarchy(**state["hierarchy"])
+        hierarchy = None if state["hierarchy"] is None else made_of(Hierarchy, state["hierarchy"])
         readings = Readings.from_state(state["readings"])
+        check_types(state, {"genes": [str], "whole": bool, "labels": [str], "fingerprint": str})
         return cls(source, **{**state, "hierarchy": hierarchy, "readings": readings})
 
     @property

@@ -66,7 +66,7 @@ class Generated(TableSource):
         for name, task in (config.tasks or {}).items():
             for column in task.columns(name):
                 if column not in self.family.names:
-                    what = f"'{column}' is none of the {self.tasks} that are drawn, {', '.join(self.family.names)}"
+                    what = f"'{column}' is not one of the {self.tasks} that are drawn, {', '.join(self.family.names)}"
                     yield Problem(f"tasks.{name}", what, "dataset.tasks=N draws N")
 
     def feature_columns(self, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:

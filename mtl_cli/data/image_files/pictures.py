@@ -77,7 +77,7 @@ def opened(path: Path) -> Image | np.ndarray:
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, MemoryError) as error:
         reason = " ".join(str(error).replace(f"'{path}'", "").split())[:120]
         raise UserError(
-            str(path), f"is no image that can be decoded: {reason}", "leave it out, or fetch it again"
+            str(path), f"is not an image that can be decoded: {reason}", "leave it out, or fetch it again"
         ) from error
 
 
@@ -93,7 +93,7 @@ def _dicom(path: Path) -> np.ndarray:
         pixels = np.asarray(apply_rescale(held.pixel_array, held), dtype="float32")
     except Exception as error:  # pydicom and its decoders raise anything of a damaged file
         reason = " ".join(str(error).split())[:120]
-        raise UserError(str(path), f"is no DICOM image that can be decoded: {reason}", "leave it out") from error
+        raise UserError(str(path), f"is not a DICOM image that can be decoded: {reason}", "leave it out") from error
     if pixels.ndim != 2:
         raise UserError(str(path), f"holds {pixels.shape[0]} frames or colours, not one grey image", "export it as PNG")
     return pixels.max() - pixels if held.PhotometricInterpretation == "MONOCHROME1" else pixels

@@ -23,6 +23,7 @@ from mtl_cli.data.inputs import InputRows, InputSpec
 from mtl_cli.data.reading import with_keys
 from mtl_cli.data.tables.reading import Readings
 from mtl_cli.io import user_path
+from mtl_cli.runs.strangers import check_types, made_of
 
 if TYPE_CHECKING:
     from mtl_cli.data.image_files.source import ImageSource
@@ -79,8 +80,8 @@ class ImageFileReader(Reader):
     @classmethod
     def from_state(cls, source: ImageSource, state: dict[str, Any]) -> ImageFileReader:
         """Make the reader that ``state`` was taken from."""
-        held = state["layout"]
-        layout = Layout(**{**held, "window": None if held["window"] is None else tuple(held["window"])})
+        check_types(state, {"fingerprint": str})
+        layout = made_of(Layout, state["layout"])
         spec, readings = InputSpec.from_state(state["spec"]), Readings.from_state(state["readings"])
         return cls(source, layout, spec, readings, state["fingerprint"])
 

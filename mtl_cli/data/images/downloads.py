@@ -98,7 +98,7 @@ def fetch(
             there = find_file(file, [root / folder])
             if there is not None and _is_right(there, digest):
                 found.append(there)
-                notice(f"{there} is there already")
+                notice(f"{there} already exists")
                 continue
             data = _from_mirrors(file, bases, digest, target, progress, notice)
             try:

@@ -17,6 +17,7 @@ from mtl_cli.data.files import STDIN
 from mtl_cli.data.images.files import SUFFIXES, Loaded, read_images
 from mtl_cli.data.inputs import DenseRows, InputSpec, size_of
 from mtl_cli.data.tables.reading import Readings
+from mtl_cli.runs.strangers import check_types
 
 CHUNK = 4096
 
@@ -57,6 +58,7 @@ class ImageReader(Reader):
     @classmethod
     def from_state(cls, load: Callable[[], Loaded], state: dict[str, Any]) -> ImageReader:
         """Make the reader that ``state`` was taken from."""
+        check_types(state, {"fingerprint": str})
         readings = Readings.from_state(state["readings"])
         return cls(load, InputSpec.from_state(state["spec"]), readings, state["fingerprint"])
 

@@ -133,7 +133,7 @@ class JointReader(Reader):
         """Return the same with the keys given to each data set that has them."""
         if unknown := [key for key in given if key not in self.keys]:
             hint = did_you_mean(unknown[0], self.keys, "dataset.")
-            raise UserError(f"dataset.{unknown[0]}", "is no key of reading these files", hint)
+            raise UserError(f"dataset.{unknown[0]}", "is not a key for reading these files", hint)
         readers = {
             name: reader.with_keys({key: value for key, value in given.items() if key in reader.keys})
             for name, reader in self.readers.items()

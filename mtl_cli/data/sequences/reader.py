@@ -11,6 +11,7 @@ import numpy as np
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.sequences import residues
 from mtl_cli.data.sequences.residues import RESIDUES, STOP, Alphabet, Stops
+from mtl_cli.runs.strangers import made_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +228,7 @@ class SequenceEncoder:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> SequenceEncoder:
         """Make the encoder that ``state`` was taken from."""
-        return cls(**state)
+        return made_of(cls, state)
 
 
 def check_unique(ids: pd.Series, where: str) -> None:

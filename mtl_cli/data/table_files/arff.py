@@ -91,7 +91,7 @@ def _header(lines: Iterator[tuple[int, str]], where: str) -> list[_Attribute]:
             return attributes
         found = _ATTRIBUTE.fullmatch(line)
         if found is None:
-            raise UserError(where, f"line {number} is no ARFF: '{line[:40]}'", "is it another text? use dataset=csv")
+            raise UserError(where, f"line {number} is not ARFF: '{line[:40]}'", "is it another text? use dataset=csv")
         name, kind = _plain(found[1]), found[2].strip()
         if kind.startswith("{") != kind.endswith("}") or not kind:
             raise UserError(where, f"line {number}: the attribute '{name}' has no type that can be read: '{kind[:40]}'")
@@ -101,7 +101,7 @@ def _header(lines: Iterator[tuple[int, str]], where: str) -> list[_Attribute]:
             attributes.append(_Attribute(name, word, []))
         else:
             raise UserError(where, f"line {number}: the attribute '{name}' is of the type '{word}', which is not read")
-    raise UserError(where, "is no ARFF: it has no @attribute before @data", "is it another text? use dataset=csv")
+    raise UserError(where, "is not ARFF: it has no @attribute before @data", "is it another text? use dataset=csv")
 
 
 def _row(line: str, number: int, attributes: list[_Attribute], where: str) -> list[Any]:
@@ -129,7 +129,7 @@ def _value(attribute: _Attribute, text: str, number: int, where: str) -> Any:
     try:
         return attribute.value(text)
     except ValueError as error:
-        known = "is not a number" if attribute.kind in _NUMBERS else "is none of the values that it may have"
+        known = "is not a number" if attribute.kind in _NUMBERS else "is not one of the values that it may have"
         raise UserError(where, f"'{text}' in line {number} of attribute '{attribute.name}' {known}") from error
 
 

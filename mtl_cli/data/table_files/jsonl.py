@@ -42,14 +42,14 @@ def _lines(stream: TextIO, where: str) -> Iterator[tuple[str, Any]]:
                 yield f"line {number}", json.loads(line)
             except (json.JSONDecodeError, RecursionError) as error:
                 fault = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deep"
-                raise UserError(where, f"line {number} is no JSON: {fault}", "a row is {…} in one line") from error
+                raise UserError(where, f"line {number} is not JSON: {fault}", "a row is {…} in one line") from error
 
 
 def _list(stream: TextIO, where: str) -> Iterator[tuple[str, Any]]:
     try:
         rows = json.load(stream)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(where, f"is no JSON: {error}", "a row per line, or one list of rows") from error
+        raise UserError(where, f"is not JSON: {error}", "a row per line, or one list of rows") from error
     for number, row in enumerate(rows, 1):
         yield f"row {number}", row
 
@@ -60,7 +60,7 @@ def _columns(rows: Iterable[tuple[str, Any]], where: str) -> dict[str, list[Any]
     for place, row in rows:
         if not isinstance(row, dict):
             raise UserError(
-                where, f"{place} is no object with the columns' names", 'such as {"area": 80.5, "sold": true}'
+                where, f"{place} is not an object with the columns' names", 'such as {"area": 80.5, "sold": true}'
             )
         for name, value in row.items():
             column = columns.setdefault(name, [])

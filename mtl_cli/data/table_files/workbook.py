@@ -79,7 +79,7 @@ def _rows(open_bytes: Opener, where: str, sheet: str | None, notice: Notice) -> 
         if data.startswith((b"PK", b"\xd0\xcf\x11\xe0")):
             what, hint = "is damaged, or no workbook", "save or copy it again, or export it as CSV"
         else:
-            what, hint = "is no workbook", "is it text? use dataset=csv"
+            what, hint = "is not a workbook", "is it text? use dataset=csv"
         raise UserError(where, f"{what}: {str(error).splitlines()[0][:200]}", hint) from error
 
 

@@ -53,7 +53,7 @@ class Column:
     low, high : list of float
         Per number, the least and the largest of training.
     bounds : list of list of float
-        The least and the largest that are not stray, beyond which numbers are bent; empty for none.
+        The least and the largest that are not outliers, beyond which numbers are pulled in; empty for none.
     commonest : str, optional
         The level that most training rows have.
     """

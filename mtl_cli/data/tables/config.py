@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mtl_cli.data.folding import Folding
     from mtl_cli.data.look import FeatureLook, Look
     from mtl_cli.data.tables.reader import TokenEncoder
+    from mtl_cli.data.tables.reading import Readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,10 @@ class TableSource(DataSource):
     def feature_columns(self, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:
         """Return the columns that are features; ``others`` are read for something else, and are none unless by name."""
         return [] if self.token_columns else feature_names(self.features, table, targets, others)
+
+    def split_of(self, table: pd.DataFrame, targets: Sequence[str], notice: Notice) -> SplitConfig:
+        """Return how the rows of a table with some columns of labels are split."""
+        return self.split
 
     @property
     def decimal_mark(self) -> str | None:
@@ -253,32 +258,26 @@ class TableSource(DataSource):
         from mtl_cli.data.duplicates import equal_rows
         from mtl_cli.data.held_out import hold_out
         from mtl_cli.data.tables import reader as tables
-        from mtl_cli.data.tables.deciding import decide
-        from mtl_cli.data.tables.left_out import left_out
 
-        known = tables.readings_of(like)
-        table = self.read([*self._as_written(tasks), *known.as_written], notice)
+        table = self.read([*self._as_written(tasks), *tables.readings_of(like).as_written], notice)
         if len(table.columns) == 1:
             raise UserError(self.path, f"has one column only ('{table.columns[0][:40]}')", "a table needs features too")
         weights = weight_columns(self.weight, tasks)
         keys = {"dataset.id": self.id, "dataset.sequence": self.sequence, **weights}
         tables.check_columns(table, self.path, tasks, keys)
         targets = [column for name, task in tasks.items() for column in task.columns(name)]
-        others = [*self.split.named_columns().values(), *([self.id] if self.id else []), *weights.values()]
+        how = self.split_of(table, targets, notice)
+        others = [*how.named_columns().values(), *([self.id] if self.id else []), *weights.values()]
         names = self.feature_columns(table, targets, others)
-        tables.refuse_lists(table, [*self.token_columns, *names], self.path)
-        readings = decide(table, self._uses(tasks, names), self._words(tasks), self.path, notice, known)
-        table = readings.apply(table)
-        skipped = left_out(table, names, tables.kept_names(self.features, names, like), bool(self.token_columns))
-        names = [name for name in names if name not in skipped]
+        table, readings, names, skipped = self._understood(table, names, self.token_columns, tasks, notice, like)
         tokens, read = self.token_encoder(tasks), None
         if tokens is not None:
             tokens = tokens.settled(table, self.path, notice)
             read = tokens.encode(table, self.path)  # all of them must be right before anything else is reported
             tokens.compare(table, read, self.path, notice)
         rows = self._rows(table, equal_rows(table, [*self.token_columns, *names]), tasks)
-        split = split_rows(self.split, table, rows, notice)
-        split, held_out = hold_out(folding, self.split, split, table, rows, tasks, table, notice)
+        split = split_rows(how, table, rows, notice)
+        split, held_out = hold_out(folding, how, split, table, rows, tasks, table, notice)
         fitted = fit_tasks(tasks, table, split.train, notice)
         if tokens is not None and read is not None:
             tokens = tokens.fit(read.select(split.train), self.path, notice)
@@ -306,19 +305,57 @@ class TableSource(DataSource):
 
         from mtl_cli.data.look import Look
         from mtl_cli.data.tables import reader as tables
-        from mtl_cli.data.tables.deciding import decide
-        from mtl_cli.data.tables.left_out import left_out
 
         table = self.read(self._as_written({}), notice)
         others = [*self.split.named_columns().values(), *(name for name in (self.id, self.weight) if name)]
         names = feature_names(self.features, table, [], others)
-        tables.refuse_lists(table, names, self.path)
-        table = decide(table, self._uses({}, names), self._words({}), self.path, notice).apply(table)
-        skipped = left_out(table, names, tables.kept_names(self.features, names, None))
-        kept, rows = [name for name in names if name not in skipped], np.arange(len(table))
-        encoder = tables.feature_encoder(self.features, table, kept, rows, self.path, notice, None)
+        table, _, names, skipped = self._understood(table, names, [], {}, notice)
+        encoder = tables.feature_encoder(self.features, table, names, np.arange(len(table)), self.path, notice, None)
         features = self._look(table, encoder, {}, skipped)
         return Look({}, len(table), {}, "features", (features.inputs,), features)
+
+    def _understood(
+        self,
+        table: pd.DataFrame,
+        names: list[str],
+        tokens: list[str],
+        tasks: Mapping[str, TaskConfig],
+        notice: Notice,
+        like: Reader | None = None,
+    ) -> tuple[pd.DataFrame, Readings, list[str], dict[str, str]]:
+        """Decide how the cells of a table are read, and which of its columns are features.
+
+        Parameters
+        ----------
+        table : DataFrame
+            As the file holds it.
+        names : list of str
+            The columns that may be features.
+        tokens : list of str
+            The columns of sequences or texts.
+        tasks, notice, like
+            As ``prepare`` takes them.
+
+        Returns
+        -------
+        table : DataFrame
+            Its cells as they are read.
+        readings : Readings
+        names : list of str
+            The features.
+        skipped : dict of str to str
+            The columns that were left out, and why.
+        """
+        from mtl_cli.data.tables import reader as tables
+        from mtl_cli.data.tables.deciding import decide
+        from mtl_cli.data.tables.left_out import left_out
+
+        tables.refuse_lists(table, [*tokens, *names], self.path)
+        known = tables.readings_of(like)
+        readings = decide(table, self._uses(tasks, names), self._words(tasks), self.path, notice, known)
+        table = readings.apply(table)
+        skipped = left_out(table, names, tables.kept_names(self.features, names, like), all_may_go=bool(tokens))
+        return table, readings, [name for name in names if name not in skipped], skipped
 
     def _look(
         self, table: pd.DataFrame, encoder: FeatureEncoder, tasks: Mapping[str, TaskConfig], skipped: dict[str, str]

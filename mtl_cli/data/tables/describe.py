@@ -70,7 +70,7 @@ def _scaling(column: Column) -> str:
     if not column.bounds:
         return words
     (low,), (high,) = column.bounds
-    return f"{words}, bent below {low:.6g} and above {high:.6g}"
+    return f"{words}, pulled in below {low:.6g} and above {high:.6g}"
 
 
 def _levels(column: Column) -> str:

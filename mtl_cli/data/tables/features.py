@@ -14,6 +14,7 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers, spread_values
 from mtl_cli.data.tables.reading import Kind
 from mtl_cli.data.tables.scaling import LARGEST, LARGEST_UNSCALED, Scale
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.labels import refuse_values
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class FeatureConfig:
     numeric, categorical, date : list of str
         Columns of that kind; the kind of the others is found from what they hold.
     scale : {"bounded", "standard", "robust", "quantile", "clip", "none"}
-        Standard: mean 0, deviation 1. Bounded: the same without stray numbers, which are bent towards the range of the
+        Standard: mean 0, deviation 1. Bounded: the same without outliers, which are pulled in towards the range of the
         others, as are numbers beyond it in new rows; dates are not. Robust: median 0, quartile range 1. Quantile: the
         normal quantile of its rank. Clip: robust, then smoothly clipped to ±3. Over the training rows.
     impute : {"median", "mean", "zero", "none"}
@@ -184,7 +185,7 @@ class FeatureEncoder:
     @classmethod
     def from_state(cls, state: list[dict[str, Any]]) -> FeatureEncoder:
         """Make the encoder that ``state`` was taken from."""
-        return cls([Column(**column) for column in state])
+        return cls([made_of(Column, column) for column in state])
 
 
 def feature_names(config: FeatureConfig, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:

@@ -25,6 +25,7 @@ from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, fit_feat
 from mtl_cli.data.tables.left_out import asked_for
 from mtl_cli.data.tables.reading import ColumnReading, Readings
 from mtl_cli.data.text.reader import TextEncoder
+from mtl_cli.runs.strangers import check_types
 from mtl_cli.tasks.task import TaskConfig
 
 TokenEncoder = SequenceEncoder | TextEncoder
@@ -117,6 +118,7 @@ class TableReader(Reader):
     @classmethod
     def from_state(cls, source: TableFile, state: dict[str, Any]) -> TableReader:
         """Make the reader that ``state`` was taken from."""
+        check_types(state, {"id_column": (str, type(None)), "fingerprint": str})
         name = next(name for name in ENCODERS if name in state)
         encoder: RowEncoder = ENCODERS[name].from_state(state[name])
         readings = Readings.from_state(state["readings"])

@@ -14,6 +14,7 @@ import numpy as np
 
 from mtl_cli.data.dates import text_dates
 from mtl_cli.data.numbers import PLAIN, NumberForm, parse_number
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.bounds import parse_bounds
 from mtl_cli.tasks.labels import without
 
@@ -112,7 +113,7 @@ class Readings:
     @classmethod
     def from_state(cls, state: Iterable[Mapping[str, Any]]) -> Readings:
         """Make the readings that ``state`` was taken from."""
-        return cls([ColumnReading(**{**column, "form": NumberForm(**column["form"])}) for column in state])
+        return cls([made_of(ColumnReading, column) for column in state])
 
 
 def holds_text(values: pd.Series) -> bool:

@@ -46,17 +46,17 @@ def smooth_clip(scaled: np.ndarray) -> np.ndarray:
 LARGEST, LARGEST_UNSCALED = 1e100, 1e18
 """Larger numbers have squares that are infinite, in 64 bits or, where they are not scaled, in 32."""
 OUTERMOST = 0.05
-"""The share of rows at either end of a column among which stray numbers are looked for."""
+"""The share of rows at either end of a column among which outliers are looked for."""
 FAR = 10.0
-"""A stray number is that many deviations of the other rows from their median, at least."""
+"""An outlier is that many deviations of the other rows from their median, at least."""
 GAP = 3.0
-"""A stray number is that many times as far from the median as the next one, at least."""
+"""An outlier is that many times as far from the median as the next one, at least."""
 ROOM = 1.0
 """How much further than training, as a share of the distance from its mean, a number may come."""
 
 
 def usual_range(present: np.ndarray) -> tuple[float, float]:
-    """Return the least and the largest number of a column that is not stray, a reading of another magnitude.
+    """Return the least and the largest number of a column that is not an outlier, a reading of another magnitude.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def _last_usual(distances: np.ndarray, limit: float) -> float:
 
 
 def bound(found: np.ndarray, center: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return numbers as they are from low to high, and bent smoothly beyond: by no more than ``ROOM``.
+    """Return numbers as they are from low to high, and pulled in smoothly beyond: by no more than ``ROOM``.
 
     A number e beyond an end that is d away from the center comes to e / √(1 + (e / (ROOM d))²) beyond it.
     """

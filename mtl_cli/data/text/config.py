@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -12,11 +12,12 @@ from mtl_cli.config.registry import component, components, file_suffixes, kind_o
 from mtl_cli.config.schema import Config
 from mtl_cli.data.base import Notice
 from mtl_cli.data.files import STDIN, read_bytes
+from mtl_cli.data.split import SplitConfig
 from mtl_cli.data.tables.config import TableSource
 from mtl_cli.data.tables.encoding import decode
 from mtl_cli.data.tables.features import feature_names
 from mtl_cli.data.tables.text import MISSING
-from mtl_cli.data.text.conll import read_conll
+from mtl_cli.data.text.conll import DOCUMENT, read_conll
 from mtl_cli.data.text.reader import TextEncoder
 from mtl_cli.tasks.task import TaskConfig
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mtl_cli.data.tables.reader import TokenEncoder
+
+FEWEST_DOCUMENTS = 30
+"""With fewer, a part of a random split would be the texts of one or two."""
 
 
 @component("dataset", "text")
@@ -40,6 +44,9 @@ class Text(TableSource):
     cut : {"auto", "spaces", "words"}
         Where a text is cut into words; ``auto``: at spaces in a CoNLL file and where a task labels words, else between
         letters and symbols too.
+    documents : {"together", "apart"}
+        Of a CoNLL file that says which document each text is of: whether a random split, and folds, keep the texts of
+        one on one side.
     max_length : int, optional
         The most words of a text.
     pieces : str, optional
@@ -52,6 +59,7 @@ class Text(TableSource):
     text: str | list[str] = "text"
     columns: list[str] | None = None
     cut: Literal["auto", "spaces", "words"] = "auto"
+    documents: Literal["together", "apart"] = "together"
     max_length: PositiveInt | None = None
     pieces: str | None = None
     missing: list[str] = field(default_factory=lambda: list(MISSING))
@@ -149,6 +157,22 @@ class Text(TableSource):
         ):
             return []
         return feature_names(self.features, table, targets, [*others, *self.token_columns])
+
+    def split_of(self, table: pd.DataFrame, targets: Sequence[str], notice: Notice) -> SplitConfig:
+        """Return how texts are split: at random by whole documents, where these are known and are no label."""
+        split = self.split
+        drawn = not (split.named_columns() or split.by or split.file) and (split.test > 0 or split.val > 0)
+        known = self.is_conll and DOCUMENT in table.columns and DOCUMENT not in [*targets, *(self.columns or [])]
+        if self.documents == "apart" or not (drawn and known):
+            return split
+        count = table[DOCUMENT].nunique(dropna=False)
+        if not FEWEST_DOCUMENTS <= count < len(table):
+            return split
+        notice(
+            f"{self.path}: the {len(table):,} texts are of {count:,} documents, "
+            "each of which stays in one part (dataset.documents=apart: they need not)"
+        )
+        return replace(split, group=DOCUMENT)
 
     def token_encoder(self, tasks: Mapping[str, TaskConfig]) -> TokenEncoder:
         cut = self.cut

@@ -16,14 +16,18 @@ UNIVERSAL = ["id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "
 _COMMENT = re.compile(r"#\s*([^=]+?)\s*=\s*(.*?)\s*$")
 _NO_WORD = re.compile(r"\d+[-.]\d+")
 """The number, in CoNLL-U, of several words that are written as one, or of a word that is not written."""
+_NUMBERED = re.compile(r"(.+)[-_.:/]\D?(\d+)")
+"""The name of a sentence: that of its document, and its number there."""
 NO_BREAK = "\u00a0"
+DOCUMENT = "document"
 
 
 def read_conll(text: str, where: str, columns: Sequence[str] | None, word: str) -> pd.DataFrame:
     """Return a table of a row per text: its words, and the tags of each further column, with spaces between them.
 
-    Comments ``# key = value`` are columns too, that of ``# newdoc id = …`` for all texts that follow; ``# text = …``
-    is not, for it says the words again. A space within a word becomes one that does not break.
+    Comments ``# key = value`` are columns too, that of ``# newdoc id = …`` for all texts that follow, as ``document``;
+    ``# text = …`` is not, for it says the words again. Without ``# newdoc``, the document is what the names of
+    sentences, ``# sent_id = …``, have before their number. A space within a word becomes one that does not break.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ def read_conll(text: str, where: str, columns: Sequence[str] | None, word: str) 
                 if key == "global.columns":
                     named = named or [name.lower() for name in value.split()]
                 elif key.startswith("newdoc"):
-                    lasting = {"document": value}
+                    lasting = {DOCUMENT: value}
                 elif key != "text":
                     about[key] = value
             continue
@@ -109,4 +113,31 @@ def _table(texts: list[tuple[dict[str, str], list[list[str]]]], names: list[str]
                 columns[name].append(" ".join(cells[place] for cells in words))
     for key in keys:
         columns[key] = [about.get(key) for about, _ in texts]
+    if DOCUMENT not in columns and (found := documents_of([about.get("sent_id") for about, _ in texts])):
+        columns[DOCUMENT] = list(found)
     return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+
+
+def documents_of(names: Sequence[str | None]) -> list[str] | None:
+    """Return the document of each sentence by its name, where these are as in treebanks: web-1-0001, web-1-0002, ….
+
+    None unless each name ends in a number, those of a document stand together and rise, and there are several
+    documents, of which one has several sentences.
+    """
+    found: list[str] = []
+    seen: set[str] = set()
+    before = 0
+    for name in names:
+        match = _NUMBERED.fullmatch(name or "")
+        if match is None:
+            return None
+        document, number = match[1], int(match[2])
+        if found and document == found[-1]:
+            if number <= before:
+                return None
+        elif document in seen:
+            return None
+        seen.add(document)
+        found.append(document)
+        before = number
+    return found if 1 < len(seen) < len(found) else None

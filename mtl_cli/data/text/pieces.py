@@ -61,7 +61,7 @@ def _with_space_in_front(text: str, name: str) -> str:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise UserError(WHERE, f"the tokenizer.json of '{name}' is no JSON") from error
+        raise UserError(WHERE, f"the tokenizer.json of '{name}' is not JSON") from error
     steps: list[Any] = [content.get("pre_tokenizer")]
     for step in steps:
         if isinstance(step, dict):

@@ -11,6 +11,7 @@ import numpy as np
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.sequences.reader import check_unique
+from mtl_cli.runs.strangers import check_types
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,4 +203,6 @@ class TextEncoder:
         from mtl_cli.data.tables.features import FeatureEncoder
 
         beside = None if state["beside"] is None else FeatureEncoder.from_state(state["beside"])
+        optional = {name: (kind, type(None)) for name, kind in {"id_column": str, "max_length": int}.items()}
+        check_types(state, {"columns": [str], "cut": str, "truncate": bool, "tokenizer": (str, type(None)), **optional})
         return cls(**{**state, "beside": beside})

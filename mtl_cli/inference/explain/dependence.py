@@ -16,6 +16,7 @@ import torch
 from mtl_cli.data.feature import Feature
 from mtl_cli.inference.explain.importance import Importance
 from mtl_cli.inference.explain.rows import Explained
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY
 from mtl_cli.tasks.task import Task
 
 POINTS, TOP = 15, 3
@@ -79,11 +80,8 @@ def mean_prediction(task: Task, output: np.ndarray) -> dict[str, float]:
     """Return the mean of a prediction: the number, or the probability of each class; nothing of labels of tokens."""
     if task.level != "row":
         return {}
-    prefix = f"predicted_{task.name}_prob_"
-    found = {name.removeprefix(prefix): float(v.mean()) for name, v in task.probabilities(output).items()}
-    if found:
-        return found
-    columns = task.decode(output)
-    numbers = {name.removeprefix("predicted_"): v for name, v in columns.items() if v.dtype.kind == "f"}
-    probabilities = {name: v for name, v in numbers.items() if name.startswith(f"{task.name}_prob")}
-    return {name.removeprefix(f"{task.name}_prob_"): float(v.mean()) for name, v in (probabilities or numbers).items()}
+    columns = task.probabilities(output) or task.decode(output)
+    labels = {column.name: column.of for column in task.answer_columns() if column.kind == CLASS_PROBABILITY}
+    found = {labels[name]: values for name, values in columns.items() if name in labels}
+    found = found or {name.removeprefix("predicted_"): v for name, v in columns.items() if v.dtype.kind == "f"}
+    return {name: float(values.mean()) for name, values in found.items()}

@@ -12,10 +12,11 @@ from torch.nn.functional import logsigmoid
 from mtl_cli.config.errors import UserError
 from mtl_cli.inference.export.curves import survival_answer
 from mtl_cli.inference.export.ramps import Ramps, exact
+from mtl_cli.tasks.answer_columns import DEVIATION, HIGH, LOW, QUANTILE, SET
 from mtl_cli.tasks.conformal import Conformal
 from mtl_cli.tasks.counts import LEAST_LOG_DISPERSION, MOST_LOG, MOST_LOG_DISPERSION
 from mtl_cli.tasks.cumulative import thresholds
-from mtl_cli.tasks.kinds.censored import Z90, CensoredTask
+from mtl_cli.tasks.kinds.censored import ENDS, Z90, CensoredTask
 from mtl_cli.tasks.kinds.count import CountTask
 from mtl_cli.tasks.kinds.ordinal import OrdinalTask
 from mtl_cli.tasks.kinds.regression import MAX_LOG, RegressionTask
@@ -29,7 +30,7 @@ Outputs = Sequence[torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Answer:
+class GraphAnswer:
     """What a graph says of one task.
 
     Parameters
@@ -44,7 +45,7 @@ class Answer:
     make: Callable[[Outputs], list[torch.Tensor]]
 
 
-def answer_of(task: Task, fitted: Sequence[Task]) -> Answer:
+def graph_answer(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return what a graph says of a task.
 
     Parameters
@@ -64,13 +65,13 @@ def answer_of(task: Task, fitted: Sequence[Task]) -> Answer:
     return KINDS[task.kind](task, fitted)
 
 
-def _number(task: Task, fitted: Sequence[Task]) -> Answer:
+def _number(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the number of a regression, its quantiles in order, and the ends of an interval."""
     assert isinstance(task, RegressionTask)
     own = [each for each in fitted if isinstance(each, RegressionTask)]
     quantiles, conformal, logs = task.quantiles, task.post_hoc.conformal, task.transform == "log1p"
     weights = exact(median_weights(quantiles))
-    about = {"": "the predicted number", **{f"_{column_suffix(q)}": f"the quantile {q:g}" for q in quantiles}}
+    about = {"": "the predicted number", **{QUANTILE.end(column_suffix(q)): f"the quantile {q:g}" for q in quantiles}}
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         values = _stacked([_in_units(o.double(), each) for o, each in zip(outputs, own, strict=True)])
@@ -84,14 +85,14 @@ def _number(task: Task, fitted: Sequence[Task]) -> Answer:
             found += [_to_user(least - radius, logs), _to_user(most + radius, logs)]
         return found
 
-    return Answer(about | _about_ends(conformal), make)
+    return GraphAnswer(about | _about_ends(conformal), make)
 
 
-def _count(task: Task, fitted: Sequence[Task]) -> Answer:
+def _count(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the mean of a count, the deviation of a single one, and the ends of an interval."""
     assert isinstance(task, CountTask)
     own, conformal = [each for each in fitted if isinstance(each, CountTask)], task.post_hoc.conformal
-    about = {"": "the mean count", "_sd": "the deviation of a single count"}
+    about = {"": "the mean count", DEVIATION.end(): "the deviation of a single count"}
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         pairs = list(zip(outputs, own, strict=True))
@@ -109,14 +110,15 @@ def _count(task: Task, fitted: Sequence[Task]) -> Answer:
             found += [low, ((root + exact(conformal.radius)).square() + 1e-9).floor()]
         return found
 
-    return Answer(about | _about_ends(conformal), make)
+    return GraphAnswer(about | _about_ends(conformal), make)
 
 
-def _censored(task: Task, fitted: Sequence[Task]) -> Answer:
+def _censored(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the middle of each row's normal distribution, and the quantiles between which 90 % of it lies."""
     assert isinstance(task, CensoredTask)
     own, logs = [each for each in fitted if isinstance(each, CensoredTask)], task.transform == "log1p"
-    about = {"": "the middle of what is likely", "_q05": "the quantile 0.05", "_q95": "the quantile 0.95"}
+    quantiles = {QUANTILE.end(q): f"the quantile 0.{q[1:]}" for q in ENDS}
+    about = {"": "the middle of what is likely", **quantiles}
 
     def make(outputs: Outputs) -> list[torch.Tensor]:
         pairs = [(each.distribution(o), each) for o, each in zip(outputs, own, strict=True)]
@@ -129,10 +131,10 @@ def _censored(task: Task, fitted: Sequence[Task]) -> Answer:
             _to_user(values, logs) for values in (middle, middle - exact(Z90) * spread, middle + exact(Z90) * spread)
         ]
 
-    return Answer(about, make)
+    return GraphAnswer(about, make)
 
 
-def _ordinal(task: Task, fitted: Sequence[Task]) -> Answer:
+def _ordinal(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each class in order."""
     assert isinstance(task, OrdinalTask)
     own = [each for each in fitted if isinstance(each, OrdinalTask)]
@@ -146,10 +148,10 @@ def _ordinal(task: Task, fitted: Sequence[Task]) -> Answer:
         probability = _stacked(each).mean(0)
         return [probability, *_sets(task, probability)]
 
-    return Answer({"": "the probability of each class in order", **_about_sets(task)}, make)
+    return GraphAnswer({"": "the probability of each class in order", **_about_sets(task)}, make)
 
 
-def _binary(task: Task, fitted: Sequence[Task]) -> Answer:
+def _binary(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of the positive label."""
     labels = _by_label(task)
 
@@ -157,13 +159,13 @@ def _binary(task: Task, fitted: Sequence[Task]) -> Answer:
         positive = labels(outputs)[:, 0]
         return [positive, *_sets(task, torch.stack([1 - positive, positive], 1))]
 
-    return Answer({"": "the probability of the last class", **_about_sets(task)}, make)
+    return GraphAnswer({"": "the probability of the last class", **_about_sets(task)}, make)
 
 
-def _multilabel(task: Task, fitted: Sequence[Task]) -> Answer:
+def _multilabel(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each label."""
     labels = _by_label(task)
-    return Answer({"": "the probability of each label"}, lambda outputs: [labels(outputs)])
+    return GraphAnswer({"": "the probability of each label"}, lambda outputs: [labels(outputs)])
 
 
 def _by_label(task: Task) -> Callable[[Outputs], torch.Tensor]:
@@ -182,7 +184,7 @@ def _by_label(task: Task) -> Callable[[Outputs], torch.Tensor]:
     return make
 
 
-def _multiclass(task: Task, fitted: Sequence[Task]) -> Answer:
+def _multiclass(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each class."""
     step = task.post_hoc.recalibration
     corrected = _isotonic(step) if isinstance(step, Isotonic) else None
@@ -198,24 +200,24 @@ def _multiclass(task: Task, fitted: Sequence[Task]) -> Answer:
             mean = mean / mean.sum(1, keepdim=True)
         return [mean, *_sets(task, mean)]
 
-    return Answer({"": "the probability of each class", **_about_sets(task)}, make)
+    return GraphAnswer({"": "the probability of each class", **_about_sets(task)}, make)
 
 
-def _residue(task: Task, fitted: Sequence[Task]) -> Answer:
+def _residue(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the probability of each class at each residue; beyond a row's end it says nothing."""
-    return Answer(
+    return GraphAnswer(
         {"": "the probability of each class, by residue"},
         lambda outputs: [_stacked([output.double().softmax(-1) for output in outputs]).mean(0)],
     )
 
 
-def _survival(task: Task, fitted: Sequence[Task]) -> Answer:
+def _survival(task: Task, fitted: Sequence[Task]) -> GraphAnswer:
     """Return the mean time until the event, and the share left without it at some times."""
     assert isinstance(task, SurvivalTask)
-    return Answer(*survival_answer(task, [each for each in fitted if isinstance(each, SurvivalTask)]))
+    return GraphAnswer(*survival_answer(task, [each for each in fitted if isinstance(each, SurvivalTask)]))
 
 
-KINDS: dict[str, Callable[[Task, Sequence[Task]], Answer]] = {
+KINDS: dict[str, Callable[[Task, Sequence[Task]], GraphAnswer]] = {
     "regression": _number, "quantile": _number, "interval": _number, "count": _count, "censored": _censored,
     "ordinal": _ordinal, "binary": _binary, "multilabel": _multilabel, "multiclass": _multiclass,
     "residue": _residue, "survival": _survival,
@@ -248,7 +250,7 @@ def _in_units(output: torch.Tensor, task: RegressionTask | CensoredTask) -> torc
 def _about_ends(conformal: Conformal | None) -> dict[str, str]:
     if conformal is None:
         return {}
-    return {f"_{end}": f"of an interval that holds {conformal.coverage:g} of labels" for end in ("low", "high")}
+    return {kind.end(): f"of an interval that holds {conformal.coverage:g} of labels" for kind in (LOW, HIGH)}
 
 
 def _to_user(values: torch.Tensor, logs: bool) -> torch.Tensor:
@@ -264,9 +266,9 @@ def _isotonic(step: Isotonic) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def _about_sets(task: Task) -> dict[str, str]:
     conformal = task.post_hoc.conformal
-    return (
-        {} if conformal is None else {"_set": f"1 for each class of a set that holds {conformal.coverage:g} of labels"}
-    )
+    if conformal is None:
+        return {}
+    return {SET.end(): f"1 for each class of a set that holds {conformal.coverage:g} of labels"}
 
 
 def _sets(task: Task, probability: torch.Tensor) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mtl_cli.inference.export.ramps import exact
+from mtl_cli.tasks.answer_columns import RISK, SURVIVAL
 from mtl_cli.tasks.kinds.survival import SurvivalTask
 from mtl_cli.tasks.labels import text_of
 
@@ -18,11 +19,11 @@ Made = tuple[dict[str, str], Callable[[Sequence[torch.Tensor]], list[torch.Tenso
 
 def survival_answer(task: SurvivalTask, fitted: Sequence[SurvivalTask]) -> Made:
     """Return what a graph says of a survival task, and what makes it of the members' outputs."""
-    at = {f"_at_{text_of(time)}": f"the share left without the event at {text_of(time)}" for time in task.times}
+    at = {SURVIVAL.end(text_of(time)): f"the share left without the event at {text_of(time)}" for time in task.times}
     about = {"": "the mean time until the event, up to the last interval"}
     if not task.couples:
         return about | at, _discrete(task, fitted)
-    risk = {"_risk": "the logarithm of the relative hazard"}
+    risk = {RISK.end(): "the logarithm of the relative hazard"}
     if task.post_hoc.hazard is None:
         return risk, lambda outputs: [_mean(outputs)]
     return about | risk | at, _cox(task)

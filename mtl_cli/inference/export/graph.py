@@ -12,7 +12,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.tables.features import FeatureEncoder
 from mtl_cli.data.tables.reader import TableReader
 from mtl_cli.inference.description import example_inputs
-from mtl_cli.inference.export.answers import answer_of, described, left_out
+from mtl_cli.inference.export.answers import described, graph_answer, left_out
 from mtl_cli.inference.export.columns import FORMS, ColumnEncoder
 from mtl_cli.inference.trained import TrainedModel
 
@@ -102,7 +102,7 @@ class Graph(nn.Module):
             self.examples = (example,)
         self.networks = nn.ModuleList(member.network for member in model.members)
         self._answers = {
-            name: answer_of(task, [m.tasks[name] for m in model.members]) for name, task in model.tasks.items()
+            name: graph_answer(task, [m.tasks[name] for m in model.members]) for name, task in model.tasks.items()
         }
         self.tasks = [described(task) for task in model.tasks.values()]
         self.outputs = self._named()

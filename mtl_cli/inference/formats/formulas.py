@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -60,6 +58,7 @@ class Formulas:
 
     def _column(self, column: pd.Series) -> pd.Series:
         """Count a column's formulas, and quote them if asked to; a value that comes often is looked at once."""
+        import numpy as np
         import pandas as pd
 
         codes, values = pd.factorize(column.astype("object"))

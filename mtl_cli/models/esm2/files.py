@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.data.hub import hub_folder
 from mtl_cli.models.esm2.settings import INSTALL, SIZES, ESM2Keys, Size
+from mtl_cli.models.loading import load_pretrained
 
 if TYPE_CHECKING:
     from transformers import EsmModel
@@ -68,40 +67,11 @@ def backbone_of(size: Size, folder: Path | None, where: str) -> EsmModel:
             add_pooling_layer=False,
         )
     else:
-        model = _load(EsmModel, folder, where)
+        # weights of another shape are missing ones, except those of the head for contacts
+        keys = {"add_pooling_layer": False, "ignore_mismatched_sizes": True}
+        model = load_pretrained(EsmModel, folder, where, unused="contact_head", **keys)
     if model.config.vocab_size != len(vocabulary):
         what = f"'{where}' has {model.config.vocab_size} tokens, and a vocabulary of {len(vocabulary)}"
         raise UserError("model.trunk.pretrained", what, "its vocab.txt is missing, or of another model")
     del model.contact_head
     return model
-
-
-def _load(cls: Any, folder: Path, where: str) -> EsmModel:
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # the language model's head and the contacts' are not of use here, and it says so
-    logging.disable_progress_bar()
-    try:
-        model, info = cls.from_pretrained(
-            folder,
-            add_pooling_layer=False,
-            dtype=torch.float32,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,  # told below, but for those of the contacts' head
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        what = f"'{where}' cannot be loaded: {str(error).strip().splitlines()[0]}"
-        raise UserError("model.trunk.pretrained", what) from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
-    wrong = sorted(key for key in [*info["missing_keys"], *mismatched] if "contact_head" not in key)
-    if wrong:
-        what = f"'{where}' lacks weights that its config.json asks for; the first one missing is {wrong[0]}"
-        raise UserError("model.trunk.pretrained", what)
-    esm: EsmModel = model
-    return esm

@@ -1,18 +1,17 @@
-"""ESM-2 with layers of our own above it, and which of its parameters are trained."""
+"""ESM-2 with layers of our own above it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from mtl_cli.data.sequences.rows import PADDING
 from mtl_cli.models.esm2.files import VOCABULARY
-from mtl_cli.models.esm2.settings import INSTALL, ESM2Keys, Size
+from mtl_cli.models.esm2.settings import ESM2Keys, Size
 from mtl_cli.models.pooling import Pool
 from mtl_cli.models.pretrained import PretrainedTrunk
-from mtl_cli.models.tuning import LowRank, add_low_rank
 
 if TYPE_CHECKING:
     from transformers import EsmModel
@@ -69,24 +68,3 @@ def token_numbers(names: list[str], size: Size) -> torch.Tensor:
     unknown, padding = vocabulary.index("<unk>"), vocabulary.index("<pad>")
     letters = [vocabulary.index(name) if name in vocabulary else unknown for name in names]
     return torch.tensor([padding, *letters[PADDING + 1 :]])
-
-
-def set_trained(backbone: EsmModel, config: ESM2Keys) -> None:
-    """Mark the parameters that are trained, adding those of LoRA."""
-    backbone.requires_grad_(config.tune == "all")
-    if config.tune == "last":
-        backbone.encoder.layer[-config.last :].requires_grad_(True)
-        backbone.encoder.emb_layer_norm_after.requires_grad_(True)
-    if config.tune == "lora":
-        keys = config.lora
-        modules: list[str] = [*keys.modules]
-        add_low_rank(backbone, LowRank(keys.rank, keys.alpha, keys.dropout, modules), "esm", INSTALL)
-
-
-def last_trained(backbone: EsmModel, config: ESM2Keys) -> nn.Module | None:
-    """Return the last layer of ESM-2 with a weight that is trained; None if all is frozen."""
-    layer: Any = backbone.encoder.layer[-1]
-    if config.tune == "lora":
-        last: nn.Module = getattr(layer.attention.self, config.lora.modules[-1]).lora_B["default"]
-        return last
-    return None if config.tune == "frozen" else layer.output.dense

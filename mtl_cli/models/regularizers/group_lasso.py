@@ -26,8 +26,8 @@ class GroupLasso(RegularizerConfig):
     10.1007/s11222-008-9111-x). All groups are of one size, so the root of the size that Yuan & Lin multiply by is left
     to λ.
 
-    After each of the optimiser's steps, W_:j ← max(1 − ηλ / ‖W_:j‖, 0) W_:j, the proximal step: columns become exactly
-    0. η is the learning rate, over 1 − momentum where the optimiser has one. With Adam the threshold is ηλ whatever the
+    After each of the optimizer's steps, W_:j ← max(1 − ηλ / ‖W_:j‖, 0) W_:j, the proximal step: columns become exactly
+    0. η is the learning rate, over 1 − momentum where the optimizer has one. With Adam the threshold is ηλ whatever the
     gradients' size, as in its decoupled weight decay.
 
     Parameters

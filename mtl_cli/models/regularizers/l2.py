@@ -20,7 +20,7 @@ class L2(RegularizerConfig):
     """λ Σ w² over weight matrices and kernels.
 
     Ridge regression: Hoerl & Kennard, Technometrics 1970, doi 10.1080/00401706.1970.10488634. Biases and the scales of
-    norm layers are left out. Unlike the optimiser's weight decay it is a term of the loss: it is reported, leaves
+    norm layers are left out. Unlike the optimizer's weight decay it is a term of the loss: it is reported, leaves
     biases alone, and under Adam is scaled like the losses' gradients. For one linear layer, squared error and n rows,
     the optimum is w = (XᵀX/n + λI)⁻¹ Xᵀy/n.
 

@@ -1,4 +1,4 @@
-"""No regulariser."""
+"""No regularizer."""
 
 from __future__ import annotations
 

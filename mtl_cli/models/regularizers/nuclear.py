@@ -29,14 +29,14 @@ class NuclearNorm(RegularizerConfig):
     strength : float
         λ.
     method : {"proximal", "subgradient"}
-        Proximal: after each of the optimiser's steps, of size η, W ← U max(Σ − ηλ, 0) Vᵀ, the singular values of W =
+        Proximal: after each of the optimizer's steps, of size η, W ← U max(Σ − ηλ, 0) Vᵀ, the singular values of W =
         U Σ Vᵀ soft-thresholded. Values become exactly 0, and the rank falls: this is the default. Subgradient: λ
         U Vᵀ over the values above 1e-6 of the largest is added to the gradient; small values then hover about 0, but
-        the term goes through the optimiser as the losses do.
+        the term goes through the optimizer as the losses do.
 
     Notes
     -----
-    η is the learning rate, over 1 − momentum where the optimiser has one. With plain gradient descent that is the
+    η is the learning rate, over 1 − momentum where the optimizer has one. With plain gradient descent that is the
     proximal gradient method that Ji & Ye, and Pong et al., start from and accelerate, and λ has the losses' units. With
     Adam the threshold is ηλ whatever the gradients' size, as in its decoupled weight decay: choose λ anew (0.1 to 10).
     The singular values of a matrix on CUDA make the host wait for the device, once a step.

@@ -30,7 +30,7 @@ class SingleTask(SeveralTrunks):
 
     Notes
     -----
-    The rest of the budget is hard sharing's, too: the rows, the batches, the steps, one optimiser, and early stopping
+    The rest of the budget is hard sharing's, too: the rows, the batches, the steps, one optimizer, and early stopping
     by the mean score. A balancer's weight does no more here than a learning rate for the task.
     """
 

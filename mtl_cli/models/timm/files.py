@@ -13,7 +13,7 @@ from torch import nn
 
 from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.models.timm.settings import INSTALL, TimmKeys, read_config
-from mtl_cli.models.tuning import add_low_rank
+from mtl_cli.models.tuning import LowRank
 
 FILES = ["config.json", "*.safetensors"]
 WHERE = "model.trunk.pretrained"
@@ -103,22 +103,10 @@ def model_of(config: TimmKeys, folder: Path | None, size: tuple[int, int]) -> Ba
     return Backbone(model, channels, center, scale)
 
 
-def set_trained(model: nn.Module, config: TimmKeys) -> None:
-    """Mark the parameters that are trained, adding those of LoRA. Raises UserError if it finds no layer to add to."""
-    model.requires_grad_(config.tune == "all")
-    if config.tune == "last":
-        layers = layers_of(model)
-        if config.last > len(layers):
-            raise UserError("model.trunk.last", f"is {config.last}, and there are {len(layers)} layers")
-        named = dict(model.named_parameters())
-        for layer in layers[-config.last :]:
-            for name in layer:
-                named[name].requires_grad_(True)
-    if config.tune == "lora":
-        lora = config.lora
-        if lora.modules is None and any(name.endswith(f".{ATTENTION}") for name, _ in model.named_modules()):
-            lora = replace(lora, modules=[ATTENTION])
-        add_low_rank(model, lora, type(model).__name__, INSTALL)
+def usual_lora(model: nn.Module, config: TimmKeys) -> LowRank:
+    """Return which layers LoRA changes: unless they are given, a transformer's queries, keys and values."""
+    has_attention = any(name.endswith(f".{ATTENTION}") for name, _ in model.named_modules())
+    return replace(config.lora, modules=[ATTENTION]) if config.lora.modules is None and has_attention else config.lora
 
 
 def layers_of(model: nn.Module) -> list[list[str]]:

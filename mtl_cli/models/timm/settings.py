@@ -38,7 +38,7 @@ class TimmKeys(TuningKeys):
             raise UserError(where, "needs a value: random weights of what?", f"{where}=resnet18")
         found = {"architecture": found} if isinstance(found, str) else found
         if not isinstance(found.get("architecture"), str):
-            raise UserError(where, "is no config.json of a timm model: it lacks architecture")
+            raise UserError(where, "is not the config.json of a timm model: it lacks architecture")
         return found
 
 

@@ -52,7 +52,7 @@ class TransformerKeys(TuningKeys):
             try:
                 found = json.loads(file.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise UserError(where, f"{file} is no JSON: {error}") from error
+                raise UserError(where, f"{file} is not JSON: {error}") from error
         if not isinstance(found, dict) or "model_type" not in found:
-            raise UserError(where, "is no config.json of an encoder: it lacks model_type")
+            raise UserError(where, "is not the config.json of an encoder: it lacks model_type")
         return found

@@ -70,7 +70,9 @@ class ESM2(ESM2Keys, TrunkConfig):
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for sequences of the tokens that ``spec`` names. Raises UserError if there are no weights."""
         from mtl_cli.models.esm2.files import backbone_of, weights_folder
-        from mtl_cli.models.esm2.layers import ESM2Trunk, last_trained, set_trained
+        from mtl_cli.models.esm2.layers import ESM2Trunk
+        from mtl_cli.models.pretrained import last_trained, set_trained
+        from mtl_cli.models.tuning import LowRank
 
         if spec.complement:
             what = "ESM-2 reads proteins, and these sequences are of bases"
@@ -79,7 +81,9 @@ class ESM2(ESM2Keys, TrunkConfig):
         size = self.known_size() if folder is None else read_size(folder, str(self.pretrained))
         assert size is not None
         backbone = backbone_of(size, folder, str(self.pretrained))
-        set_trained(backbone, self)
+        layers = [[*layer.parameters()] for layer in backbone.encoder.layer]
+        layers[-1] += backbone.encoder.emb_layer_norm_after.parameters()
+        lora = LowRank(self.lora.rank, self.lora.alpha, self.lora.dropout, [*self.lora.modules])
+        set_trained(backbone, layers, self, lora, "esm", INSTALL)
         module = ESM2Trunk(backbone, self, spec.names, size)
-        width = self.hidden[-1] if self.hidden else size.width
-        return Trunk(module, width, module.last_hidden or last_trained(backbone, self))
+        return Trunk(module, module.width, module.last_hidden or last_trained(backbone))

@@ -58,8 +58,8 @@ class Timm(TimmKeys, TrunkConfig):
         """Build the trunk. Raises UserError if there are no weights, or for images that the model cannot read."""
         import torch
 
-        from mtl_cli.models.pretrained import last_trained
-        from mtl_cli.models.timm.files import model_of, set_trained, weights_folder
+        from mtl_cli.models.pretrained import last_trained, set_trained
+        from mtl_cli.models.timm.files import layers_of, model_of, usual_lora, weights_folder
         from mtl_cli.models.timm.layers import TimmTrunk
 
         channels, height, width = spec.shape
@@ -74,6 +74,8 @@ class Timm(TimmKeys, TrunkConfig):
                 first = str(error).strip().splitlines()[0]
                 what = f"cannot read images of {height} × {width}: {first}"
                 raise UserError("model.trunk", what, "dataset.size=224 is what most of timm's read") from error
-        set_trained(model, self)
+        parameters = dict(model.named_parameters())
+        layers = [[parameters[name] for name in names] for names in layers_of(model)] if self.tune == "last" else []
+        set_trained(model, layers, self, usual_lora(model, self), type(model).__name__, INSTALL)
         module = TimmTrunk(model, self, inner, reads, center, scale)
         return Trunk(module, module.width, module.last_hidden or last_trained(model))

@@ -58,8 +58,8 @@ class Transformer(TransformerKeys, TrunkConfig):
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for pieces of words. Raises UserError if there are no weights, or for other pieces."""
-        from mtl_cli.models.pretrained import last_trained
-        from mtl_cli.models.transformer.files import encoder_folder, encoder_of, set_trained
+        from mtl_cli.models.pretrained import last_trained, set_trained
+        from mtl_cli.models.transformer.files import encoder_folder, encoder_of, layers_of
         from mtl_cli.models.transformer.layers import TransformerTrunk
 
         encoder = encoder_of(self, encoder_folder(self))
@@ -67,6 +67,7 @@ class Transformer(TransformerKeys, TrunkConfig):
         if known < spec.shape[0]:
             what = f"knows {known} pieces, and the tokenizer makes {spec.shape[0]}"
             raise UserError("model.trunk.pretrained", what, "its tokenizer is that of another model")
-        set_trained(encoder, self)
+        layers = [[*layer.parameters()] for layer in layers_of(encoder)]
+        set_trained(encoder, layers, self, self.lora, encoder.config.model_type, INSTALL)
         module = TransformerTrunk(encoder, self, spec)
         return Trunk(module, module.width, module.last_hidden or last_trained(encoder))

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mtl_cli.reports.figures.layout import Axes as Axes
+from mtl_cli.tasks.answer_columns import PREDICTION
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,7 +124,7 @@ class Answers:
     @cached_property
     def predicted(self) -> np.ndarray:
         """The predictions in user units, shape (n,)."""
-        column = f"predicted_{self.task.name}"
+        column = PREDICTION.named(self.task.name)
         if self.decided is None:
             return self.task.decode(self.outputs)[column]
         return self.task.decode_as(self.outputs, self.decided.select(self.mask))[column]

@@ -9,7 +9,7 @@ from mtl_cli.reports.figures.layout import PALETTE, few_ticks, legend, resize, s
 
 @component("figure", "penalty")
 class Penalty(RunFigure):
-    """The penalties added to the losses, where a regulariser or the sharing scheme has any."""
+    """The penalties added to the losses, where a regularizer or the sharing scheme has any."""
 
     def suits(self, course: Course) -> bool:
         """Whether there is any."""

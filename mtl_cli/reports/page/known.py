@@ -62,7 +62,7 @@ class Known:
     def tasks(self) -> dict[str, str]:
         """The kind of each task."""
         found: dict[str, Any] = self.config.get("tasks") or {}
-        return {name: str(task["kind"] if isinstance(task, dict) else task) for name, task in found.items()}
+        return {name: str(task.get("kind")) for name, task in found.items()}
 
     @property
     def status(self) -> str:

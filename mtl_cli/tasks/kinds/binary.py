@@ -12,23 +12,17 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY
 from mtl_cli.tasks.calibration import expected_calibration_error
-from mtl_cli.tasks.classes import per_class
-from mtl_cli.tasks.conformal import set_texts
+from mtl_cli.tasks.class_task import ClassTask
 from mtl_cli.tasks.focal import best_logit, focal_cross_entropy
 from mtl_cli.tasks.labels import (
-    apply_mapping,
-    as_label_array,
     check_training_labels,
-    class_indices,
     class_list,
     each,
-    known_texts,
     label_column,
     numbers,
     text_of,
-    typed_classes,
-    without_unknown,
 )
 from mtl_cli.tasks.links import Link, logit_of_mean, sigmoid
 from mtl_cli.tasks.resampling import area_under_roc
@@ -83,7 +77,7 @@ class Binary(TaskConfig):
         return self._unfitted(name).labels(table)
 
     def _unfitted(self, name: str) -> BinaryTask:
-        return BinaryTask(name, self.columns(name), self.weight, self.auxiliary, [], self.at_least, self.mapping)
+        return BinaryTask(name, self.columns(name), self.weight, self.auxiliary, [], self.mapping, self.at_least)
 
     def fit(self, name: str, table: pd.DataFrame, train: np.ndarray) -> BinaryTask:
         """Fit to the rows ``train`` of ``table``.
@@ -129,12 +123,10 @@ class Binary(TaskConfig):
 
 
 @dataclass
-class BinaryTask(Task):
+class BinaryTask(ClassTask):
     """A binary task fitted to its training rows. See ``Task`` for the methods."""
 
-    classes: list[Label]
     at_least: float | None
-    mapping: dict[str, Label | None] | None
     pos_weight: float = 1.0
     constant: float = 0.0
     """The logit of the best constant probability, pπ / (pπ + 1 − π) for positive weight p and positive share π."""
@@ -148,10 +140,6 @@ class BinaryTask(Task):
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
 
     @property
-    def class_labels(self) -> list[Label]:
-        return self.classes
-
-    @property
     def outputs(self) -> int:
         return 1
 
@@ -160,23 +148,17 @@ class BinaryTask(Task):
         return np.array([self.constant], dtype="float32")
 
     def labels(self, table: pd.DataFrame) -> pd.Series:
-        column = label_column(table, self.columns[0], self.name)
         if self.at_least is None:
-            return apply_mapping(typed_classes(column), self.mapping, f"tasks.{self.name}")
-        values = numbers(column, f"tasks.{self.name}.at_least")
-        threshold = self.at_least
-        return each(values, lambda value: bool(value >= threshold))
+            return super().labels(table)
+        column, threshold = label_column(table, self.columns[0], self.name), self.at_least
+        return each(numbers(column, f"tasks.{self.name}.at_least"), lambda value: bool(value >= threshold))
 
     def known_labels(self, table: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
-        if self.at_least is not None:
-            return super().known_labels(table)
-        column = label_column(table, self.columns[0], self.name)
-        kept, unknown = without_unknown(typed_classes(column), known_texts(self.classes, self.mapping))
-        return apply_mapping(kept, self.mapping, f"tasks.{self.name}"), unknown
+        return super().known_labels(table) if self.at_least is None else (self.labels(table), {})
 
     def encode(self, labels: pd.Series) -> Target:
-        index, mask = class_indices(labels, self.classes, f"tasks.{self.name}")
-        return Target(index.astype("float32"), mask)
+        found = super().encode(labels)
+        return Target(found.values.astype("float32"), found.mask)
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """−[p y log σ(o) + (1 − y) log(1 − σ(o))] per row, with p the positive weight."""
@@ -189,22 +171,16 @@ class BinaryTask(Task):
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return logit_of_mean(outputs)
 
-    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
+    def choose(self, output: np.ndarray) -> Decided:
         """Return the more probable label, and the probability of the positive one."""
-        return self.decode_as(output, self._decided(output, DEFAULT))
-
-    def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
-        return {
-            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
-            f"predicted_{self.name}_prob": decided.confidence,
-        }
+        return self._decided(output, DEFAULT)
 
     def _decided(self, output: np.ndarray, threshold: float) -> Decided:
         probability = self.probability(output)
         return Decided((probability >= threshold).astype(int), probability)
 
     def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
-        chosen = decided or self._decided(output, DEFAULT)
+        chosen = decided or self.choose(output)
         return Decided(chosen.classes, np.where(chosen.classes == 1, chosen.confidence, 1 - chosen.confidence))
 
     def over_threshold(self, output: np.ndarray) -> Decided | None:
@@ -220,25 +196,14 @@ class BinaryTask(Task):
         """Return 1 − p of the label (Sadinle, Lei & Wasserman 2019, doi 10.1080/01621459.2017.1395341)."""
         return np.asarray(1 - sigmoid(np.where(values > 0.5, output[:, 0], -output[:, 0])))
 
-    def _inside(self, output: np.ndarray) -> np.ndarray:
+    def in_set(self, output: np.ndarray) -> np.ndarray:
         assert self.post_hoc.conformal is not None
         each = [self.nonconformity(output, np.full(len(output), value)) for value in (0.0, 1.0)]
         return np.asarray(np.stack(each, axis=1) <= self.post_hoc.conformal.radius)
 
-    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        if self.post_hoc.conformal is None:
-            return {}
-        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
-
-    def interval_size(self, output: np.ndarray) -> dict[str, float]:
-        return {"set_size": float(self._inside(output).sum(1).mean())}
-
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of the positive label, shape (n,)."""
         return sigmoid(output[:, 0])
-
-    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
-        return self.metrics_as(output, values, self._decided(output, DEFAULT))
 
     def metrics_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> dict[str, float]:
         from sklearn import metrics
@@ -268,15 +233,10 @@ class BinaryTask(Task):
     def label_weights(self, values: np.ndarray) -> np.ndarray | None:
         return None if self.pos_weight == 1 else np.where(values > 0.5, self.pos_weight, 1.0)
 
-    def by_class(
-        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
-    ) -> dict[str, dict[str, float]]:
-        return per_class(self.classes, values.astype(int), (decided or self._decided(output, DEFAULT)).classes)
-
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         positive = self.probability(output)
         either = zip(self.classes, (1 - positive, positive), strict=True)
-        return {f"predicted_{self.name}_prob_{label}": probability for label, probability in either}
+        return {CLASS_PROBABILITY.named(self.name, label): probability for label, probability in either}
 
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return ((output.squeeze(-1) >= 0) == (target > 0.5)).float().mean()

@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import PREDICTION, QUANTILE, AnswerColumn
 from mtl_cli.tasks.bounds import FAR, LEAST_SCALE, Bounds, best_constant, censored_loss, parse_bounds
 from mtl_cli.tasks.labels import first, label_column, text_of
 from mtl_cli.tasks.resampling import mean_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_LOG = 80.0
 Z90 = 1.6448536269514722
+ENDS = ("q05", "q95")
 """Between −z and z lie 90 % of a normal distribution."""
 
 
@@ -41,7 +43,7 @@ class Censored(TaskConfig):
         return dict.fromkeys(self.columns(name), "bounds")
 
     def further_columns(self, name: str) -> list[str]:
-        return super().further_columns(name) + [f"predicted_{name}_q05", f"predicted_{name}_q95"]
+        return super().further_columns(name) + [QUANTILE.named(name, q) for q in ENDS]
 
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name).labels(table)
@@ -107,7 +109,6 @@ class CensoredTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("censored",)
     explained_as: ClassVar[str | None] = "mean"
     primary: ClassVar[str] = "rmse"
-    lower_is_better: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:
@@ -215,11 +216,15 @@ class CensoredTask(Task):
     def _to_user(self, values: np.ndarray) -> np.ndarray:
         return np.expm1(values.clip(max=MAX_LOG)) if self.transform == "log1p" else values
 
+    def answer_columns(self) -> list[AnswerColumn]:
+        return super().answer_columns() + [QUANTILE.column(self.name, q) for q in ENDS]
+
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the middle of each row's distribution, and the quantiles between which 90 % of it lies."""
         mean, spread = self._normal(output)
-        each = {"": mean, "_q05": mean - Z90 * spread, "_q95": mean + Z90 * spread}
-        return {f"predicted_{self.name}{end}": self._to_user(values) for end, values in each.items()}
+        names = [PREDICTION.named(self.name), *(QUANTILE.named(self.name, q) for q in ENDS)]
+        each = (mean, mean - Z90 * spread, mean + Z90 * spread)
+        return {name: self._to_user(values) for name, values in zip(names, each, strict=True)}
 
     def _errors(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how far each prediction is from its label, or outside of its bounds; and which labels are known."""

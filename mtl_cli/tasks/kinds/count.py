@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import DEVIATION, HIGH, LOW, PREDICTION, AnswerColumn
 from mtl_cli.tasks.counts import (
     LEAST_LOG_DISPERSION,
     MOST_LOG,
@@ -57,7 +58,7 @@ class Count(TaskConfig):
         return False
 
     def further_columns(self, name: str) -> list[str]:
-        return super().further_columns(name) + [f"predicted_{name}_sd"]
+        return super().further_columns(name) + [DEVIATION.named(name)]
 
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return CountTask(name, self.columns(name), self.weight, self.auxiliary, self.loss).labels(table)
@@ -107,7 +108,6 @@ class CountTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("scatter", "counts")
     explained_as: ClassVar[str | None] = "logarithm of the mean"
     primary: ClassVar[str] = "deviance"
-    lower_is_better: ClassVar[bool] = True
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
 
     @property
@@ -179,11 +179,14 @@ class CountTask(Task):
         each = torch.from_numpy(np.tile(counts.astype("float32"), len(output)))
         return np.asarray(np.exp(-self.loss(rows, each).numpy().astype("float64")).reshape(len(output), len(counts)))
 
+    def answer_columns(self) -> list[AnswerColumn]:
+        return super().answer_columns() + [DEVIATION.column(self.name)]
+
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the mean, and the deviation of a single count around it."""
         return {
-            f"predicted_{self.name}": self.mean(output),
-            f"predicted_{self.name}_sd": np.sqrt(self.variance(output)),
+            PREDICTION.named(self.name): self.mean(output),
+            DEVIATION.named(self.name): np.sqrt(self.variance(output)),
         }
 
     def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -194,8 +197,8 @@ class CountTask(Task):
         if self.post_hoc.conformal is None:
             return {}
         root, radius = np.sqrt(self.mean(output)), self.post_hoc.conformal.radius
-        ends = {"low": np.ceil((root - radius).clip(min=0) ** 2 - 1e-9), "high": np.floor((root + radius) ** 2 + 1e-9)}
-        return {f"{self.name}_{end}": values for end, values in ends.items()}
+        low, high = np.ceil((root - radius).clip(min=0) ** 2 - 1e-9), np.floor((root + radius) ** 2 + 1e-9)
+        return {LOW.named(self.name): low, HIGH.named(self.name): high}
 
     def interval_size(self, output: np.ndarray) -> dict[str, float]:
         low, high = self.interval_columns(output).values()

@@ -10,12 +10,11 @@ import numpy as np
 
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, SPREAD
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.class_task import ClassTask
-from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights, per_class
-from mtl_cli.tasks.conformal import set_texts
+from mtl_cli.tasks.classes import best_constant, class_metrics, class_weights
 from mtl_cli.tasks.labels import (
-    as_label_array,
     class_list,
 )
 from mtl_cli.tasks.links import Link, log_of_mean, log_sum_exp, softmax
@@ -125,57 +124,36 @@ class MulticlassTask(ClassTask):
     def merge(self, outputs: torch.Tensor) -> torch.Tensor:
         return log_of_mean(outputs)
 
-    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the most probable label and its probability."""
-        return self.decode_as(output, self._likeliest(output))
-
-    def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
-        return {
-            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
-            f"predicted_{self.name}_prob": decided.confidence,
-        }
-
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the deviation of the probability that members give to the class with the largest mean of them."""
         probabilities = softmax(outputs)
         predicted = probabilities.mean(0).argmax(1)
         stated = probabilities[:, np.arange(len(predicted)), predicted]
-        return {f"{self.name}_spread": stated.std(0, ddof=1)}
+        return {SPREAD.named(self.name): stated.std(0, ddof=1)}
 
     def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Return 1 − p of the label (Sadinle, Lei & Wasserman 2019, doi 10.1080/01621459.2017.1395341)."""
         return np.asarray(1 - softmax(output)[np.arange(len(output)), values])
 
-    def _inside(self, output: np.ndarray) -> np.ndarray:
+    def in_set(self, output: np.ndarray) -> np.ndarray:
         assert self.post_hoc.conformal is not None
         return np.asarray(1 - softmax(output) <= self.post_hoc.conformal.radius)
 
-    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        if self.post_hoc.conformal is None:
-            return {}
-        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
-
-    def interval_size(self, output: np.ndarray) -> dict[str, float]:
-        return {"set_size": float(self._inside(output).sum(1).mean())}
-
-    def _likeliest(self, output: np.ndarray) -> Decided:
+    def choose(self, output: np.ndarray) -> Decided:
         """Return the most probable class of each row, without the matrix of all probabilities."""
         total, predicted = log_sum_exp(output)
         return Decided(predicted, np.exp(output[np.arange(len(output)), predicted] - total))
 
     def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
-        return decided or self._likeliest(output)
+        return decided or self.choose(output)
 
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         found = self.probability(output)
-        return {f"predicted_{self.name}_prob_{label}": found[:, i] for i, label in enumerate(self.classes)}
+        return {CLASS_PROBABILITY.named(self.name, label): found[:, i] for i, label in enumerate(self.classes)}
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every class, shape (n, classes)."""
         return softmax(output)
-
-    def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
-        return self.metrics_as(output, values, self._likeliest(output))
 
     def metrics_as(self, output: np.ndarray, values: np.ndarray, decided: Decided) -> dict[str, float]:
         """Return the metrics of chosen classes; ``roc_auc`` and ``log_loss`` are of the head's own probabilities."""
@@ -196,16 +174,11 @@ class MulticlassTask(ClassTask):
     def label_weights(self, values: np.ndarray) -> np.ndarray | None:
         return None if self.class_weights is None else np.array(self.class_weights)[values]
 
-    def by_class(
-        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
-    ) -> dict[str, dict[str, float]]:
-        return per_class(self.classes, values, (decided or self._likeliest(output)).classes)
-
     def monitor(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         return (output.argmax(-1) == target).float().mean()
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        likeliest = self._likeliest(output)
+        likeliest = self.choose(output)
         return likeliest.confidence, likeliest.classes == values
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, LABEL_SPREAD, PREDICTION
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import counted
 from mtl_cli.tasks.focal import best_logit, focal_cross_entropy
@@ -238,7 +239,7 @@ class MultilabelTask(Task):
             for label in self.split(entry) if mask[row] else ():
                 if label not in positions:
                     known = ", ".join(self.classes[:12])
-                    raise UserError(f"tasks.{self.name}", f"'{label}' is none of the labels", f"they are {known}")
+                    raise UserError(f"tasks.{self.name}", f"'{label}' is not one of the labels", f"they are {known}")
                 values[row, positions[label]] = 1
             for label in self._unknown(entry) if mask[row] else ():
                 values[row, positions[label]] = -1
@@ -268,8 +269,10 @@ class MultilabelTask(Task):
 
     def decode_as(self, output: np.ndarray, decided: Decided) -> dict[str, np.ndarray]:
         predicted, probability = np.array([self.join(row) for row in decided.classes], dtype=object), decided.confidence
-        by_label = {f"predicted_{self.name}_prob_{label}": probability[:, i] for i, label in enumerate(self.classes)}
-        return {f"predicted_{self.name}": predicted, **by_label}
+        by_label = {
+            CLASS_PROBABILITY.named(self.name, label): probability[:, i] for i, label in enumerate(self.classes)
+        }
+        return {PREDICTION.named(self.name): predicted, **by_label}
 
     def _decided(self, output: np.ndarray, thresholds: float | list[float]) -> Decided:
         probability = self.probability(output)
@@ -296,7 +299,7 @@ class MultilabelTask(Task):
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the deviation of the probability of each label."""
         deviations = sigmoid(outputs).std(0, ddof=1)
-        return {f"{self.name}_spread_{label}": deviations[:, i] for i, label in enumerate(self.classes)}
+        return {LABEL_SPREAD.named(self.name, label): deviations[:, i] for i, label in enumerate(self.classes)}
 
     def probability(self, output: np.ndarray) -> np.ndarray:
         """Return the probability of every label, shape (n, labels)."""

@@ -10,13 +10,12 @@ import numpy as np
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, SPREAD
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.class_task import ClassTask
-from mtl_cli.tasks.classes import class_metrics, per_class
-from mtl_cli.tasks.conformal import set_texts
+from mtl_cli.tasks.classes import class_metrics
 from mtl_cli.tasks.cumulative import class_probabilities, log_likelihood, raw_of, thresholds
 from mtl_cli.tasks.labels import (
-    as_label_array,
     class_list,
     text_of,
 )
@@ -82,7 +81,7 @@ class Ordinal(TaskConfig):
             if all(isinstance(label, int | float) and not isinstance(label, bool) for label in found):
                 return found
             shown = ",".join(str(label) for label in found[:6]) + (",…" if len(found) > 6 else "")
-            what = "the classes are no numbers, and no order of them is given"
+            what = "the classes are not numbers, and their order is not given"
             raise UserError(where, what, f"{where}.order=[{shown}] from the lowest to the highest; or kind: multiclass")
         known = {text_of(label): label for label in self.order}
         for label in found:
@@ -146,7 +145,7 @@ class OrdinalTask(ClassTask):
         """Return the probability of every class, shape (…, classes)."""
         return class_probabilities(output.astype("float64") + np.array(self.offsets))
 
-    def _middle(self, output: np.ndarray) -> Decided:
+    def choose(self, output: np.ndarray) -> Decided:
         """Return the median class of each row, the lowest that at least half of the probability does not exceed.
 
         It has the least expected distance from the true class in steps.
@@ -155,29 +154,21 @@ class OrdinalTask(ClassTask):
         chosen = (probability.cumsum(1) < 0.5).sum(1).clip(max=self.outputs)
         return Decided(chosen, probability[np.arange(len(chosen)), chosen])
 
-    def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the median class and its probability."""
-        decided = self._middle(output)
-        return {
-            f"predicted_{self.name}": as_label_array(self.classes)[decided.classes],
-            f"predicted_{self.name}_prob": decided.confidence,
-        }
-
     def answer(self, output: np.ndarray, decided: Decided | None = None) -> Decided:
-        return decided or self._middle(output)
+        return decided or self.choose(output)
 
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the deviation of the mean class number that members give, in steps."""
         steps = self.probability(outputs) @ np.arange(len(self.classes))
-        return {f"{self.name}_spread": steps.std(0, ddof=1)}
+        return {SPREAD.named(self.name): steps.std(0, ddof=1)}
 
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         found = self.probability(output)
-        return {f"predicted_{self.name}_prob_{label}": found[:, i] for i, label in enumerate(self.classes)}
+        return {CLASS_PROBABILITY.named(self.name, label): found[:, i] for i, label in enumerate(self.classes)}
 
     def metrics(self, output: np.ndarray, values: np.ndarray) -> dict[str, float]:
         """Return the metrics of the median class; ``mae`` is in steps from class to class."""
-        decided, probability = self._middle(output), self.probability(output)
+        decided, probability = self.choose(output), self.probability(output)
         truth = values.astype(int)
         own = probability[np.arange(len(truth)), truth]
         return {
@@ -189,31 +180,18 @@ class OrdinalTask(ClassTask):
         }
 
     def resampled(self, output: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        return quadratic_kappa(values.astype(int), self._middle(output).classes, counts)
+        return quadratic_kappa(values.astype(int), self.choose(output).classes, counts)
 
     def output_of(self, predicted: np.ndarray) -> np.ndarray:
         return np.asarray((raw_of(predicted) - np.array(self.offsets)).astype("float32"))
-
-    def by_class(
-        self, output: np.ndarray, values: np.ndarray, decided: Decided | None = None
-    ) -> dict[str, dict[str, float]]:
-        return per_class(self.classes, values.astype(int), (decided or self._middle(output)).classes)
 
     def nonconformity(self, output: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Return 1 − p of the label (Sadinle, Lei & Wasserman 2019, doi 10.1080/01621459.2017.1395341)."""
         return np.asarray(1 - self.probability(output)[np.arange(len(output)), values])
 
-    def _inside(self, output: np.ndarray) -> np.ndarray:
+    def in_set(self, output: np.ndarray) -> np.ndarray:
         assert self.post_hoc.conformal is not None
         return np.asarray(1 - self.probability(output) <= self.post_hoc.conformal.radius)
-
-    def interval_columns(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        if self.post_hoc.conformal is None:
-            return {}
-        return {f"{self.name}_set": set_texts(self._inside(output), self.classes)}
-
-    def interval_size(self, output: np.ndarray) -> dict[str, float]:
-        return {"set_size": float(self._inside(output).sum(1).mean())}
 
     def explained(self, output: torch.Tensor) -> torch.Tensor:
         """Return the mean class number from 0: the sum of P(y > k)."""
@@ -228,7 +206,7 @@ class OrdinalTask(ClassTask):
         return 1 - observed / expected
 
     def confidence(self, output: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        decided = self._middle(output)
+        decided = self.choose(output)
         return decided.confidence, decided.classes == values
 
 

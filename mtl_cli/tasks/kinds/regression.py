@@ -12,6 +12,7 @@ import numpy as np
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.tasks.answer_columns import HIGH, LOW, PREDICTION, QUANTILE, AnswerColumn
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, refuse_values, typed_classes
 from mtl_cli.tasks.quantiles import check_quantiles, column_suffix, median_weights, pinball
 from mtl_cli.tasks.resampling import mean_of
@@ -81,7 +82,7 @@ class Regression(TaskConfig):
 
     def further_columns(self, name: str) -> list[str]:
         quantiles = self.learned_quantiles
-        return super().further_columns(name) + [f"predicted_{name}_{column_suffix(q)}" for q in quantiles]
+        return super().further_columns(name) + [QUANTILE.named(name, column_suffix(q)) for q in quantiles]
 
     def check(self, name: str) -> Iterator[Problem]:
         where = f"tasks.{name}.quantiles"
@@ -153,7 +154,6 @@ class RegressionTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
-    lower_is_better: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:
@@ -240,11 +240,14 @@ class RegressionTask(Task):
         values = output.astype("float64") * fitted.scale + fitted.center
         return ((values - self.center) / self.scale).astype(output.dtype)
 
+    def answer_columns(self) -> list[AnswerColumn]:
+        return super().answer_columns() + [QUANTILE.column(self.name, column_suffix(q)) for q in self.quantiles]
+
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the number, and each quantile of it in a column such as ``predicted_price_q05``."""
-        found = {f"predicted_{self.name}": self._to_user(self._point(output))}
+        found = {PREDICTION.named(self.name): self._to_user(self._point(output))}
         each = zip(self.quantiles, np.sort(output, axis=1).T, strict=False)  # none but of a quantile loss
-        return found | {f"predicted_{self.name}_{column_suffix(q)}": self._to_user(values) for q, values in each}
+        return found | {QUANTILE.named(self.name, column_suffix(q)): self._to_user(values) for q, values in each}
 
     def _point(self, output: np.ndarray) -> np.ndarray:
         """Return the one number that is predicted, encoded, (n,)."""
@@ -266,8 +269,8 @@ class RegressionTask(Task):
             return {}
         least, most = output.min(1).astype("float64"), output.max(1).astype("float64")
         radius = np.maximum(self.post_hoc.conformal.radius, (least - most) / 2)  # not to turn an interval inside out
-        ends = {"low": least - radius, "high": most + radius}
-        return {f"{self.name}_{end}": self._to_user(values) for end, values in ends.items()}
+        ends = {LOW: least - radius, HIGH: most + radius}
+        return {kind.named(self.name): self._to_user(values) for kind, values in ends.items()}
 
     def interval_size(self, output: np.ndarray) -> dict[str, float]:
         low, high = self.interval_columns(output).values()

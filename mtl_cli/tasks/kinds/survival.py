@@ -13,6 +13,7 @@ from mtl_cli.config.convert import PositiveFloat, PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.tasks import survival
+from mtl_cli.tasks.answer_columns import PREDICTION, RISK, SPREAD, SURVIVAL, AnswerColumn
 from mtl_cli.tasks.labels import first, label_column, numbers, refuse_values, text_of, typed_classes
 from mtl_cli.tasks.post_hoc import PostHoc
 from mtl_cli.tasks.precision import wide
@@ -79,8 +80,8 @@ class Survival(TaskConfig):
         return uses | {super().columns(name)[0]: "number"}
 
     def further_columns(self, name: str) -> list[str]:
-        at = [f"predicted_{name}_at_{text_of(time)}" for time in self.times or []]
-        return [*super().further_columns(name), f"predicted_{name}_risk", *at]
+        at = [SURVIVAL.named(name, text_of(time)) for time in self.times or []]
+        return [*super().further_columns(name), RISK.named(name), *at]
 
     def check(self, name: str) -> Iterator[Problem]:
         where = f"tasks.{name}"
@@ -311,29 +312,37 @@ class SurvivalTask(Task):
         ends = np.concatenate([[0.0], np.array(self.cuts) * self.unit])
         return np.asarray(np.trapezoid(np.concatenate([np.ones((len(curves), 1)), curves], 1), ends, axis=1))
 
+    def answer_columns(self) -> list[AnswerColumn]:
+        return super().answer_columns() + [
+            RISK.column(self.name),
+            *(SURVIVAL.column(self.name, text_of(time)) for time in [*self.times, *self._other_ends()]),
+        ]
+
     def decode(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the mean time until the event, up to the last cut, and the share left at ``times``."""
-        risk = {f"predicted_{self.name}_risk": output[:, 0].astype("float64")} if self.couples else {}
+        risk = {RISK.named(self.name): output[:, 0].astype("float64")} if self.couples else {}
         if self.couples and self.post_hoc.hazard is None:  # of rows that the baseline hazard was fitted to
             return risk
         curves, ends = self.curves(output, np.array(self.times)), np.array(self.cuts) * self.unit
-        at = {f"predicted_{self.name}_at_{text_of(time)}": curves[:, i] for i, time in enumerate(self.times)}
-        return {f"predicted_{self.name}": self._mean_time(self.curves(output, ends)), **risk, **at}
+        at = {SURVIVAL.named(self.name, text_of(time)): curves[:, i] for i, time in enumerate(self.times)}
+        return {PREDICTION.named(self.name): self._mean_time(self.curves(output, ends)), **risk, **at}
 
     def spread(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return the deviation of the members' mean time; where that is not known, of their η."""
-        key = f"predicted_{self.name}"
+        key = PREDICTION.named(self.name)
         decoded = [self.decode(output) for output in outputs]
         each = [found.get(key, output[:, 0]) for found, output in zip(decoded, outputs, strict=True)]
-        return {f"{self.name}_spread": np.std(each, axis=0, ddof=1)}
+        return {SPREAD.named(self.name): np.std(each, axis=0, ddof=1)}
 
     def probabilities(self, output: np.ndarray) -> dict[str, np.ndarray]:
         """Return the curve at the end of every interval."""
-        times = np.array(
-            [time for time in (float(f"{cut * self.unit:.6g}") for cut in self.cuts) if time not in self.times]
-        )
-        curves = self.curves(output, times)
-        return {f"predicted_{self.name}_at_{text_of(time)}": curves[:, i] for i, time in enumerate(times.tolist())}
+        times = self._other_ends()
+        curves = self.curves(output, np.array(times))
+        return {SURVIVAL.named(self.name, text_of(time)): curves[:, i] for i, time in enumerate(times)}
+
+    def _other_ends(self) -> list[float]:
+        """Return the ends of the intervals that are not among ``times``, to six digits."""
+        return [time for time in (float(f"{cut * self.unit:.6g}") for cut in self.cuts) if time not in self.times]
 
     def fit_post_hoc(self, output: np.ndarray, values: np.ndarray) -> PostHoc:
         """Fit the baseline hazard of Cox's relative hazards (Breslow), on rows that the model was not trained on."""

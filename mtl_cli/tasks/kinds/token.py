@@ -53,7 +53,7 @@ class Token(TaskConfig):
     def check(self, name: str) -> Iterator[Problem]:
         for tag in [*self.missing, *(self.mapping or {}), *(self.mapping or {}).values()]:
             if not tag or len(tag.split()) != 1:
-                yield Problem(f"tasks.{name}", f"'{tag}' is no tag: spaces stand between tags")
+                yield Problem(f"tasks.{name}", f"'{tag}' is not a tag: spaces stand between tags")
 
     def labels(self, name: str, table: pd.DataFrame) -> pd.Series:
         return self._unfitted(name, table).labels(table)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from mtl_cli.config import schema
 from mtl_cli.config.errors import Problem
+from mtl_cli.runs.forms import Form
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,7 @@ class Best:
     weights : dict of str to Tensor, optional
         A copy of the model's state dict, where it is not simply that of the last epoch.
     steps : int
-        Steps of the optimiser up to the end of that epoch.
+        Steps of the optimizer up to the end of that epoch.
     """
 
     score: float = -math.inf
@@ -92,7 +93,7 @@ class TrainerState:
     epoch : int
         The epoch under way, from 1; between two epochs the one that has ended.
     steps : int
-        Steps of the optimiser in all epochs so far.
+        Steps of the optimizer in all epochs so far.
     batch, batches : int
         Batches of this epoch that are done, and batches in an epoch.
     results : list of StepResult
@@ -152,7 +153,7 @@ class Callback:
         """Called when a step's gradients are in ``.grad``, before they are clipped."""
 
     def on_update(self, trainer: TrainerState) -> None:
-        """Called when the optimiser has changed the weights, before the balancer looks at the new losses."""
+        """Called when the optimizer has changed the weights, before the balancer looks at the new losses."""
 
     def on_step(self, trainer: TrainerState) -> None:
         """Called when a step is done. A step whose gradients overflowed float16 is none."""
@@ -170,6 +171,13 @@ class Callback:
     def state_dict(self) -> dict[str, Any]:
         """Return what the callback needs to go on as if it had not been interrupted: tensors and plain values."""
         return {}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any state of this callback in this training is like, which is checked before one is loaded.
+
+        Without it a state may be anything that ``load_state_dict`` takes; see ``runs.forms``.
+        """
+        return ...
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

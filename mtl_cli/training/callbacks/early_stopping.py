@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mtl_cli.config import schema
+from mtl_cli.runs.forms import Either, Form
 from mtl_cli.training.callbacks.base import Best, Callback, Epoch, TrainerState
 
 
@@ -60,6 +61,11 @@ class EarlyStopping(Callback):
         best = self.best
         kept = {"score": best.score, "epoch": best.epoch, "weights": best.weights, "steps": best.steps}
         return kept | {"highest": self._highest, "mean": self._mean}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any such state is like."""
+        weights = Either(None, trainer.model.state_dict())
+        return {"score": 0.0, "epoch": 0, "weights": weights, "steps": 0, "highest": 0.0, "mean": Either(None, 0.0)}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

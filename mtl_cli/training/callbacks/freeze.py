@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mtl_cli.runs.forms import Form
 from mtl_cli.training.callbacks.base import Callback, TrainerState
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Freeze(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return whether the trunk is frozen."""
         return {"held": self._held}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any such state is like."""
+        return self.state_dict()
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned; the step has been restored by itself."""

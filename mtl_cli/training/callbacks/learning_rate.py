@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mtl_cli.runs.forms import Either, Form, Many
 from mtl_cli.training.callbacks.base import Callback, Epoch, TrainerState
 
 
@@ -31,9 +32,13 @@ class LearningRate(Callback):
         """Return the scores so far: whatever the schedule, they are all that it depends on."""
         return {"scores": list(self._scores)}
 
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any such state is like."""
+        return {"scores": Many(Either(None, 0.0))}
+
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Move a fresh schedule on by the saved scores."""
-        with warnings.catch_warnings():  # torch's schedules expect a step of the optimiser before each of theirs
+        with warnings.catch_warnings():  # torch's schedules expect a step of the optimizer before each of theirs
             warnings.filterwarnings("ignore", "Detected call of")
             for score in saved["scores"]:
                 self._scores.append(score)

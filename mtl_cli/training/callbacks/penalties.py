@@ -1,10 +1,11 @@
-"""The penalties added to the task losses: the regulariser's and the sharing scheme's. No balancer sees them."""
+"""The penalties added to the task losses: the regularizer's and the sharing scheme's. No balancer sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mtl_cli.runs.forms import Form, Many
 from mtl_cli.training.callbacks.base import Callback, TrainerState
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Penalties(Callback):
-    """Adds the penalties' gradients after the balancing step, and takes proximal steps after the optimiser's.
+    """Adds the penalties' gradients after the balancing step, and takes proximal steps after the optimizer's.
 
-    The gradients are added before clipping, so that ``trainer.clip_norm`` bounds all that the optimiser is given; a
+    The gradients are added before clipping, so that ``trainer.clip_norm`` bounds all that the optimizer is given; a
     proximal step is no gradient and is not clipped. Its size is the learning rate over 1 − momentum, the size that the
     losses' gradients have in the end: where the weights stop moving, the objective has its minimum. Under Adam, whose
     steps have no fixed size, it is the learning rate, as in its decoupled weight decay.
@@ -28,7 +29,7 @@ class Penalties(Callback):
     network : Network
     regularizer : Regularizer, optional
     name : str
-        The regulariser's, for the history.
+        The regularizer's, for the history.
     optimizer : Optimizer
         Whose learning rate a proximal step takes: that of the weights it acts on.
     """
@@ -58,9 +59,16 @@ class Penalties(Callback):
         return self.end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the regulariser has learnt, and the sharing scheme's penalties in the epoch under way."""
+        """Return what the regularizer has learnt, and the sharing scheme's penalties in the epoch under way."""
         learnt = {} if self._regularizer is None else self._regularizer.state_dict()
         return {"regularizer": learnt, "sharing": list(self._sharing)}
+
+    def form(self, trainer: TrainerState) -> Form:
+        """Return what any such state is like."""
+        import torch
+
+        learnt = {} if self._regularizer is None else self._regularizer.form()
+        return {"regularizer": learnt, "sharing": Many(torch.zeros(()))}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""

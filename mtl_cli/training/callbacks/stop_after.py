@@ -6,7 +6,7 @@ from mtl_cli.training.callbacks.base import Callback, TrainerState
 
 
 class StopAfter(Callback):
-    """Stops the training after some steps of the optimiser.
+    """Stops the training after some steps of the optimizer.
 
     Parameters
     ----------

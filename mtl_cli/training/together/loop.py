@@ -125,7 +125,7 @@ class JointTrainer:
 
     @torch.no_grad()
     def _update(self, lengths: Sequence[int]) -> None:
-        """Take a step of the optimiser for each member that had a batch."""
+        """Take a step of the optimizer for each member that had a batch."""
         gradients = self._network.gradients
         if self._settings.clip_norm is not None:  # as torch's clip_grad_norm_, for each member
             norms = gradients.norm(dim=1, keepdim=True)
@@ -168,6 +168,6 @@ class JointTrainer:
         return {**trainer.saved(batches), "generator": generator.get_state()}
 
     def _hand_back(self) -> None:
-        """Give the members' own steps and optimisers the state that is theirs."""
+        """Give the members' own steps and optimizers the state that is theirs."""
         self._step.hand_back()
         give_states(self._optimizer, self._weights, [trainer.optimizer for trainer in self.trainers])

@@ -1,6 +1,6 @@
 """Networks of one plain architecture as one: each layer is a batched matrix product over the members.
 
-All parameters lie in one tensor, a row a member. A row is contiguous, so that a fused optimiser, which takes no notice
+All parameters lie in one tensor, a row a member. A row is contiguous, so that a fused optimizer, which takes no notice
 of strides, can be given it; the members' own networks see the same memory, and can be used as if each stood alone.
 """
 

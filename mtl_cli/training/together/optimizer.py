@@ -1,4 +1,4 @@
-"""The state of the optimiser of all members, a row a member, and that of each member's own, parameter by parameter."""
+"""The state of the optimizer of all members, a row a member, and that of each member's own, parameter by parameter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 
 def take_states(joint: Optimizer, rows: Sequence[nn.Parameter], own: Sequence[Optimizer]) -> None:
-    """Give the optimiser of the rows what each member's own optimiser has: moments that are of a parameter's shape."""
+    """Give the optimizer of the rows what each member's own optimizer has: moments that are of a parameter's shape."""
     for row, optimizer in zip(rows, own, strict=True):
         parameters = _parameters(optimizer)
         states = [optimizer.state[parameter] for parameter in parameters if parameter in optimizer.state]
@@ -24,7 +24,7 @@ def take_states(joint: Optimizer, rows: Sequence[nn.Parameter], own: Sequence[Op
 
 
 def give_states(joint: Optimizer, rows: Sequence[nn.Parameter], own: Sequence[Optimizer]) -> None:
-    """Give each member's own optimiser what the optimiser of the rows has; moments become views of it."""
+    """Give each member's own optimizer what the optimizer of the rows has; moments become views of it."""
     for row, optimizer in zip(rows, own, strict=True):
         parameters, state = _parameters(optimizer), joint.state.get(row, {})
         sizes = [parameter.numel() for parameter in parameters]

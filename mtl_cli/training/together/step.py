@@ -88,7 +88,7 @@ class JointStep:
 
     @torch.no_grad()
     def after(self, step: Step) -> None:
-        """Let a method that looks ahead see the losses after the optimiser's step; nothing for the others."""
+        """Let a method that looks ahead see the losses after the optimizer's step; nothing for the others."""
         if not self._balancer.looks_ahead:
             return
         everyone, members = len(self.steps), [i for i, length in enumerate(step.lengths) if length]

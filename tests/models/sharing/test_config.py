@@ -115,7 +115,7 @@ def test_it_is_listed_and_explained(mtl: InProcess) -> None:
             "model.sharing: there is no 'crossstitch'; did you mean model.sharing=cross_stitch?",
         ),
         (["-m", "model.sharing=hard,ply"], "model.sharing: there is no 'ply'; did you mean model.sharing=ple?"),
-        (["model.sharing.kind=mmo"], "model.sharing.kind: 'mmo' is no sharing kind; did you mean mmoe?"),
+        (["model.sharing.kind=mmo"], "model.sharing.kind: 'mmo' is not a known sharing kind; did you mean mmoe?"),
         (
             ["model.sharing=mmoe", "model.sharing.expert=3"],
             "model.sharing.expert: unknown key; did you mean model.sharing.experts?",

@@ -21,7 +21,7 @@ import torch
 from mtl_cli.config import registry
 from mtl_cli.config.registry import components
 from mtl_cli.training.callbacks.base import CallbackConfig, RunInfo
-from mtl_cli.training.callbacks.trackers.told import numbers
+from mtl_cli.training.callbacks.trackers.logged import numbers
 from tests.conftest import InProcess
 
 WINE = ("dataset=wine", "balancer=gradnorm", "trainer.epochs=3", "trainer.folds=none", "trainer.baselines=none")
@@ -237,7 +237,7 @@ def test_a_store_that_cannot_be_used_is_one_line_and_one_that_breaks_costs_no_ru
     monkeypatch.setattr(MlflowClient, "log_batch", breaks)
     status, _, err = mtl("train", *WINE, "plots=false", "callback=mlflow", "run_dir=run")
     assert status == 0
-    assert err.count("note: callback: MLflow is told no more, from epoch 3 on: the disk is full\n") == 1
+    assert err.count("note: callback: nothing more is logged to MLflow, from epoch 3 on: the disk is full\n") == 1
 
 
 def wandb_records(folder: Path) -> list[Any]:

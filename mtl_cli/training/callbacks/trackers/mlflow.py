@@ -17,7 +17,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.io import atomic
 from mtl_cli.training.callbacks.base import Callback, CallbackConfig, Epoch, RunInfo, TrainerState
-from mtl_cli.training.callbacks.trackers.told import (
+from mtl_cli.training.callbacks.trackers.logged import (
     figures_of,
     installed,
     metrics_of,
@@ -127,7 +127,7 @@ class MLflow(Callback):
         self._told = 0.0
 
     def on_start(self, trainer: TrainerState) -> None:
-        """Look how far a training was told of that is resumed."""
+        """Look how far a resumed training was logged."""
         if trainer.steps:
             told = self._client.get_metric_history(self._run, f"{self._member}epoch")
             self._told = max((metric.step for metric in told), default=0)
@@ -148,8 +148,10 @@ class MLflow(Callback):
 
         try:
             _log(self._client, self._run, metrics=metrics)
-        except MlflowException as error:  # the training is worth more than what is told of it
-            self._notice(f"callback: MLflow is told no more, from epoch {trainer.epoch} on: {_first_line(error)}")
+        except MlflowException as error:  # the training is worth more than its log
+            self._notice(
+                f"callback: nothing more is logged to MLflow, from epoch {trainer.epoch} on: {_first_line(error)}"
+            )
             self._told = math.inf
 
 

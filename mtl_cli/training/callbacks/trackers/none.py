@@ -12,7 +12,7 @@ from mtl_cli.training.callbacks.base import CallbackConfig, RunInfo
 @component("callback", "none")
 @dataclass(frozen=True, kw_only=True)
 class NoCallback(CallbackConfig):
-    """Nobody is told of the training."""
+    """No tracker follows the training."""
 
     watches: ClassVar[bool] = True
 

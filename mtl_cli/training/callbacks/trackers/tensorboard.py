@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
 from mtl_cli.training.callbacks.base import Callback, CallbackConfig, Epoch, RunInfo, TrainerState
-from mtl_cli.training.callbacks.trackers.told import config_of, figures_of, installed, metrics_of, model_of, numbers
+from mtl_cli.training.callbacks.trackers.logged import config_of, figures_of, installed, metrics_of, model_of, numbers
 
 FOLDER = "tensorboard"
 """In the run's folder; each of several members has a folder in it."""
@@ -20,7 +20,7 @@ FOLDER = "tensorboard"
 @component("callback", "tensorboard")
 @dataclass(frozen=True, kw_only=True)
 class TensorBoardConfig(CallbackConfig):
-    """Events for ``tensorboard --logdir``, all of them over the steps of the optimiser."""
+    """Events for ``tensorboard --logdir``, all of them over the steps of the optimizer."""
 
     watches: ClassVar[bool] = True
 

@@ -14,7 +14,7 @@ from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
 from mtl_cli.io import atomic
 from mtl_cli.training.callbacks.base import Callback, CallbackConfig, Epoch, RunInfo, TrainerState
-from mtl_cli.training.callbacks.trackers.told import (
+from mtl_cli.training.callbacks.trackers.logged import (
     figures_of,
     installed,
     metrics_of,
@@ -26,7 +26,7 @@ from mtl_cli.training.callbacks.trackers.told import (
 FILE = "wandb_run.json"
 """In the run's folder: its number at Weights & Biases, which a resumed run keeps."""
 STEPS = "steps"
-"""The metric that others are shown over: steps of the optimiser."""
+"""The metric that others are shown over: steps of the optimizer."""
 _open: dict[str, Any] = {}
 """Runs that are told of in this process, by folder: the members of one, and what comes after it, share one."""
 
@@ -93,7 +93,7 @@ class WandbConfig(CallbackConfig):
             except wandb.errors.Error as error:
                 what = " ".join(str(error).split())
                 raise UserError(
-                    "callback", f"Weights & Biases cannot be told: {what}", "callback.mode=offline"
+                    "callback", f"nothing can be logged to Weights & Biases: {what}", "callback.mode=offline"
                 ) from error
             atomic(file, lambda path: path.write_text(json.dumps({"id": number}) + "\n", encoding="utf-8"))
         return _open[key]

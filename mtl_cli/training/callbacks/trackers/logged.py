@@ -1,4 +1,4 @@
-"""What trackers are told of a run: numbers under names that group well, and the files of a run that is done."""
+"""What trackers log of a run: numbers under names that group well, and the files of a run that is done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtl_cli.config.errors import Problem
 from mtl_cli.runs import directory
 from mtl_cli.runs.records import read_record
 
-NOT_TOLD = ("epoch", "step", "member")
+NOT_LOGGED = ("epoch", "step", "member")
 """Columns that say which row it is."""
 
 
@@ -27,7 +27,7 @@ def numbers(row: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, float]:
     """Return the numbers of a row of the history, or of the weights; ``loss_price`` is called ``loss/price``."""
     found = {}
     for key, value in row.items():
-        if key in NOT_TOLD or value is None or value == "":
+        if key in NOT_LOGGED or value is None or value == "":
             continue
         of = max((task for task in tasks if key.endswith(f"_{task}")), key=len, default=None)
         found[key if of is None else f"{key.removesuffix(f'_{of}')}/{of}"] = float(value)

@@ -184,13 +184,13 @@ def test_every_balancer_trains_on_cells(cells: Path, balancer: str) -> None:
     step = TrainingStep(
         model, data.tasks, made(primary="level3") if balancer == "pcd" else made(), torch.device("cpu"), 0
     )
-    before, optimizer = copy.deepcopy(model.state_dict()), torch.optim.Adam(model.parameters())
+    before, optimizer = copy.deepcopy(dict(model.named_parameters())), torch.optim.Adam(model.parameters())
     for batch in itertools.islice(Batches(data.parts["train"], torch.device("cpu"), 64), 3):
         optimizer.zero_grad()
         assert step(batch, 1).losses.isfinite().all()
         optimizer.step()
         step.after(batch)
-    for name, parameter in model.state_dict().items():
+    for name, parameter in model.named_parameters():
         assert parameter.isfinite().all() and not torch.equal(parameter, before[name]), name
 
 

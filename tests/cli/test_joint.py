@@ -151,7 +151,7 @@ def test_tables_of_the_same_columns_need_no_adapter(mtl: InProcess) -> None:
     )  # fmt: skip
     weights = torch.load(run / "mtl_model.pt", weights_only=True)["weights"]
     assert not any(name.startswith("entry") for name in weights)
-    assert weights["shared.trunk.0.weight"].shape == (128, 2)
+    assert weights["shared.trunk.0.edge"].shape == (2, 8)
 
 
 @pytest.mark.parametrize("name", ["uniform", "gradnorm", "upgrad", "graddrop"])

@@ -91,13 +91,13 @@ def test_it_starts_from_that_trunk_and_says_what_it_took(mtl: InProcess) -> None
     source(mtl)
     _, err = trained(mtl, *SMALL, *QUICK, "model.trunk.freeze=all", "run_dir=new")
     assert (
-        "note: init_from: the trunk is that of source, 280 parameters in 4 tensors; inputs are encoded and scaled as"
+        "note: init_from: the trunk is that of source, 1,304 parameters in 4 tensors; inputs are encoded and scaled as"
         " there; new are 18 parameters, with the heads of y, z" in err
     )
-    assert "note: model.trunk.freeze: the trunk's 280 parameters are not trained\n" in err
+    assert "note: model.trunk.freeze: the trunk's 1,304 parameters are not trained\n" in err
     old, new = weights("source"), weights("new")
     shared = [name for name in new if name.startswith("shared")]
-    assert len(shared) == 4
+    assert len(shared) == 8  # four of them are of bins
     assert all(torch.equal(old[name], new[name]) for name in shared)
 
 

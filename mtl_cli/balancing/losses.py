@@ -1,4 +1,4 @@
-"""The tasks' losses of a batch: per row from the tasks, then the mean over the rows that have a label."""
+"""The tasks' losses of a batch: per row from the tasks, and the mean over the rows that have a label."""
 
 from __future__ import annotations
 
@@ -17,34 +17,38 @@ class Losses(NamedTuple):
 
     Parameters
     ----------
-    with_graph : Tensor of shape (T,)
-        Each task's mean over the rows with a label, from which a backward pass may start; 0 where there is none.
+    rows : Tensor of shape (T, n)
+        Each row's, with their graph.
+    shares : Tensor of shape (T, n), or None
+        How much each row counts in its task's mean; None says 1/n for all.
     means : Tensor of shape (T,)
-        The same numbers alone.
+        Over the rows with a label; 0 where there is none.
     counts : Tensor of shape (T,), or int
         Rows with a label.
     """
 
-    with_graph: torch.Tensor
+    rows: torch.Tensor
+    shares: torch.Tensor | None
     means: torch.Tensor
     counts: torch.Tensor | int
 
-    def total(self, factors: torch.Tensor) -> torch.Tensor:
-        """Return Σ_t f_t L_t with its graph, for factors f of shape (T,)."""
-        return torch.dot(self.with_graph, factors.to(self.with_graph.dtype))
+    def gradients(self, factors: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of Σ_t f_t L_t at the rows' losses, shape (T, n), for factors f of shape (T,)."""
+        each = factors.to(self.rows.dtype).unsqueeze(1)
+        return (each / self.rows.shape[1]).expand_as(self.rows) if self.shares is None else each * self.shares
 
 
 def task_losses(tasks: Mapping[str, Learnt], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
     found = [_of_rows(name, task, batch, full(outputs[name])) for name, task in tasks.items()]
     rows, masks = torch.stack([losses for losses, _ in found]), [mask for _, mask in found]
+    values = rows.detach()
     if not any(mask is not None for mask in masks):
-        means = rows.mean(1)
-        return Losses(means, means.detach(), rows.shape[1])
+        return Losses(rows, None, values.mean(1), rows.shape[1])
     labelled = torch.stack([rows.new_ones(rows.shape[1]) if mask is None else mask.to(rows.dtype) for mask in masks])
     counts = labelled.sum(1)
-    means = (rows * (labelled / counts.where(counts > 0, 1.0).unsqueeze(1))).sum(1)
-    return Losses(means, means.detach(), counts)
+    shares = labelled / counts.where(counts > 0, 1.0).unsqueeze(1)
+    return Losses(rows, shares, (values * shares).sum(1), counts)
 
 
 def _of_rows(name: str, task: Learnt, batch: Batch, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -110,8 +110,10 @@ class HeadProbe:
 
     def __call__(self) -> torch.Tensor | None:
         """Return the numbers of all heads, one after the other; None if a head has none, or no gradient."""
-        found = [p.grad.flatten() for p in self._each if p is not None and p.grad is not None]
-        return torch.cat(found) if len(found) == len(self._each) else None
+        found = [p.grad for p in self._each if p is not None and p.grad is not None]
+        if len(found) < len(self._each):
+            return None
+        return torch.cat([own if own.dim() == 1 else own.flatten() for own in found])
 
     def by_task(self, found: torch.Tensor) -> torch.Tensor:
         """Return, in the last dimension, a number per task that is finite where all of its numbers are."""

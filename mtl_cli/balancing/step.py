@@ -111,7 +111,7 @@ class TrainingStep:
             losses = self._losses(batch)
             if weighs:
                 self._decide(losses, TaskGradients(), epoch)
-            losses.total(self._factors(self.weights)).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(losses.rows, losses.gradients(self._factors(self.weights)))
         self.steps += 1
         self.seen_step = self.steps if weighs else self.seen_step
         sizes = self.sizes if balancer.needs != "losses" and weighs else self.probe()
@@ -222,9 +222,8 @@ class TrainingStep:
             boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads, self._heads)
         losses = task_losses(self.tasks, batch, boundary.outputs)
         balancer = self.balancer
-        total = losses.total(self._factors(None))
         with torch.no_grad():
-            boundary.receive(total)
+            boundary.receive(losses.rows, losses.gradients(self._factors(None)))
             direction = None
             if weighs:
                 gradients = TaskGradients()

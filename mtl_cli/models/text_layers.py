@@ -11,7 +11,7 @@ from mtl_cli.models.sequence_layers import Block
 
 FIRST = 0.01
 """The deviation of the first n-gram vectors. The norm behind their sum makes their size of no matter, but for how far a
-step of the optimiser takes them."""
+step of the optimizer takes them."""
 
 
 class GramEmbedding(nn.Module):

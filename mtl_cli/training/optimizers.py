@@ -85,7 +85,7 @@ class OptimizerConfig(ABC):
         yield from ()
 
     def form(self, optimizer: Optimizer, device: torch.device) -> Form:
-        """Return what any state of this optimiser is like, as one of a single number shows after a step."""
+        """Return what any state of this optimizer is like, as one of a single number shows after a step."""
         import torch
 
         saved = optimizer.state_dict()

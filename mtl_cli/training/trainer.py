@@ -171,7 +171,7 @@ class Trainer(TrainerState):
         }
 
     def form(self) -> dict[str, Form]:
-        """Return what ``state_dict`` returns, whenever it is asked, but for the optimiser's; see ``runs.forms``."""
+        """Return what ``state_dict`` returns, whenever it is asked, but for the optimizer's; see ``runs.forms``."""
         model = self.model.state_dict()
         log = StepLog.form(self.step)
         return {
@@ -206,7 +206,7 @@ class Trainer(TrainerState):
         Raises
         ------
         NotOurs
-            If it is not what ``saved`` would return of such a training; ``optimizer`` is the form of its optimiser's.
+            If it is not what ``saved`` would return of such a training; ``optimizer`` is the form of its optimizer's.
         """
         training = {**self.form(), "optimizer": optimizer}
         check_form(saved, {"training": training, "order": batches.state_dict(), "generator": torch.get_rng_state()})

@@ -26,7 +26,7 @@ class Step:
     jacobian: Array
     draws: Array  # (T, T), uniform
     epoch: int
-    after: list[float]  # the same batch's losses after the optimiser's step
+    after: list[float]  # the same batch's losses after the optimizer's step
 
     @property
     def here(self) -> list[int]:

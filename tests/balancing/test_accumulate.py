@@ -1,4 +1,4 @@
-"""What several batches add up to before the optimiser steps."""
+"""What several batches add up to before the optimizer steps."""
 
 import copy
 from dataclasses import replace

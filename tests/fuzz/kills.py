@@ -107,7 +107,7 @@ CASES = {
 class Kill:
     """When a run is killed: after so many seconds, or before or after its event of this number.
 
-    An event is a file that is put in place or synchronised, a row that is written, a step of the optimiser.
+    An event is a file that is put in place or synchronised, a row that is written, a step of the optimizer.
     """
 
     seconds: float | None = None

@@ -96,7 +96,7 @@ def test_the_weights_are_at_the_mode() -> None:
 
 
 def test_learning_raises_the_evidence_to_its_maximum() -> None:
-    """What EM ends at is no worse than what a general optimiser finds for the closed form."""
+    """What EM ends at is no worse than what a general optimizer finds for the closed form."""
     x, y, _ = family(2, tasks=8, rows=60)
     run = train(x, y, SharedPrior(), epochs=200, optimizer=SGD(lr=0.05, momentum=0.8))
     evidence = [row["evidence_prior"] for row in run.history]

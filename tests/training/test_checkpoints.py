@@ -17,8 +17,8 @@ SIZE = sum(torch.Size(shape).numel() for shape in SHAPES)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
-def test_an_optimiser_of_rows_goes_on_from_those_of_members(name: str) -> None:
-    """Three steps, given to the members' own optimisers, kept, and taken by another optimiser of rows."""
+def test_an_optimizer_of_rows_goes_on_from_those_of_members(name: str) -> None:
+    """Three steps, given to the members' own optimizers, kept, and taken by another optimizer of rows."""
     config = components("optimizer")[name](**({} if name.startswith("adam") else {"momentum": 0.5}))
     torch.manual_seed(0)
     gradients = torch.randn(6, 2, SIZE)

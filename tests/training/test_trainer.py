@@ -179,7 +179,7 @@ def test_plateau_lowers_the_rate_when_the_score_stands_still() -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
-def test_optimisers_are_torchs(name: str) -> None:
+def test_optimizers_are_torchs(name: str) -> None:
     """Three steps on a quadratic, against torch's own class made in the usual way."""
     ours = components("optimizer")[name](lr=0.05, weight_decay=0.01)
     theirs: dict[str, Any] = {

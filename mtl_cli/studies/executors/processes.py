@@ -86,7 +86,7 @@ class _Workers:
     running: set[BaseProcess] = field(default_factory=set)
     stopping: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """Whoever starts, signals or reaps a process holds it: a process id is that of a worker as long as it is held."""
+    """Whoever starts, signals or reaps a process holds it, so that none is signalled after it was reaped here."""
 
     def run(self, job: Job) -> Outcome:
         """Run a job in a new process and wait for it; once more in another one if the first is killed."""
@@ -123,7 +123,7 @@ class _Workers:
         with self.lock:
             self.stopping = True
             for process in self.running:
-                if process.pid is not None:
+                if process.pid is not None and process.is_alive():  # an ended one's number may be another's by now
                     os.kill(process.pid, number)
 
 

@@ -69,7 +69,7 @@ class Hooks(Callback):
 
 
 class Stop(Callback):
-    """Stops the training, or ends it as Ctrl-C does, in one step of the optimiser."""
+    """Stops the training, or ends it as Ctrl-C does, in one step of the optimizer."""
 
     def __init__(self, step: int, error: type[BaseException] | None = None) -> None:
         self.step, self.error = step, error
@@ -160,7 +160,7 @@ def test_a_callback_whose_start_failed_is_not_stopped() -> None:
 
 
 def test_a_training_goes_on_from_a_saved_state_to_the_bit(tmp_path: Path) -> None:
-    """Six epochs at once, or three, and three more by a fresh trainer: balancer, optimiser, schedule, best weights."""
+    """Six epochs at once, or three, and three more by a fresh trainer: balancer, optimizer, schedule, best weights."""
 
     class Save(Callback):
         def on_epoch_end(self, trainer: TrainerState, epoch: Epoch) -> None:

@@ -55,7 +55,7 @@ def test_a_frozen_trunk_stays_to_the_bit(optimizer: Any) -> None:
 
 @pytest.mark.parametrize("balancer", [Uniform(), GradNorm(), MGDA(), ExcessMTL(warmup_epochs=2), ImpartialLosses()])
 def test_for_some_epochs(balancer: Any) -> None:
-    """Held for three epochs, then trained; the optimiser starts on it as on a fresh one."""
+    """Held for three epochs, then trained; the optimizer starts on it as on a fresh one."""
     held = run(3, epochs=3, balancer=balancer)
     longer = run(3, epochs=4, balancer=balancer)
     free = run(0, epochs=4, balancer=balancer)

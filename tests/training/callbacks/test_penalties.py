@@ -42,7 +42,7 @@ def test_no_balancer_sees_it(balancer: Any, regularizer: Any) -> None:
 
 
 def test_one_step_is_as_written_out() -> None:
-    """The gradient of the losses and the term, clipped together, then the optimiser's step, then the proximal one."""
+    """The gradient of the losses and the term, clipped together, then the optimizer's step, then the proximal one."""
     x, y = problem()
     before = train(x, y, epochs=1, optimizer=SGD(lr=1e-12))
     head = {t: (run.weight.detach().clone(), run.bias.detach().clone()) for t, run in before.network.heads.items()}

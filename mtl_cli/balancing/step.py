@@ -29,7 +29,6 @@ from mtl_cli.balancing.result import HeadProbe, StepResult
 from mtl_cli.balancing.scale import to_sum
 from mtl_cli.config.schema import PrecisionName
 from mtl_cli.data.batches import Batch
-from mtl_cli.runs.forms import Either, Form
 from mtl_cli.tasks.task import Learnt
 
 
@@ -187,19 +186,6 @@ class TrainingStep:
             "good": self.precision.good,
         }
 
-    def form(self) -> Form:
-        """Return what any such state is like."""
-        tasks, wide = len(self.tasks), sum(p.numel() for p in self.model.shared_parameters())
-        state = self.balancer.init_state(list(self.tasks), self.device)
-        weights, gramian = torch.ones(tasks), torch.zeros(tasks, tasks)
-        return {
-            **self.state_dict(),
-            "state": {name: _widening(values, wide) for name, values in state.items()},
-            "columns": {...: weights},
-            "gramian": Either(None, gramian),
-            "head_weights": Either(None, weights),
-        }
-
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` returned."""
         self.state, self.weights = dict(saved["state"]), saved["weights"]
@@ -281,8 +267,3 @@ class TrainingStep:
         self.head_weights, self.columns = decision.head_weights, decision.columns
         self.gramian, self.sizes = gradients.gramian, gradients.sizes
         return decision
-
-
-def _widening(values: torch.Tensor, wide: int) -> Form:
-    """Return the form of a part of a balancer's state, which may begin with one number in the gradients' place."""
-    return Either(values, values.expand(-1, wide)) if values.ndim == 2 and values.shape[1] == 1 else values

@@ -146,6 +146,25 @@ class StepLog:
         return stacked if stacked.shape[1] == tasks else by_task(stacked)
 
 
+def form_of_step(step: TrainingStep) -> Form:
+    """Return what any state of a training step is like; see ``runs.forms``."""
+    tasks, wide = len(step.tasks), sum(p.numel() for p in step.model.shared_parameters())
+    state = step.balancer.init_state(list(step.tasks), step.device)
+    weights, gramian = torch.ones(tasks), torch.zeros(tasks, tasks)
+    return {
+        **step.state_dict(),
+        "state": {name: _widening(values, wide) for name, values in state.items()},
+        "columns": {...: weights},
+        "gramian": Either(None, gramian),
+        "head_weights": Either(None, weights),
+    }
+
+
+def _widening(values: torch.Tensor, wide: int) -> Form:
+    """Return the form of a part of a balancer's state, which may begin with one number in the gradients' place."""
+    return Either(values, values.expand(-1, wide)) if values.ndim == 2 and values.shape[1] == 1 else values
+
+
 def check_parameters(model: torch.nn.Module, step: TrainingStep, epoch: int) -> None:
     """Raise UserError if the epoch's last step made a parameter of the model not finite.
 

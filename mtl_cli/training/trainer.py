@@ -17,7 +17,7 @@ from mtl_cli.runs.forms import Either, Form, check_form
 from mtl_cli.runs.strangers import NotOurs
 from mtl_cli.training.callbacks.base import Best, Epoch, Row, TrainerState
 from mtl_cli.training.keeper import Keeper
-from mtl_cli.training.steps import StepLog, Summary, check_parameters
+from mtl_cli.training.steps import StepLog, Summary, check_parameters, form_of_step
 
 
 def groups(batches: Iterable[Batch], size: int) -> Iterator[Iterator[Batch]]:
@@ -179,7 +179,7 @@ class Trainer(TrainerState):
             "best": {"score": 0.0, "epoch": 0, "steps": 0},
             "stopped": Either(None, ""),
             "under_way": Either(None, {"batch": 0, "log": log, "last_good": list(model.values())}),
-            "step": self.step.form(),
+            "step": form_of_step(self.step),
             "callbacks": [callback.form(self) for callback in self.callbacks if not callback.watches],
         }
 

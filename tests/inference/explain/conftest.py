@@ -37,7 +37,8 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mtl_cli.train(
         f"dataset={folder / 'planted.csv'}", run_dir=folder / "run", plots=False, balancer="pcgrad",
         tasks={"price": "regression", "sold": "binary", "rent": "regression"},
-        trainer={"epochs": 40}, optimizer={"lr": 0.01}, model={"trunk": {"hidden": [32, 16], "embeddings": {"kind": "none"}}},
+        trainer={"epochs": 40}, optimizer={"lr": 0.01},
+        model={"trunk": {"hidden": [32, 16], "embeddings": {"kind": "none"}}},
     )  # fmt: skip
     return folder / "run"
 

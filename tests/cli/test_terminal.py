@@ -41,6 +41,7 @@ def words(tmp_path: Path) -> list[str]:
         "tasks={sold: binary}",
         "trainer.epochs=2",
         "trainer.folds=none",
+        "trainer.baselines=none",
         "plots=false",
     ]
 

@@ -166,12 +166,12 @@ def _count_events(kill: Kill) -> None:
         setattr(owner, name, counted(getattr(owner, name)))
 
 
-def killed(case: Case, folder: Path, draw: random.Random, seconds: float) -> str:
+def killed(case: Case, folder: Path, draw: random.Random, seconds: float, most: int = KILLS) -> str:
     """Make a run that is killed and resumed until it ends; return how often it was killed, and where."""
     case.make(folder)
     every = f"trainer.checkpoint.every={draw.choice(EVERY)}"
     told, words = [every], (*case.words, *COMMON, every, "run_dir=run")
-    for _ in range(KILLS):
+    for _ in range(most):
         kill = Kill(event=draw.randrange(1, 200), before=draw.random() < 0.5)
         if draw.random() < 0.5:
             kill = Kill(seconds=draw.uniform(0, seconds))

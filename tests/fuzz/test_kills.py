@@ -11,7 +11,8 @@ from tests.fuzz.kills import CASES, differences, killed, whole
 
 pytestmark = pytest.mark.slow
 SEEDS = {"joint": 1, "folds": 1, "in_turn": 1}
-"""Of kills before a run has ended; of the others 3. `python -m tests.fuzz.kills` tries as many as are wanted, up to three to a run."""
+"""Of kills before a run has ended; of the others 3. `python -m tests.fuzz.kills` tries as many as are wanted, and up to
+three in a run."""
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -14,7 +14,7 @@ from mtl_cli.balancing.gradients.mlp import Stack
 from mtl_cli.balancing.methods.upgrad import UPGrad
 from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import DenseRows, InputSpec
-from mtl_cli.models.bins import Bins
+from mtl_cli.models.bins import SCALE, Bins
 from mtl_cli.models.embeddings import MOST, Embeddings
 from mtl_cli.models.network import Network, Shape, build_network, fit_layers
 from mtl_cli.models.trunks.mlp import MLP
@@ -55,7 +55,7 @@ def test_the_encoding_is_the_librarys() -> None:
     assert torch.equal(found[:, :3], probe)
     assert [len(own) for own in edges] == [9, 5]
     used = [*range(8), *range(8, 12)]
-    assert torch.allclose(found[:, 3:][:, used], theirs(probe[:, [0, 2]]), atol=1e-5)
+    assert torch.allclose(found[:, 3:][:, used], SCALE * theirs(probe[:, [0, 2]]), atol=1e-5)
     assert not found[:, 3 + 12 :].any()
 
 

@@ -97,3 +97,4 @@ def test_a_job_that_needs_more_memory_than_it_may_have_fails_alone(mtl: InProces
     assert status == 1
     line = json.loads(out)
     assert line["status"] == "failed" and line["run_dir"] == "tight/0"
+    assert line["error"][0].startswith("memory: 47.7 MiB is too little: ")

@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtl_cli.config.errors import UserError
+from mtl_cli.config.machine import in_bytes
 from mtl_cli.runs.directory import LOG
 from mtl_cli.studies.job import Job
 
 GB = 10**9
+LEAST = 64 * 2**20
+"""Bytes that no job does without, beside what is in use before it begins: its first thread would wait for ever."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,13 @@ class Limits:
 
 
 def limit(limits: Limits) -> None:
-    """Hold this process to the limits, as far as one process can be; before it computes anything."""
+    """Hold this process to the limits, as far as one process can be; before it computes anything.
+
+    Raises
+    ------
+    UserError
+        If the limit of memory is all but in use.
+    """
     if limits.cores is not None:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of what is not imported yet
             os.environ[name] = str(limits.cores)
@@ -48,6 +58,10 @@ def limit(limits: Limits) -> None:
     if limits.memory is not None and sys.platform == "linux":  # elsewhere it only says how many jobs fit
         import resource
 
+        used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+        if used + LEAST > limits.memory:
+            what = f"{in_bytes(limits.memory)} is too little: {in_bytes(used)} are in use before a job begins"
+            raise UserError("memory", what, f"memory={(used + 8 * LEAST) / GB:.1f}GB or more")
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         most = limits.memory if hard == resource.RLIM_INFINITY else min(limits.memory, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 from mtl_cli import signals
+from mtl_cli.config.errors import UserError
 from mtl_cli.studies.executors.base import TRIES, Ended, Executor
 from mtl_cli.studies.executors.limits import Limits, limit, output_to_log
 from mtl_cli.studies.job import Job, Outcome, failed, run_job
@@ -180,6 +181,8 @@ def _work(job: Job, limits: Limits, environment: dict[str, str], writer: Connect
         with output_to_log(job), signals.handling():
             _begin()
             outcome = run_job(job)
+    except UserError as error:  # of the limits
+        outcome = failed(job, str(error).splitlines(), 1)
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None  # without a traceback
     finally:

@@ -80,9 +80,9 @@ def test_a_hook_on_a_head_is_heard_and_changes_no_gradient(where: str) -> None:
 
     def receive() -> tuple[torch.Tensor, list[torch.Tensor]]:
         boundary = HeadBoundary(dict.fromkeys(heads, z), heads, head_chains(heads))
-        total = sum(output.square().mean() for output in boundary.outputs.values())
+        losses = torch.stack([output.square().mean() for output in boundary.outputs.values()])
         with torch.no_grad():
-            boundary.receive(total)
+            boundary.receive(losses, torch.ones(2))
             roots = boundary.heads(None)
         return boundary.flat(), [tensor for tensor, _ in roots]
 

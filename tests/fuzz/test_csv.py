@@ -14,7 +14,7 @@ from tests.fuzz.tables import make
 
 
 def test_no_table_ends_in_a_traceback_or_loses_a_row() -> None:
-    went = collections.Counter(fuzz.checked(3, number, trained_each=20) for number in range(40))
+    went = collections.Counter(fuzz.checked(4, number, trained_each=20) for number in range(40))
     assert went["used"] > 15 and went["refused"] > 5 and went["trained"] == 2
 
 

@@ -267,5 +267,5 @@ def test_a_run_starts_from_the_trunks_of_members(train, mtl: InProcess) -> None:
     first, second = load_model("first")["members"], load_model("second")["members"]
     for number, source in enumerate((0, 1, 0)):
         torch.testing.assert_close(
-            second[number]["weights"]["shared.trunk.0.weight"], first[source]["weights"]["shared.trunk.0.weight"]
+            second[number]["weights"]["shared.trunk.1.weight"], first[source]["weights"]["shared.trunk.1.weight"]
         )

@@ -84,12 +84,14 @@ class JointTrainer:
                 raise
 
     def _last_good(self) -> torch.Tensor:
-        """Return the members' parameters as their last epoch left them, (M, P), and let the trainers see them."""
+        """Return the members' parameters as their last epoch left them, (M, P); each trainer sees its own state."""
         last_good = self._network.values.clone()
         for trainer, row in zip(self.trainers, last_good if self.trainers else (), strict=True):
-            own = self._network.split(row)
-            for tensor, saved in zip(own, trainer.last_good if trainer.resumed else (), strict=False):
-                tensor.copy_(saved)
+            names = [name for name, _ in trainer.model.named_parameters()]
+            pieces = dict(zip(names, self._network.split(row), strict=True))
+            own = [pieces.get(name, buffer) for name, buffer in trainer.model.state_dict().items()]
+            if trainer.resumed:
+                torch._foreach_copy_(own, list(trainer.last_good))
             trainer.last_good = own
         return last_good
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+BUFFERS = ("edge", "slope", "low", "high")
 ROWS = 20
 """Training rows for each bin at least; with fewer of them, a number has fewer bins."""
 SCALE = 0.5
@@ -14,15 +15,49 @@ SCALE = 0.5
 little. Of 1, 0.5 and 0.25, on seven tables for choosing, this one costs nowhere and gains as much as 1."""
 
 
-class Bins(nn.Module):
+class PiecewiseEncoding(nn.Module):
+    """e(x) of each number, how far it reaches into each of its bins (Gorishniy et al. 2022, arXiv 2203.05556).
+
+    e_i(x) = (x − edge_i) / (edge_i+1 − edge_i), cut to [0, 1] (equation 1), where the first bin goes on below the least
+    value, and the last above the greatest. The edges are buffers, whose shapes do not depend on the data: a network is
+    built before its weights, and its edges, are loaded. A number that has fewer bins than there is room for has zeros
+    for the others.
+
+    Parameters
+    ----------
+    numbers, bins : int
+        Bins is the most that a number can have.
+    """
+
+    def __init__(self, numbers: int, bins: int) -> None:
+        super().__init__()
+        self.edge: torch.Tensor
+        self.slope: torch.Tensor
+        self.low: torch.Tensor
+        self.high: torch.Tensor
+        for name in BUFFERS:
+            self.register_buffer(name, torch.zeros(numbers, bins))
+
+    def set_edges(self, number: int, edges: torch.Tensor) -> None:
+        """Give a number its bins, between each two of its edges; of a single one there are none."""
+        last = len(edges) - 2
+        if last < 0:
+            return
+        self.edge[number, : last + 1] = edges[:-1]
+        self.slope[number, : last + 1] = 1 / edges.diff()
+        self.high[number, : last + 1] = 1
+        self.low[number, 0], self.high[number, last] = -torch.inf, torch.inf
+
+    def encoded(self, values: torch.Tensor) -> torch.Tensor:
+        """Return e of values, (…, numbers) to (…, numbers, bins)."""
+        return ((values.unsqueeze(-1) - self.edge) * self.slope).clamp(self.low, self.high)
+
+
+class Bins(PiecewiseEncoding):
     """Lets the inputs through, (…, inputs), and puts ``SCALE`` e(x) of each number behind them, (…, numbers × bins).
 
-    e_i(x) = (x − edge_i) / (edge_i+1 − edge_i), cut to [0, 1], of Gorishniy et al. 2022 (arXiv 2203.05556, equation 1),
-    where the first bin goes on below the least value, and the last above the greatest. A perceptron that reads it can
-    bend, or nearly jump, wherever training rows are, which trees do and a perceptron that reads x alone learns slowly.
-
-    It has no weights. The edges are buffers, whose shapes do not depend on the data: a network is built before its
-    weights, and its edges, are loaded. A number that has fewer bins than there is room for has zeros for the others.
+    A perceptron that reads it can bend, or nearly jump, wherever training rows are, which trees do and a perceptron
+    that reads x alone learns slowly. It has no weights.
 
     Parameters
     ----------
@@ -34,16 +69,10 @@ class Bins(nn.Module):
     """
 
     def __init__(self, inputs: int, numbers: list[int], bins: int) -> None:
-        super().__init__()
+        super().__init__(len(numbers), bins)
         self.inputs = inputs
         self.numbers: torch.Tensor
         self.register_buffer("numbers", torch.tensor(numbers), persistent=False)
-        self.edge: torch.Tensor
-        self.slope: torch.Tensor
-        self.low: torch.Tensor
-        self.high: torch.Tensor
-        for name in ("edge", "slope", "low", "high"):
-            self.register_buffer(name, torch.zeros(len(numbers), bins))
 
     @property
     def chunks(self) -> list[int]:
@@ -57,20 +86,12 @@ class Bins(nn.Module):
             return
         at = torch.linspace(0, 1, count + 1, dtype=torch.float64)
         for row, number in enumerate(self.numbers.tolist()):
-            edges = torch.unique(torch.quantile(inputs[:, number].double(), at).to(self.edge.dtype))
-            last = len(edges) - 2
-            if last < 0:
-                continue
-            self.edge[row, : last + 1] = edges[:-1]
-            self.slope[row, : last + 1] = 1 / edges.diff()
-            self.high[row, : last + 1] = 1
-            self.low[row, 0], self.high[row, last] = -torch.inf, torch.inf
+            self.set_edges(row, torch.unique(torch.quantile(inputs[:, number].double(), at).to(self.edge.dtype)))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return (…, inputs + numbers × bins)."""
         values = inputs if self.inputs == len(self.numbers) else inputs[..., self.numbers]
-        reached = ((values.unsqueeze(-1) - self.edge) * self.slope).clamp(self.low, self.high)
-        return torch.cat([inputs, SCALE * reached.flatten(-2)], -1)
+        return torch.cat([inputs, SCALE * self.encoded(values).flatten(-2)], -1)
 
     def start(self, layer: nn.Module) -> None:
         """Let the layer that reads it begin as one that reads the inputs alone: with weights of 0 for the bins."""
@@ -85,6 +106,6 @@ class Bins(nn.Module):
         """Return the bins of several networks as one, for inputs of shape (members, n, inputs)."""
         first = members[0]
         together = Bins(first.inputs, first.numbers.tolist(), first.edge.shape[1])
-        for name in ("edge", "slope", "low", "high"):
+        for name in BUFFERS:
             setattr(together, name, torch.stack([getattr(own, name) for own in members]).unsqueeze(1))
         return together

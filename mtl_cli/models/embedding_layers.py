@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mtl_cli.config.errors import UserError
+from mtl_cli.models.bins import PiecewiseEncoding
 
 
 class Embedded(nn.Module):
@@ -45,15 +46,13 @@ class Embedded(nn.Module):
         return torch.cat([self.layer(inputs[:, self.numbers]).flatten(1), inputs[:, self.indicators]], 1)
 
 
-class PiecewiseLinear(nn.Module):
+class PiecewiseLinear(PiecewiseEncoding):
     """Piecewise-linear embeddings of Gorishniy et al. 2022 (arXiv 2203.05556), as TabM's authors use them.
 
-    v(x) = a x + b + Σ_i w_i e_i(x), with e_i(x) = (x − edge_i) / (edge_i+1 − edge_i) cut to [0, 1] (equation 1); the
-    first bin goes on below the least value, the last above the greatest. The w_i start at zero: the embedding is linear
-    at first, and learns to bend.
+    v(x) = a x + b + Σ_i w_i e_i(x), with the e_i(x) of ``PiecewiseEncoding``. The w_i start at zero: the embedding is
+    linear at first, and learns to bend.
 
-    The function is that of ``rtdl_num_embeddings.PiecewiseLinearEmbeddings``, version B. The bins are buffers
-    here, whose shapes do not depend on the data: a network is built before its weights, and its bins, are loaded.
+    The function is that of ``rtdl_num_embeddings.PiecewiseLinearEmbeddings``, version B.
 
     Parameters
     ----------
@@ -64,15 +63,9 @@ class PiecewiseLinear(nn.Module):
     def __init__(self, features: int, width: int, bins: int) -> None:
         from rtdl_num_embeddings import LinearEmbeddings
 
-        super().__init__()
+        super().__init__(features, bins)
         self.linear = LinearEmbeddings(features, width)
         self.weight = nn.Parameter(torch.zeros(features, bins, width))
-        self.edge: torch.Tensor
-        self.slope: torch.Tensor
-        self.low: torch.Tensor
-        self.high: torch.Tensor
-        for name in ("edge", "slope", "low", "high"):
-            self.register_buffer(name, torch.zeros(features, bins))
 
     def fit(self, values: torch.Tensor) -> None:
         """Put the edges at quantiles of ``values``, (n, features). A constant feature gets no bin.
@@ -97,14 +90,9 @@ class PiecewiseLinear(nn.Module):
             warnings.filterwarnings("ignore", "The .* feature has just two bin edges")
             found = compute_bins(values[:, varying], n_bins=bins)
         for feature, edges in zip(varying, found, strict=True):
-            last = len(edges) - 2
-            self.edge[feature, : last + 1] = edges[:-1]
-            self.slope[feature, : last + 1] = 1 / edges.diff()
-            self.high[feature, : last + 1] = 1
-            self.low[feature, 0], self.high[feature, last] = -torch.inf, torch.inf
+            self.set_edges(feature, edges)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return (n, features, width)."""
-        encoded = ((values.unsqueeze(-1) - self.edge) * self.slope).clamp(self.low, self.high)
         linear: torch.Tensor = self.linear(values)
-        return linear + (encoded.transpose(0, 1) @ self.weight).transpose(0, 1)
+        return linear + (self.encoded(values).transpose(0, 1) @ self.weight).transpose(0, 1)

@@ -79,26 +79,6 @@ def test_a_network_begins_as_one_without_bins() -> None:
     assert not linear.weight[:, 3:].any() and linear.weight[:, :3].abs().max() > 0.5 / 3**0.5
 
 
-def test_it_learns_jumps_that_a_plain_one_does_not() -> None:
-    torch.manual_seed(0)
-    inputs = torch.rand(512, 2) * 4 - 2
-    target = (inputs[:, 0] * 6).sin().sign() * (inputs[:, 1] > 0.3)
-    losses = {}
-    for kind in ("none", "bins"):
-        torch.manual_seed(1)
-        trunk = MLP(hidden=[32], dropout=0.0, embeddings=Embeddings(kind=kind, bins=16))  # type: ignore[arg-type]
-        model = build_network(Model(trunk=trunk), InputSpec("features", (2,)), {"y": Shape(1)})
-        fit_layers(model, DenseRows(inputs))
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-        for _ in range(150):
-            optimizer.zero_grad()
-            loss = (model(inputs)["y"][:, 0] - target).square().mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        losses[kind] = loss.item()
-    assert losses["bins"] < losses["none"] * 0.5
-
-
 @pytest.mark.parametrize(
     ("spec", "bins"),
     [

@@ -86,7 +86,7 @@ def test_indicators_stay_as_they_are(kind: str) -> None:
     assert changed[3:6].any() and not changed[:3].any() and not changed[6:].any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "bins"])
 def test_an_embedded_network_learns_what_a_plain_one_cannot(kind: str) -> None:
     """A function of many bends, as tables have them, in as many steps."""
     torch.manual_seed(0)
@@ -95,7 +95,7 @@ def test_an_embedded_network_learns_what_a_plain_one_cannot(kind: str) -> None:
     losses = {}
     for name in ("none", kind):
         torch.manual_seed(1)
-        embeddings = Embeddings(kind=name, sigma=0.5)  # type: ignore[arg-type]
+        embeddings = Embeddings(kind=name, bins=16, sigma=0.5)  # type: ignore[arg-type]
         trunk = MLP(hidden=[32], dropout=0.0, embeddings=embeddings)
         model = build_network(Model(trunk=trunk), InputSpec("features", (2,)), {"y": Shape(1)})
         fit_layers(model, DenseRows(inputs))

@@ -45,10 +45,10 @@ class Stack(Reference):
             return super().forward(inputs)
         assert isinstance(inputs, torch.Tensor)
         with torch.no_grad():
+            z = inputs
             for module in self._front:
-                inputs = module(inputs)
-                assert isinstance(inputs, torch.Tensor)
-            return dict.fromkeys(self.model.heads, self._chain.run(inputs))
+                z = module(z)
+            return dict.fromkeys(self.model.heads, self._chain.run(z))
 
     def norms(self, boundary: HeadBoundary) -> torch.Tensor:
         if not self._ran:

@@ -51,11 +51,10 @@ class BatchedNetwork:
         shared = plain_layers(first.stack())
         heads = [plain_layers([head]) for head in first.heads.values()]
         assert shared is not None
-        self._binned = isinstance(shared[0], Bins)
         parameters = list(first.parameters())
         self._shapes = [parameter.shape for parameter in parameters]
         places = {id(parameter): place for place, parameter in enumerate(parameters)}
-        self._trunk = BatchedChain(shared[self._binned :], places)
+        self._trunk = BatchedChain([layer for layer in shared if not isinstance(layer, Bins)], places)
         self._heads = [BatchedChain(layers, places) for layers in heads if layers is not None]
         self._tasks = list(first.heads)
         self._shared = [places[id(parameter)] for parameter in first.shared_parameters()]
@@ -75,8 +74,8 @@ class BatchedNetwork:
             for parameter, own in zip(network.parameters(), torch.split_with_sizes(row, sizes), strict=True):
                 parameter.data = own.view(parameter.shape)
         columns = zip(torch.split_with_sizes(self.values, sizes, 1), self._shapes, strict=True)
-        stacks = [network.stack() or [] for network in networks] if self._binned else []
-        self._bins = Bins.of_members([first for first, *_ in stacks if isinstance(first, Bins)]) if stacks else None
+        bins = [module for network in networks for module in network.modules() if isinstance(module, Bins)]
+        self._bins = Bins.of_members(bins) if bins else None
         self._leaves = [own.view(len(networks), *shape) for own, shape in columns]
 
     def split(self, row: torch.Tensor) -> list[torch.Tensor]:

@@ -71,8 +71,9 @@ class JointStep:
         losses = self._losses(step)
         task_weights, balancer = self.steps[0].task_weights, self._balancer
         errors = torch.autograd.grad(
-            (losses.rows * (losses.shares * task_weights.unsqueeze(1))).sum(),
+            losses.rows,
             losses.outputs,
+            losses.shares * task_weights.unsqueeze(1),
             allow_unused=True,
             materialize_grads=True,
         )

@@ -13,6 +13,15 @@ Roots = list[tuple[torch.Tensor, torch.Tensor]]
 """Tensors that gradients are to be sent back from, and the gradients; a known one of a parameter from itself."""
 
 
+def pulled(tensor: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Return a scalar whose backward pass begins with ``gradient``, of the same shape and kind, at ``tensor``.
+
+    Autograd takes gradients at its roots too, but then imports sympy to compare two shapes: half a second.
+    """
+    with torch.enable_grad():
+        return torch.dot(tensor.reshape(-1), gradient.reshape(-1))
+
+
 def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> None:
     """Send gradients into ``.grad`` by one backward pass of autograd, in which hooks fire once for each parameter.
 
@@ -25,7 +34,7 @@ def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> Non
     inputs : sequence of Parameter, optional
         Where they are to land; by default wherever they come.
     """
-    tensors, gradients = [], []
+    scalars = []
     for tensor, gradient in roots:
         if not tensor.requires_grad:
             continue
@@ -33,10 +42,9 @@ def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> Non
         if tensor.is_leaf and not tensor._backward_hooks and not tensor._post_accumulate_grad_hooks:
             tensor.grad = gradient if tensor.grad is None else tensor.grad.add_(gradient)
         else:
-            tensors.append(tensor)
-            gradients.append(gradient)
-    if tensors:
-        torch.autograd.backward(tensors, gradients, inputs=inputs)
+            scalars.append(pulled(tensor, gradient))
+    if scalars:
+        torch.autograd.backward(scalars, inputs=inputs)
 
 
 def send_direction(

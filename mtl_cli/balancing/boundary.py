@@ -74,15 +74,15 @@ class HeadBoundary:
             found = [head(copy) for head, copy in zip(heads.values(), self._copies, strict=True)]
         self.outputs = dict(zip(representations, found, strict=True))
 
-    def receive(self, losses: torch.Tensor, gradients: torch.Tensor) -> None:
-        """Send the gradients at the losses, which have their graph, back to c_t. To be called without gradients."""
-        each = (self._by_chains if self._chains else self._by_autograd)(losses, gradients)
+    def receive(self, total: torch.Tensor) -> None:
+        """Send the gradients of Σ_t f_t L_t, which has its graph, back to c_t. To be called without gradients."""
+        each = (self._by_chains if self._chains else self._by_autograd)(total)
         self.representations = [
             Representation(z, tasks, torch.stack([each[task] for task in tasks])) for z, tasks in self._readers
         ]
 
-    def _by_chains(self, losses: torch.Tensor, gradients: torch.Tensor) -> list[torch.Tensor]:
-        errors, each = torch.autograd.grad(losses, list(self.outputs.values()), gradients), []
+    def _by_chains(self, total: torch.Tensor) -> list[torch.Tensor]:
+        errors, each = torch.autograd.grad(total, list(self.outputs.values())), []
         for task, (chain, error) in enumerate(zip(self._chains, errors, strict=True)):
             deltas = full(error)
             for parts, below in chain.back(deltas, to=-1):
@@ -92,11 +92,11 @@ class HeadBoundary:
             each.append(deltas)
         return each
 
-    def _by_autograd(self, losses: torch.Tensor, gradients: torch.Tensor) -> list[torch.Tensor]:
+    def _by_autograd(self, total: torch.Tensor) -> list[torch.Tensor]:
         copies, self._copies = self._copies, []
         outputs = {i: output for i, output in enumerate(self.outputs.values()) if output.requires_grad}
         wanted = [*copies, *outputs.values()]
-        found = torch.autograd.grad(losses, wanted, gradients, retain_graph=True, allow_unused=True)
+        found = torch.autograd.grad(total, wanted, retain_graph=True, allow_unused=True)
         errors = zip(outputs.items(), found[len(copies) :], strict=True)
         self._roots = [(task, output, error) for (task, output), error in errors if error is not None]
         return [torch.zeros_like(z) if c is None else c for z, c in zip(copies, found, strict=False)]

@@ -32,10 +32,10 @@ class Losses(NamedTuple):
     means: torch.Tensor
     counts: torch.Tensor | int
 
-    def gradients(self, factors: torch.Tensor) -> torch.Tensor:
-        """Return the gradient of Σ_t f_t L_t at the rows' losses, shape (T, n), for factors f of shape (T,)."""
-        each = factors.to(self.rows.dtype).unsqueeze(1)
-        return (each / self.rows.shape[1]).expand_as(self.rows) if self.shares is None else each * self.shares
+    def total(self, factors: torch.Tensor) -> torch.Tensor:
+        """Return Σ_t f_t L_t, with its graph, for factors f of shape (T,)."""
+        means = self.rows.mean(1) if self.shares is None else (self.rows * self.shares).sum(1)
+        return torch.dot(means, factors.to(means.dtype))
 
 
 def task_losses(tasks: Mapping[str, Learnt], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:

@@ -110,7 +110,7 @@ class TrainingStep:
             losses = self._losses(batch)
             if weighs:
                 self._decide(losses, TaskGradients(), epoch)
-            torch.autograd.backward(losses.rows, losses.gradients(self._factors(self.weights)))
+            torch.autograd.backward(losses.total(self._factors(self.weights)))
         self.steps += 1
         self.seen_step = self.steps if weighs else self.seen_step
         sizes = self.sizes if balancer.needs != "losses" and weighs else self.probe()
@@ -208,8 +208,9 @@ class TrainingStep:
             boundary = HeadBoundary(self._gradients.forward(batch.inputs), self.model.heads, self._heads)
         losses = task_losses(self.tasks, batch, boundary.outputs)
         balancer = self.balancer
+        total = losses.total(self._factors(None))
         with torch.no_grad():
-            boundary.receive(losses.rows, losses.gradients(self._factors(None)))
+            boundary.receive(total)
             direction = None
             if weighs:
                 gradients = TaskGradients()

@@ -37,10 +37,19 @@ def test_a_wrong_config_is_found_without_torch() -> None:
 
 
 def test_training_imports_neither_torchs_compiler_nor_sympy(tmp_path: Path) -> None:
+    alone = "trainer.folds=none"
+    runs = [
+        ["dataset=wine", "balancer=gradnorm", "scheduler=cosine"],
+        ["dataset=wine", alone],
+        ["dataset=wine", "balancer=upgrad", "balancer.backend=reference", alone],
+        ["dataset=wine", "balancer=fairgrad", "model.sharing=mmoe", alone],
+        ["dataset=digits", "model=cnn", "balancer=upgrad", alone],
+    ]
     code = (
         f"import os; os.chdir({str(tmp_path)!r})\nfrom mtl_cli.cli.main import run\n"
-        "words = ['dataset=wine', 'balancer=gradnorm', 'trainer.epochs=1', 'plots=false', 'scheduler=cosine']\n"
-        "assert run(['train', *words]) == 0"
+        f"for number, words in enumerate({runs!r}):\n"
+        "    common = ['trainer.epochs=1', 'plots=false', 'trainer.baselines=none', f'run_dir={number}']\n"
+        "    assert run(['train', *words, *common]) == 0"
     )
     assert imported(code, "torch", "torch._dynamo", "sympy") == ["torch"]
 

@@ -12,6 +12,7 @@ from typing import cast
 
 import torch
 
+from mtl_cli.balancing.backward import pulled
 from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.gradients import TaskGradients
 from mtl_cli.balancing.gradients.reference import products
@@ -71,9 +72,8 @@ class JointStep:
         losses = self._losses(step)
         task_weights, balancer = self.steps[0].task_weights, self._balancer
         errors = torch.autograd.grad(
-            losses.rows,
+            pulled(losses.rows, losses.shares * task_weights.unsqueeze(1)),
             losses.outputs,
-            losses.shares * task_weights.unsqueeze(1),
             allow_unused=True,
             materialize_grads=True,
         )

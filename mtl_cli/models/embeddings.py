@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 TABULAR = "pip install 'mtl-cli[tabular]'"
 OURS = ("auto", "none", "bins")
 """The kinds that need no further package."""
+USED = {
+    "width": ("linear", "periodic", "piecewise"),
+    "bins": ("auto", "bins", "piecewise"),
+    "frequencies": ("periodic",),
+    "sigma": ("periodic",),
+}
+"""The kinds that go by a setting."""
+FORMER = {"bins": 16}
+"""A default of earlier versions, which configs of their runs hold whatever their kind."""
 FEW, MOST = 32, 512
 """Numbers of a table up to which ``auto`` takes 8 bins of each, and 4."""
 
@@ -60,12 +69,11 @@ class Embeddings:
         if self.kind not in OURS and importlib.util.find_spec("rtdl_num_embeddings") is None:
             what = f"{self.kind} needs the package rtdl_num_embeddings"
             yield Problem("model.trunk.embeddings.kind", what, TABULAR)
-        for name in ("width", "frequencies", "sigma") if self.kind in OURS else ():
-            if getattr(self, name) != getattr(Embeddings, name):
-                what = f"has no effect with model.trunk.embeddings.kind={self.kind}"
-                yield Problem(
-                    f"model.trunk.embeddings.{name}", what, "kind=piecewise, linear or periodic learns vectors"
-                )
+        for name, kinds in USED.items():
+            if self.kind in kinds or getattr(self, name) in (getattr(Embeddings, name), FORMER.get(name)):
+                continue
+            what = f"has no effect with model.trunk.embeddings.kind={self.kind}"
+            yield Problem(f"model.trunk.embeddings.{name}", what, f"kind={' or '.join(kinds)} has it")
 
     @property
     def chosen(self) -> bool:

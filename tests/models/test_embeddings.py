@@ -138,6 +138,15 @@ def test_a_table_of_categories_has_nothing_to_embed(mtl: InProcess) -> None:
     assert not Path("outputs").exists()
 
 
+@pytest.mark.parametrize(("kind", "key"), [("none", "bins=8"), ("linear", "bins=8"), ("piecewise", "sigma=0.1")])
+def test_a_setting_that_a_kind_does_not_go_by(mtl: InProcess, kind: str, key: str) -> None:
+    status, _, err = mtl(
+        "train", "dataset=wine", f"model.trunk.embeddings.kind={kind}", f"model.trunk.embeddings.{key}"
+    )
+    assert status == 2
+    assert f"has no effect with model.trunk.embeddings.kind={kind}" in err
+
+
 @pytest.mark.parametrize(
     ("key", "what"),
     [

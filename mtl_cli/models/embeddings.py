@@ -44,9 +44,9 @@ class Embeddings:
     kind : {"auto", "none", "bins", "linear", "periodic", "piecewise"}
         ``bins``: the number itself and, beside it, how far it reaches into each bin between quantiles of the training
         rows; it needs no weights, and no package. ``auto``: that, for the named columns of a table with at most
-        ``MOST`` numbers, and else none. ``linear``: relu(w x + b). ``periodic``: relu(W [cos 2πcx, sin 2πcx] + b) with
-        learned frequencies c. ``piecewise``: a linear function of x that also bends at the quantiles of the training
-        rows.
+        ``MOST`` numbers, where a linear model gains by it on rows left out; else none. ``linear``: relu(w x + b).
+        ``periodic``: relu(W [cos 2πcx, sin 2πcx] + b) with learned frequencies c. ``piecewise``: a linear function of
+        x that also bends at the quantiles of the training rows.
     width : int
         Of the vector.
     bins : int, or "auto"
@@ -103,7 +103,7 @@ class Embeddings:
             from mtl_cli.models.bins import Bins
 
             bins = (8 if len(numbers) <= FEW else 4) if self.bins == "auto" else self.bins
-            return Bins(spec.width, numbers, bins)
+            return Bins(spec.width, numbers, bins, tried=self.kind == "auto")
         from mtl_cli.models.embedding_layers import Embedded
 
         return Embedded(self._layer(len(numbers)), numbers, sorted(indicators), self.width)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +21,7 @@ from mtl_cli.models.sharing.scheme import Scheme
 from mtl_cli.models.size import within_memory
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.links import mean_output
-from mtl_cli.tasks.task import Level, Task
+from mtl_cli.tasks.task import Level, Target, Task
 
 Merge = Callable[[torch.Tensor], torch.Tensor]
 FITTING_ROWS = 100_000
@@ -55,6 +56,14 @@ class FitsInputs(Protocol):
 
     def fit_inputs(self, inputs: torch.Tensor) -> None:
         """Look at inputs of training rows."""
+
+
+@runtime_checkable
+class FitsLabels(Protocol):
+    """A layer that looks at training rows and their labels before training."""
+
+    def fit_labels(self, inputs: torch.Tensor, labels: Sequence[np.ndarray]) -> str | None:
+        """Look at rows and each task's labels, (n, columns), nan where there is none; return what is to be said."""
 
 
 @runtime_checkable
@@ -184,16 +193,35 @@ def _build_head(config: Head, width: int, outputs: int, linear: Callable[[int, i
     return nn.Sequential(*layers, output) if config.hidden else output
 
 
-def fit_layers(network: nn.Module, rows: InputRows) -> None:
-    """Show training rows to the layers that want to see some: all, or if there are very many, some spread evenly."""
+def fit_layers(network: nn.Module, rows: InputRows, targets: Sequence[Target] = ()) -> list[str]:
+    """Show training rows to the layers that want to see some: all, or if there are very many, some spread evenly.
+
+    Parameters
+    ----------
+    network : Module
+    rows : InputRows
+    targets : sequence of Target
+        Their labels, by task.
+
+    Returns
+    -------
+    list of str
+        What is to be said of it.
+    """
+    said: list[str] = []
     fitting = [module for module in network.modules() if isinstance(module, FitsInputs)]
     if fitting:
-        inputs = rows.take(slice(None, None, -(-len(rows) // FITTING_ROWS)))
+        some = slice(None, None, -(-len(rows) // FITTING_ROWS))
+        inputs = rows.take(some)
         assert isinstance(inputs, torch.Tensor)
         for module in fitting:
             module.fit_inputs(inputs)
+            if isinstance(module, FitsLabels):
+                line = module.fit_labels(inputs, [target.as_columns()[some] for target in targets])
+                said += [] if line is None else [line]
     counting = [module for module in network.modules() if isinstance(module, CountsInputs)]
     for chunk in rows.chunks() if counting else ():
         piece = rows.take(chunk)
         for counter in counting:
             counter.count_inputs(piece)
+    return list(dict.fromkeys(said))  # a layer in each expert says the same

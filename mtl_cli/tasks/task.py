@@ -184,6 +184,15 @@ class Target:
     mask: np.ndarray
     weights: np.ndarray | None = None
 
+    def as_columns(self) -> np.ndarray:
+        """Return the labels as numbers, shape (n, columns): a column per class of classes, nan where there is none."""
+        found = self.values
+        if found.ndim == 1 and np.issubdtype(found.dtype, np.integer):
+            found = found[:, None] == np.unique(found[self.mask])
+        columns = found.reshape(len(found), -1).astype("float64")
+        columns[~self.mask] = np.nan
+        return columns
+
 
 @dataclass(frozen=True)
 class Decided:

@@ -194,7 +194,7 @@ def asked_folding(config: Config) -> Folding | None:
 def build(ready: Ready) -> Run:
     """Build the network and all that trains it."""
     config, data, device, notice = ready.config, ready.data, ready.device, ready.notice
-    network, batches = _build_network(config, data, device)
+    network, batches = _build_network(config, data, device, notice)
     steps = math.ceil(len(batches) / config.trainer.accumulate)
     config = replace(config, trainer=settled(config.trainer, steps, ready.member.fold is not None))
     ready = replace(ready, config=config)
@@ -229,16 +229,18 @@ def build(ready: Ready) -> Run:
     return Run(ready, network, batches, step, optimizer, callbacks, penalties, stopping, kept)
 
 
-def _build_network(config: Config, data: Prepared, device: torch.device) -> tuple[Network, Batches]:
-    rows, batch_size, smallest = len(data.parts["train"]), config.trainer.batch_size, config.model.trunk.smallest_batch
+def _build_network(config: Config, data: Prepared, device: torch.device, notice: Notice) -> tuple[Network, Batches]:
+    part = data.parts["train"]
+    rows, batch_size, smallest = len(part), config.trainer.batch_size, config.model.trunk.smallest_batch
     if batch_size is not None and min(batch_size, rows) < smallest:
         what = f"is {batch_size}, with {rows} training rows: batch norm needs batches of at least {smallest}"
         raise UserError("trainer.batch_size", what, "give more, or a trunk without batch norm")
     with within_memory(TRAINED):
         network = build_network(config.model, data.reader.spec, shapes(data.tasks))
-    fit_layers(network, data.parts["train"].inputs)
+    for line in fit_layers(network, part.inputs, list(part.targets.values())):
+        notice(line)
     network.to(device)
-    return network, Batches(data.parts["train"], device, batch_size, config.seed, smallest)
+    return network, Batches(part, device, batch_size, config.seed, smallest)
 
 
 def _validation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import rtdl_num_embeddings
 import torch
@@ -18,6 +19,7 @@ from mtl_cli.models.bins import SCALE, Bins
 from mtl_cli.models.embeddings import MOST, Embeddings
 from mtl_cli.models.network import Network, Shape, build_network, fit_layers
 from mtl_cli.models.trunks.mlp import MLP
+from mtl_cli.tasks.task import Target
 from mtl_cli.training.together.network import BatchedNetwork, plain_layers
 from tests.conftest import InProcess
 
@@ -137,3 +139,24 @@ def test_a_model_keeps_them(mtl: InProcess) -> None:
     weights = torch.load("run/mtl_model.pt", weights_only=True)["weights"]
     (edge,) = [value for name, value in weights.items() if name.endswith(".edge")]
     assert edge.shape == (11, 8) and edge.any()
+
+
+@pytest.mark.parametrize("effect", ["straight", "steps"])
+def test_bins_are_left_out_where_a_linear_model_gains_nothing(effect: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(300, 3, generator=generator)
+    signal = values[:, 0] if effect == "straight" else (values[:, 0] > 0.5).float()
+    number = signal + 0.1 * torch.randn(300, generator=generator)
+    mask = np.arange(300) % 3 > 0
+    targets = [Target(np.where(mask, number, 0.0), mask), Target((signal > 0.3).long().numpy(), np.zeros(300, bool))]
+    for kind in ("auto", "bins"):
+        torch.manual_seed(0)
+        spec = InputSpec("features", (3,), names=["a", "b", "c"])
+        model = build_network(Model(trunk=MLP(embeddings=Embeddings(kind=kind))), spec, {"y": Shape(1)})
+        said = fit_layers(model, DenseRows(values), targets)
+        layer = (model.stack() or [])[0]
+        assert isinstance(layer, Bins)
+        left_out = effect == "straight" and kind == "auto"
+        assert bool(said) == left_out == (not layer(values)[:, 3:].any())
+        if said:
+            assert "no bins" in said[0] and "kind=bins" in said[0]

@@ -31,17 +31,24 @@ def linear_gain(inputs: np.ndarray, further: np.ndarray, labels: Sequence[np.nda
     """
     from sklearn.linear_model import RidgeCV
 
+    known = [np.isfinite(columns).all(1) for columns in labels]
+    alike: dict[bytes, list[int]] = {}  # tasks whose labels are of the same rows: one decomposition is enough
+    for task, mask in enumerate(known):
+        alike.setdefault(mask.tobytes(), []).append(task)
     gains = []
-    for columns in labels:
-        known = np.isfinite(columns).all(1)
-        columns = columns[known]
-        variances = columns.var(0)
-        columns, variances = columns[:, variances > 0], variances[variances > 0]
-        if len(columns) < LEAST_ROWS or not len(variances):
+    for tasks in alike.values():
+        mask = known[tasks[0]]
+        columns = [labels[task][mask] for task in tasks]
+        columns = [own[:, own.var(0) > 0] for own in columns]
+        columns = [own for own in columns if own.size]
+        if mask.sum() < LEAST_ROWS or not columns:
             continue
+        every = np.concatenate(columns, 1)
         errors = [
-            -np.asarray(RidgeCV(PENALTIES, alpha_per_target=True).fit(rows[known], columns).best_score_)
+            -np.asarray(RidgeCV(PENALTIES, alpha_per_target=True).fit(rows[mask], every).best_score_)
             for rows in (inputs, further)
         ]
-        gains.append(float(((errors[0] - errors[1]) / variances).mean()))
+        gained = (errors[0] - errors[1]) / every.var(0)
+        ends = np.cumsum([own.shape[1] for own in columns])
+        gains += [float(own.mean()) for own in np.split(gained, ends[:-1])]
     return float(np.mean(gains)) if gains else None

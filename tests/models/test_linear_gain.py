@@ -34,9 +34,9 @@ def test_the_gain_is_that_of_fits_without_each_row() -> None:
         left_out(further[known], column[known]) - left_out(inputs[known], column[known]) for column in labels.T
     ])  # fmt: skip
     second = left_out(further, other[:, 0]) - left_out(inputs, other[:, 0])
-    found = linear_gain(inputs, further, [labels, other])
+    found = linear_gain(inputs, further, [labels, other, np.ones((30, 1)), other])
     assert found is not None
-    assert abs(found - (first + second) / 2) < 1e-8
+    assert abs(found - (first + second + second) / 3) < 1e-8
 
 
 def test_without_labels_there_is_no_gain_to_tell() -> None:

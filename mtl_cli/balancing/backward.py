@@ -13,10 +13,10 @@ Roots = list[tuple[torch.Tensor, torch.Tensor]]
 """Tensors that gradients are to be sent back from, and the gradients; a known one of a parameter from itself."""
 
 
-def pulled(tensor: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Return a scalar whose backward pass begins with ``gradient``, of the same shape and kind, at ``tensor``.
+def inner_product(tensor: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Return the sum of the products of two tensors alike, whose gradient at ``tensor`` is ``gradient``.
 
-    Autograd takes gradients at its roots too, but then imports sympy to compare two shapes: half a second.
+    Autograd takes gradients at its roots too, but then imports sympy to compare two shapes: a third of a second.
     """
     with torch.enable_grad():
         return torch.dot(tensor.reshape(-1), gradient.reshape(-1))
@@ -42,7 +42,7 @@ def send_back(roots: Roots, inputs: Sequence[nn.Parameter] | None = None) -> Non
         if tensor.is_leaf and not tensor._backward_hooks and not tensor._post_accumulate_grad_hooks:
             tensor.grad = gradient if tensor.grad is None else tensor.grad.add_(gradient)
         else:
-            scalars.append(pulled(tensor, gradient))
+            scalars.append(inner_product(tensor, gradient))
     if scalars:
         torch.autograd.backward(scalars, inputs=inputs)
 

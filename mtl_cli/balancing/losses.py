@@ -17,38 +17,34 @@ class Losses(NamedTuple):
 
     Parameters
     ----------
-    rows : Tensor of shape (T, n)
-        Each row's, with their graph.
-    shares : Tensor of shape (T, n), or None
-        How much each row counts in its task's mean; None says 1/n for all.
+    attached : Tensor of shape (T,)
+        Means over the rows with a label, with their graph; 0 where there is none.
     means : Tensor of shape (T,)
-        Over the rows with a label; 0 where there is none.
+        The same without it.
     counts : Tensor of shape (T,), or int
         Rows with a label.
     """
 
-    rows: torch.Tensor
-    shares: torch.Tensor | None
+    attached: torch.Tensor
     means: torch.Tensor
     counts: torch.Tensor | int
 
     def total(self, factors: torch.Tensor) -> torch.Tensor:
         """Return Σ_t f_t L_t, with its graph, for factors f of shape (T,)."""
-        means = self.rows.mean(1) if self.shares is None else (self.rows * self.shares).sum(1)
-        return torch.dot(means, factors.to(means.dtype))
+        return torch.dot(self.attached, factors.to(self.attached.dtype))
 
 
 def task_losses(tasks: Mapping[str, Learnt], batch: Batch, outputs: Mapping[str, torch.Tensor]) -> Losses:
     """Return the losses of the heads' outputs."""
     found = [_of_rows(name, task, batch, full(outputs[name])) for name, task in tasks.items()]
     rows, masks = torch.stack([losses for losses, _ in found]), [mask for _, mask in found]
-    values = rows.detach()
     if not any(mask is not None for mask in masks):
-        return Losses(rows, None, values.mean(1), rows.shape[1])
+        means = rows.mean(1)
+        return Losses(means, means.detach(), rows.shape[1])
     labelled = torch.stack([rows.new_ones(rows.shape[1]) if mask is None else mask.to(rows.dtype) for mask in masks])
     counts = labelled.sum(1)
-    shares = labelled / counts.where(counts > 0, 1.0).unsqueeze(1)
-    return Losses(rows, shares, (values * shares).sum(1), counts)
+    means = (rows * (labelled / counts.where(counts > 0, 1.0).unsqueeze(1))).sum(1)
+    return Losses(means, means.detach(), counts)
 
 
 def _of_rows(name: str, task: Learnt, batch: Batch, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -211,13 +211,15 @@ def fit_layers(network: nn.Module, rows: InputRows, targets: Sequence[Target] = 
     said: list[str] = []
     fitting = [module for module in network.modules() if isinstance(module, FitsInputs)]
     if fitting:
+        labelled = any(isinstance(module, FitsLabels) for module in fitting)
         some = slice(None, None, -(-len(rows) // FITTING_ROWS))
         inputs = rows.take(some)
         assert isinstance(inputs, torch.Tensor)
+        labels = [target.as_columns()[some] for target in targets] if labelled else []
         for module in fitting:
             module.fit_inputs(inputs)
             if isinstance(module, FitsLabels):
-                line = module.fit_labels(inputs, [target.as_columns()[some] for target in targets])
+                line = module.fit_labels(inputs, labels)
                 said += [] if line is None else [line]
     counting = [module for module in network.modules() if isinstance(module, CountsInputs)]
     for chunk in rows.chunks() if counting else ():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from mtl_cli.balancing.backward import Roots, pulled
+from mtl_cli.balancing.backward import Roots, inner_product
 from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.model import SharedModel
 from mtl_cli.data.inputs import Inputs
@@ -68,7 +68,7 @@ def passes(boundary: HeadBoundary, wanted: Sequence[torch.Tensor]) -> torch.Tens
         if z.requires_grad:
             for task, gradient in zip(numbers, gradients.to(z.dtype), strict=True):
                 pieces = torch.autograd.grad(
-                    pulled(z, gradient), wanted, retain_graph=True, allow_unused=True, materialize_grads=True
+                    inner_product(z, gradient), wanted, retain_graph=True, allow_unused=True, materialize_grads=True
                 )
                 torch.cat([piece.flatten() for piece in pieces], out=found[task])
     return found

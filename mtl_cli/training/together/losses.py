@@ -1,4 +1,4 @@
-"""The losses of a step of several members: per row from each member's tasks, and each row's share in the mean."""
+"""The losses of a step of several members: per row from each member's tasks, and the mean over rows with a label."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class JointLosses(NamedTuple):
     Parameters
     ----------
     outputs : list of Tensor
-        The heads', whose graph leads to ``rows``.
-    rows, shares : Tensor of shape (M, T, n)
-        Each row's loss, and its share in the mean.
+        The heads'.
+    attached : Tensor of shape (M, T)
+        Means over the rows with a label, with their graph, which begins at ``outputs``; 0 where there is none.
     means : Tensor of shape (M, T)
+        The same without it.
     counts : Tensor of shape (M, T), or int
         Rows with a label.
     """
 
     outputs: list[torch.Tensor]
-    rows: torch.Tensor
-    shares: torch.Tensor
+    attached: torch.Tensor
     means: torch.Tensor
     counts: torch.Tensor | int
 
@@ -55,7 +55,8 @@ def joint_losses(
     found = [_of_rows(name, own, name in same, leaves[name], step) for name, own in tasks.items()]
     rows = torch.stack([losses for losses, _ in found], 1)
     counts, shares = _shares(rows.detach(), [weights for _, weights in found])
-    return JointLosses(list(leaves.values()), rows, shares, (rows.detach() * shares).sum(2), counts)
+    means = (rows * shares).sum(2)
+    return JointLosses(list(leaves.values()), means, means.detach(), counts)
 
 
 def _of_rows(

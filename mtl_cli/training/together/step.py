@@ -12,7 +12,6 @@ from typing import cast
 
 import torch
 
-from mtl_cli.balancing.backward import pulled
 from mtl_cli.balancing.base import State, StepStatistics
 from mtl_cli.balancing.gradients import TaskGradients
 from mtl_cli.balancing.gradients.reference import products
@@ -72,10 +71,7 @@ class JointStep:
         losses = self._losses(step)
         task_weights, balancer = self.steps[0].task_weights, self._balancer
         errors = torch.autograd.grad(
-            pulled(losses.rows, losses.shares * task_weights.unsqueeze(1)),
-            losses.outputs,
-            allow_unused=True,
-            materialize_grads=True,
+            (losses.attached * task_weights).sum(), losses.outputs, allow_unused=True, materialize_grads=True
         )
         with torch.no_grad():
             gradients = self.network.back_through_heads(errors)

@@ -111,7 +111,7 @@ class TrainedModel:
             tasks = _restored(data["tasks"])
             reader: Reader = config.dataset.restore(data["reader"])
             members = [_member(config, reader, tasks, member) for member in content["members"]]
-            kept = Kept.restore(data["held_out"]) if "held_out" in data else None
+            kept = Kept.restore(data["held_out"], tasks) if "held_out" in data else None
         except (OSError, MemoryError, UserError):
             raise
         except NotOurs as error:

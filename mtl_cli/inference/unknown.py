@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.inference.consistency import decide
 from mtl_cli.inference.evaluate import answered
 from mtl_cli.inference.members import Outputs, calibrated
+from mtl_cli.runs.strangers import NotOurs
 from mtl_cli.tasks.answer_columns import PREDICTION
 from mtl_cli.tasks.selective import Cut, find_cut, rows_needed
 from mtl_cli.tasks.task import Target
@@ -58,8 +59,10 @@ class Kept:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Kept:
-        """Rebuild it from its ``state``."""
+    def restore(cls, state: Mapping[str, Any], tasks: Collection[str]) -> Kept:
+        """Rebuild it from its ``state``. Raises NotOurs if it is of other tasks than the model's."""
+        if others := state.keys() - set(tasks):
+            raise NotOurs(f"keeps validation rows of '{min(others)}', which is none of its tasks")
         outputs = {name: own["outputs"].numpy() for name, own in state.items()}
         return cls(outputs, {name: Target(own["values"].numpy(), own["mask"].numpy()) for name, own in state.items()})
 

@@ -60,7 +60,7 @@ class Embeddings:
 
     kind: Literal["auto", "none", "bins", "linear", "periodic", "piecewise"] = "none"
     width: PositiveInt = 16
-    bins: Annotated[int, Bound(at_least=2)] | Literal["auto"] = "auto"
+    bins: Annotated[int, Bound(at_least=2, at_most=1000)] | Literal["auto"] = "auto"
     frequencies: PositiveInt = 16
     sigma: PositiveFloat = 0.05
 

@@ -24,7 +24,7 @@ TYPES: dict[str, dict[Any, Any]] = {
         "peak_memory_bytes": float, "process": float, "host": str, "error": str,
     },
     METRICS: {
-        Needed("score"): float, "epoch": float, Needed("splits"): {...: _PART}, "primary": {...: str},
+        Needed("score"): float, "epoch": int, Needed("splits"): {...: _PART}, "primary": {...: str},
         "members": [{"fold": float, "repeat": float, "score": float, "epoch": float}],
         "cross_validation": {
             "folds": float, "repeats": float, "score": (dict, float), "tasks": {...: {...: (dict, float)}},

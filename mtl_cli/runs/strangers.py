@@ -157,7 +157,11 @@ def check_types(value: Any, expected: Any, where: str = "") -> None:
     if float in kinds:
         kinds = (*kinds, int, type(None))
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise NotOurs(f"has a {type(value).__name__} where {where} should be a {kinds[0].__name__}")
+        raise NotOurs(f"has {_a(type(value))} where {where} should be {_a(kinds[0])}")
+
+
+def _a(kind: type) -> str:
+    return f"{'an' if kind is int else 'a'} {kind.__name__}"
 
 
 def made_of(kind: type[T], state: Any) -> T:

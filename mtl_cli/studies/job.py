@@ -136,7 +136,10 @@ def train_job(job: Job, console: Console) -> dict[str, Any]:
         folder = str(job.plain["resume"])
         progress.notice(f"{folder} is done: there is nothing to resume; trainer.epochs=N resume={folder} extends it")
         path = user_path(folder)
-        return line_of(str(path), read_record(path / directory.METRICS))
+        metrics = read_record(path / directory.METRICS)
+        if not metrics:
+            raise UserError(str(path / directory.METRICS), "is not there, though the run is done", "it was taken away")
+        return line_of(str(path), metrics)
     print_summary(console, finished)
     return line_of(str(finished.run.path), finished.metrics)
 

@@ -153,6 +153,7 @@ def test_a_setting_that_a_kind_does_not_go_by(mtl: InProcess, kind: str, key: st
         ("kind=quantile", "cannot be 'quantile'"),
         ("bins=many", "must be"),
         ("bins=1", "must be at least 2, not 1"),
+        (f"bins={'9' * 40}", "must be at most 1000, not 9999"),
         ("sigma=0", "must be above 0"),
         ("width=0", "must be above 0"),
         ("width=8", "has no effect with model.trunk.embeddings.kind=auto"),

@@ -78,6 +78,19 @@ def with_column(**parts: Any) -> dict[str, Any]:
     return content
 
 
+def with_task(**parts: Any) -> dict[str, Any]:
+    content = changed()
+    content["data"]["tasks"][0]["state"] |= parts
+    return content
+
+
+def with_rows_of(task: str) -> dict[str, Any]:
+    content = changed()
+    rows = {"outputs": torch.zeros(9, 1), "values": torch.zeros(9), "mask": torch.ones(9, dtype=torch.bool)}
+    content["data"]["held_out"] = {task: rows}
+    return content
+
+
 def looped() -> dict[str, Any]:
     content = changed()
     content["data"]["reader"]["more"] = content["data"]
@@ -101,6 +114,10 @@ def looped() -> dict[str, Any]:
         (lambda: with_column(scale=[None]), "it has None where Column.scale[0] should be float"),
         (lambda: with_column(kind="other"), "it has 'other' where Column.kind should be Literal['numeric'"),
         (lambda: with_column(more=1), "it has other fields than Column has"),
+        (lambda: with_column(bounds=[[0.0], [1.0], [2.0]]), "a column 'fixed acidity' that is not scaled as numeric"),
+        (lambda: with_column(center=[0.0, 1.0]), "a column 'fixed acidity' that is not scaled as numeric ones are"),
+        (lambda: with_task(columns=[True]), "it has True where RegressionTask.columns[0] should be str"),
+        (lambda: with_rows_of("x"), "it keeps validation rows of 'x', which is none of its tasks"),
         (looped, "holds more than mtl writes"),
     ],
 )
@@ -122,6 +139,8 @@ def test_a_model_alone_has_a_card(mtl: InProcess, tmp_path: Path, houses_run: Pa
     (tmp_path / "run/run.json").unlink()
     (tmp_path / "run/metrics.json").write_text('{"score": 0.5, "splits": {"test": {"tasks": {}}}}')
     assert mtl("card", "run")[2].endswith("is not what mtl wrote: it has no splits.test.rows; it was changed\n")
+    (tmp_path / "run/metrics.json").write_text('{"score": 0.5, "epoch": NaN, "splits": {}}')
+    assert mtl("card", "run")[2].endswith("it has a float where epoch should be an int; it was changed\n")
     (tmp_path / "run/config.yaml").write_text("trainer: x\n")
     with pytest.raises(
         UserError, match=r"config.yaml: is not what mtl wrote: it has a str where trainer should be a dict"

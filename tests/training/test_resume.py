@@ -87,6 +87,10 @@ def test_there_is_nothing_to_resume(short: str, mtl: InProcess) -> None:
     status, out, err = mtl("train", "resume=short")
     assert (status, len(err.splitlines())) == (0, 1)
     assert "short is done: there is nothing to resume; trainer.epochs=N resume=short extends it" in err
+    Path("short/metrics.json").rename("metrics.json")
+    status, _, err = mtl("train", "resume=short")
+    assert status == 2 and "short/metrics.json: is not there, though the run is done; it was taken away" in err
+    Path("metrics.json").rename("short/metrics.json")
     assert json.loads(out)["score"] == json.loads(Path("short/metrics.json").read_text())["score"]
     assert {path: path.read_bytes() for path in Path(short).rglob("*") if path.is_file()} == before
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from mtl_cli.data.tables.scaling import (
     to_normal,
     usual_range,
 )
+from mtl_cli.runs.strangers import NotOurs, made_of
 from mtl_cli.tasks.labels import first, refuse_values, text_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ class Column:
     landmarks: list[list[float]] = field(default_factory=list)
     bounds: list[list[float]] = field(default_factory=list)
     commonest: str | None = None
+
+    @classmethod
+    def restore(cls, state: Any) -> Column:
+        """Make a column of the plain values of another. Raises NotOurs if they are none, or do not fit together."""
+        column = made_of(cls, state)
+        width = {"categorical": 0, "date": len(DATE_PARTS)}.get(column.kind, 1)
+        lists = [column.fill, column.center, column.scale, column.low, column.high, *column.bounds]
+        if any(len(own) != width for own in lists) or len(column.bounds) not in (0, 2):
+            raise NotOurs(f"has a column '{column.name}' that is not scaled as {column.kind} ones are")
+        return column
 
     @property
     def names(self) -> list[str]:

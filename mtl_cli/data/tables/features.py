@@ -14,7 +14,6 @@ from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers, spread_values
 from mtl_cli.data.tables.reading import Kind
 from mtl_cli.data.tables.scaling import LARGEST, LARGEST_UNSCALED, Scale
-from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.labels import refuse_values
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ class FeatureEncoder:
     @classmethod
     def from_state(cls, state: list[dict[str, Any]]) -> FeatureEncoder:
         """Make the encoder that ``state`` was taken from."""
-        return cls([made_of(Column, column) for column in state])
+        return cls([Column.restore(column) for column in state])
 
 
 def feature_names(config: FeatureConfig, table: pd.DataFrame, targets: list[str], others: list[str]) -> list[str]:

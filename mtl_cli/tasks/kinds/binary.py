@@ -12,6 +12,7 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.class_task import ClassTask
@@ -119,7 +120,7 @@ class Binary(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> BinaryTask:
         """Rebuild the task from its saved ``state``."""
-        return BinaryTask(**state)
+        return made_of(BinaryTask, state)
 
 
 @dataclass

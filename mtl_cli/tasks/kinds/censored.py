@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.answer_columns import PREDICTION, QUANTILE, AnswerColumn
 from mtl_cli.tasks.bounds import FAR, LEAST_SCALE, Bounds, best_constant, censored_loss, parse_bounds
 from mtl_cli.tasks.labels import first, label_column, text_of
@@ -88,7 +89,7 @@ class Censored(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> CensoredTask:
         """Rebuild the task from its saved ``state``."""
-        return CensoredTask(**state)
+        return made_of(CensoredTask, state)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.errors import UserError
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.answer_columns import DEVIATION, HIGH, LOW, PREDICTION, AnswerColumn
 from mtl_cli.tasks.counts import (
     LEAST_LOG_DISPERSION,
@@ -90,7 +91,7 @@ class Count(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> CountTask:
         """Rebuild the task from its saved ``state``."""
-        return CountTask(**state)
+        return made_of(CountTask, state)
 
 
 @dataclass

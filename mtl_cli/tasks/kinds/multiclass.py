@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.convert import NonNegativeFloat, Probability
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, SPREAD
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.class_task import ClassTask
@@ -80,7 +81,7 @@ class Multiclass(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> MulticlassTask:
         """Rebuild the task from its saved ``state``."""
-        return MulticlassTask(**state)
+        return made_of(MulticlassTask, state)
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat, PositiveFloat
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, LABEL_SPREAD, PREDICTION
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.classes import counted
@@ -128,7 +129,7 @@ class Multilabel(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> MultilabelTask:
         """Rebuild the task from its saved ``state``."""
-        return MultilabelTask(**state)
+        return made_of(MultilabelTask, state)
 
 
 @dataclass

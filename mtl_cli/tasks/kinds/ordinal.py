@@ -10,6 +10,7 @@ import numpy as np
 
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.answer_columns import CLASS_PROBABILITY, SPREAD
 from mtl_cli.tasks.calibration import expected_calibration_error
 from mtl_cli.tasks.class_task import ClassTask
@@ -93,7 +94,7 @@ class Ordinal(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> OrdinalTask:
         """Rebuild the task from its saved ``state``."""
-        return OrdinalTask(**state)
+        return made_of(OrdinalTask, state)
 
 
 @dataclass

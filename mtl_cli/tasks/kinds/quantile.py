@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.kinds.regression import Regression, RegressionTask
 from mtl_cli.tasks.quantiles import column_suffix
 from mtl_cli.tasks.task import Share
@@ -40,7 +41,7 @@ class Quantile(Regression):
     @staticmethod
     def restore(state: dict[str, Any]) -> QuantileTask:
         """Rebuild the task from its saved ``state``."""
-        return QuantileTask(**state)
+        return made_of(QuantileTask, state)
 
 
 @dataclass
@@ -104,7 +105,7 @@ class Interval(Quantile):
     @staticmethod
     def restore(state: dict[str, Any]) -> IntervalTask:
         """Rebuild the task from its saved ``state``."""
-        return IntervalTask(**state)
+        return made_of(IntervalTask, state)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from mtl_cli.config.convert import PositiveFloat
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.answer_columns import HIGH, LOW, PREDICTION, QUANTILE, AnswerColumn
 from mtl_cli.tasks.labels import apply_mapping, first, label_column, numbers, refuse_values, typed_classes
 from mtl_cli.tasks.quantiles import check_quantiles, column_suffix, median_weights, pinball
@@ -133,7 +134,7 @@ class Regression(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> RegressionTask:
         """Rebuild the task from its saved ``state``."""
-        return RegressionTask(**state)
+        return made_of(RegressionTask, state)
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.errors import Problem
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.positions import PositionTask
 from mtl_cli.tasks.task import Level, TaskConfig
 
@@ -73,7 +74,7 @@ class Residue(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> ResidueTask:
         """Rebuild the task from its saved ``state``."""
-        return ResidueTask(**state)
+        return made_of(ResidueTask, state)
 
 
 @dataclass

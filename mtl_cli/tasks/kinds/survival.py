@@ -12,6 +12,7 @@ import numpy as np
 from mtl_cli.config.convert import PositiveFloat, PositiveInt
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks import survival
 from mtl_cli.tasks.answer_columns import PREDICTION, RISK, SPREAD, SURVIVAL, AnswerColumn
 from mtl_cli.tasks.labels import first, label_column, numbers, refuse_values, text_of, typed_classes
@@ -155,8 +156,7 @@ class Survival(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> SurvivalTask:
         """Rebuild the task from its saved ``state``."""
-        steps = {key: Steps(**state[key]) for key in ("marginal", "watched")}
-        return SurvivalTask(**{**state, **steps})
+        return made_of(SurvivalTask, state)
 
 
 @dataclass

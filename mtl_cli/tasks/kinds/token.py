@@ -11,6 +11,7 @@ import numpy as np
 from mtl_cli.config.convert import NonNegativeFloat
 from mtl_cli.config.errors import Problem, UserError
 from mtl_cli.config.registry import component
+from mtl_cli.runs.strangers import made_of
 from mtl_cli.tasks.classes import counted
 from mtl_cli.tasks.positions import PositionTask
 from mtl_cli.tasks.resampling import ratio_of
@@ -89,7 +90,7 @@ class Token(TaskConfig):
     @staticmethod
     def restore(state: dict[str, Any]) -> TokenTask:
         """Rebuild the task from its saved ``state``."""
-        return EntityTask(**state) if "scheme" in state else TokenTask(**state)
+        return made_of(EntityTask if "scheme" in state else TokenTask, state)
 
 
 @dataclass

@@ -11,6 +11,11 @@ from mtl_cli.runs.forms import Either, Form
 from mtl_cli.training.callbacks.base import Best, Callback, Epoch, TrainerState
 
 
+YOUNG = 0.3
+"""Of the epochs so far, the share that scores are averaged over at most: a mean of many epochs lags behind by as many,
+and where the best epoch comes early, as on noisy labels, the one that it finds has learnt the noise."""
+
+
 class EarlyStopping(Callback):
     """Stops the training when the validation score has not risen for some epochs, and restores the best weights.
 
@@ -32,7 +37,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: TrainerState, epoch: Epoch) -> None:
         """Keep the weights if they are the best so far, or stop if those have been the best for long enough."""
-        score, min_delta = self._smoothed(epoch), self._settings.min_delta if self.best.weights else 0.0
+        score, min_delta = self._smoothed(epoch, trainer.epoch), self._settings.min_delta if self.best.weights else 0.0
         if score is not None and score > self._highest + min_delta:
             self._highest = score
             shown = score if epoch.score is None else epoch.score
@@ -41,12 +46,12 @@ class EarlyStopping(Callback):
         elif trainer.epoch - max(self.best.epoch, self._after) >= int(self._settings.patience):
             trainer.stop(f"no better score in {self._settings.patience} epochs")
 
-    def _smoothed(self, epoch: Epoch) -> float | None:
+    def _smoothed(self, epoch: Epoch, number: int) -> float | None:
         """Return the exponential mean of what is monitored; what is not known takes no part in it."""
         value = epoch.monitored
         if value is None or math.isnan(value):
             return None
-        share = 1 / int(self._settings.smooth)
+        share = 1 / min(int(self._settings.smooth), max(1.0, YOUNG * number))
         self._mean = value if self._mean is None else (1 - share) * self._mean + share * value
         return self._mean
 

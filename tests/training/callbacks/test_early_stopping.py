@@ -30,13 +30,13 @@ class Scores(Callback):
         return {"val_score": self.scores[trainer.epoch - 1]}
 
 
-def run(scores: list[float], after: int = 0, **keys: Any) -> tuple[Trainer, Scores]:
+def run(scores: list[float], after: int = 0, smooth: int = 1, **keys: Any) -> tuple[Trainer, Scores]:
     network = train(*problem(), epochs=1).network
     part, tasks = part_of(*problem())
     step = TrainingStep(network, tasks, Uniform(), CPU)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     scored = Scores(scores)
-    stopping = EarlyStopping(schema.EarlyStopping(smooth=1, **keys), after)
+    stopping = EarlyStopping(schema.EarlyStopping(smooth=smooth, **keys), after)
     trainer = Trainer(step, optimizer, schema.Trainer(epochs=len(scores)), [scored, stopping])
     trainer.fit(Batches(part, CPU))
     return trainer, scored
@@ -70,3 +70,25 @@ def test_patience_begins_when_the_trunk_is_trained() -> None:
 def test_scores_that_are_unknown_keep_the_last_epoch() -> None:
     trainer, _ = run([float("nan")] * 4, patience=9)
     assert trainer.best.epoch == 4
+
+
+def test_smoothed_scores_choose_by_their_mean_and_lag_by_a_part_of_the_epochs_so_far() -> None:
+    """A lucky epoch is not chosen; where the best comes early, one soon behind it is, though `smooth` is far larger."""
+    rising = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.62, 0.9, 0.64, 0.66, 0.68, 0.7, 0.72, 0.74, 0.76, 0.78, 0.8]
+    assert run(rising, patience=30)[0].best.epoch == 8
+    assert run(rising, patience=30, smooth=5)[0].best.epoch == len(rising)
+    early = [*[0.05 * epoch for epoch in range(1, 11)], *[0.5 - 0.005 * epoch for epoch in range(1, 60)]]
+    assert run(early, patience=80)[0].best.epoch == 10
+    assert 11 <= run(early, patience=80, smooth=40)[0].best.epoch <= 16, "a plain mean of 40 epochs chooses 53"
+
+
+def test_the_mean_is_exponential_over_so_many_epochs() -> None:
+    scores = [float(value) for value in torch.randn(60, generator=torch.Generator().manual_seed(0))]
+    mean, means = scores[0], [scores[0]]
+    for number, score in enumerate(scores[1:], start=2):
+        over = min(10.0, max(1.0, 0.3 * number))
+        mean += (score - mean) / over
+        means.append(mean)
+    trainer, _ = run(scores, patience=60, smooth=10)
+    assert trainer.best.epoch == 1 + means.index(max(means))
+    assert trainer.best.score == scores[trainer.best.epoch - 1]

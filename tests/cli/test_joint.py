@@ -168,11 +168,11 @@ def test_every_balancer_learns_joined_images_and_tables(mtl: InProcess, name: st
     geometries = ["parameters", "representation"] if hasattr(components("balancer")[name](), "geometry") else [None]
     for geometry in geometries:
         chosen = [f"balancer={name}", "balancer.scale=sum", *([f"balancer.geometry={geometry}"] if geometry else [])]
-        metrics, run = train(mtl, *IMAGES, *chosen, "model.trunk.norm=batch", "trainer.epochs=6", "optimizer.lr=3e-3")
+        metrics, run = train(mtl, *IMAGES, *chosen, "model.trunk.norm=batch", "trainer.epochs=4", "optimizer.lr=5e-3")
         weights = pd.read_csv(run / f"{name}_weights.csv")
         assert np.isfinite(weights[["weight_digit", "weight_garment"]]).all().all()
         assert min(metrics[task]["accuracy"] for task in ("digit", "garment")) > 0.6, geometry
-        metrics, _ = train(mtl, *TABLES, *chosen, "trainer.epochs=20", "optimizer.lr=3e-3")
+        metrics, _ = train(mtl, *TABLES, *chosen, "trainer.epochs=8", "optimizer.lr=1e-2")
         assert max(metrics[task]["skill"] for task in metrics) > 0.1, geometry
         assert all(np.isfinite(values["skill"]) for values in metrics.values())
 

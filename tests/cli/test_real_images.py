@@ -1,4 +1,6 @@
-"""The real images, where they are at hand: what `dataset=mnist_fashion model=cnn trainer.epochs=3` reaches."""
+"""The real images, where they are at hand: what `dataset=mnist_fashion model=cnn` reaches, after one epoch.
+
+By hand, ``EPOCHS=3`` trains longer, and asks for more."""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.conftest import InProcess
 
+EPOCHS = int(os.environ.get("EPOCHS", "1"))
 ROOT = Path(os.environ.get("MTL_DATA_ROOT") or "nowhere").absolute()
 
 pytestmark = [
@@ -28,17 +31,17 @@ def from_any_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_mnist_and_fashion_through_one_trunk(mtl: InProcess) -> None:
-    status, out, err = mtl("train", "dataset=mnist_fashion", "model=cnn", "trainer.epochs=3")
+    status, out, err = mtl("train", "dataset=mnist_fashion", "model=cnn", f"trainer.epochs={EPOCHS}")
     assert status == 0, err
     line = json.loads(out)
-    print(json.loads((Path(line["run_dir"]) / "run.json").read_text())["seconds"], "seconds")
     assert line["metrics"]["digit"]["rows"] == line["metrics"]["garment"]["rows"] == 10_000
-    assert line["metrics"]["digit"]["accuracy"] >= 0.985
-    assert line["metrics"]["garment"]["accuracy"] >= 0.88
+    digit, garment = (0.985, 0.88) if EPOCHS >= 3 else (0.97, 0.85)
+    assert line["metrics"]["digit"]["accuracy"] >= digit
+    assert line["metrics"]["garment"]["accuracy"] >= garment
 
 
 def test_both_digits_of_multi_mnist(mtl: InProcess) -> None:
-    status, out, err = mtl("train", "dataset=multi_mnist", "model=cnn", "trainer.epochs=2", "plots=false")
+    status, out, err = mtl("train", "dataset=multi_mnist", "model=cnn", f"trainer.epochs={EPOCHS}", "plots=false")
     assert status == 0, err
     metrics = json.loads(out)["metrics"]
-    assert min(metrics["left"]["accuracy"], metrics["right"]["accuracy"]) >= 0.88
+    assert min(metrics["left"]["accuracy"], metrics["right"]["accuracy"]) >= 0.94

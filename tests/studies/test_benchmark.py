@@ -208,7 +208,7 @@ def test_benchmarks_are_listed_and_chosen_by_no_run(mtl: InProcess) -> None:
 
 @pytest.mark.slow
 def test_check_exits_3_when_a_figure_has_changed(mtl: InProcess, tmp_path: Path) -> None:
-    words = ["front", "bottleneck", "--small", "balancer=uniform,mgda", "seed=0,1", "run_dir=bench"]
+    words = ["front", "bottleneck", "--small", "balancer=uniform,mgda", "seed=0", "run_dir=bench"]
     status, out, err = mtl("benchmark", *words, "--format", "csv")
     assert status == 0, err
     value = {row["method"]: float(row["value"]) for row in csv.DictReader(io.StringIO(out))}

@@ -11,7 +11,7 @@ import pytest
 from mtl_cli.data.generated.family import Family
 from tests.bench.sharing import FAMILIES, NARROW, measure
 
-SEEDS = range(2)
+SEEDS = range(1)
 
 
 def error(family: str, scheme: str) -> float:

@@ -12,6 +12,8 @@ from mtl_cli.models.sequence_layers import Block
 FIRST = 0.01
 """The deviation of the first n-gram vectors. The norm behind their sum makes their size of no matter, but for how far a
 step of the optimizer takes them."""
+MANY_TEXTS, OF_FEW, OF_MANY = 8000, 0.8, 0.3
+"""Training texts from which on a text's means leave out less of its words, and the shares: see ``TextTrunk``."""
 
 
 class GramEmbedding(nn.Module):
@@ -123,8 +125,8 @@ class TextTrunk(nn.Module):
         At the end of each block, and behind the last layer.
     input_dropout : float
         Of the words' vectors, and of what is made into the place of the text.
-    word_dropout : float
-        The share of words that a text's means leave out in training.
+    word_dropout : float, optional
+        The share of words that a text's means leave out in training; by default ``OF_FEW`` or ``OF_MANY``.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class TextTrunk(nn.Module):
         activation: str,
         dropout: float,
         input_dropout: float,
-        word_dropout: float,
+        word_dropout: float | None,
     ) -> None:
         super().__init__()
         self.embedding, self.grams, self.word_dropout = embedding, grams, word_dropout
@@ -162,8 +164,10 @@ class TextTrunk(nn.Module):
         for block in self.blocks:
             found = block(found, inside)
         kept = inside
-        if self.training and self.word_dropout > 0:
-            kept = inside & (torch.rand(inside.shape, device=inside.device) >= self.word_dropout)
+        if self.training and self.word_dropout != 0:
+            usual = torch.where(self.grams.texts > MANY_TEXTS, OF_MANY, OF_FEW)
+            share = usual if self.word_dropout is None else self.word_dropout
+            kept = inside & (torch.rand(inside.shape, device=inside.device) >= share)
         count = kept.sum(1).clamp(min=1)
         means = torch.cat([(words * kept).sum(1) / count, (found * kept).sum(1) / count], 1)
         text = self.text(torch.cat([self.input_dropout(means), *beside], 1))

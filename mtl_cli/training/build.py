@@ -23,7 +23,7 @@ from mtl_cli.models.network import Network, build_network, fit_layers, shapes
 from mtl_cli.models.regularizer import Training
 from mtl_cli.models.size import TRAINED, within_memory
 from mtl_cli.runs import directory
-from mtl_cli.training.budget import settled
+from mtl_cli.training.budget import SO_FAR, settled
 from mtl_cli.training.callbacks.base import Callback
 from mtl_cli.training.callbacks.early_stopping import EarlyStopping
 from mtl_cli.training.callbacks.freeze import Freeze
@@ -225,7 +225,8 @@ def build(ready: Ready) -> Run:
     if validation is not None and config.trainer.early_stopping is not None:
         after = 0 if freeze is None else freeze.until
         after = int(config.trainer.epochs) if config.scheduler.needs_end else after
-        stopping = EarlyStopping(config.trainer.early_stopping, after)
+        so_far = SO_FAR.get(config.dataset.input_kind, math.inf)
+        stopping = EarlyStopping(config.trainer.early_stopping, after, so_far)
     return Run(ready, network, batches, step, optimizer, callbacks, penalties, stopping, kept)
 
 

@@ -68,6 +68,20 @@ def test_every_layer_learns_and_dropout_is_of_training_alone() -> None:
     assert torch.equal(trunk.module(inputs)["row"], trunk.module(inputs)["row"])
 
 
+@pytest.mark.parametrize(("texts", "share"), [(0, 0.8), (8000, 0.8), (8001, 0.3)])
+def test_of_many_texts_fewer_words_are_left_out(texts: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default; what is drawn is the same, so that means of the same words come of the same share."""
+    rows = text_rows([[f"w{i}" for i in range(40)]] * 20).take(slice(None))
+    found = []
+    for word_dropout in ("auto", share):
+        torch.manual_seed(0)
+        module = TextCNN(width=16, word_dropout=word_dropout, input_dropout=0.0).build(SPEC).module  # type: ignore[arg-type]
+        module.grams.texts.fill_(texts)
+        torch.manual_seed(1)
+        found.append(module(rows)["row"])
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("factor", [0.5, 0.01])
 def test_it_can_be_made_narrower(factor: float) -> None:
     narrow = TextCNN().scaled(factor)

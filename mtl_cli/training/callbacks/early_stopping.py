@@ -11,11 +11,6 @@ from mtl_cli.runs.forms import Either, Form
 from mtl_cli.training.callbacks.base import Best, Callback, Epoch, TrainerState
 
 
-YOUNG = 0.3
-"""Of the epochs so far, the share that scores are averaged over at most: a mean of many epochs lags behind by as many,
-and where the best epoch comes early, as on noisy labels, the one that it finds has learnt the noise."""
-
-
 class EarlyStopping(Callback):
     """Stops the training when the validation score has not risen for some epochs, and restores the best weights.
 
@@ -28,10 +23,12 @@ class EarlyStopping(Callback):
         With numbers in place of ``auto``.
     after : int
         The epoch up to which the training is not stopped, such as the last one in which the trunk is frozen.
+    so_far : float
+        Of the epochs so far, the share that scores are averaged over at most.
     """
 
-    def __init__(self, settings: schema.EarlyStopping, after: int = 0) -> None:
-        self._settings, self._after = settings, after
+    def __init__(self, settings: schema.EarlyStopping, after: int = 0, so_far: float = math.inf) -> None:
+        self._settings, self._after, self._so_far = settings, after, so_far
         self.best = Best()
         self._highest, self._mean = -math.inf, cast("float | None", None)
 
@@ -51,7 +48,7 @@ class EarlyStopping(Callback):
         value = epoch.monitored
         if value is None or math.isnan(value):
             return None
-        share = 1 / min(int(self._settings.smooth), max(1.0, YOUNG * number))
+        share = 1 / min(int(self._settings.smooth), max(1.0, self._so_far * number))
         self._mean = value if self._mean is None else (1 - share) * self._mean + share * value
         return self._mean
 

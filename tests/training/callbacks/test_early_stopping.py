@@ -30,13 +30,15 @@ class Scores(Callback):
         return {"val_score": self.scores[trainer.epoch - 1]}
 
 
-def run(scores: list[float], after: int = 0, smooth: int = 1, **keys: Any) -> tuple[Trainer, Scores]:
+def run(
+    scores: list[float], after: int = 0, smooth: int = 1, so_far: float = 0.3, **keys: Any
+) -> tuple[Trainer, Scores]:
     network = train(*problem(), epochs=1).network
     part, tasks = part_of(*problem())
     step = TrainingStep(network, tasks, Uniform(), CPU)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     scored = Scores(scores)
-    stopping = EarlyStopping(schema.EarlyStopping(smooth=smooth, **keys), after)
+    stopping = EarlyStopping(schema.EarlyStopping(smooth=smooth, **keys), after, so_far)
     trainer = Trainer(step, optimizer, schema.Trainer(epochs=len(scores)), [scored, stopping])
     trainer.fit(Batches(part, CPU))
     return trainer, scored
@@ -79,7 +81,8 @@ def test_smoothed_scores_choose_by_their_mean_and_lag_by_a_part_of_the_epochs_so
     assert run(rising, patience=30, smooth=5)[0].best.epoch == len(rising)
     early = [*[0.05 * epoch for epoch in range(1, 11)], *[0.5 - 0.005 * epoch for epoch in range(1, 60)]]
     assert run(early, patience=80)[0].best.epoch == 10
-    assert 11 <= run(early, patience=80, smooth=40)[0].best.epoch <= 16, "a plain mean of 40 epochs chooses 53"
+    assert 11 <= run(early, patience=80, smooth=40)[0].best.epoch <= 16
+    assert run(early, patience=80, smooth=40, so_far=1e9)[0].best.epoch == 53, "a plain mean of 40 epochs"
 
 
 def test_the_mean_is_exponential_over_so_many_epochs() -> None:

@@ -68,7 +68,7 @@ class EarlyStopping:
     min_delta : float
         By how much it must rise to count as better.
     smooth : int, "auto" or "none"
-        Epochs that its exponential mean is taken over, of features at most 0.3 of those so far; ``auto`` is 0.3 of
+        Epochs that its exponential mean is taken over, of features at most 0.6 of those so far; ``auto`` is 0.3 of
         the patience where a fold is held out.
     """
 

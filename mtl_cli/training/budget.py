@@ -19,7 +19,7 @@ PATIENT_STEPS = 600
 """Steps likewise."""
 SMOOTH = 0.3
 """Of the patience, the epochs that the scores of a fold are averaged over."""
-SO_FAR = {"features": 0.3}
+SO_FAR = {"features": 0.6}
 """Of the epochs so far, the share that scores are averaged over at most, by what the network reads. A mean of many
 lags behind by as many, and where the best epoch comes early, as on noisy labels, finds one that has learnt the noise.
 Of texts, to be late is as well: tasks of words still learn when those of whole texts have long done so."""

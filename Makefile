@@ -2,6 +2,7 @@
 # Both need nothing but Python >= 3.11: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
+COMPILE = @$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true  # pip does it on one core; some packages hold files that are no Python 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports
 
@@ -48,9 +49,11 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(COMPILE)
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(COMPILE)
 	touch $@

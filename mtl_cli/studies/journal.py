@@ -147,7 +147,7 @@ class Journal:
             if orphan is None and most is not None and len(trials) >= most:
                 return None
             number = len(trials) if orphan is None else orphan.number
-            self.study.sampler = self._sampler_of(number)
+            self.study.sampler = self._sampler_of(number, 0)
             if orphan is None:
                 if number == 0 and self._space.start:
                     self.study.enqueue_trial(dict(_internal(self._space)), skip_if_exists=True)
@@ -190,9 +190,10 @@ class Journal:
 
     def _suggest(self, trial: Trial) -> dict[str, str]:
         values: dict[str, str] = {}
-        for one in self._space.parameters:
+        for place, one in enumerate(self._space.parameters):
             if not one.active(values):
                 continue
+            self.study.sampler = self._sampler_of(trial.number, place)
             domain = one.domain
             if isinstance(domain, Real):
                 number = trial.suggest_float(one.name, domain.low, domain.high, log=domain.log, step=domain.step)
@@ -204,12 +205,15 @@ class Journal:
                 values[one.name] = trial.suggest_categorical(one.name, domain.options)
         return values
 
-    def _sampler_of(self, number: int) -> BaseSampler:
-        """Return a sampler whose chance is that of this trial, whichever process asks it."""
+    def _sampler_of(self, number: int, place: int) -> BaseSampler:
+        """Return a sampler whose chance is that of this trial's parameter, whichever process asks it.
+
+        A process may end between two parameters; what is known of a trial then is not drawn again.
+        """
         import numpy as np
         from optuna import samplers
 
-        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self._seed, number, place]).generate_state(1)[0])
         if self._sampler == "random":
             return samplers.RandomSampler(seed=seed)
         return samplers.TPESampler(seed=seed)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -273,12 +274,13 @@ def test_completion(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
 class Folder:
     """The folder of a search, without trials."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *more: str) -> None:
         self.path = path
+        path.mkdir(exist_ok=True)
         (path / "study.yaml").touch()
-        self.space: Space = read_space(["dataset=wine", "optimizer.lr=log(1e-4,1e-1)"], Assembler())
+        self.space: Space = read_space(["dataset=wine", "optimizer.lr=log(1e-4,1e-1)", *more], Assembler())
 
-    def open(self) -> object:
+    def open(self) -> Any:
         from mtl_cli.studies.journal import Journal
 
         return Journal(self.path, self.space, 1, "tpe", 0)
@@ -303,6 +305,37 @@ def test_a_trial_belongs_to_one_process_until_that_is_gone(tmp_path: Path) -> No
     one.tell_failed(2, "a worker was killed")
     assert [trial.state.name for trial in one.trials] == ["COMPLETE", "PRUNED", "FAIL"] and one.others() == 0
     one.close()
+
+
+@posix
+def test_a_trial_whose_process_ended_between_two_parameters_gets_the_values_that_it_would_have_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.trial import Trial
+
+    from mtl_cli.studies.journal import Journal
+
+    more = ("model.trunk.dropout=uniform(0,0.5)", "optimizer.weight_decay=log(1e-6,1e-2)")
+    whole, cut = (Folder(tmp_path / name, *more) for name in ("whole", "cut"))
+    journals = whole.open(), cut.open()
+    for journal in journals:
+        assert isinstance(journal, Journal) and journal.claim(2) is not None
+        journal.tell(0, [0.1])
+    suggest, drawn = Trial.suggest_float, list[float]()
+
+    def ends(self: Trial, *given: Any, **keys: Any) -> float:
+        if len(drawn) == 2:
+            raise SystemExit
+        drawn.append(suggest(self, *given, **keys))
+        return drawn[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trial, "suggest_float", ends)
+        with pytest.raises(SystemExit):
+            journals[1].claim(2)
+    journals[1].close()
+    expected, found = journals[0].claim(2), cut.open().claim(2)
+    assert found == expected and found.number == 1 and len(found.values) == 3
 
 
 def test_a_line_that_was_cut_off_is_mended(tmp_path: Path) -> None:

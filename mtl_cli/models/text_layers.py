@@ -13,7 +13,7 @@ FIRST = 0.01
 """The deviation of the first n-gram vectors. The norm behind their sum makes their size of no matter, but for how far a
 step of the optimizer takes them."""
 MANY_TEXTS, OF_FEW, OF_MANY = 8000, 0.8, 0.3
-"""Training texts from which on a text's means leave out less of its words, and the shares: see ``TextTrunk``."""
+"""Training texts above which a text's means leave out fewer of its words, and the two shares: see ``TextTrunk``."""
 
 
 class GramEmbedding(nn.Module):
@@ -165,8 +165,9 @@ class TextTrunk(nn.Module):
             found = block(found, inside)
         kept = inside
         if self.training and self.word_dropout != 0:
-            usual = torch.where(self.grams.texts > MANY_TEXTS, OF_MANY, OF_FEW)
-            share = usual if self.word_dropout is None else self.word_dropout
+            share: float | torch.Tensor | None = self.word_dropout
+            if share is None:  # on the device, which is not waited for
+                share = torch.where(self.grams.texts > MANY_TEXTS, OF_MANY, OF_FEW)
             kept = inside & (torch.rand(inside.shape, device=inside.device) >= share)
         count = kept.sum(1).clamp(min=1)
         means = torch.cat([(words * kept).sum(1) / count, (found * kept).sum(1) / count], 1)

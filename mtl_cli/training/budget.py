@@ -22,7 +22,7 @@ SMOOTH = 0.3
 SO_FAR = {"features": 0.6}
 """Of the epochs so far, the share that scores are averaged over at most, by what the network reads. A mean of many
 lags behind by as many, and where the best epoch comes early, as on noisy labels, finds one that has learnt the noise.
-Of texts, to be late is as well: tasks of words still learn when those of whole texts have long done so."""
+Texts have no such bound: their tasks of words go on learning long after those of whole texts, and gain by the delay."""
 
 
 def settled(trainer: Trainer, steps: int, held_out: bool) -> Trainer:

@@ -35,7 +35,7 @@ def test_mnist_and_fashion_through_one_trunk(mtl: InProcess) -> None:
     assert status == 0, err
     line = json.loads(out)
     assert line["metrics"]["digit"]["rows"] == line["metrics"]["garment"]["rows"] == 10_000
-    digit, garment = (0.985, 0.88) if EPOCHS >= 3 else (0.97, 0.85)
+    digit, garment = (0.985, 0.88) if EPOCHS >= 3 else (0.975, 0.86)
     assert line["metrics"]["digit"]["accuracy"] >= digit
     assert line["metrics"]["garment"]["accuracy"] >= garment
 

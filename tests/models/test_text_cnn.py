@@ -69,7 +69,7 @@ def test_every_layer_learns_and_dropout_is_of_training_alone() -> None:
 
 
 @pytest.mark.parametrize(("texts", "share"), [(0, 0.8), (8000, 0.8), (8001, 0.3)])
-def test_of_many_texts_fewer_words_are_left_out(texts: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_texts_fewer_words_are_left_out(texts: int, share: float) -> None:
     """By default; what is drawn is the same, so that means of the same words come of the same share."""
     rows = text_rows([[f"w{i}" for i in range(40)]] * 20).take(slice(None))
     found = []

@@ -2,9 +2,8 @@
 # Both need nothing but Python >= 3.11: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
-COMPILE = @$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true  # pip does it on one core; some packages hold files that are no Python 3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports
+unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports; pip, without --no-compile, compiles all there is
 
 .PHONY: demo test test-slow test-all bench lint format readme clean
 
@@ -50,10 +49,8 @@ clean:
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
-	$(COMPILE)
 	touch $@
 
 .venv/developing: .venv/installed
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-	$(COMPILE)
 	touch $@

@@ -245,7 +245,7 @@ def test_the_command(mtl: InProcess) -> None:
 def test_wine_beats_the_trees(mtl: InProcess) -> None:
     """On rows that repeat none trained or chosen on, where extra trees have 0.362 (tests.bench.tabular)."""
     status, _, err = mtl(
-        "train", "dataset=wine", "model=tabm", "optimizer=adamw", "scheduler=cosine", "trainer.epochs=40",
+        "train", "dataset=wine", "model=tabm", "optimizer=adamw", "scheduler=cosine", "trainer.epochs=25",
         "trainer.early_stopping=null", "plots=false", "run_dir=run",
     )  # fmt: skip
     assert status == 0, err

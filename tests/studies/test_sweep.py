@@ -298,16 +298,16 @@ def study(seeds, folder):
     return held()
 
 first = study(10, "first")
-second = study(25, "second")
+second = study(20, "second")
 print("grown by", second - first)
 """
 
 
 @pytest.mark.slow
 @linux
-def test_fifty_jobs_in_one_process_leave_no_memory_behind(tmp_path: Path) -> None:
+def test_forty_jobs_in_one_process_leave_no_memory_behind(tmp_path: Path) -> None:
     words = ("train", "-m", "dataset=wine", *QUICK)
     done = subprocess.run(
         [sys.executable, "-c", GROWTH, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
     )
-    assert float(done.stdout.split()[-1]) < 10
+    assert float(done.stdout.split()[-1]) < 8

@@ -2,6 +2,7 @@
 # Both need nothing but Python >= 3.11: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS := -n 3  # of two cores: a third of the tests' seconds waits for processes, signals and time limits
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports; pip, without --no-compile, compiles all there is
 
@@ -11,13 +12,13 @@ demo: .venv/installed
 	$(BIN)/mtl train dataset=wine balancer=gradnorm
 
 test: .venv/developing
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest $(WORKERS) --dist worksteal
 
 test-slow: .venv/developing
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest $(WORKERS) --dist worksteal -m slow
 
 test-all: .venv/developing
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow or not slow'
+	$(BIN)/python -m pytest $(WORKERS) --dist worksteal -m 'slow or not slow'
 
 bench: .venv/developing
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
@@ -51,6 +52,6 @@ clean:
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $@
 
-.venv/developing: .venv/installed
+.venv/developing: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	touch .venv/installed $@

@@ -2,7 +2,7 @@
 # Both need nothing but Python >= 3.11: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS := -n 3  # of two cores: a third of the tests' seconds waits for processes, signals and time limits
+WORKERS := -n 3  # of two cores: a tenth of the tests' seconds waits for signals, pipes and time limits
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports; pip, without --no-compile, compiles all there is
 

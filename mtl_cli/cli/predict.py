@@ -29,25 +29,7 @@ def parser() -> Parser:
         usage="mtl predict RUN [DATA] [-o FILE] [options] [dataset.KEY=VALUE ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Predict the tasks of new rows. No labels are needed; order and ids are kept.",
-        epilog=f"""\
-output columns: the id column (or row, from 0), and for each task
-{_columns()}
-  predicted_sure, predicted_sure_level
-                             --unknown, tasks that are levels: the label of the
-                             finest level that is sure, and that level
-
-{READING_KEYS}
-examples:
-  mtl predict outputs/2026-01-31_12-00-00_wine_gradnorm wines.csv > scored.csv
-  mtl predict RUN new_wines.parquet -o scored.parquet
-  mtl predict RUN german.csv dataset.decimal=, dataset.encoding=latin-1
-  mtl predict RUN cells.h5ad -o labelled.h5ad --vote leiden
-                             a copy with the columns in its obs
-  mtl predict RUN t10k-images-idx3-ubyte.gz
-                             images: idx, .npz or .npy files
-  mtl predict RUN fashion=t10k-images-idx3-ubyte.gz
-                             joined data sets: the one that the file belongs to
-  cat new_wines.csv | mtl predict RUN --format jsonl | head""",
+        epilog=_epilog(),
     )
     result.add_argument("run", metavar="RUN", help="the folder of a run, or its mtl_model.pt")
     result.add_argument("data", metavar="DATA", nargs="?", default="-", help="a table, or - for CSV on stdin (default)")
@@ -85,6 +67,29 @@ examples:
         "--vote", metavar="COLUMN", help="give all rows with the same value the label that most of them have"
     )
     return result
+
+
+def _epilog() -> str:
+    """Return what `--help` says of the answers' columns, and examples."""
+    return f"""\
+output columns: the id column (or row, from 0), and for each task
+{_columns()}
+  predicted_sure, predicted_sure_level
+                             --unknown, tasks that are levels: the label of the
+                             finest level that is sure, and that level
+
+{READING_KEYS}
+examples:
+  mtl predict outputs/2026-01-31_12-00-00_wine_gradnorm wines.csv > scored.csv
+  mtl predict RUN new_wines.parquet -o scored.parquet
+  mtl predict RUN german.csv dataset.decimal=, dataset.encoding=latin-1
+  mtl predict RUN cells.h5ad -o labelled.h5ad --vote leiden
+                             a copy with the columns in its obs
+  mtl predict RUN t10k-images-idx3-ubyte.gz
+                             images: idx, .npz or .npy files
+  mtl predict RUN fashion=t10k-images-idx3-ubyte.gz
+                             joined data sets: the one that the file belongs to
+  cat new_wines.csv | mtl predict RUN --format jsonl | head"""
 
 
 def _columns() -> str:

@@ -2,7 +2,6 @@
 # Both need nothing but Python >= 3.11: they make .venv and install into it.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS := -n 3  # of two cores: a tenth of the tests' seconds waits for signals, pipes and time limits
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE  # or every command that a test starts compiles what it imports; pip, without --no-compile, compiles all there is
 
@@ -12,13 +11,13 @@ demo: .venv/installed
 	$(BIN)/mtl train dataset=wine balancer=gradnorm
 
 test: .venv/developing
-	$(BIN)/python -m pytest $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/developing
-	$(BIN)/python -m pytest $(WORKERS) --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-all: .venv/developing
-	$(BIN)/python -m pytest $(WORKERS) --dist worksteal -m 'slow or not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow or not slow'
 
 bench: .venv/developing
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

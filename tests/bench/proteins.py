@@ -7,7 +7,7 @@ of unequal lengths, with effects that add up, and with some that do not; and one
 
 Columns: ``mtl`` with all defaults; ``members``, with trainer.folds=5; ridge of one-hot positions, its alpha chosen on
 the validation rows (of unequal lengths, positions from the start); and, if asked for with ``--columns``, the old trick
-of a text column for each position that varies, into ``model=mlp``.
+of a text column for each position that varies, into ``model=mlp``. ``--words`` gives keys to all of ours.
 """
 
 from __future__ import annotations
@@ -119,20 +119,20 @@ def ridge(table: pd.DataFrame, split: np.ndarray) -> dict[str, float]:
     return found
 
 
-def measured(table: pd.DataFrame, seed: int, folder: Path, columns: bool, members: bool) -> dict[str, dict[str, float]]:
+def measured(table: pd.DataFrame, seed: int, folder: Path, given: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Return R² on the test rows of a split by way of learning and measurement."""
     path = folder / "variants.csv"
     table.to_csv(path, index=False)
     tasks = "tasks={" + ", ".join(f"{name}: regression" for name in table.columns[1:]) + "}"
-    common = [tasks, f"dataset.split.seed={seed}", "plots=false", "device=cpu"]
+    common = [tasks, f"dataset.split.seed={seed}", "plots=false", "device=cpu", *given.words]
     keys = [f"dataset={path}", "dataset.sequence=sequence", "model=sequence_cnn", *common]
     run = folder / f"run{len(list(folder.glob('run*')))}"
     found = {"mtl": mtl(*keys, f"run_dir={run}")}
     split = pd.read_csv(run / "splits.csv")["split"].to_numpy()
-    if members:
+    if given.members:
         found["members"] = mtl(*keys, "trainer.folds=5", f"run_dir={run}_members")
     found["ridge"] = ridge(table, split)
-    if columns:
+    if given.columns:
         places = letters(table)
         places = places.loc[:, places.nunique() > 1].rename(columns=lambda place: f"p{place}")
         pd.concat([places, table.drop(columns="sequence")], axis=1).to_csv(folder / "columns.csv", index=False)
@@ -161,11 +161,12 @@ def main() -> None:
     parser.add_argument("rows", nargs="?", type=int, default=3000)
     parser.add_argument("--columns", action="store_true")
     parser.add_argument("--members", action="store_true")
+    parser.add_argument("--words", nargs="*", default=[], help="keys of ours, such as optimizer.lr=0.003")
     given = parser.parse_args()
     for name, table in tables(given):
         for seed in SPLITS:
             with tempfile.TemporaryDirectory() as folder:
-                found = measured(table, seed, Path(folder), given.columns, given.members)
+                found = measured(table, seed, Path(folder), given)
             shown = pd.DataFrame(found)
             shown.loc["mean"] = shown.mean()
             print(f"{name}, {len(table):,} rows, split {seed}\n{shown.round(3).to_string()}", flush=True)

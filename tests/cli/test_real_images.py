@@ -1,10 +1,9 @@
-"""The real images, where they are at hand: what `dataset=mnist_fashion model=cnn` reaches, after one epoch of a third.
+"""The real images, where they are at hand: what `dataset=mnist_fashion model=cnn` reaches, after one epoch.
 
-By hand, ``EPOCHS=3`` trains longer, on all of them, and asks for more."""
+By hand, ``EPOCHS=3`` trains longer, and asks for more."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from tests.conftest import InProcess
 
 EPOCHS = int(os.environ.get("EPOCHS", "1"))
-ROWS = 20_000
 ROOT = Path(os.environ.get("MTL_DATA_ROOT") or "nowhere").absolute()
 
 pytestmark = [
@@ -27,18 +25,9 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def some_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first ``ROWS`` training images be all there are; the variable may hold a relative path."""
-    if EPOCHS == 1:
-        for name in ("mnist", "fashion"):
-            (tmp_path / "some" / name).mkdir(parents=True)
-            for file in (ROOT / name).glob("*.gz"):
-                content = gzip.decompress(file.read_bytes())
-                if file.name.startswith("train"):
-                    header, size = (16, 28 * 28) if "images" in file.name else (8, 1)
-                    content = content[:4] + ROWS.to_bytes(4) + content[8 : header + ROWS * size]
-                (tmp_path / "some" / name / file.name).write_bytes(gzip.compress(content, 1))
-    monkeypatch.setenv("MTL_DATA_ROOT", str(tmp_path / "some" if EPOCHS == 1 else ROOT))
+def from_any_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable may hold a relative path."""
+    monkeypatch.setenv("MTL_DATA_ROOT", str(ROOT))
 
 
 def test_mnist_and_fashion_through_one_trunk(mtl: InProcess) -> None:
@@ -46,7 +35,7 @@ def test_mnist_and_fashion_through_one_trunk(mtl: InProcess) -> None:
     assert status == 0, err
     line = json.loads(out)
     assert line["metrics"]["digit"]["rows"] == line["metrics"]["garment"]["rows"] == 10_000
-    digit, garment = (0.985, 0.88) if EPOCHS >= 3 else (0.955, 0.8)
+    digit, garment = (0.985, 0.88) if EPOCHS >= 3 else (0.975, 0.86)
     assert line["metrics"]["digit"]["accuracy"] >= digit
     assert line["metrics"]["garment"]["accuracy"] >= garment
 
@@ -55,4 +44,4 @@ def test_both_digits_of_multi_mnist(mtl: InProcess) -> None:
     status, out, err = mtl("train", "dataset=multi_mnist", "model=cnn", f"trainer.epochs={EPOCHS}", "plots=false")
     assert status == 0, err
     metrics = json.loads(out)["metrics"]
-    assert min(metrics["left"]["accuracy"], metrics["right"]["accuracy"]) >= (0.94 if EPOCHS >= 3 else 0.925)
+    assert min(metrics["left"]["accuracy"], metrics["right"]["accuracy"]) >= 0.94

@@ -47,10 +47,9 @@ def _read(file: Path, name: str) -> dict[str, Any]:
     """Return a config as plain values; nothing if it does not mention the table's name, which is quick to see."""
     import yaml
 
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # of twenty runs, a tenth of a second
     try:
         text = file.read_text(encoding="utf-8")
-        content = yaml.load(text, loader) if name in text else None
+        content = yaml.safe_load(text) if name in text else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError):  # of another program, or just being written
         return {}
     return content if isinstance(content, dict) else {}

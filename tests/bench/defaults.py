@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench import standing
+from tests.bench.measure import checkout
 from tests.bench.rivals import RIVALS
 from tests.bench.skill import Cell, run
 from tests.bench.tables import half, load, names
@@ -128,7 +129,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=0, help="folds of each table in place of random splits")
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="mtl, 'one split', before, --setting's, rivals")
     parser.add_argument("--setting", action="append", default=[], metavar="NAME=WORDS", help="mtl with these settings")
-    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="of the mtl that is called before")
+    parser.add_argument("--before", type=checkout, metavar="CHECKOUT", help="of the mtl that is called before")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--budget", type=float, default=600, metavar="MINUTES")
     parser.add_argument("--show", action="store_true", help="run nothing, print the results by method")
@@ -154,7 +155,7 @@ def main() -> None:
         return
     if unknown := [name for name in options.methods if name not in settings and name not in RIVALS]:
         parser.error(f"--setting {unknown[0]}=WORDS must say what {unknown[0]} is")
-    if "before" in options.methods and not ((options.before or Path()) / "mtl_cli" / "__main__.py").is_file():
+    if "before" in options.methods and options.before is None:
         parser.error("--before must name a checkout of mtl for the method before")
     if work(options, settings):
         sys.exit(1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def cpu_seconds(commands: dict[str, Sequence[str]], rounds: int) -> dict[str, list[float]]:
@@ -22,6 +24,14 @@ def cpu_seconds(commands: dict[str, Sequence[str]], rounds: int) -> dict[str, li
                 if round_number:
                     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                     found[name].append(spent)
+    return found
+
+
+def checkout(text: str) -> Path:
+    """Return the folder of another version of mtl, for argparse: with any other, the one here would run unseen."""
+    found = Path(text).resolve()
+    if not (found / "mtl_cli" / "__main__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no checkout of mtl")
     return found
 
 

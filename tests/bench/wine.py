@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench.measure import cpu_seconds, report
+from tests.bench.measure import checkout, cpu_seconds, report
 
 MTL = [sys.executable, "-m", "mtl_cli", "train"]
 PLAIN = [*MTL, "experiment=wine_baseline"]
@@ -28,11 +28,11 @@ AS_BEFORE = [
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--before", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--before", type=checkout, metavar="CHECKOUT")
     given = parser.parse_args()
     commands = {"plain script": SCRIPT, "mtl": PLAIN, "mtl, plots=false": [*PLAIN, "plots=false"]}
     report(cpu_seconds(commands, rounds=7), base="plain script")
     if given.before is not None:
-        older = ["env", f"PYTHONPATH={given.before.resolve()}", *GRADNORM]
+        older = ["env", f"PYTHONPATH={given.before}", *GRADNORM]
         commands = {"gradnorm, before": older, "gradnorm, as before": [*GRADNORM, *AS_BEFORE]}
         report(cpu_seconds(commands, rounds=9), base="gradnorm, before")

@@ -82,7 +82,7 @@ class Chain:
         Parameters
         ----------
         deltas : Tensor of shape (T, n, width), or (n, width)
-            At the output.
+            At the output. May be overwritten, as what is yielded is when the pass goes on.
         to : int, optional
             The layer to go back to: by default the first that is trained, whose second value means nothing; -1: inputs.
         """
@@ -107,12 +107,12 @@ class Chain:
                 with torch.enable_grad():
                     total = output.sum()  # whose gradient at the inputs is each output's at its own input
                 (slope,) = torch.autograd.grad(total, inputs, retain_graph=True)
-                deltas = deltas * full(slope)
+                deltas = deltas.mul_(full(slope))
             else:
                 slope = full(output).sign()
                 if isinstance(module, nn.Dropout) and module.training:
                     slope = slope / (1 - module.p)
-                deltas = deltas * slope
+                deltas = deltas.mul_(slope)
             yield parts, deltas
 
     def clear(self) -> None:

@@ -219,7 +219,7 @@ class TrainingStep:
                 direction = self._decide(losses, gradients, epoch).direction
             heads = boundary.heads(self.weights if balancer.heads == "weighted" else self.head_weights)
             if direction is None:
-                send_back([*heads, *self._gradients.through(boundary.weighted(self.weights))])
+                send_back([*heads, *self._gradients.weighted(boundary, self.weights)])
             elif balancer.at_representation:
                 below = self._gradients.through(boundary.directed(direction * self.precision.scale))
                 send_back([*heads, *below])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from mtl_cli.balancing.backward import send_back
 from mtl_cli.balancing.boundary import HeadBoundary
 from mtl_cli.balancing.gradients import choose_backend, factored
 from mtl_cli.balancing.gradients.factored import Factored, explained, factored_gramian, wide_layers
@@ -38,14 +39,32 @@ def factored_always(monkeypatch):
     monkeypatch.setattr(factored, "OVERHEAD", 0)
 
 
-def ask(backend, question, batch, tasks, seed=0):
-    """Return what a backend says of the tasks' gradients, from a forward pass of its own."""
+def forward(backend, batch, tasks, seed=0):
     torch.manual_seed(seed)  # of dropout
     boundary = HeadBoundary(backend.forward(batch.inputs), backend.model.heads, {})
     losses = task_losses(tasks, batch, boundary.outputs)
     boundary.receive(losses.total(torch.ones_like(losses.means)))
+    return boundary
+
+
+def ask(backend, question, batch, tasks, seed=0):
+    """Return what a backend says of the tasks' gradients, from a forward pass of its own."""
+    boundary = forward(backend, batch, tasks, seed)
     with torch.no_grad():
         return getattr(backend, question)(boundary)
+
+
+def landed(backend, questions, batch, tasks, weights):
+    """Return what arrives of Σ_t w_t L_t at the shared parameters, after the questions, and the last one's answer."""
+    boundary, answer = forward(backend, batch, tasks), None
+    backend.model.zero_grad()
+    with torch.no_grad():
+        for question in questions:
+            answer = getattr(backend, question)(boundary)
+        send_back(backend.weighted(boundary, weights))
+    return torch.cat(
+        [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in backend.parameters]
+    ), answer
 
 
 def accepting(model, tasks):
@@ -109,6 +128,12 @@ def test_every_backend_equals_reference_on_every_model_that_it_accepts(
                 if question == "gramian":
                     assert torch.equal(found, found.T)
                 assert_same(found, expected)
+            weights, jacobian = torch.rand(len(tasks)) + 0.5, ask(Reference(model), "jacobian", batch, tasks)
+            for questions in ((), ("gramian",), ("norms", "gramian", "norms", "jacobian")):
+                sum_of_all, last = landed(backend, questions, batch, tasks, weights)
+                assert_same(sum_of_all, weights.to(dtype) @ jacobian)
+                if len(questions) > 1:
+                    assert_same(last, jacobian)
 
 
 class Plain(nn.Module):

@@ -39,13 +39,9 @@ class TaskGradients(NamedTuple):
         """Return the same of losses smaller by this factor."""
         if scale == 1:
             return self
-        return TaskGradients(
-            None if self.norms is None else self.norms / scale,
-            None if self.gramian is None else self.gramian / scale / scale,
-            None if self.jacobian is None else self.jacobian / scale,
-            None if self.other is None else self.other / scale**self.degree,
-            self.degree,
-        )
+        degrees = (1, 2, 1, self.degree)
+        known = zip(self._asdict().items(), degrees, strict=False)
+        return self._replace(**{name: own / scale**degree for (name, own), degree in known if own is not None})
 
 
 def task_gradients(backend: Reference, boundary: HeadBoundary, balancer: Balancer) -> TaskGradients:

@@ -36,11 +36,12 @@ class Stack(Reference):
         self._front, chain = _split(model)
         self._chain = Chain(chain, [module for module in model.modules() if module not in heads])
         self._ran = False
+        self._known: list[Part] | None = None  # the tasks' gradients, once they were computed
 
     def forward(self, inputs: Inputs) -> dict[str, torch.Tensor]:
         plain = isinstance(inputs, torch.Tensor) and inputs.dim() == 2 and inputs.layout == torch.strided
         self._ran = plain and not self._chain.is_hooked() and self.model.stack() == [*self._front, *self._chain.modules]
-        self.name = Stack.name if self._ran else Reference.name
+        self.name, self._known = Stack.name if self._ran else Reference.name, None
         if not self._ran:
             return super().forward(inputs)
         assert isinstance(inputs, torch.Tensor)
@@ -62,15 +63,20 @@ class Stack(Reference):
     def gramian(self, boundary: HeadBoundary) -> torch.Tensor:
         if not self._ran:
             return super().gramian(boundary)
-        tasks, small = len(boundary.outputs), []
+        tasks, small, known = len(boundary.outputs), [], []
         total = boundary.representations[0].gradients.new_zeros(tasks, tasks)
         for part in self._parts(boundary):
             if part.inputs is not None and is_worth_it(len(part.inputs), part.parameter, tasks):
                 total += factored_gramian(part.inputs, part.gradients)
-            elif part.parameter.numel() * tasks > SMALL:
-                total += products(part.full().flatten(1))
             else:
-                small.append(part.full().flatten(1))
+                part = Part(part.parameter, part.full())
+                rows = part.gradients.flatten(1)
+                if rows.numel() > SMALL:
+                    total += products(rows)
+                else:
+                    small.append(rows)
+            known.append(part)
+        self._known = known
         return total + products(torch.cat(small, 1)) if small else total
 
     def jacobian(self, boundary: HeadBoundary) -> torch.Tensor:
@@ -78,6 +84,14 @@ class Stack(Reference):
             return super().jacobian(boundary)
         rows = {id(part.parameter): part.full().flatten(1) for part in self._parts(boundary)}
         return torch.cat([rows[id(parameter)] for parameter in self.parameters], 1)
+
+    def weighted(self, boundary: HeadBoundary, weights: torch.Tensor) -> Roots:
+        if self._known is None:
+            return super().weighted(boundary, weights)
+        known, self._known = self._known, None
+        self._chain.clear()
+        sums = [torch.tensordot(weights.to(part.gradients.dtype), part.gradients, 1) for part in known]
+        return [(part.parameter, part._replace(gradients=own).full()) for part, own in zip(known, sums, strict=True)]
 
     def through(self, roots: Roots) -> Roots:
         if not self._ran:
@@ -87,7 +101,7 @@ class Stack(Reference):
         return found
 
     def _parts(self, boundary: HeadBoundary, to: int | None = None) -> Iterator[Part]:
-        for parts, _ in self._chain.back(boundary.representations[0].gradients, to):
+        for parts, _ in self._chain.back(boundary.representations[0].gradients.clone(), to):
             yield from parts
 
 

@@ -55,6 +55,10 @@ class Reference:
         """Return the gradients g_t on ``parameters`` side by side, shape (T, P)."""
         return passes(boundary, self.parameters)
 
+    def weighted(self, boundary: HeadBoundary, weights: torch.Tensor) -> Roots:
+        """Return from where, and what, is to be sent back for Σ_t w_t L_t to reach the parameters."""
+        return self.through(boundary.weighted(weights))
+
     def through(self, roots: Roots) -> Roots:
         """Return from where, and what, is to be sent back in place of gradients at the representations, as the last."""
         return roots

@@ -56,11 +56,8 @@ class FastAdaptive(Balancer):
 
         zeros = torch.zeros(len(tasks), device=device)
         weights = torch.full_like(zeros, 1 / len(tasks))
-        seen = {
-            "losses": torch.ones_like(zeros),
-            "shares": weights,
-            "present": torch.ones_like(zeros, dtype=torch.bool),
-        }
+        present = torch.ones_like(zeros, dtype=torch.bool)
+        seen = {"losses": torch.ones_like(zeros), "shares": weights, "present": present}
         return {**adam.init_state("logits", zeros), "weights": weights, "fall": zeros, **seen}
 
     def decide(self, state: State, statistics: StepStatistics) -> Decision:

@@ -14,7 +14,6 @@ from mtl_cli.config.registry import component
 if TYPE_CHECKING:
     import torch
 
-
 Scheme = Literal["linear", "doubling", "halving"]
 
 
@@ -57,9 +56,7 @@ class Static(Balancer):
         yield from unknown_tasks(self.weights, tasks, "balancer.weights")
         yield from unknown_tasks(self.levels or [], tasks, "balancer.levels")
         if self.scheme is not None and self.in_order:
-            yield Problem(
-                "balancer.scheme", "cannot be combined with balancer.in_order", "balancer.in_order=[] leaves that out"
-            )
+            yield Problem("balancer.scheme", "cannot be combined with balancer.in_order", "leave one of them out")
         if self.levels is not None and self.scheme is None:
             yield Problem("balancer.levels", "is for a scheme", "balancer.scheme=linear, doubling or halving")
         if self.levels is not None and len(set(self.levels)) < max(2, len(self.levels)):

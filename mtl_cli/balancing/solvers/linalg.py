@@ -26,13 +26,7 @@ def cosines(gramian: Array) -> tuple[Array, Array]:
     n : array of shape (K,)
         Norms; 0 for a gradient that is zero.
     """
-    squares = gramian.diagonal()
-    if squares.min(initial=1.0) > 0:
-        norms = np.sqrt(squares)
-        found = gramian / norms[:, None] / norms
-        found.flat[:: len(found) + 1] = 1.0
-        return found, norms
-    norms = np.sqrt(squares.clip(min=0))
+    norms = np.sqrt(gramian.diagonal().clip(min=0))
     safe = np.where(norms > 0, norms, 1.0)
     found = gramian / safe[:, None] / safe
     found[norms == 0] = 0.0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtl_cli.data.base import Part
-from mtl_cli.inference.evaluate import NO_METRICS, evaluate
+from mtl_cli.inference.evaluate import score, task_numbers
 from mtl_cli.inference.members import Outputs, average
 from mtl_cli.tasks.task import Task
 
@@ -74,23 +74,24 @@ def cross_validated(
         All n rows.
     tasks : mapping of str to Task
     """
-    folds, shares = [], []
+    folds, scores, shares = [], [], []
     for found, own in zip(repeats, numbers, strict=True):
         for fold in range(own.max() + 1):
             held = own == fold
-            folds.append(evaluate(found, part, tasks, held))
+            folds.append(task_numbers(found, part, tasks, held))
+            scores.append(score({name: own["skill"] for name, own in folds[-1].items()}, tasks))
             shares.append(held.sum() / (~held).sum())
     share = float(np.mean(shares))
     measured = {}
     for name in tasks:
-        reports = [fold["tasks"][name] for fold in folds]
-        keys = [key for key in max(reports, key=len) if key not in NO_METRICS]
+        reports = [fold.get(name, {}) for fold in folds]
+        keys = max(reports, key=len)
         measured[name] = {key: interval([report.get(key, math.nan) for report in reports], share) for key in keys}
     return {
         "folds": int(numbers[0].max() + 1),
         "repeats": len(repeats),
         "level": LEVEL,
-        "score": interval([fold["score"] for fold in folds], share),
+        "score": interval(scores, share),
         "tasks": measured,
     }
 

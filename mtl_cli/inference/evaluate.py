@@ -250,6 +250,28 @@ def evaluate(
     return report
 
 
+def task_numbers(
+    found: Mapping[str, np.ndarray], part: Part, tasks: Mapping[str, Task], rows: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Return each task's loss, skill and metrics on some rows, as ``evaluate`` has them; nothing of a task without any.
+
+    Parameters
+    ----------
+    found : mapping of str to ndarray
+        The model's outputs by task.
+    part : Part
+    tasks : mapping of str to Task
+    rows : ndarray of bool
+        Which rows of the part to take.
+    """
+    chosen = {name: rows & part.targets[name].mask & answered(found[name], part.inputs.lengths) for name in tasks}
+    return {
+        name: _numbers(task, *_chosen(found[name], part.targets[name], None, chosen[name]))[0]
+        for name, task in tasks.items()
+        if chosen[name].any()
+    }
+
+
 def _task_report(
     output: np.ndarray,
     target: Target,
@@ -259,29 +281,42 @@ def _task_report(
     weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return what ``evaluate`` says of a task, measured on ``rows``, all of which have a label and an answer."""
-    values, counts = target.values, target.weights
-    if not rows.all():  # or it would be a copy for nothing
-        values, output = values[rows], output[rows]
-        counts = None if counts is None else counts[rows]
-        decided = None if decided is None else decided.select(rows)
-    constant = _constant(task, torch.from_numpy(values)).numpy()
-    loss, baseline = _mean_loss(task, output, values, counts), _mean_loss(task, constant, values, counts)
+    output, values, counts, decided = _chosen(output, target, decided, rows)
+    found, baseline = _numbers(task, output, values, counts, decided)
     classes = task.by_class(output, values, decided)
     weighted = {}
     if weights is not None and weights[rows].any():
+        constant = _constant(task, torch.from_numpy(values)).numpy()
         own = weights[rows] if counts is None else weights[rows] * counts
         least, most = (_mean_loss(task, each, values, own) for each in (output, constant))
         weighted = {"weighted": {"loss": least, "skill": skill(least, most), "constant": {"loss": most}}}
     return {
         "rows": len(values),
-        "loss": loss,
-        "skill": skill(loss, baseline),
-        **task.all_metrics(output, values, decided),
-        **task.interval_metrics(output, values),
+        **found,
         "constant": {"loss": baseline, **task.constant_metrics(values)},
         **({"classes": classes} if classes else {}),
         **weighted,
     }
+
+
+def _chosen(
+    output: np.ndarray, target: Target, decided: Decided | None, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Decided | None]:
+    """Return the outputs, labels, weights and classes of some rows."""
+    if rows.all():  # or they would be copies for nothing
+        return output, target.values, target.weights, decided
+    counts = None if target.weights is None else target.weights[rows]
+    return output[rows], target.values[rows], counts, None if decided is None else decided.select(rows)
+
+
+def _numbers(
+    task: Task, output: np.ndarray, values: np.ndarray, counts: np.ndarray | None, decided: Decided | None
+) -> tuple[dict[str, float], float]:
+    """Return the loss, the skill and the metrics of some rows, and the constant predictor's loss."""
+    constant = _constant(task, torch.from_numpy(values)).numpy()
+    loss, baseline = (_mean_loss(task, each, values, counts) for each in (output, constant))
+    metrics = {**task.all_metrics(output, values, decided), **task.interval_metrics(output, values)}
+    return {"loss": loss, "skill": skill(loss, baseline), **metrics}, baseline
 
 
 def _constant(task: Task, target: torch.Tensor) -> torch.Tensor:

@@ -115,3 +115,21 @@ def test_a_rows_outputs_do_not_depend_on_how_many_are_beside_it() -> None:
         torch.set_num_threads(before)
     assert [len(one) for one in found] == [1, 2, 7, 16, 17, 100, 200]
     assert all(bool((one == found[-1][: len(one)]).all()) for one in found)
+
+
+def test_images_go_through_a_network_a_few_at_a_time_and_come_back_in_order() -> None:
+    seen: list[int] = []
+
+    class Means(torch.nn.Module):
+        heads = ("y",)
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            seen.append(len(images))
+            return {"y": images.float().mean((1, 2, 3))[:, None]}
+
+    images = torch.randint(0, 255, (5, 3, 200, 200), dtype=torch.uint8)
+    small = torch.randint(0, 255, (2500, 1, 8, 8), dtype=torch.uint8)
+    for rows in (images, small):
+        found = outputs(Means(), DenseRows(rows))["y"]  # type: ignore[arg-type]
+        torch.testing.assert_close(found[:, 0], rows.float().mean((1, 2, 3)))
+    assert seen == [1] * 5 + [1024, 1024, 452]

@@ -37,7 +37,7 @@ class InputSpec:
     names : list of str
         Of the features, or of the tokens.
     indicators : list of int
-        Features that are 0 or 1 by their making, such as the levels of a category; the others are numbers.
+        Features that are there or not, 1 apart, such as the levels of a category; the others are numbers.
     center, scale : list of float
         Of an image's channels, in units of its bytes: a network reads (byte − center) / scale.
     parts : dict of str to InputSpec
@@ -328,7 +328,7 @@ class DenseRows(InputRows):
 
 
 class CodedRows(InputRows):
-    """Rows of features whose categories are held as a number each, and become inputs of 0 and 1 per batch.
+    """Rows of features whose categories are held as a number each, and become an input for each level per batch.
 
     Parameters
     ----------
@@ -337,36 +337,37 @@ class CodedRows(InputRows):
     places : Tensor of shape (numbers,), int64
         Where they are among the inputs.
     codes : Tensor of shape (n, categories), int32
-        The input that is 1, of each category's; −1 for none.
-    width : int
-        How many inputs there are.
+        The input that is 1 larger than in ``none``, of each category's; −1 for none.
+    none : Tensor of shape (inputs,), float32
+        The inputs of a row that has no level of any category.
     """
 
-    def __init__(self, numbers: torch.Tensor, places: torch.Tensor, codes: torch.Tensor, width: int) -> None:
-        self.numbers, self.places, self.codes, self.width = numbers, places, codes, width
-        self.chunk = min(InputRows.chunk, max(256, 2**21 // max(width, 1)))
-        self._batch = numbers.new_empty((0, width))
+    def __init__(self, numbers: torch.Tensor, places: torch.Tensor, codes: torch.Tensor, none: torch.Tensor) -> None:
+        self.numbers, self.places, self.codes, self.none = numbers, places, codes, none
+        self.chunk = min(InputRows.chunk, max(256, 2**21 // max(len(none), 1)))
+        self._batch = none.new_empty((0, len(none)))
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def select(self, rows: np.ndarray) -> CodedRows:
         chosen = torch.from_numpy(rows)
-        return CodedRows(self.numbers[chosen], self.places, self.codes[chosen], self.width)
+        return CodedRows(self.numbers[chosen], self.places, self.codes[chosen], self.none)
 
     def to(self, device: torch.device) -> CodedRows:
-        return CodedRows(self.numbers.to(device), self.places.to(device), self.codes.to(device), self.width)
+        moved = (tensor.to(device) for tensor in (self.numbers, self.places, self.codes, self.none))
+        return CodedRows(*moved)
 
     def take(self, rows: torch.Tensor | slice) -> torch.Tensor:
         codes = self.codes[rows]
-        return self._fill(self.numbers.new_zeros((len(codes), self.width)), codes, self.numbers[rows])
+        return self._fill(self.none.repeat(len(codes), 1), codes, self.numbers[rows])
 
     def take_next(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """Fill one buffer anew: an allocator keeps several batches of ten thousand inputs, by chance a gigabyte."""
         codes = self.codes[rows]
         if len(codes) > len(self._batch):
-            self._batch = self.numbers.new_empty((len(codes), self.width))
-        return self._fill(self._batch[: len(codes)].zero_(), codes, self.numbers[rows])
+            self._batch = self.none.new_empty((len(codes), len(self.none)))
+        return self._fill(self._batch[: len(codes)].copy_(self.none), codes, self.numbers[rows])
 
     def _fill(self, inputs: torch.Tensor, codes: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         codes = codes.long()

@@ -102,6 +102,21 @@ def test_a_table_of_ones_own(mtl: InProcess, houses_csv: Path) -> None:
     assert pd.read_csv("run/splits.csv")["house"].tolist() == table["house"].tolist()
 
 
+def test_what_few_rows_lack_is_learnt_from(mtl: InProcess) -> None:
+    """Of 300 flags nearly all are up in every row: as inputs of 1 they hid the few that are down (R² 0.1)."""
+    random = np.random.default_rng(0)
+    flags = np.ones((600, 300), bool)
+    for row in flags:
+        row[random.choice(300, 2, replace=False)] = False
+    table = pd.DataFrame(flags, columns=[f"flag{number}" for number in range(300)])
+    table["y"] = ~flags @ random.normal(size=300) + 0.3 * random.normal(size=600)
+    table.to_csv("flags.csv", index=False)
+    words = ["trainer.folds=none", "trainer.epochs=40", "trainer.baselines=none", "plots=false"]
+    status, out, err = mtl("train", "dataset=flags.csv", "tasks={y: regression}", *words)
+    assert status == 0, err
+    assert json.loads(out)["metrics"]["y"]["r2"] > 0.7
+
+
 def test_the_pictures_of_every_kind_of_task(mtl: InProcess, houses_csv: Path) -> None:
     assert mtl("train", "dataset=houses.csv", HOUSES, "trainer.epochs=2", "run_dir=run")[0] == 0
     assert {path.name for path in Path("run/plots").iterdir()} == {

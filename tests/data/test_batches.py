@@ -59,16 +59,17 @@ def test_a_full_batch_is_the_tensors_themselves() -> None:
 def test_batches_of_levels_share_one_place_and_are_what_their_rows_are() -> None:
     random = np.random.default_rng(0)
     codes = np.stack([random.integers(-1, 2, 10), random.integers(3, 6, 10)], 1).astype("int32")
-    rows = CodedRows(torch.arange(10.0)[:, None], torch.tensor([2]), torch.from_numpy(codes), 6)
+    none = torch.tensor([-0.25, -0.5, 9, 0, -0.125, -0.75])
+    rows = CodedRows(torch.arange(10.0)[:, None], torch.tensor([2]), torch.from_numpy(codes), none)
     targets = {"t": Target(np.arange(10, dtype="float32"), np.ones(10, bool))}
     batches = Batches(Part(rows, targets, pd.Series(range(10)), pd.DataFrame(), np.zeros(10, bool)), CPU, 4)
     places = []
     for _ in range(2):
         for taken in batches:
-            expected = torch.zeros(len(taken), 6)
+            expected = none.repeat(len(taken), 1)
             for row, number in enumerate(taken.targets["t"].int().tolist()):
                 expected[row, 2] = number
-                expected[row, codes[number][codes[number] >= 0]] = 1
+                expected[row, codes[number][codes[number] >= 0]] += 1
             assert torch.equal(taken.inputs, expected)
             places.append(taken.inputs.data_ptr())
     assert len(places) == 6 and len(set(places)) == 1

@@ -15,6 +15,7 @@ from mtl_cli.config.errors import UserError
 from mtl_cli.data.inputs import CodedRows
 from mtl_cli.data.tables.deciding import Words, decide
 from mtl_cli.data.tables.features import FeatureConfig, FeatureEncoder, feature_names, fit_features
+from mtl_cli.runs.strangers import NotOurs
 from tests.conftest import houses
 
 NAMES = ["area", "rooms", "city", "garden", "built"]
@@ -177,10 +178,40 @@ def test_zeros_and_ones_are_yes_and_no(values: list[object]) -> None:
     encoder = fit(table)
     assert encoder.columns[0].kind == "boolean"
     present = table["flag"].notna().to_numpy()
-    np.testing.assert_array_equal(
-        encoder.transform(table, "t")[present, 0], np.array(values, "float32")[present], "they are not standardised"
-    )
+    usual = 0 if not present.all() else 1  # 1, 1, 0, 0 and a missing one that is filled with 0; or 1, 1, 1, 0, 0
+    found = encoder.transform(table, "t")[present, 0] + usual
+    np.testing.assert_array_equal(found, np.array(values, "float32")[present], "they are not standardised")
     assert encoder.indicators[0] == 0
+
+
+def test_the_usual_value_of_an_input_of_two_is_0_over_the_training_rows_alone() -> None:
+    table = pd.DataFrame({"c": ["a"] * 6 + ["b"] * 5, "flag": [1] * 7 + [0] * 4, "gap": [np.nan] * 6 + [1.5] * 5})
+    encoder = fit(table, np.arange(8), min_count=1, scale="none")
+    assert encoder.names == ["c=a", "c=b", "flag", "gap", "gap missing"]
+    expected = [[0, 0, 0, 1.5, 0]] * 6 + [[-1, 1, 0, 1.5, -1]] + [[-1, 1, -1, 1.5, -1]] * 4
+    np.testing.assert_array_equal(encoder.transform(table, "t"), expected)
+    again = FeatureEncoder.from_state(json.loads(json.dumps(encoder.state())))
+    np.testing.assert_array_equal(again.transform(table, "t"), expected)
+
+
+def test_a_column_of_an_earlier_version_is_read_as_it_was_fitted() -> None:
+    table = pd.DataFrame({"c": ["a"] * 7 + ["b"] * 5, "x": range(12)})
+    state = fit(table).state()
+    assert state[0].pop("usual") == [1, 0] and state[1].pop("usual") == []
+    assert FeatureEncoder.from_state(state).transform(table, "t")[[0, 11], :2].tolist() == [[1, 0], [0, 1]]
+    state[0]["usual"] = [1.0]
+    with pytest.raises(NotOurs, match="usual values of other inputs"):
+        FeatureEncoder.from_state(state)
+
+
+def test_many_levels_are_made_per_batch_and_are_the_same() -> None:
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"c": ["most"] * 400 + [f"l{i:03}" for i in range(200)], "flag": random.random(600) < 0.9})
+    table.loc[::7, "c"] = None
+    encoder = fit(table, min_count=1)
+    rows = encoder.encode(table, "t")
+    assert isinstance(rows, CodedRows)
+    np.testing.assert_array_equal(rows.take(slice(None)).numpy(), encoder.transform(table, "t"))
 
 
 @pytest.mark.parametrize("values", [[0, 1, 2], [1, 1, 1], [0.0, 0.5, 1.0]])

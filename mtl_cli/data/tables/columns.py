@@ -57,6 +57,8 @@ class Column:
         The least and the largest that are not outliers, beyond which numbers are pulled in; empty for none.
     commonest : str, optional
         The level that most training rows have.
+    usual : list of float
+        Per input that is 0 or 1, what most training rows have, which is taken off; empty for none.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Column:
     landmarks: list[list[float]] = field(default_factory=list)
     bounds: list[list[float]] = field(default_factory=list)
     commonest: str | None = None
+    usual: list[float] = field(default_factory=list)
 
     @classmethod
     def restore(cls, state: Any) -> Column:
@@ -83,6 +86,8 @@ class Column:
         lists = [column.fill, column.center, column.scale, column.low, column.high, *column.bounds]
         if any(len(own) != width for own in lists) or len(column.bounds) not in (0, 2):
             raise NotOurs(f"has a column '{column.name}' that is not scaled as {column.kind} ones are")
+        if len(column.usual) not in (0, sum(column.indicators)):
+            raise NotOurs(f"has a column '{column.name}' with usual values of other inputs than it has")
         return column
 
     @property
@@ -98,7 +103,7 @@ class Column:
 
     @property
     def indicators(self) -> list[bool]:
-        """Whether each input is 0 or 1, and no number."""
+        """Whether each input is one of two numbers by its making: a level, a boolean, or the mark of missing values."""
         width = len(self.names) - self.has_missing
         return [self.kind in ("categorical", "boolean")] * width + [True] * self.has_missing
 
@@ -114,7 +119,10 @@ class Column:
                 raise UserError(where, f"the column '{self.name}' has no value in row {row}", hint)
             found = numbers(values, self, where)
             block = self._scaled(np.where(np.isnan(found), self.fill, found))
-        return np.column_stack([block, missing]) if self.has_missing else block
+        block = np.column_stack([block, missing]) if self.has_missing else block
+        if any(self.usual):
+            block[:, np.flatnonzero(self.indicators)] -= np.array(self.usual, dtype=block.dtype)
+        return block
 
     def _scaled(self, found: np.ndarray) -> np.ndarray:
         """Return numbers as they were scaled in training; what is infinite stays so, for its row gets no prediction."""
@@ -209,6 +217,17 @@ def fit_numbers(column: Column, found: np.ndarray, scale: Scale, impute: str) ->
         varies = present.max(0) > present.min(0)
         quantiles = landmarks(present).T.tolist()
         column.landmarks = [own if several else [] for own, several in zip(quantiles, varies, strict=True)]
+
+
+def fit_usual(column: Column, values: pd.Series, where: str) -> None:
+    """Take from the training rows what is the usual value of each input that is 0 or 1: it is to be 0.
+
+    Hundreds of inputs that are 1 in nearly all rows move together, as one large input that says nothing, and a network
+    learns nothing of the few rows where one of them is 0.
+    """
+    if any(column.indicators):
+        chosen = np.flatnonzero(column.indicators)
+        column.usual = (column.encode(values, where)[:, chosen].mean(0) > 0.5).astype("float64").tolist()
 
 
 def numbers(values: pd.Series, column: Column, where: str, hint: str | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers, spread_values
+from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, fit_usual, kind_of, numbers, spread_values
 from mtl_cli.data.tables.reading import Kind
 from mtl_cli.data.tables.scaling import LARGEST, LARGEST_UNSCALED, Scale
 from mtl_cli.tasks.labels import refuse_values
@@ -81,7 +81,7 @@ class FeatureEncoder:
 
     @property
     def indicators(self) -> list[int]:
-        """The inputs that are 0 or 1: levels of categories, booleans, and marks of missing values."""
+        """The inputs that are no numbers: levels of categories, booleans, and marks of missing values."""
         found = [indicator for column in self.columns for indicator in column.indicators]
         return [number for number, indicator in enumerate(found) if indicator]
 
@@ -143,13 +143,16 @@ class FeatureEncoder:
         numbers: list[np.ndarray] = []
         places: list[int] = []
         codes: list[np.ndarray] = []
+        none = np.zeros(len(self.names), dtype="float32")
         start = 0
         for column in self.columns:
             values, width = table[column.name], len(column.names)
             if column.kind == "categorical":
                 found = column.codes(values)
                 codes.append(np.where(found < 0, -1, found + start).astype("int32"))
-                block = values.isna().to_numpy()[:, None] if column.has_missing else np.empty((len(values), 0))
+                none[start : start + len(column.usual)] -= np.array(column.usual, dtype="float32")
+                missing = values.isna().to_numpy()[:, None] if column.has_missing else np.empty((len(values), 0))
+                block = missing + none[start + width - missing.shape[1] : start + width]
             else:
                 block = column.encode(values, where)
             with np.errstate(over="ignore"):
@@ -157,7 +160,7 @@ class FeatureEncoder:
             places += range(start + width - block.shape[1], start + width)
             start += width
         dense, chosen = torch.from_numpy(np.concatenate(numbers, axis=1)), torch.tensor(places, dtype=torch.int64)
-        return CodedRows(dense, chosen, torch.from_numpy(np.stack(codes, axis=1)), start)
+        return CodedRows(dense, chosen, torch.from_numpy(np.stack(codes, axis=1)), torch.from_numpy(none))
 
     def _check_columns(self, table: pd.DataFrame, where: str) -> None:
         """Raise UserError for the columns that a table lacks."""
@@ -256,6 +259,7 @@ def fit_features(
             fit_numbers(column, found[train], config.scale, config.impute)
             if is_integer_dtype(values.dtype) and len(values) > 20 and values.is_unique and _steps_by_one(values):
                 notice(f"{where}: the column '{name}' counts the rows; if it is an id, use dataset.id={name}")
+        fit_usual(column, values.iloc[train], where)
         columns.append(column)
     if not columns:
         raise UserError(where, "no column holds anything to learn from")

@@ -166,6 +166,17 @@ def test_a_label_of_an_earlier_run_is_told_where_it_is_a_feature(
     assert told == {name: f"'{name}' is a feature here and a label in outputs/one" for name in ("price", "sold")}
 
 
+@pytest.mark.parametrize("config", [b"a: " + 200_000 * b"[", b"a: [", b"\xff", b"- a\n- b", b"tasks: 3"])
+def test_a_config_of_an_earlier_run_that_is_none_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "outputs" / "one"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_bytes(b"# houses.csv\n" + config)
+    assert labels_elsewhere("houses.csv") == {}
+
+
 def timed(call: Callable[[], object]) -> float:
     start = time.process_time()
     call()

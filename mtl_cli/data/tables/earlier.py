@@ -50,7 +50,8 @@ def _read(file: Path, name: str) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
         content = yaml.safe_load(text) if name in text else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):  # of another program, or just being written
+    # of another program, just being written, or nested without end
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

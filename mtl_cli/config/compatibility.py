@@ -321,7 +321,11 @@ def _baselines(config: Config, trainer: Trainer) -> Iterator[Problem]:
     for name in asked:
         if name is not None and name not in BASELINES:
             yield Problem("trainer.baselines", f"there is no baseline '{name}'", did_you_mean(name, BASELINES))
-    if (gives := _given(config)) not in (None, "features"):
+    if (gives := _given(config)) == "sequence":
+        if set(asked) - {"ridge", None}:
+            what = "of sequences there is ridge alone, which reads in what those of a family differ"
+            yield Problem("trainer.baselines", what, "trainer.baselines=[ridge]")
+    elif gives not in (None, "features"):
         what = f"learn from features, but this data set has {gives} inputs"
         yield Problem("trainer.baselines", what, "trainer.baselines=none")
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mtl_cli.data.inputs import Inputs
-from mtl_cli.data.sequences.differences import PADDING, differences
+from mtl_cli.data.sequences.differences import differences, number_of_kinds
 from mtl_cli.models.layers import ACTIVATIONS
 from mtl_cli.models.sequence_layers import ConvolutionalTrunk
 
@@ -40,23 +40,18 @@ class DifferenceEffects(nn.Module):
 
     Parameters
     ----------
-    places, tokens : int
+    kinds : int
+        Of differences.
     rank, width : int
     """
 
-    def __init__(self, places: int, tokens: int, rank: int, width: int) -> None:
+    def __init__(self, kinds: int, rank: int, width: int) -> None:
         super().__init__()
-        self.tokens = tokens
-        kinds = 2 * places * tokens  # put in place of a residue, or between two
         self.vectors = nn.Embedding(kinds, rank)
         nn.init.zeros_(self.vectors.weight)
         self.out = nn.Linear(rank, width, bias=False)
         self.seen: torch.Tensor
         self.register_buffer("seen", torch.zeros(kinds))
-
-    def numbers(self, place: torch.Tensor, was: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
-        """Return the number of each difference."""
-        return (2 * place + (was == PADDING)) * self.tokens + now
 
     def count(self, numbers: torch.Tensor) -> None:
         """Count differences of training rows, given their numbers."""
@@ -112,18 +107,19 @@ class DifferenceSum(nn.Module):
             nn.Linear(width, width),
         )
         rank = round(RANK * width)
-        self.effects = DifferenceEffects(len(places), tokens, rank, width) if rank else None
+        self.tokens = tokens
+        self.effects = DifferenceEffects(number_of_kinds(len(reference), tokens), rank, width) if rank else None
 
     def count_inputs(self, inputs: Inputs) -> None:
         """Count how many training rows have each difference."""
         assert isinstance(inputs, torch.Tensor)
         if self.effects is not None:
-            _, place, was, now = differences(inputs, self.reference)
-            self.effects.count(self.effects.numbers(place, was, now))
+            self.effects.count(differences(inputs, self.reference).kinds(self.tokens))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return (n, width), given token numbers, (n, length); 0 for the reference itself."""
-        row, place, was, now = differences(tokens, self.reference)
+        apart = differences(tokens, self.reference)
+        row, place, was, now = apart
         parts = [self.waves[place], self.places(place), self.was(was), self.now(now)]
         if self.training and self.dropout > 0:
             of_place, of_residue = LEFT_OUT
@@ -132,7 +128,7 @@ class DifferenceSum(nn.Module):
         each = self.network(torch.cat(parts, 1))
         found: torch.Tensor = each.new_zeros((len(tokens), each.shape[1])).index_add(0, row, each)
         if self.effects is not None:
-            found = found + self.effects(self.effects.numbers(place, was, now), row, len(tokens))
+            found = found + self.effects(apart.kinds(self.tokens), row, len(tokens))
         return found
 
 

@@ -3,6 +3,7 @@
 They read the inputs that the network reads, learn the targets that its loss takes, with the same weights of rows and
 classes, and have scikit-learn's default settings. Each learns from all rows that are not test rows and have a label of
 the task: those that trained the network, and those that chose its epoch. No prediction of the run is made with them.
+Of a family of sequences, which a network reads as tokens, ridge reads which differences from the reference a row has.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mtl_cli.data.base import Part, Prepared
 from mtl_cli.tasks.task import Task
 
+if TYPE_CHECKING:
+    from mtl_cli.data.inputs import InputRows, InputSpec
+
 AUTO = ("ridge", "forest", "boosting")
 """Those of ``trainer.baselines: auto``, the cheapest first to be left out last."""
+LINEAR = "ridge"
+"""The one of families of sequences, of whose differences the others would need a table that is mostly empty."""
 AUTO_ROWS = 50_000
-"""Rows to learn from, and below ``AUTO_CELLS`` numbers of them, up to which ``auto`` makes any."""
+"""Rows to learn from, and below ``AUTO_CELLS`` numbers of them in a table, up to which ``auto`` makes any."""
 AUTO_CELLS = 20_000_000
 STEP_SECONDS = 1e-3
 """What a step of training is taken to cost: measured for the default network on one core, early stopping counted in."""
@@ -106,15 +112,17 @@ def chosen(asked: str | Sequence[str], data: Prepared, steps: int) -> list[str]:
     steps : int
         Of the training, at most.
     """
-    tasks = {name: task for name, task in data.tasks.items() if task.learns is not None}
-    if asked == "none" or "test" not in data.parts or data.reader.spec.kind != "features" or not tasks:
+    tasks, spec = _learnt(data), data.reader.spec
+    if asked == "none" or "test" not in data.parts or not (spec.kind == "features" or spec.reference) or not tasks:
         return []
     if not isinstance(asked, str):
         return list(dict.fromkeys(asked))
-    parts, inputs = _parts(data), data.reader.spec.width
+    parts, inputs = _parts(data), spec.width
     rows = sum(map(len, parts))
-    if rows > AUTO_ROWS or rows * inputs > AUTO_CELLS:
+    if rows > AUTO_ROWS or (not spec.reference and rows * inputs > AUTO_CELLS):
         return []
+    if spec.reference:
+        return [LINEAR]
     found, left = [], steps * STEP_SECONDS
     costs = {name: sum(_seconds(BASELINES[name], task, parts, inputs) for task in tasks.values()) for name in AUTO}
     for name in sorted(AUTO, key=costs.__getitem__):
@@ -124,28 +132,40 @@ def chosen(asked: str | Sequence[str], data: Prepared, steps: int) -> list[str]:
     return sorted(found, key=AUTO.index)
 
 
+def why_none(data: Prepared) -> str:
+    """Return why ``chosen`` has none of those that were asked for."""
+    if "test" not in data.parts:
+        return "there are no test rows to measure baselines on"
+    if not _learnt(data):
+        return "no model of scikit-learn's learns such labels"
+    return "these sequences are no family, whose few differences ridge would read"
+
+
 def outputs_of(name: str, data: Prepared, seed: int) -> dict[str, np.ndarray]:
     """Train a baseline for each task that it can learn, and return what it says of the test rows, as outputs."""
     from threadpoolctl import threadpool_limits
 
     parts, baseline, found = _parts(data), BASELINES[name], {}
-    train = np.concatenate([_inputs(part) for part in parts])
-    test = _inputs(data.parts["test"])
+    train, test = _inputs(parts, data.reader.spec), _inputs([data.parts["test"]], data.reader.spec)
     with threadpool_limits(1):
-        for task_name, task in data.tasks.items():
-            if task.learns is not None:
-                values, rows, weights = _labelled(task_name, task, parts)
-                found[task_name] = _predict(baseline, task, train[rows], values, weights, test, seed)
+        for task_name, task in _learnt(data).items():
+            values, rows, weights = _labelled(task_name, task, parts)
+            found[task_name] = _predict(baseline, task, train[rows], values, weights, test, seed)
     return found
+
+
+def _learnt(data: Prepared) -> dict[str, Task]:
+    """Return the tasks that one of scikit-learn's models can learn."""
+    return {name: task for name, task in data.tasks.items() if task.learns is not None and task.level == "row"}
 
 
 def _predict(
     baseline: Baseline,
     task: Task,
-    inputs: np.ndarray,
+    inputs: Any,
     values: np.ndarray,
     weights: np.ndarray | None,
-    test: np.ndarray,
+    test: Any,
     seed: int,
 ) -> np.ndarray:
     if task.learns == "number":
@@ -160,17 +180,17 @@ def _predict(
 
 
 def _stated(
-    model: Any, inputs: np.ndarray, values: np.ndarray, weights: np.ndarray | None, test: np.ndarray, classes: int
+    model: Any, inputs: Any, values: np.ndarray, weights: np.ndarray | None, test: Any, classes: int
 ) -> np.ndarray:
     """Return the probability of each class, (rows, classes), also of those that no row to learn from has."""
     numbers = values.astype("int64")
     if len(np.unique(numbers)) == 1:
-        stated = np.ones((len(test), 1))
+        stated = np.ones((test.shape[0], 1))
         there = numbers[:1]
     else:
         model.fit(inputs, numbers, weights)
         stated, there = model.predict_proba(test), model.classes_
-    found = np.zeros((len(test), classes))
+    found = np.zeros((test.shape[0], classes))
     found[:, there] = stated
     found = found.clip(LEAST, 1 - LEAST)
     return np.asarray(found / found.sum(1, keepdims=True))
@@ -180,10 +200,42 @@ def _parts(data: Prepared) -> list[Part]:
     return [part for name, part in data.parts.items() if name != "test"]
 
 
-def _inputs(part: Part) -> np.ndarray:
-    taken = part.inputs.take(slice(None))
-    assert not isinstance(taken, tuple)
-    return np.asarray(taken.cpu().numpy())
+def _inputs(parts: Sequence[Part], spec: InputSpec) -> Any:
+    """Return what a baseline reads, (n, inputs): an array; or of a family of sequences, a sparse one."""
+    if spec.reference:
+        from scipy.sparse import vstack
+
+        return vstack([_differences(part.inputs, spec) for part in parts]).tocsr()
+    found = []
+    for part in parts:
+        taken = part.inputs.take(slice(None))
+        assert not isinstance(taken, tuple)
+        found.append(np.asarray(taken.cpu().numpy()))
+    return np.concatenate(found)
+
+
+def _differences(inputs: InputRows, spec: InputSpec) -> Any:
+    """Return how often each row differs from the reference in each way, and at each place, a sparse array.
+
+    That is a column for each residue at each place, but that of the reference's own counts where it is not there: what
+    residues at one place have in common is learnt too.
+    """
+    import torch
+    from scipy.sparse import csr_array
+
+    from mtl_cli.data.sequences.differences import differences, number_of_kinds
+
+    reference, number = torch.tensor(spec.reference), number_of_kinds(len(spec.reference), spec.shape[0])
+    rows, columns = [], []
+    for chosen in inputs.chunks():
+        assert isinstance(chosen, torch.Tensor)
+        taken = inputs.take(chosen)
+        assert isinstance(taken, torch.Tensor)
+        found = differences(taken.cpu(), reference)
+        rows += [chosen[found.row]] * 2
+        columns += [found.kinds(spec.shape[0]), number + found.place]
+    places = torch.cat(rows).numpy(), torch.cat(columns).numpy()
+    return csr_array((np.ones(len(places[0])), places), (len(inputs), number + len(reference) + 1))
 
 
 def _labelled(name: str, task: Task, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -91,6 +91,40 @@ def test_values_are_scikit_learns_own_on_all_rows_but_the_test_rows(train) -> No
     assert Path("run/predictions.csv").read_text() == Path("without/predictions.csv").read_text()
 
 
+def test_of_a_family_of_sequences_ridge_reads_the_differences(mtl: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "AUTO_ROWS", 50_000)
+    random, letters = np.random.default_rng(0), np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+    wild = random.integers(0, 20, 30)
+    rows = np.repeat(wild[None], 300, 0)
+    for row in rows:
+        places = random.choice(30, 2, replace=False)
+        row[places] = (wild[places] + random.integers(1, 20, 2)) % 20
+    one_hot = (rows[:, :, None] == np.arange(20)).reshape(300, 600).astype(float)
+    y = one_hot @ random.normal(size=600) + 0.2 * random.normal(size=300)
+    table = pd.DataFrame({"sequence": ["".join(letters[row]) for row in rows], "y": y})
+    table["high"] = np.where(y > y.mean(), "yes", "no")
+    table.to_csv("variants.csv", index=False)
+    tasks = "tasks={y: {kind: regression, standardize: false}, high: binary}"
+    keys = ["dataset=variants.csv", "dataset.sequence=sequence", "model=sequence_cnn", tasks, *QUICK]
+    status, _, err = mtl("train", *keys, "run_dir=run")
+    assert status == 0, err
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["baselines"]["names"] == ["ridge"] and "ridge is better on y by" in err
+    test = (pd.read_csv("run/splits.csv")["split"] == "test").to_numpy()
+    predicted = Ridge().fit(one_hot[~test], y[~test]).predict(one_hot[test])
+    found = metrics["splits"]["test"]["tasks"]
+    assert found["y"]["baselines"]["ridge"]["mse"] == pytest.approx(mean_squared_error(y[test], predicted), rel=1e-3)
+    model = LogisticRegression(max_iter=1000).fit(one_hot[~test], y[~test] > y.mean())
+    area = roc_auc_score(y[test] > y.mean(), model.decision_function(one_hot[test]))
+    assert found["high"]["baselines"]["ridge"]["roc_auc"] == pytest.approx(area, abs=2e-3)
+    status, _, err = mtl("train", *keys, "trainer.baselines=[ridge,forest]")
+    assert status == 2 and "trainer.baselines: of sequences there is ridge alone" in err
+    table["sequence"] = ["".join(letters[random.integers(0, 20, 30)]) for _ in y]
+    table.to_csv("variants.csv", index=False)
+    status, _, err = mtl("train", *keys, "trainer.baselines=[ridge]", "run_dir=unlike")
+    assert status == 0 and "trainer.baselines: these sequences are no family" in err
+
+
 def test_every_kind_of_task_with_folds_weights_and_repeated_rows(mtl: InProcess, houses_csv: Path) -> None:
     table = pd.read_csv(houses_csv)
     table["trust"] = np.resize([1, 2, 3], len(table))

@@ -41,6 +41,18 @@ class Differences(NamedTuple):
     was: torch.Tensor
     now: torch.Tensor
 
+    def kinds(self, tokens: int) -> torch.Tensor:
+        """Return the number of each difference: of its place and what is there now, and whether something was before.
+
+        Of a reference of L tokens, and so many in the vocabulary, there are ``number_of_kinds``.
+        """
+        return (2 * self.place + (self.was == PADDING)) * tokens + self.now
+
+
+def number_of_kinds(reference: int, tokens: int) -> int:
+    """Return how many numbers ``Differences.kinds`` has for a reference of that length."""
+    return 2 * (reference + 1) * tokens
+
 
 def differences(tokens: torch.Tensor, reference: torch.Tensor) -> Differences:
     """Return where rows differ from a reference.

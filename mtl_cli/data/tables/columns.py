@@ -225,9 +225,15 @@ def fit_usual(column: Column, values: pd.Series, where: str) -> None:
     Hundreds of inputs that are 1 in nearly all rows move together, as one large input that says nothing, and a network
     learns nothing of the few rows where one of them is 0.
     """
-    if any(column.indicators):
-        chosen = np.flatnonzero(column.indicators)
-        column.usual = (column.encode(values, where)[:, chosen].mean(0) > 0.5).astype("float64").tolist()
+    missing, often = values.isna().to_numpy(), []
+    if column.kind == "categorical":
+        found = column.codes(values)
+        often += np.bincount(found[found >= 0], minlength=len(column.levels) + column.has_other).tolist()
+    elif column.kind == "boolean":
+        often.append(np.where(missing, column.fill, numbers(values, column, where)[:, 0]).sum())
+    if column.has_missing:
+        often.append(missing.sum())
+    column.usual = [float(rows > len(values) / 2) for rows in often]
 
 
 def numbers(values: pd.Series, column: Column, where: str, hint: str | None = None) -> np.ndarray:

@@ -30,7 +30,7 @@ that a row's last digits would depend on how many others are beside it.
 """
 PIXELS = 2**17
 """Of images that go through the layers at once on a CPU. What convolutions make of more does not stay in its caches:
-images of 36 × 36 take twice as long by 1,024 as by 100, those of 3 × 224 × 224 by 64 as one by one.
+images of 36 × 36 take twice as long if 1,024 are taken at once as if 100 are.
 """
 
 

@@ -86,13 +86,18 @@ class Embeddings:
         Raises
         ------
         UserError
-            If no input is a number.
+            If no input is a number, or bins are asked for where ``auto`` has none.
         """
         if self.kind == "none":
             return None
         indicators = set(spec.indicators)
         numbers = [i for i in range(spec.width) if i not in indicators] if spec.kind == "features" else []
         if self.kind == "auto" and not (spec.names and 0 < len(numbers) <= MOST):
+            if self.bins not in ("auto", FORMER["bins"]):
+                what = f"has no effect with kind=auto: the inputs are not the numbers of a table, or more than {MOST}"
+                raise UserError(
+                    "model.trunk.embeddings.bins", what, "leave it out, or model.trunk.embeddings.kind=bins"
+                )
             return None
         if not numbers:
             raise UserError(

@@ -13,6 +13,7 @@ from torch import nn
 from mtl_cli.balancing.gradients import choose_backend
 from mtl_cli.balancing.gradients.mlp import Stack
 from mtl_cli.balancing.methods.upgrad import UPGrad
+from mtl_cli.config.errors import UserError
 from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import DenseRows, InputSpec
 from mtl_cli.models.bins import SCALE, Bins
@@ -96,6 +97,10 @@ def test_a_network_begins_as_one_without_bins() -> None:
 def test_auto(spec: InputSpec, bins: int | None) -> None:
     found = Embeddings(kind="auto").build(spec)
     assert (None if found is None else found.chunks[-1]) == bins
+    if bins is None:
+        assert Embeddings(kind="auto", bins=16).build(spec) is None, "a former default, which configs of runs hold"
+        with pytest.raises(UserError, match="embeddings.bins: has no effect with kind=auto"):
+            Embeddings(kind="auto", bins=8).build(spec)
 
 
 def test_the_quick_way_to_the_gradients_is_taken() -> None:

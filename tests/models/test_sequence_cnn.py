@@ -15,7 +15,7 @@ from mtl_cli.config.registry import components
 from mtl_cli.config.schema import Model
 from mtl_cli.data.batches import Batch
 from mtl_cli.data.inputs import InputSpec
-from mtl_cli.data.sequences.differences import differences
+from mtl_cli.data.sequences.differences import differences, number_of_kinds
 from mtl_cli.data.sequences.residues import VOCABULARY
 from mtl_cli.data.sequences.rows import TokenRows
 from mtl_cli.inference.evaluate import outputs
@@ -171,36 +171,32 @@ def substituted(*changes: tuple[int, int]) -> torch.Tensor:
 
 def test_effects_add_up_and_those_never_seen_are_nothing() -> None:
     torch.manual_seed(0)
-    effects = DifferenceEffects(16, len(VOCABULARY), 3, 5)
+    reference, tokens = torch.tensor(FAMILY.reference), len(VOCABULARY)
+    effects = DifferenceEffects(number_of_kinds(len(reference), tokens), 3, 5)
     torch.nn.init.normal_(effects.vectors.weight)
-    reference = torch.tensor(FAMILY.reference)
 
     def of(*changes: tuple[int, int]) -> torch.Tensor:
-        row, place, was, now = differences(substituted(*changes), reference)
-        found: torch.Tensor = effects(effects.numbers(place, was, now), row, 1)
+        apart = differences(substituted(*changes), reference)
+        found: torch.Tensor = effects(apart.kinds(tokens), apart.row, 1)
         return found
 
     seen = [(2, 7), (2, 8), (9, 4)]
     for rows, change in zip((1, 2, 50), seen, strict=True):
-        _, place, was, now = differences(substituted(change).expand(rows, -1), reference)
-        effects.count(effects.numbers(place, was, now))
+        effects.count(differences(substituted(change).expand(rows, -1), reference).kinds(tokens))
     assert not of().any() and not of((3, 7)).any() and not of((2, 7)).any(), "none, never seen, and seen once"
     torch.testing.assert_close(of((2, 8), (9, 4), (3, 7)), of((2, 8)) + of((9, 4)))
     for change, again in (((2, 8), 1), ((9, 4), 49)):
-        number = effects.numbers(*(torch.tensor([value]) for value in (change[0], 2, change[1])))
-        whole = effects.out(effects.vectors(number)) * EFFECT_SCALE
+        whole = effects.out(effects.vectors(differences(substituted(change), reference).kinds(tokens))) * EFFECT_SCALE
         torch.testing.assert_close(of(change), whole * again / (again + PRIOR_ROWS))
 
 
-def test_a_residue_put_in_is_not_one_that_replaces_another() -> None:
-    effects = DifferenceEffects(16, len(VOCABULARY), 3, 5)
-    reference = torch.tensor(FAMILY.reference)
+def test_every_kind_of_difference_has_a_number_of_its_own() -> None:
+    reference, tokens = torch.tensor(FAMILY.reference), len(VOCABULARY)
     longer = torch.cat([reference[:4], torch.tensor([11]), reference[4:]]).unsqueeze(0)
-    numbers = [
-        int(effects.numbers(place, was, now)[0])
-        for _, place, was, now in (differences(tokens, reference) for tokens in (longer, substituted((4, 11))))
-    ]
-    assert numbers[0] != numbers[1]
+    rows = [longer, reference[:-1].unsqueeze(0), substituted((4, 11)), substituted((4, 12)), substituted((5, 11))]
+    rows.append(torch.cat([reference, torch.tensor([tokens - 1])]).unsqueeze(0))
+    numbers = [int(differences(row, reference).kinds(tokens)) for row in rows]
+    assert len(set(numbers)) == len(rows) and max(numbers) < number_of_kinds(len(reference), tokens)
 
 
 def test_training_rows_of_a_family_are_counted() -> None:

@@ -84,7 +84,7 @@ class HeadBoundary:
     def _by_chains(self, total: torch.Tensor) -> list[torch.Tensor]:
         errors, each = torch.autograd.grad(total, list(self.outputs.values())), []
         for task, (chain, error) in enumerate(zip(self._chains, errors, strict=True)):
-            deltas = full(error).clone()  # overwritten, and it may be a view
+            deltas = full(error)
             for parts, below in chain.back(deltas, to=-1):
                 self._roots += [(task, part.parameter, part.full()) for part in parts]
                 deltas = below

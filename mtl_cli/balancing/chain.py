@@ -82,12 +82,13 @@ class Chain:
         Parameters
         ----------
         deltas : Tensor of shape (T, n, width), or (n, width)
-            At the output. May be overwritten, as what is yielded is when the pass goes on.
+            At the output. It stays as it is; what is yielded may be overwritten when the pass goes on.
         to : int, optional
             The layer to go back to: by default the first that is trained, whose second value means nothing; -1: inputs.
         """
         trained = [[p for p in own if p.requires_grad] for own in self._parameters]
         first = next((i for i, own in enumerate(trained) if own), len(trained)) if to is None else to
+        given = deltas
         for position in range(len(self._calls) - 1, max(first, 0) - 1, -1):
             module, inputs, output = self._calls[position]
             parts: list[Part] = []
@@ -107,12 +108,12 @@ class Chain:
                 with torch.enable_grad():
                     total = output.sum()  # whose gradient at the inputs is each output's at its own input
                 (slope,) = torch.autograd.grad(total, inputs, retain_graph=True)
-                deltas = deltas.mul_(full(slope))
+                deltas = deltas * full(slope)
             else:
                 slope = full(output).sign()
                 if isinstance(module, nn.Dropout) and module.training:
                     slope = slope / (1 - module.p)
-                deltas = deltas.mul_(slope)
+                deltas = deltas * slope if deltas is given else deltas.mul_(slope)
             yield parts, deltas
 
     def clear(self) -> None:

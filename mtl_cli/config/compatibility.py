@@ -12,7 +12,7 @@ from typing import Any
 from mtl_cli.config.errors import Problem, did_you_mean, unknown_tasks
 from mtl_cli.config.intervals import FORMS, read_interval
 from mtl_cli.config.registry import components, name_of
-from mtl_cli.config.schema import BASELINES, Config, Trainer
+from mtl_cli.config.schema import BASELINES, FAMILY_BASELINE, Config, Trainer
 
 
 def problems_between(config: Config) -> Iterator[Problem]:
@@ -322,9 +322,9 @@ def _baselines(config: Config, trainer: Trainer) -> Iterator[Problem]:
         if name is not None and name not in BASELINES:
             yield Problem("trainer.baselines", f"there is no baseline '{name}'", did_you_mean(name, BASELINES))
     if (gives := _given(config)) == "sequence":
-        if set(asked) - {"ridge", None}:
-            what = "of sequences there is ridge alone, which reads in what those of a family differ"
-            yield Problem("trainer.baselines", what, "trainer.baselines=[ridge]")
+        if set(asked) - {FAMILY_BASELINE, None}:
+            what = f"of sequences there is {FAMILY_BASELINE} alone, which reads in what those of a family differ"
+            yield Problem("trainer.baselines", what, f"trainer.baselines=[{FAMILY_BASELINE}]")
     elif gives not in (None, "features"):
         what = f"learn from features, but this data set has {gives} inputs"
         yield Problem("trainer.baselines", what, "trainer.baselines=none")

@@ -19,6 +19,8 @@ from mtl_cli.config.registry import components
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 BASELINES = ("ridge", "forest", "extra_trees", "boosting")
 """What ``trainer.baselines`` may list."""
+FAMILY_BASELINE = "ridge"
+"""The one of these for families of sequences: of their differences the others would need a table, mostly empty."""
 Activation = Literal["relu", "gelu", "silu", "tanh", "leaky_relu", "identity"]
 
 

@@ -79,7 +79,7 @@ def cross_validated(
         for fold in range(own.max() + 1):
             held = own == fold
             folds.append(task_numbers(found, part, tasks, held))
-            scores.append(score({name: own["skill"] for name, own in folds[-1].items()}, tasks))
+            scores.append(score({name: each["skill"] for name, each in folds[-1].items()}, tasks))
             shares.append(held.sum() / (~held).sum())
     share = float(np.mean(shares))
     measured = {}

@@ -79,7 +79,9 @@ def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
 
 
 def _outputs_alike(model: Network, inputs: Inputs) -> dict[str, torch.Tensor]:
-    """Return a model's outputs on a chunk, of rows of features the same whichever others it holds (on one thread)."""
+    """Return a model's outputs on a chunk: of images a few at a time; of rows of features the same whichever others it
+    holds (on one thread).
+    """
     if isinstance(inputs, torch.Tensor) and inputs.dim() == 4 and inputs.device.type == "cpu":
         some = max(1, PIXELS // max(1, inputs[:1].numel()))
         pieces = [model(images) for images in torch.split(inputs, some)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtl_cli.config.schema import FAMILY_BASELINE
 from mtl_cli.data.base import Part, Prepared
 from mtl_cli.tasks.task import Task
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 AUTO = ("ridge", "forest", "boosting")
 """Those of ``trainer.baselines: auto``, the cheapest first to be left out last."""
-LINEAR = "ridge"
-"""The one of families of sequences, of whose differences the others would need a table that is mostly empty."""
 AUTO_ROWS = 50_000
 """Rows to learn from, and below ``AUTO_CELLS`` numbers of them in a table, up to which ``auto`` makes any."""
 AUTO_CELLS = 20_000_000
@@ -112,17 +111,19 @@ def chosen(asked: str | Sequence[str], data: Prepared, steps: int) -> list[str]:
     steps : int
         Of the training, at most.
     """
-    tasks, spec = _learnt(data), data.reader.spec
+    tasks, spec = learnt(data), data.reader.spec
     if asked == "none" or "test" not in data.parts or not (spec.kind == "features" or spec.reference) or not tasks:
         return []
     if not isinstance(asked, str):
         return list(dict.fromkeys(asked))
     parts, inputs = _parts(data), spec.width
     rows = sum(map(len, parts))
-    if rows > AUTO_ROWS or (not spec.reference and rows * inputs > AUTO_CELLS):
+    if rows > AUTO_ROWS:
         return []
     if spec.reference:
-        return [LINEAR]
+        return [FAMILY_BASELINE]
+    if rows * inputs > AUTO_CELLS:
+        return []
     found, left = [], steps * STEP_SECONDS
     costs = {name: sum(_seconds(BASELINES[name], task, parts, inputs) for task in tasks.values()) for name in AUTO}
     for name in sorted(AUTO, key=costs.__getitem__):
@@ -136,7 +137,7 @@ def why_none(data: Prepared) -> str:
     """Return why ``chosen`` has none of those that were asked for."""
     if "test" not in data.parts:
         return "there are no test rows to measure baselines on"
-    if not _learnt(data):
+    if not learnt(data):
         return "no model of scikit-learn's learns such labels"
     return "these sequences are no family, whose few differences ridge would read"
 
@@ -148,13 +149,13 @@ def outputs_of(name: str, data: Prepared, seed: int) -> dict[str, np.ndarray]:
     parts, baseline, found = _parts(data), BASELINES[name], {}
     train, test = _inputs(parts, data.reader.spec), _inputs([data.parts["test"]], data.reader.spec)
     with threadpool_limits(1):
-        for task_name, task in _learnt(data).items():
+        for task_name, task in learnt(data).items():
             values, rows, weights = _labelled(task_name, task, parts)
             found[task_name] = _predict(baseline, task, train[rows], values, weights, test, seed)
     return found
 
 
-def _learnt(data: Prepared) -> dict[str, Task]:
+def learnt(data: Prepared) -> dict[str, Task]:
     """Return the tasks that one of scikit-learn's models can learn."""
     return {name: task for name, task in data.tasks.items() if task.learns is not None and task.level == "row"}
 
@@ -227,12 +228,12 @@ def _differences(inputs: InputRows, spec: InputSpec) -> Any:
 
     reference, number = torch.tensor(spec.reference), number_of_kinds(len(spec.reference), spec.shape[0])
     rows, columns = [], []
-    for chosen in inputs.chunks():
-        assert isinstance(chosen, torch.Tensor)
-        taken = inputs.take(chosen)
+    for some in inputs.chunks():
+        assert isinstance(some, torch.Tensor)
+        taken = inputs.take(some)
         assert isinstance(taken, torch.Tensor)
         found = differences(taken.cpu(), reference)
-        rows += [chosen[found.row]] * 2
+        rows += [some[found.row]] * 2
         columns += [found.kinds(spec.shape[0]), number + found.place]
     places = torch.cat(rows).numpy(), torch.cat(columns).numpy()
     return csr_array((np.ones(len(places[0])), places), (len(inputs), number + len(reference) + 1))

@@ -14,7 +14,7 @@ from mtl_cli.inference.evaluate import answered, evaluate
 from mtl_cli.inference.members import Outputs
 from mtl_cli.inference.paired import LEVEL, Difference, difference
 from mtl_cli.runs.directory import RunDirectory
-from mtl_cli.training.baselines import chosen, outputs_of, why_none
+from mtl_cli.training.baselines import chosen, learnt, outputs_of, why_none
 from mtl_cli.training.build import Ready
 from mtl_cli.training.single import outputs_alone
 
@@ -45,10 +45,10 @@ def compare_with_baselines(ready: Ready, answer: Answer | None, metrics: dict[st
         if isinstance(ready.config.trainer.baselines, list):
             ready.progress.notice(f"trainer.baselines: {why_none(data)}")
         return
-    found = {name: outputs_of(name, data, ready.config.seed) for name in names}
-    if left_out := [name for name in data.tasks if name not in found[names[0]]]:
+    if left_out := [name for name in data.tasks if name not in learnt(data)]:
         which = f"{', '.join(left_out[:5])}{', …' if len(left_out) > 5 else ''}"
         ready.progress.notice(f"trainer.baselines: none for {which}: no model of scikit-learn's learns such labels")
+    found = {name: outputs_of(name, data, ready.config.seed) for name in names}
     rows = compared_rows(metrics)
     for name, outputs in found.items():
         for split, report in _reports(ready, outputs, metrics).items():

@@ -62,9 +62,8 @@ def landed(backend, questions, batch, tasks, weights):
         for question in questions:
             answer = getattr(backend, question)(boundary)
         send_back(backend.weighted(boundary, weights))
-    return torch.cat(
-        [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in backend.parameters]
-    ), answer
+    arrived = [torch.zeros_like(p) if p.grad is None else p.grad for p in backend.parameters]
+    return torch.cat([gradient.flatten() for gradient in arrived]), answer
 
 
 def accepting(model, tasks):

@@ -101,7 +101,7 @@ class Stack(Reference):
         return found
 
     def _parts(self, boundary: HeadBoundary, to: int | None = None) -> Iterator[Part]:
-        for parts, _ in self._chain.back(boundary.representations[0].gradients.clone(), to):
+        for parts, _ in self._chain.back(boundary.representations[0].gradients, to):
             yield from parts
 
 

@@ -58,7 +58,9 @@ class Column:
     commonest : str, optional
         The level that most training rows have.
     usual : list of float
-        Per input that is 0 or 1, what most training rows have, which is taken off; empty for none.
+        Per input that is 0 or 1, what most training rows have, which is taken off; empty for none. Hundreds of inputs
+        that are 1 in nearly all rows would move together, as one large input that says nothing, and a network would
+        learn nothing of the few rows where one of them is 0.
     """
 
     name: str
@@ -107,6 +109,14 @@ class Column:
         width = len(self.names) - self.has_missing
         return [self.kind in ("categorical", "boolean")] * width + [True] * self.has_missing
 
+    @property
+    def offsets(self) -> np.ndarray:
+        """What is taken off each input, shape (inputs,): its usual value, or 0."""
+        found = np.zeros(len(self.names))
+        if self.usual:
+            found[self.indicators] = self.usual
+        return found
+
     def encode(self, values: pd.Series, where: str) -> np.ndarray:
         """Return the inputs, shape (n, inputs). Raises UserError for a value that is none of this column's kind."""
         missing = values.isna().to_numpy()
@@ -120,9 +130,7 @@ class Column:
             found = numbers(values, self, where)
             block = self._scaled(np.where(np.isnan(found), self.fill, found))
         block = np.column_stack([block, missing]) if self.has_missing else block
-        if any(self.usual):
-            block[:, np.flatnonzero(self.indicators)] -= np.array(self.usual, dtype=block.dtype)
-        return block
+        return block - self.offsets.astype(block.dtype) if any(self.usual) else block
 
     def _scaled(self, found: np.ndarray) -> np.ndarray:
         """Return numbers as they were scaled in training; what is infinite stays so, for its row gets no prediction."""
@@ -189,6 +197,8 @@ def fit_levels(column: Column, values: pd.Series, min_count: int) -> int:
     counts = values.dropna().map(text_of).value_counts()
     column.levels = sorted(counts.index[counts >= min_count])
     column.has_other = bool((counts < min_count).any())
+    each = [*counts[column.levels], *[counts[counts < min_count].sum()] * column.has_other]
+    column.usual = [float(rows > len(values) / 2) for rows in each]
     column.commonest = min(column.levels, key=lambda level: (-counts[level], level), default=None)
     return len(counts)
 
@@ -200,6 +210,7 @@ def fit_numbers(column: Column, found: np.ndarray, scale: Scale, impute: str) ->
     mean = present.mean(0)
     if column.kind == "boolean":
         column.fill = np.round(mean).tolist()
+        column.usual = list(column.fill)
     elif column.kind == "date":
         column.fill = mean.tolist()
     else:
@@ -217,23 +228,6 @@ def fit_numbers(column: Column, found: np.ndarray, scale: Scale, impute: str) ->
         varies = present.max(0) > present.min(0)
         quantiles = landmarks(present).T.tolist()
         column.landmarks = [own if several else [] for own, several in zip(quantiles, varies, strict=True)]
-
-
-def fit_usual(column: Column, values: pd.Series, where: str) -> None:
-    """Take from the training rows what is the usual value of each input that is 0 or 1: it is to be 0.
-
-    Hundreds of inputs that are 1 in nearly all rows move together, as one large input that says nothing, and a network
-    learns nothing of the few rows where one of them is 0.
-    """
-    missing, often = values.isna().to_numpy(), []
-    if column.kind == "categorical":
-        found = column.codes(values)
-        often += np.bincount(found[found >= 0], minlength=len(column.levels) + column.has_other).tolist()
-    elif column.kind == "boolean":
-        often.append(np.where(missing, column.fill, numbers(values, column, where)[:, 0]).sum())
-    if column.has_missing:
-        often.append(missing.sum())
-    column.usual = [float(rows > len(values) / 2) for rows in often]
 
 
 def numbers(values: pd.Series, column: Column, where: str, hint: str | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_cli.config.convert import PositiveInt
 from mtl_cli.config.errors import Problem, UserError, did_you_mean
-from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, fit_usual, kind_of, numbers, spread_values
+from mtl_cli.data.tables.columns import Column, fit_levels, fit_numbers, kind_of, numbers, spread_values
 from mtl_cli.data.tables.reading import Kind
 from mtl_cli.data.tables.scaling import LARGEST, LARGEST_UNSCALED, Scale
 from mtl_cli.tasks.labels import refuse_values
@@ -150,7 +150,7 @@ class FeatureEncoder:
             if column.kind == "categorical":
                 found = column.codes(values)
                 codes.append(np.where(found < 0, -1, found + start).astype("int32"))
-                none[start : start + len(column.usual)] -= np.array(column.usual, dtype="float32")
+                none[start : start + width] -= column.offsets
                 missing = values.isna().to_numpy()[:, None] if column.has_missing else np.empty((len(values), 0))
                 block = missing + none[start + width - missing.shape[1] : start + width]
             else:
@@ -259,7 +259,8 @@ def fit_features(
             fit_numbers(column, found[train], config.scale, config.impute)
             if is_integer_dtype(values.dtype) and len(values) > 20 and values.is_unique and _steps_by_one(values):
                 notice(f"{where}: the column '{name}' counts the rows; if it is an id, use dataset.id={name}")
-        fit_usual(column, values.iloc[train], where)
+        if column.has_missing:
+            column.usual.append(float(values.iloc[train].isna().mean() > 0.5))
         columns.append(column)
     if not columns:
         raise UserError(where, "no column holds anything to learn from")

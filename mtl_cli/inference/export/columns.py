@@ -36,7 +36,7 @@ class ColumnEncoder(nn.Module):
     center: torch.Tensor
     scale: torch.Tensor
     bounds: torch.Tensor
-    usual: torch.Tensor
+    offsets: torch.Tensor
 
     def __init__(self, column: Column) -> None:
         super().__init__()
@@ -49,10 +49,7 @@ class ColumnEncoder(nn.Module):
         for name in ("fill", "center", "scale", "bounds"):
             values: list[float] | list[list[float]] = vars(column)[name]
             self.register_buffer(name, torch.tensor(values, dtype=torch.float64))
-        usual = torch.zeros(len(column.names), dtype=torch.float64)
-        if column.usual:
-            usual[torch.tensor(column.indicators)] = torch.tensor(column.usual, dtype=torch.float64)
-        self.register_buffer("usual", usual)
+        self.register_buffer("offsets", torch.from_numpy(column.offsets))
         self.bounded = bool(column.bounds)
         self.ranks = [Ramps.through(own, _ranks(len(own))) if own else None for own in column.landmarks]
         self.ends = [(own[0], own[-1]) if own else None for own in column.landmarks]
@@ -73,7 +70,7 @@ class ColumnEncoder(nn.Module):
             block = self._scaled(torch.where(missing.unsqueeze(1), self.fill, numbers))
         if self.has_missing:
             block = torch.cat([block, missing.double().unsqueeze(1)], 1)
-        return block - self.usual
+        return block - self.offsets
 
     def _scaled(self, numbers: torch.Tensor) -> torch.Tensor:
         if self.bounded:

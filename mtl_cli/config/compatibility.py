@@ -322,7 +322,7 @@ def _baselines(config: Config, trainer: Trainer) -> Iterator[Problem]:
         if name is not None and name not in BASELINES:
             yield Problem("trainer.baselines", f"there is no baseline '{name}'", did_you_mean(name, BASELINES))
     if (gives := _given(config)) == "sequence":
-        if set(asked) - {FAMILY_BASELINE, None}:
+        if set(asked) & set(BASELINES) - {FAMILY_BASELINE}:
             what = f"of sequences there is {FAMILY_BASELINE} alone, which reads in what those of a family differ"
             yield Problem("trainer.baselines", what, f"trainer.baselines=[{FAMILY_BASELINE}]")
     elif gives not in (None, "features"):

@@ -119,6 +119,8 @@ def test_of_a_family_of_sequences_ridge_reads_the_differences(mtl: InProcess, mo
     assert found["high"]["baselines"]["ridge"]["roc_auc"] == pytest.approx(area, abs=2e-3)
     status, _, err = mtl("train", *keys, "trainer.baselines=[ridge,forest]")
     assert status == 2 and "trainer.baselines: of sequences there is ridge alone" in err
+    line = "mtl train: error: trainer.baselines: there is no baseline 'rige'; did you mean ridge?\n"
+    assert mtl("train", *keys, "trainer.baselines=[rige]") == (2, "", line)
     table["sequence"] = ["".join(letters[random.integers(0, 20, 30)]) for _ in y]
     table.to_csv("variants.csv", index=False)
     status, _, err = mtl("train", *keys, "trainer.baselines=[ridge]", "run_dir=unlike")

@@ -47,13 +47,20 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Model:
-    """The network: a trunk, how the tasks share it, and a head per task."""
+    """The network: a trunk, how the tasks share it, and a head per task.
+
+    Parameters
+    ----------
+    linear : {"auto", "none"}
+        ``auto``: beside variants of one sequence, a linear model of each task too.
+    """
 
     trunk: Annotated[Any, Component("trunk")]
     sharing: Annotated[Any, Component("sharing")] = field(default_factory=_hard)
     head: Head = field(default_factory=Head)
     heads: dict[str, Head] = field(default_factory=dict)
     adapter: Adapter = field(default_factory=Adapter)
+    linear: Literal["auto", "none"] = "none"
 
 
 @dataclass(frozen=True)

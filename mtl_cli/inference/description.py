@@ -15,6 +15,7 @@ from mtl_cli.config.registry import SELECTORS
 from mtl_cli.data.feature import Feature
 from mtl_cli.data.inputs import Inputs, InputSpec
 from mtl_cli.inference.trained import TrainedModel
+from mtl_cli.models.family_linear import mean_shares
 from mtl_cli.models.network import Network
 from mtl_cli.runs import directory
 from mtl_cli.runs.model_file import find_model, load_model
@@ -117,6 +118,8 @@ def describe(path: str) -> Description:
     """Return what a run's model is. Raises UserError if there is none or it is damaged."""
     content, file, model = load_model(path), find_model(path), TrainedModel.load(path)
     config = content["config"]
+    linear = [own for member in model.members if (own := member.network.linear) is not None]
+    shares = mean_shares(linear) if linear else {}
     layers = layers_of(model.network, model.reader.spec, own_datasets(model))
     return Description(
         str(file),
@@ -127,7 +130,7 @@ def describe(path: str) -> Description:
         config.get("license"),
         model.reader.fingerprints,
         _data(config["dataset"]),
-        [described(task) for task in model.tasks.values()],
+        [described(task) | ({"linear": shares[name]} if name in shares else {}) for name, task in model.tasks.items()],
         model.reader.spec.kind,
         list(model.reader.spec.shape),
         model.reader.features(),

@@ -13,6 +13,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows, Inputs
+from mtl_cli.models.family_linear import FamilyLinear, mean_shares
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Decided, Target, Task
 
@@ -32,6 +33,8 @@ PIXELS = 2**17
 """Of images that go through the layers at once on a CPU. What convolutions make of more does not stay in its caches:
 images of 36 × 36 take twice as long if 1,024 are taken at once as if 100 are.
 """
+SHARES = tuple(number / 10 for number in range(11))
+"""Of linear models in a network's outputs: those that are tried."""
 
 
 def skill(loss: float, baseline: float) -> float:
@@ -139,36 +142,68 @@ class Validation:
         labelled = [name for name, rows in self.rows.items() if rows is None or len(rows)]
         self.tasks = {name: task for name, task in tasks.items() if name in labelled}
         self.all_tasks, self.named = tasks, tasks if every else self.tasks
+        self._linear: dict[str, torch.Tensor] | None = None
         constant = {name: _constant(task, self.targets[name]) for name, task in tasks.items()}
         self.baselines = dict(zip(self.tasks, self._measure(constant)[0].tolist(), strict=True))
         self.monitor = None if monitor == "score" else monitor.partition(".")
         if self.monitor is not None:
             self._check_monitor(constant)
 
-    def _measure(self, found: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _labelled(self, name: str, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Return the outputs of the rows that have a label, these labels, and how much each counts."""
+        target, rows, mask = self.targets[name], self.rows[name], self.masks[name]
+        return (output, target, None) if rows is None or mask is None else (output[rows], target[rows], mask[rows])
+
+    def _measure(self, found: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         losses, metrics = [], []
         for name, task in self.tasks.items():
-            output, target, rows, mask = found[name], self.targets[name], self.rows[name], self.masks[name]
-            if rows is None or mask is None:
-                losses.append(_mean(*task.batch_loss(output, target, None)))
-            else:
-                output, target = output[rows], target[rows]
-                losses.append(_mean(*task.batch_loss(output, target, mask[rows])))
+            output, target, counts = self._labelled(name, found[name])
+            losses.append(_mean(*task.batch_loss(output, target, counts)))
             metrics.append(task.monitor(output, target))
         return torch.stack(losses), torch.stack(metrics)
 
+    def loss(self, name: str, output: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of a task, a scalar, given its outputs for all rows, (n, outputs)."""
+        return _mean(*self.tasks[name].batch_loss(*self._labelled(name, output)))
+
     def __call__(self, model: Network) -> dict[str, float]:
-        """Return ``val_loss_<task>``, ``val_<metric>_<task>``, NaN for a task without a label, and ``val_score``."""
-        found = outputs(model, self.inputs)
+        """Return ``val_loss_<task>``, ``val_<metric>_<task>``, NaN for a task without a label, and ``val_score``.
+
+        Where linear models are beside the network, their shares are set to those of the least loss first, and are
+        returned too, as ``linear_<task>``.
+        """
+        found = outputs(model, self.inputs) if model.linear is None else self._with_shares(model, model.linear)
         losses, metrics = torch.stack(self._measure(found)).tolist()
         loss_of, metric_of = dict(zip(self.tasks, losses, strict=True)), dict(zip(self.tasks, metrics, strict=True))
         row = {f"val_loss_{name}": loss_of.get(name, math.nan) for name in self.named}
         row |= {f"val_{task.primary}_{name}": metric_of.get(name, math.nan) for name, task in self.named.items()}
+        if model.linear is not None:
+            row |= {f"linear_{name}": round(share, 6) for name, share in mean_shares([model.linear]).items()}
         skills = {name: skill(loss, self.baselines[name]) for name, loss in loss_of.items()}
         row["val_score"] = score(skills, self.all_tasks)
         if self.monitor is not None:
             row["val_monitor"] = self._monitored(found, skills)
         return row
+
+    def _with_shares(self, model: Network, linear: FamilyLinear) -> dict[str, torch.Tensor]:
+        """Set the shares of the linear models to those that fit the network as it is best, and return the outputs."""
+        if self._linear is None:
+            linear.shares.fill_(1)
+            self._linear = outputs(model, self.inputs)
+        model.linear = None
+        try:
+            found = outputs(model, self.inputs)
+        finally:
+            model.linear = linear
+        for place, name in enumerate(linear.tasks):
+            if name in self.tasks:
+                own = [torch.lerp(found[name], self._linear[name], share) for share in SHARES]
+                best = torch.stack([self.loss(name, output) for output in own]).argmin()
+                linear.shares[place] = torch.tensor(SHARES, device=best.device)[best]
+                found[name] = torch.lerp(found[name], self._linear[name], linear.shares[place])
+            else:
+                linear.shares[place] = 0
+        return found
 
     def _monitored(self, found: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:
         """Return what early stopping goes by, with its sign turned where less is better."""

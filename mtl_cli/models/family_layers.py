@@ -7,8 +7,7 @@ import math
 import torch
 from torch import nn
 
-from mtl_cli.data.inputs import Inputs
-from mtl_cli.data.sequences.differences import differences, number_of_kinds
+from mtl_cli.data.sequences.differences import differences
 from mtl_cli.models.layers import ACTIVATIONS
 from mtl_cli.models.sequence_layers import ConvolutionalTrunk
 
@@ -21,48 +20,6 @@ PLACE_SCALE, RESIDUE_SCALE = 0.1, 0.3
 """The deviation of the first vectors: what is known of places that are near comes from the waves at first."""
 LEFT_OUT = 0.5, 0.2
 """The share of differences that lack the vector of their place, and that of a residue, in training with dropout."""
-RANK = 1 / 8
-"""Width of the vectors of a residue at a place, as a share of the network's; a very narrow one has none."""
-EFFECT_SCALE = 0.5
-"""What these are multiplied by: they learn later than the network, which says what places and residues have in common.
-Of 0.5 to 30, and with some left out in training or none, it does best on families of both kinds: tests/bench."""
-PRIOR_ROWS = 1.0
-"""Rows that count as much as what is known before: that a residue at a place does no more than the network says."""
-
-
-class DifferenceEffects(nn.Module):
-    """A linear layer on which residue is at which place: the sum of a vector for each of a row's differences.
-
-    The layer is a product of two matrices, as that on the n-grams of texts (``TextGrams``). A vector is shrunk as the
-    mean of a random effect is (Robinson 1991, doi 10.1214/ss/1177011926), by m / (m + ``PRIOR_ROWS``), m being the
-    training rows that have it beyond the first: of one row, it could but learn the noise by heart, and where no
-    difference is in two rows, as in scans of single substitutions, there is no such layer.
-
-    Parameters
-    ----------
-    kinds : int
-        Of differences.
-    rank, width : int
-    """
-
-    def __init__(self, kinds: int, rank: int, width: int) -> None:
-        super().__init__()
-        self.vectors = nn.Embedding(kinds, rank)
-        nn.init.zeros_(self.vectors.weight)
-        self.out = nn.Linear(rank, width, bias=False)
-        self.seen: torch.Tensor
-        self.register_buffer("seen", torch.zeros(kinds))
-
-    def count(self, numbers: torch.Tensor) -> None:
-        """Count differences of training rows, given their numbers."""
-        self.seen += numbers.bincount(minlength=len(self.seen))
-
-    def forward(self, numbers: torch.Tensor, row: torch.Tensor, rows: int) -> torch.Tensor:
-        """Return (rows, width), given the number and the row of each difference."""
-        again = (self.seen[numbers] - 1).clamp(min=0)
-        each = self.vectors(numbers) * (EFFECT_SCALE * again / (again + PRIOR_ROWS)).unsqueeze(1)
-        found: torch.Tensor = self.out(each.new_zeros((rows, each.shape[1])).index_add(0, row, each))
-        return found
 
 
 class DifferenceSum(nn.Module):
@@ -106,20 +63,10 @@ class DifferenceSum(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(width, width),
         )
-        rank = round(RANK * width)
-        self.tokens = tokens
-        self.effects = DifferenceEffects(number_of_kinds(len(reference), tokens), rank, width) if rank else None
-
-    def count_inputs(self, inputs: Inputs) -> None:
-        """Count how many training rows have each difference."""
-        assert isinstance(inputs, torch.Tensor)
-        if self.effects is not None:
-            self.effects.count(differences(inputs, self.reference).kinds(self.tokens))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return (n, width), given token numbers, (n, length); 0 for the reference itself."""
-        apart = differences(tokens, self.reference)
-        row, place, was, now = apart
+        row, place, was, now = differences(tokens, self.reference)
         parts = [self.waves[place], self.places(place), self.was(was), self.now(now)]
         if self.training and self.dropout > 0:
             of_place, of_residue = LEFT_OUT
@@ -127,8 +74,6 @@ class DifferenceSum(nn.Module):
             parts = [_left_out(part, share) for part, share in zip(parts, shares, strict=True)]
         each = self.network(torch.cat(parts, 1))
         found: torch.Tensor = each.new_zeros((len(tokens), each.shape[1])).index_add(0, row, each)
-        if self.effects is not None:
-            found = found + self.effects(apart.kinds(self.tokens), row, len(tokens))
         return found
 
 

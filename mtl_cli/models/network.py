@@ -14,6 +14,7 @@ from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.inputs import InputRows, Inputs, InputSpec
 from mtl_cli.models.budget import largest_factor
 from mtl_cli.models.entry import Adapters, build_entry
+from mtl_cli.models.family_linear import FamilyLinear
 from mtl_cli.models.layers import mlp_layers
 from mtl_cli.models.sharing.hard import Hard
 from mtl_cli.models.sharing.modules.shared import Shared
@@ -38,16 +39,19 @@ class Shape(NamedTuple):
         What it is given for.
     merge : callable
         Makes one output of those of an ensemble's members, (n, members, outputs) to (n, outputs).
+    linear : bool
+        Whether a linear model may have a share in its output.
     """
 
     outputs: int
     level: Level = "row"
     merge: Merge = mean_output
+    linear: bool = False
 
 
 def shapes(tasks: Mapping[str, Task]) -> dict[str, Shape]:
     """Return the shape of each task."""
-    return {name: Shape(task.outputs, task.level, task.merge) for name, task in tasks.items()}
+    return {name: Shape(task.outputs, task.level, task.merge, task.linear) for name, task in tasks.items()}
 
 
 @runtime_checkable
@@ -86,6 +90,8 @@ class Network(nn.Module):
         By task, for an ensemble: see ``Shape``.
     entry : Adapters, optional
         Where data sets of different features are joined: what brings them to one width.
+    linear : FamilyLinear, optional
+        Models that have a share in the outputs; a training step knows nothing of them.
     """
 
     def __init__(
@@ -94,10 +100,12 @@ class Network(nn.Module):
         heads: Mapping[str, nn.Module],
         merges: Mapping[str, Merge] | None = None,
         entry: Adapters | None = None,
+        linear: FamilyLinear | None = None,
     ) -> None:
         super().__init__()
         self.entry = entry
         self.shared = shared
+        self.linear = linear
         self.heads = dict(heads)
         self.merges = dict(merges or {})
         self._heads = nn.ModuleList(heads.values())  # registered as a list: a task may be called "keys" or "a b"
@@ -150,7 +158,9 @@ class Network(nn.Module):
         """Return each task's output, (n, outputs), or (n, length, outputs); an ensemble's members are merged."""
         representations = self.representations(inputs)
         found = {task: head(representations[task]) for task, head in self.heads.items()}
-        return {task: self.merges[task](output) for task, output in found.items()} if self.merges else found
+        if self.merges:
+            found = {task: self.merges[task](output) for task, output in found.items()}
+        return found if self.linear is None else self.linear.mixed(found, inputs)
 
 
 def build_network(config: Model, spec: InputSpec, tasks: Mapping[str, Shape]) -> Network:
@@ -178,7 +188,17 @@ def _build(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, 
         for name, task in tasks.items()
     }
     merges = {name: task.merge for name, task in tasks.items()} if trunk.ensemble else None
-    return Network(shared, heads, merges, entry)
+    return Network(shared, heads, merges, entry, _build_linear(config, trunk, spec, tasks))
+
+
+def _build_linear(
+    config: Model, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Shape]
+) -> FamilyLinear | None:
+    """Build the linear models; None where there is no family, or a row is to be the same read from the other strand."""
+    outputs = {name: task.outputs for name, task in tasks.items() if task.linear}
+    if config.linear == "none" or not spec.reference or trunk.reads_both_strands or not outputs:
+        return None
+    return FamilyLinear(spec.reference, spec.shape[0], outputs)
 
 
 def _parameters(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:

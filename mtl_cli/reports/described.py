@@ -65,6 +65,8 @@ def learnt(task: Mapping[str, Any]) -> str:
         words[-1:] = [", ".join([*words[-1:], f"mean {task['center']:.4g}, deviation {task['scale']:.4g}"])]
     if task.get("transform", "none") != "none":
         words.append(task["transform"])
+    if task.get("linear"):
+        words.append(f"{task['linear']:.0%} of it a linear model")
     words += task["post_hoc"]
     return "; ".join(words)
 

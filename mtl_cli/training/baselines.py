@@ -17,10 +17,11 @@ import numpy as np
 
 from mtl_cli.config.schema import FAMILY_BASELINE
 from mtl_cli.data.base import Part, Prepared
+from mtl_cli.data.sequences.differences import difference_table
 from mtl_cli.tasks.task import Task
 
 if TYPE_CHECKING:
-    from mtl_cli.data.inputs import InputRows, InputSpec
+    from mtl_cli.data.inputs import InputSpec
 
 AUTO = ("ridge", "forest", "boosting")
 """Those of ``trainer.baselines: auto``, the cheapest first to be left out last."""
@@ -150,7 +151,7 @@ def outputs_of(name: str, data: Prepared, seed: int) -> dict[str, np.ndarray]:
     train, test = _inputs(parts, data.reader.spec), _inputs([data.parts["test"]], data.reader.spec)
     with threadpool_limits(1):
         for task_name, task in learnt(data).items():
-            values, rows, weights = _labelled(task_name, task, parts)
+            values, rows, weights = labelled(task_name, task, parts)
             found[task_name] = _predict(baseline, task, train[rows], values, weights, test, seed)
     return found
 
@@ -206,7 +207,7 @@ def _inputs(parts: Sequence[Part], spec: InputSpec) -> Any:
     if spec.reference:
         from scipy.sparse import vstack
 
-        return vstack([_differences(part.inputs, spec) for part in parts]).tocsr()
+        return vstack([difference_table(part.inputs, spec) for part in parts]).tocsr()
     found = []
     for part in parts:
         taken = part.inputs.take(slice(None))
@@ -215,31 +216,7 @@ def _inputs(parts: Sequence[Part], spec: InputSpec) -> Any:
     return np.concatenate(found)
 
 
-def _differences(inputs: InputRows, spec: InputSpec) -> Any:
-    """Return how often each row differs from the reference in each way, and at each place, a sparse array.
-
-    That is a column for each residue at each place, but that of the reference's own counts where it is not there: what
-    residues at one place have in common is learnt too.
-    """
-    import torch
-    from scipy.sparse import csr_array
-
-    from mtl_cli.data.sequences.differences import differences, number_of_kinds
-
-    reference, number = torch.tensor(spec.reference), number_of_kinds(len(spec.reference), spec.shape[0])
-    rows, columns = [], []
-    for some in inputs.chunks():
-        assert isinstance(some, torch.Tensor)
-        taken = inputs.take(some)
-        assert isinstance(taken, torch.Tensor)
-        found = differences(taken.cpu(), reference)
-        rows += [some[found.row]] * 2
-        columns += [found.kinds(spec.shape[0]), number + found.place]
-    places = torch.cat(rows).numpy(), torch.cat(columns).numpy()
-    return csr_array((np.ones(len(places[0])), places), (len(inputs), number + len(reference) + 1))
-
-
-def _labelled(name: str, task: Task, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def labelled(name: str, task: Task, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return the labels of the rows that have one, which rows these are, and how much each label counts."""
     rows = np.concatenate([part.targets[name].mask for part in parts])
     values = np.concatenate([part.targets[name].values for part in parts])[rows]

@@ -34,6 +34,7 @@ from mtl_cli.training.callbacks.stop_after import StopAfter
 from mtl_cli.training.callbacks.task_weights import TaskWeights
 from mtl_cli.training.callbacks.validation import Validate
 from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
+from mtl_cli.training.family_linear import Chosen, fit_linear
 from mtl_cli.training.parameter_groups import parameter_groups
 from mtl_cli.training.spent import Spent
 from mtl_cli.training.transfer import prepare_like, read_source, take_trunk
@@ -52,12 +53,15 @@ class Member:
         Which rows are held out of its training, from 0: see ``HeldOut``. None if no folds were made.
     steps : int, optional
         Train so many steps, on all rows that are not test rows.
+    linear : Chosen, optional
+        What validation rows said of linear models to networks that had some.
     """
 
     number: int = 0
     repeat: int | None = None
     fold: int | None = None
     steps: int | None = None
+    linear: Chosen | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,10 @@ def build(ready: Ready) -> Run:
         if ready.member.steps is not None
         else _validation(config, data, device, notice, ready.member.fold is not None)
     )
+    if network.linear is not None and validation is None and ready.member.linear is None:
+        notice("model.linear: without validation rows, linear models get no share in the predictions")
+    elif network.linear is not None:
+        fit_linear(network.linear, data, validation, ready.member.linear)
     step = TrainingStep(network, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
     optimizer = config.optimizer.build(parameter_groups(network, config.optimizer), device)
     penalties = _penalties(ready, Training(network, data.tasks, batches, notice), optimizer)

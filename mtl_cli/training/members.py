@@ -25,6 +25,7 @@ from mtl_cli.training.callbacks.history import History
 from mtl_cli.training.callbacks.progress import ShowProgress
 from mtl_cli.training.checkpoints import Checkpoints, restore
 from mtl_cli.training.device import seed_everything
+from mtl_cli.training.family_linear import Chosen
 from mtl_cli.training.together.fits import hindrance
 from mtl_cli.training.together.loop import JointTrainer
 from mtl_cli.training.together.show import ShowFirst
@@ -102,7 +103,9 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
             if refit:
                 steps = round(float(np.median([trained.best.steps for trained in done])))
                 ready.progress.notice(f"trainer.refit: {steps} steps on all rows that are not test rows")
-                again = [Member(len(members) + number, steps=steps) for number in range(trainer.members)]
+                linear = [own for trained in done if (own := trained.model.network.linear) is not None]
+                chosen = Chosen.by(linear) if linear else None
+                again = [Member(len(members) + n, steps=steps, linear=chosen) for n in range(trainer.members)]
                 final = list(_train(ready, begin(ready, again[0], True), again, folder, True, checkpoints))
         finally:
             if final or done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
 from mtl_cli.inference.answer import Answer
+from mtl_cli.models.family_linear import mean_shares
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.lock import locked
@@ -24,7 +25,7 @@ from mtl_cli.training.callbacks.base import Best, RunInfo, chosen
 from mtl_cli.training.callbacks.progress import Progress
 from mtl_cli.training.comparison import compare_with_baselines, compare_with_single
 from mtl_cli.training.measure import Measured, measure
-from mtl_cli.training.members import begin, members_of, save_members, train_members
+from mtl_cli.training.members import Trained, begin, members_of, save_members, train_members
 from mtl_cli.training.post_hoc import check_rows, fit_steps
 from mtl_cli.training.record import recorded
 from mtl_cli.training.resume import clean, open_run
@@ -186,6 +187,7 @@ def _train_in(
             model, trained = train_members(ready, first, folder)
         if (line := ready.spent.line(first.batches.inputs.remedy)) is not None:
             ready.progress.notice(line)
+        tell_linear(ready, model)
         tasks, kept = fit_steps(ready, model, trained)
         if tasks is not ready.data.tasks or kept is not None:
             save_members(ready, first, model, folder, tasks, kept)
@@ -211,6 +213,14 @@ def tell_callbacks(ready: Ready, folder: RunDirectory) -> None:
         except Exception as error:  # noqa: BLE001  # a tracker, or a plugin's callback, may raise anything
             what = " ".join(f"{type(error).__name__}: {error}".split())
             ready.progress.notice(f"{key}: what it does after a run failed: {what}")
+
+
+def tell_linear(ready: Ready, model: Sequence[Trained]) -> None:
+    """Say how much linear models make up of the predictions, if there are any."""
+    linear = [own for trained in model if (own := trained.model.network.linear) is not None]
+    if linear and any((shares := mean_shares(linear)).values()):
+        parts = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
+        ready.progress.notice(f"model.linear: linear models beside the network make up {parts}")
 
 
 def tell_members(ready: Ready, members: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,40 @@ def test_predictions_are_of_any_length_and_strangers_are_counted(family: Path, m
     told = pd.read_csv(io.StringIO(out))
     assert len(told) == 22
     assert np.corrcoef(told["predicted_binding"][:20], table["binding"])[0, 1] > 0.7
+
+
+def test_linear_models_are_beside_the_network(family: Path, mtl: InProcess, tmp_path: Path) -> None:
+    history = pd.read_csv(family / "run/mtl_history.csv")
+    metrics = json.loads((family / "run/metrics.json").read_text())
+    best = history.set_index("epoch").loc[metrics["epoch"]]
+    assert metrics["score"] == metrics["splits"]["val"]["score"] == pytest.approx(best["val_score"])
+    assert history["linear_folds"].between(0, 1).all() and history["linear_folds"].nunique() > 1
+    status, out, _ = mtl("inspect", str(family / "run"), "--format=json")
+    shares = {task["name"]: task["linear"] for task in json.loads(out)["tasks"]}
+    assert shares == pytest.approx({"binding": best["linear_binding"], "folds": best["linear_folds"]})
+    variants(90).to_csv(tmp_path / "v.csv", index=False)
+    words = ["dataset=v.csv", TASKS, *KEYS, "model.trunk.width=8", "trainer.epochs=2"]
+    status, _, err = mtl("train", *words, "run_dir=auto")
+    assert status == 0
+    assert re.search(
+        r"note: model.linear: linear models beside the network make up \d+% of binding, \d+% of folds", err
+    )
+    _, _, err = mtl("train", *words, "model.linear=none", "run_dir=none")
+    assert "model.linear" not in err and "linear_folds" not in pd.read_csv("none/mtl_history.csv")
+    _, _, err = mtl("train", *words, "dataset.split.val=0", "run_dir=all")
+    assert "note: model.linear: without validation rows, linear models get no share in the predictions" in err
+    assert err.count("model.linear") == 1
+
+
+def test_a_network_of_all_rows_takes_the_shares_that_folds_chose(mtl: InProcess, tmp_path: Path) -> None:
+    variants(120).to_csv(tmp_path / "v.csv", index=False)
+    words = ["dataset=v.csv", TASKS, *KEYS, "model.trunk.width=8", "trainer.epochs=2", "trainer.folds=3"]
+    found = []
+    for refit in ("false", "true"):
+        assert mtl("train", *words, f"trainer.refit={refit}", f"run_dir=refit_{refit}")[0] == 0
+        found.append(json.loads(mtl("inspect", f"refit_{refit}", "--format=json")[1])["tasks"])
+    for of_folds, of_all in zip(*found, strict=True):
+        assert of_folds["linear"] == pytest.approx(of_all["linear"]) and of_all["linear"] > 0
 
 
 def test_a_family_is_in_no_graph(family: Path, mtl: InProcess) -> None:

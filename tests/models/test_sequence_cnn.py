@@ -19,8 +19,7 @@ from mtl_cli.data.sequences.differences import differences, number_of_kinds
 from mtl_cli.data.sequences.residues import VOCABULARY
 from mtl_cli.data.sequences.rows import TokenRows
 from mtl_cli.inference.evaluate import outputs
-from mtl_cli.models.family_layers import EFFECT_SCALE, PRIOR_ROWS, DifferenceEffects
-from mtl_cli.models.network import Network, build_network, fit_layers, shapes
+from mtl_cli.models.network import Network, build_network, shapes
 from mtl_cli.models.trunks.sequence_cnn import SequenceCNN
 from mtl_cli.tasks.kinds.multiclass import MulticlassTask
 from mtl_cli.tasks.kinds.regression import RegressionTask
@@ -169,27 +168,6 @@ def substituted(*changes: tuple[int, int]) -> torch.Tensor:
     return tokens
 
 
-def test_effects_add_up_and_those_never_seen_are_nothing() -> None:
-    torch.manual_seed(0)
-    reference, tokens = torch.tensor(FAMILY.reference), len(VOCABULARY)
-    effects = DifferenceEffects(number_of_kinds(len(reference), tokens), 3, 5)
-    torch.nn.init.normal_(effects.vectors.weight)
-
-    def of(*changes: tuple[int, int]) -> torch.Tensor:
-        apart = differences(substituted(*changes), reference)
-        found: torch.Tensor = effects(apart.kinds(tokens), apart.row, 1)
-        return found
-
-    seen = [(2, 7), (2, 8), (9, 4)]
-    for rows, change in zip((1, 2, 50), seen, strict=True):
-        effects.count(differences(substituted(change).expand(rows, -1), reference).kinds(tokens))
-    assert not of().any() and not of((3, 7)).any() and not of((2, 7)).any(), "none, never seen, and seen once"
-    torch.testing.assert_close(of((2, 8), (9, 4), (3, 7)), of((2, 8)) + of((9, 4)))
-    for change, again in (((2, 8), 1), ((9, 4), 49)):
-        whole = effects.out(effects.vectors(differences(substituted(change), reference).kinds(tokens))) * EFFECT_SCALE
-        torch.testing.assert_close(of(change), whole * again / (again + PRIOR_ROWS))
-
-
 def test_every_kind_of_difference_has_a_number_of_its_own() -> None:
     reference, tokens = torch.tensor(FAMILY.reference), len(VOCABULARY)
     longer = torch.cat([reference[:4], torch.tensor([11]), reference[4:]]).unsqueeze(0)
@@ -197,11 +175,3 @@ def test_every_kind_of_difference_has_a_number_of_its_own() -> None:
     rows.append(torch.cat([reference, torch.tensor([tokens - 1])]).unsqueeze(0))
     numbers = [int(differences(row, reference).kinds(tokens)) for row in rows]
     assert len(set(numbers)) == len(rows) and max(numbers) < number_of_kinds(len(reference), tokens)
-
-
-def test_training_rows_of_a_family_are_counted() -> None:
-    model = make_model("max", FAMILY)
-    tokens = torch.cat([substituted((2, 7)), substituted((2, 7), (3, 5)), substituted()])
-    fit_layers(model, TokenRows(tokens.flatten().to(torch.uint8), np.full(3, len(FAMILY.reference))))
-    (effects,) = (module for module in model.modules() if isinstance(module, DifferenceEffects))
-    assert sorted(effects.seen[effects.seen > 0].tolist()) == [1, 2]

@@ -139,6 +139,7 @@ class BinaryTask(ClassTask):
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
+    linear: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:

@@ -155,6 +155,7 @@ class RegressionTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
+    linear: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:

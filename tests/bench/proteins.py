@@ -7,7 +7,9 @@ of unequal lengths, with effects that add up, and with some that do not; and one
 
 Columns: ``mtl`` with all defaults; ``members``, with trainer.folds=5; ridge of one-hot positions, its alpha chosen on
 the validation rows (of unequal lengths, positions from the start); and, if asked for with ``--columns``, the old trick
-of a text column for each position that varies, into ``model=mlp``. ``--words`` gives keys to all of ours.
+of a text column for each position that varies, into ``model=mlp``. ``--words`` gives keys to all of ours. With
+``--classes``, what is learnt is whether a measurement is above its median: then the figures are skills, 1 − the loss by
+that of the constant, and logistic regression is in ridge's place.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ def mtl(*words: str) -> dict[str, Any]:
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as told:
         assert run(["train", *words]) == 0, told.getvalue()
     found: dict[str, Any] = json.loads(out.getvalue().splitlines()[-1])["metrics"]
-    return {name: values["r2"] for name, values in found.items()}
+    return {name: values.get("r2", values["skill"]) for name, values in found.items()}
 
 
 def one_hot(table: pd.DataFrame) -> Any:
@@ -119,11 +121,40 @@ def ridge(table: pd.DataFrame, split: np.ndarray) -> dict[str, float]:
     return found
 
 
+def logistic(table: pd.DataFrame, split: np.ndarray) -> dict[str, float]:
+    """Return the skill that logistic regression has on the test rows, each measurement by itself."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
+    inputs, found = one_hot(table), {}
+    for name in table.columns[1:]:
+        known, values = table[name].notna().to_numpy(), (table[name] == "yes").to_numpy()
+        train, val, test = ((split == part) & known for part in ("train", "val", "test"))
+        models = [LogisticRegression(C=1 / a, max_iter=1000).fit(inputs[train], values[train]) for a in ALPHAS]
+        losses = [log_loss(values[val], model.predict_proba(inputs[val])) for model in models]
+        loss = log_loss(values[test], models[int(np.argmin(losses))].predict_proba(inputs[test]))
+        constant = np.full(int(test.sum()), values[train].mean())
+        found[name] = 1 - loss / log_loss(values[test], constant)
+    return found
+
+
+def above_median(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the same with ``yes`` for measurements above their median, and ``no`` for the others."""
+    numbers = table.iloc[:, 1:]
+    classes = pd.DataFrame(np.where(numbers > numbers.median(), "yes", "no"), table.index, numbers.columns)
+    return pd.concat([table.iloc[:, :1], classes.where(numbers.notna())], axis=1)
+
+
 def measured(table: pd.DataFrame, seed: int, folder: Path, given: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Return R² on the test rows of a split by way of learning and measurement."""
+    """Return R², or skill, on the test rows of a split by way of learning and measurement."""
+    table = above_median(table) if given.classes else table
     path = folder / "variants.csv"
     table.to_csv(path, index=False)
-    tasks = "tasks={" + ", ".join(f"{name}: regression" for name in table.columns[1:]) + "}"
+    tasks = (
+        "tasks={"
+        + ", ".join(f"{name}: {'binary' if given.classes else 'regression'}" for name in table.columns[1:])
+        + "}"
+    )
     common = [tasks, f"dataset.split.seed={seed}", "plots=false", "device=cpu", *given.words]
     keys = [f"dataset={path}", "dataset.sequence=sequence", "model=sequence_cnn", *common]
     run = folder / f"run{len(list(folder.glob('run*')))}"
@@ -131,7 +162,7 @@ def measured(table: pd.DataFrame, seed: int, folder: Path, given: argparse.Names
     split = pd.read_csv(run / "splits.csv")["split"].to_numpy()
     if given.members:
         found["members"] = mtl(*keys, "trainer.folds=5", f"run_dir={run}_members")
-    found["ridge"] = ridge(table, split)
+    found["ridge"] = logistic(table, split) if given.classes else ridge(table, split)
     if given.columns:
         places = letters(table)
         places = places.loc[:, places.nunique() > 1].rename(columns=lambda place: f"p{place}")
@@ -160,6 +191,7 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path)
     parser.add_argument("rows", nargs="?", type=int, default=3000)
     parser.add_argument("--columns", action="store_true")
+    parser.add_argument("--classes", action="store_true")
     parser.add_argument("--members", action="store_true")
     parser.add_argument("--words", nargs="*", default=[], help="keys of ours, such as optimizer.lr=0.003")
     given = parser.parse_args()

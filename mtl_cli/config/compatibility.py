@@ -182,6 +182,7 @@ def _trunk(config: Config) -> Iterator[Problem]:
         yield Problem("model.trunk.freeze", what, "give fewer than trainer.epochs, or all")
     yield from trunk.check(list(config.tasks or {}))
     yield from _strands(config, trunk)
+    yield from _linear(config, trunk)
     gives, most = _given(config), trunk.longest
     if trunk.embeds_numbers and gives not in (None, "features"):
         what = f"embeds features, but this data set has {gives} inputs"
@@ -192,6 +193,13 @@ def _trunk(config: Config) -> Iterator[Problem]:
             allowed = "any number" if longest is None else longest
             what = f"reads at most {most} tokens of a sequence, and this data set allows {allowed}"
             yield Problem("model.trunk", what, config.dataset.shorten_hint(most))
+
+
+def _linear(config: Config, trunk: Any) -> Iterator[Problem]:
+    """Check that linear models could be beside a trunk; whether they are depends on the data."""
+    if config.model.linear == "auto" and not set(trunk.accepts) & {"sequence", "text"}:
+        what = f"is for sequences and texts, and this trunk reads {' or '.join(trunk.accepts)} inputs"
+        yield Problem("model.linear", what, "model.linear=none")
 
 
 def _strands(config: Config, trunk: Any) -> Iterator[Problem]:

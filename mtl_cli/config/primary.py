@@ -91,7 +91,8 @@ def kept_heads(content: Mapping[str, Any], composed: dict[str, Any]) -> tuple[di
     if not isinstance(own, Mapping) or not isinstance(model, Mapping):
         return composed, []
     inner = {nested.partition("/")[2] for nested in NESTED}
-    beside = {key: value for key, value in own.items() if key not in inner and key != "trunk"}
+    others = {"linear"} - model.keys()  # a trunk of another kind of input has no linear models beside it
+    beside = {key: value for key, value in own.items() if key not in {*inner, "trunk", *others}}
     kept = {key: value for key, value in beside.items() if not model.get(key)}
     lost = {key: value for key, value in beside.items() if key not in kept and value}
     said = dict(_leaves(model))

@@ -15,7 +15,7 @@ from mtl_cli.config.registry import SELECTORS
 from mtl_cli.data.feature import Feature
 from mtl_cli.data.inputs import Inputs, InputSpec
 from mtl_cli.inference.trained import TrainedModel
-from mtl_cli.models.family_linear import mean_shares
+from mtl_cli.models.linear import mean_shares
 from mtl_cli.models.network import Network
 from mtl_cli.runs import directory
 from mtl_cli.runs.model_file import find_model, load_model

@@ -13,7 +13,7 @@ from mtl_cli.config.errors import UserError, did_you_mean
 from mtl_cli.data.base import Part
 from mtl_cli.data.batches import Batches
 from mtl_cli.data.inputs import InputRows, Inputs
-from mtl_cli.models.family_linear import FamilyLinear, mean_shares
+from mtl_cli.models.linear import LinearModels, mean_shares
 from mtl_cli.models.network import Network
 from mtl_cli.tasks.task import Decided, Target, Task
 
@@ -58,7 +58,7 @@ def score(skills: Mapping[str, float], tasks: Mapping[str, Task]) -> float:
 
 
 @torch.no_grad()
-def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
+def outputs(model: Network | LinearModels, inputs: InputRows) -> dict[str, torch.Tensor]:
     """Return each task's outputs, in evaluation mode, a chunk of rows at a time.
 
     Those for tokens have the shape (n, longest row, outputs), and are NaN beyond a row's end.
@@ -75,13 +75,13 @@ def outputs(model: Network, inputs: InputRows) -> dict[str, torch.Tensor]:
                 if len(chunks) > 1:
                     whole[name][rows] = output
         model.train(was_training)
-        return {name: whole[name] for name in model.heads}
+        return whole
     found = [model(inputs.take(rows)) for rows in chunks]
     model.train(was_training)
-    return {name: _join([chunk[name] for chunk in found], chunks, inputs) for name in model.heads}
+    return {name: _join([chunk[name] for chunk in found], chunks, inputs) for name in found[0]}
 
 
-def _outputs_alike(model: Network, inputs: Inputs) -> dict[str, torch.Tensor]:
+def _outputs_alike(model: Network | LinearModels, inputs: Inputs) -> dict[str, torch.Tensor]:
     """Return a model's outputs on a chunk: of images a few at a time; of rows of features the same whichever others it
     holds (on one thread).
     """
@@ -185,12 +185,11 @@ class Validation:
             row["val_monitor"] = self._monitored(found, skills)
         return row
 
-    def _with_shares(self, model: Network, linear: FamilyLinear) -> dict[str, torch.Tensor]:
+    def _with_shares(self, model: Network, linear: LinearModels) -> dict[str, torch.Tensor]:
         """Set the shares of the linear models to those that fit the network as it is best, and return the outputs."""
         if self._linear is None:
-            linear.shares.fill_(1)
-            self._linear = outputs(model, self.inputs)
-        model.linear = None
+            self._linear = outputs(linear, self.inputs)
+        model.linear = None  # while the network is asked what it says alone
         try:
             found = outputs(model, self.inputs)
         finally:

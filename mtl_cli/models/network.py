@@ -14,12 +14,14 @@ from mtl_cli.config.schema import Head, Model
 from mtl_cli.data.inputs import InputRows, Inputs, InputSpec
 from mtl_cli.models.budget import largest_factor
 from mtl_cli.models.entry import Adapters, build_entry
-from mtl_cli.models.family_linear import FamilyLinear
+from mtl_cli.models.family_linear import FamilyInputs
 from mtl_cli.models.layers import mlp_layers
+from mtl_cli.models.linear import LinearInputs, LinearModels
 from mtl_cli.models.sharing.hard import Hard
 from mtl_cli.models.sharing.modules.shared import Shared
 from mtl_cli.models.sharing.scheme import Scheme
 from mtl_cli.models.size import within_memory
+from mtl_cli.models.text_linear import TextInputs
 from mtl_cli.models.trunk import TrunkConfig
 from mtl_cli.tasks.links import mean_output
 from mtl_cli.tasks.task import Level, Target, Task
@@ -90,7 +92,7 @@ class Network(nn.Module):
         By task, for an ensemble: see ``Shape``.
     entry : Adapters, optional
         Where data sets of different features are joined: what brings them to one width.
-    linear : FamilyLinear, optional
+    linear : LinearModels, optional
         Models that have a share in the outputs; a training step knows nothing of them.
     """
 
@@ -100,7 +102,7 @@ class Network(nn.Module):
         heads: Mapping[str, nn.Module],
         merges: Mapping[str, Merge] | None = None,
         entry: Adapters | None = None,
-        linear: FamilyLinear | None = None,
+        linear: LinearModels | None = None,
     ) -> None:
         super().__init__()
         self.entry = entry
@@ -193,12 +195,19 @@ def _build(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, 
 
 def _build_linear(
     config: Model, trunk: TrunkConfig, spec: InputSpec, tasks: Mapping[str, Shape]
-) -> FamilyLinear | None:
-    """Build the linear models; None where there is no family, or a row is to be the same read from the other strand."""
+) -> LinearModels | None:
+    """Build the linear models; None where nothing is made for them of such inputs, or no task can have one."""
     outputs = {name: task.outputs for name, task in tasks.items() if task.linear}
-    if config.linear == "none" or not spec.reference or trunk.reads_both_strands or not outputs:
-        return None
-    return FamilyLinear(spec.reference, spec.shape[0], outputs)
+    reads = None if config.linear == "none" or not outputs else _linear_inputs(trunk, spec)
+    return None if reads is None else LinearModels(reads, outputs)
+
+
+def _linear_inputs(trunk: TrunkConfig, spec: InputSpec) -> LinearInputs | None:
+    if spec.kind == "text":
+        return TextInputs(sum(part.width for part in spec.parts.values()))
+    if spec.reference and not trunk.reads_both_strands:  # a row is the same then, read from either
+        return FamilyInputs(spec.reference, spec.shape[0])
+    return None
 
 
 def _parameters(config: Model, trunk: TrunkConfig, sharing: Scheme, spec: InputSpec, tasks: Mapping[str, Shape]) -> int:

@@ -44,79 +44,16 @@ class GramEmbedding(nn.Module):
         return found.view(*grams.shape[:2], -1)
 
 
-class TextGrams(nn.Module):
-    """A linear layer on the n-grams of a text: those of its words, and the pairs of words that follow each other.
-
-    What it reads is TF-IDF, as scikit-learn has it with ``sublinear_tf``: an n-gram counts (1 + log of how often it is
-    in the text) · (1 + log((1 + n) / (1 + texts with it))), over the n texts of the training rows, and a text's numbers
-    have the norm 1. The layer is a product of two matrices, as in fastText (Joulin et al. 2017, arXiv 1607.01759).
-
-    Parameters
-    ----------
-    buckets : int
-        An n-gram's vector is found by its number modulo this.
-    rank, width : int
-    dropout : float
-        The share of n-grams that are left out in training, anew each time.
-    """
-
-    def __init__(self, buckets: int, rank: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.buckets = buckets
-        self.bag = nn.EmbeddingBag(buckets + 1, rank, mode="sum")
-        with torch.no_grad():
-            self.bag.weight.normal_(std=FIRST)
-        self.out = nn.Linear(rank, width)
-        self.dropout = nn.Dropout(dropout)
-        self.texts: torch.Tensor
-        self.holding: torch.Tensor
-        self.register_buffer("texts", torch.zeros(()))
-        self.register_buffer("holding", torch.zeros(buckets + 1))
-
-    def counted(self, grams: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the places of a text's n-grams, in order, and at the first of equal ones how many there are, else 0.
-
-        Both have the shape (n, all n-grams); place 0 is none.
-        """
-        words = grams[:, :, 0]  # the first number is that of the word in lower case
-        before, behind = (nn.functional.pad(words, side) for side in ((1, 0), (0, 1)))
-        pairs = torch.where(before + behind > 0, before * 1_000_003 + behind * 7_919 + 17, 0)
-        numbers = torch.cat([grams.flatten(1), pairs], 1)
-        places = torch.where(numbers > 0, numbers % self.buckets + 1, 0).sort(1).values
-        first = nn.functional.pad(places[:, 1:] != places[:, :-1], (1, 0), value=True)
-        where = torch.arange(places.shape[1], device=places.device).where(first, places.shape[1])
-        next_one = nn.functional.pad(where[:, 1:], (0, 1), value=places.shape[1]).flip(1).cummin(1).values.flip(1)
-        return places, torch.where(first & (places > 0), next_one - where, 0)
-
-    def count_inputs(self, inputs: Inputs) -> None:
-        """Count in how many texts of the training rows each n-gram is."""
-        grams = inputs[0] if isinstance(inputs, tuple) else inputs
-        places, counts = self.counted(grams)
-        self.texts += len(grams)
-        self.holding += places[counts > 0].bincount(minlength=self.buckets + 1)
-
-    def forward(self, grams: torch.Tensor) -> torch.Tensor:
-        """Return (n, width), given numbers as ``GramEmbedding`` takes them."""
-        places, counts = self.counted(grams)
-        rare = 1 + ((1 + self.texts) / (1 + self.holding[places])).log()
-        weights = torch.where(counts > 0, (1 + counts.clamp(min=1).log()) * rare, 0)
-        weights = self.dropout(nn.functional.normalize(weights, dim=1))
-        found: torch.Tensor = self.out(self.bag(places, per_sample_weights=weights))
-        return found
-
-
 class TextTrunk(nn.Module):
     """From the n-grams of words, and features, to a representation of each text and of each of its words.
 
     A text is a further place in front of its words: the mean of what its words are, before the convolutions and behind
     them, and its features. The last layer is the same for all places. That of the text has no norm before it: what is
-    said of a text by a few words alone stays small, and its classes uncertain. What a linear layer on n-grams says of
-    the text is added behind it.
+    said of a text by a few words alone stays small, and its classes uncertain.
 
     Parameters
     ----------
     embedding : GramEmbedding
-    grams : TextGrams
     width_of_words, features : int
     width : int
     blocks, kernel : int
@@ -132,7 +69,6 @@ class TextTrunk(nn.Module):
     def __init__(
         self,
         embedding: GramEmbedding,
-        grams: TextGrams,
         width_of_words: int,
         features: int,
         width: int,
@@ -144,7 +80,9 @@ class TextTrunk(nn.Module):
         word_dropout: float | None,
     ) -> None:
         super().__init__()
-        self.embedding, self.grams, self.word_dropout = embedding, grams, word_dropout
+        self.embedding, self.word_dropout = embedding, word_dropout
+        self.texts: torch.Tensor
+        self.register_buffer("texts", torch.zeros(()))
         self.words = nn.Sequential(
             nn.LayerNorm(width_of_words), nn.Dropout(input_dropout), nn.Linear(width_of_words, width)
         )
@@ -154,6 +92,10 @@ class TextTrunk(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.last = nn.Linear(width, width)
         self.out = nn.Sequential(ACTIVATIONS[activation](), nn.Dropout(dropout))
+
+    def count_inputs(self, inputs: Inputs) -> None:
+        """Count training texts."""
+        self.texts += len(inputs[0] if isinstance(inputs, tuple) else inputs)
 
     def forward(self, inputs: torch.Tensor | tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Return ``row``, (n, width), and ``token``, (n, length, width), which is 0 beyond a text's end."""
@@ -167,10 +109,10 @@ class TextTrunk(nn.Module):
         if self.training and self.word_dropout != 0:
             share: float | torch.Tensor | None = self.word_dropout
             if share is None:  # on the device, which is not waited for
-                share = torch.where(self.grams.texts > MANY_TEXTS, OF_MANY, OF_FEW)
+                share = torch.where(self.texts > MANY_TEXTS, OF_MANY, OF_FEW)
             kept = inside & (torch.rand(inside.shape, device=inside.device) >= share)
         count = kept.sum(1).clamp(min=1)
         means = torch.cat([(words * kept).sum(1) / count, (found * kept).sum(1) / count], 1)
         text = self.text(torch.cat([self.input_dropout(means), *beside], 1))
         places = self.out(self.last(torch.cat([text.unsqueeze(1), self.norm(found)], 1)))
-        return {"row": places[:, 0] + self.grams(grams), "token": places[:, 1:] * inside}
+        return {"row": places[:, 0], "token": places[:, 1:] * inside}

@@ -278,8 +278,6 @@ class Task(ABC):
     learns: ClassVar[Literal["number", "class", "labels"] | None] = None
     """What a model of another making, such as scikit-learn's, has to learn of a row: a number, one class, or whether it
     has each of several labels. A kind that such models can learn has ``output_of``."""
-    linear: ClassVar[bool] = False
-    """Whether what a linear model makes of a row can be its outputs: encoded numbers, or logits of classes."""
     one_class: ClassVar[bool] = False
     """Whether a row has one of several classes, which steps behind the model may choose in the model's place: such a
     kind has ``decode_as`` and ``metrics_as``."""
@@ -298,6 +296,11 @@ class Task(ABC):
 
         Such a kind has ``batch_loss``; its loss on some rows is exact among these rows.
         """
+        return False
+
+    @property
+    def linear(self) -> bool:
+        """Whether what a linear model makes of a row can be its outputs: encoded numbers, or logits of classes."""
         return False
 
     @property

@@ -17,7 +17,7 @@ import numpy as np
 
 from mtl_cli.config.schema import FAMILY_BASELINE
 from mtl_cli.data.base import Part, Prepared
-from mtl_cli.data.sequences.differences import difference_table
+from mtl_cli.models.family_linear import FamilyInputs
 from mtl_cli.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -207,7 +207,8 @@ def _inputs(parts: Sequence[Part], spec: InputSpec) -> Any:
     if spec.reference:
         from scipy.sparse import vstack
 
-        return vstack([difference_table(part.inputs, spec) for part in parts]).tocsr()
+        reads = FamilyInputs(spec.reference, spec.shape[0])
+        return vstack([reads.table(part.inputs) for part in parts]).tocsr()
     found = []
     for part in parts:
         taken = part.inputs.take(slice(None))

@@ -34,7 +34,7 @@ from mtl_cli.training.callbacks.stop_after import StopAfter
 from mtl_cli.training.callbacks.task_weights import TaskWeights
 from mtl_cli.training.callbacks.validation import Validate
 from mtl_cli.training.device import choose_device, choose_threads, multiply_adds, seed_everything
-from mtl_cli.training.family_linear import Chosen, fit_linear
+from mtl_cli.training.linear import Chosen, fit_linear
 from mtl_cli.training.parameter_groups import parameter_groups
 from mtl_cli.training.spent import Spent
 from mtl_cli.training.transfer import prepare_like, read_source, take_trunk
@@ -214,7 +214,7 @@ def build(ready: Ready) -> Run:
     if network.linear is not None and validation is None and ready.member.linear is None:
         notice("model.linear: without validation rows, linear models get no share in the predictions")
     elif network.linear is not None:
-        fit_linear(network.linear, data, validation, ready.member.linear)
+        fit_linear(network.linear, data, validation, ready.member.linear, notice)
     step = TrainingStep(network, data.tasks, config.balancer, device, config.seed, config.trainer.precision)
     optimizer = config.optimizer.build(parameter_groups(network, config.optimizer), device)
     penalties = _penalties(ready, Training(network, data.tasks, batches, notice), optimizer)

@@ -25,7 +25,7 @@ from mtl_cli.training.callbacks.history import History
 from mtl_cli.training.callbacks.progress import ShowProgress
 from mtl_cli.training.checkpoints import Checkpoints, restore
 from mtl_cli.training.device import seed_everything
-from mtl_cli.training.family_linear import Chosen
+from mtl_cli.training.linear import Chosen
 from mtl_cli.training.together.fits import hindrance
 from mtl_cli.training.together.loop import JointTrainer
 from mtl_cli.training.together.show import ShowFirst

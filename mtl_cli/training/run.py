@@ -15,7 +15,7 @@ from mtl_cli.config.schema import Config
 from mtl_cli.config.yaml_text import to_yaml
 from mtl_cli.data.base import Part
 from mtl_cli.inference.answer import Answer
-from mtl_cli.models.family_linear import mean_shares
+from mtl_cli.models.linear import mean_shares
 from mtl_cli.runs import directory
 from mtl_cli.runs.directory import RunDirectory
 from mtl_cli.runs.lock import locked

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.feature_extraction.text import TfidfTransformer
 
 from mtl_cli.config.schema import Model
 from mtl_cli.data.inputs import DenseRows, InputSpec
 from mtl_cli.data.text.rows import text_rows
-from mtl_cli.data.text.words import GRAMS, numbers_of
+from mtl_cli.data.text.words import GRAMS
 from mtl_cli.models.network import Shape, build_network, fit_layers
 from mtl_cli.models.sharing.none import SingleTask
-from mtl_cli.models.text_layers import TextGrams
+from mtl_cli.models.text_layers import TextTrunk
 from mtl_cli.models.trunks.text_cnn import TextCNN
 
 SPEC = InputSpec("text", (GRAMS,))
@@ -76,7 +75,7 @@ def test_of_many_texts_fewer_words_are_left_out(texts: int, share: float) -> Non
     for word_dropout in ("auto", share):
         torch.manual_seed(0)
         module = TextCNN(width=16, word_dropout=word_dropout, input_dropout=0.0).build(SPEC).module  # type: ignore[arg-type]
-        module.grams.texts.fill_(texts)
+        module.texts.fill_(texts)
         torch.manual_seed(1)
         found.append(module(rows)["row"])
     assert torch.equal(*found)
@@ -89,28 +88,9 @@ def test_it_can_be_made_narrower(factor: float) -> None:
     narrow.build(SPEC)
 
 
-def test_the_linear_layer_reads_what_scikit_learn_weighs() -> None:
-    torch.manual_seed(0)
-    words = [["a", "b", "a", "b"], [], ["b"], ["c", "a"]]
-    rows, layer = text_rows(words), TextGrams(50, 4, 3, 0.5).eval()
-    for chunk in rows.chunks():
-        layer.count_inputs(rows.take(chunk))
-    inputs = rows.take(slice(None))
-    places, found = layer.counted(inputs)
-    counts = torch.zeros(4, 51).scatter_add_(1, places, found.float())
-    pairs = [len(text) + 1 if text else 0 for text in words]  # a text's ends are of one too
-    assert counts.sum(1).tolist() == [
-        sum(len(numbers_of(word)) for word in text) + more for text, more in zip(words, pairs, strict=True)
-    ]
-    weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts.numpy()).toarray()
-    expected = layer.out(torch.from_numpy(weights).float() @ layer.bag.weight)
-    torch.testing.assert_close(layer(inputs), expected)
-    assert not torch.equal(layer.train()(inputs), expected), "dropout"
-
-
 def test_training_rows_are_counted_with_columns_beside_them() -> None:
     tasks = {"t": Shape(2), "w": Shape(3, "token")}
     network = build_network(Model(trunk=TextCNN(), sharing=SingleTask()), WITH_FEATURES, tasks)
     fit_layers(network, text_rows(TEXTS).beside(DenseRows(np.zeros((4, 2), "float32"))))
-    counted = [module for module in network.modules() if isinstance(module, TextGrams)]
+    counted = [module for module in network.modules() if isinstance(module, TextTrunk)]
     assert [float(module.texts) for module in counted] == [4, 4]

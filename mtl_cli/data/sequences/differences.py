@@ -6,13 +6,9 @@ rest agrees. That is right for substitutions with one stretch that was inserted 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from mtl_cli.data.inputs import InputRows, InputSpec
 
 PADDING = 0
 """The number of the token that fills a row; in a difference, that of no residue."""
@@ -52,30 +48,10 @@ class Differences(NamedTuple):
         """
         return (2 * self.place + (self.was == PADDING)) * tokens + self.now
 
-    def columns(self, reference: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the two columns of each difference in a table of differences, ``number_of_columns`` wide.
-
-        They are that of its kind and, behind those of all kinds, that of its place: what residues at one place have in
-        common is learnt too. The columns of a residue that the reference has count where it is not there.
-
-        Parameters
-        ----------
-        reference : int
-            Its length.
-        tokens : int
-            The size of the vocabulary, padding included.
-        """
-        return self.kinds(tokens), number_of_kinds(reference, tokens) + self.place
-
 
 def number_of_kinds(reference: int, tokens: int) -> int:
     """Return how many numbers ``Differences.kinds`` has for a reference of that length."""
     return 2 * (reference + 1) * tokens
-
-
-def number_of_columns(reference: int, tokens: int) -> int:
-    """Return how many numbers ``Differences.columns`` has for a reference of that length."""
-    return number_of_kinds(reference, tokens) + reference + 1
 
 
 def differences(tokens: torch.Tensor, reference: torch.Tensor) -> Differences:
@@ -127,25 +103,6 @@ def _gap(tokens: torch.Tensor, reference: torch.Tensor, lengths: torch.Tensor) -
     cost = torch.nn.functional.pad((before.long() - behind.long()).cumsum(1), (1, 0))
     beyond = torch.arange(len(places) + 1, device=tokens.device) > shorter
     return cost.masked_fill(beyond, tokens.numel()).argmin(1, keepdim=True)
-
-
-def difference_table(inputs: InputRows, spec: InputSpec) -> Any:
-    """Return which differences each row has, a sparse array (n, ``number_of_columns``) of 0 and 1."""
-    from scipy.sparse import csr_array
-
-    reference = torch.tensor(spec.reference)
-    rows: list[torch.Tensor] = []
-    columns: list[torch.Tensor] = []
-    for some in inputs.chunks():
-        assert isinstance(some, torch.Tensor)
-        taken = inputs.take(some)
-        assert isinstance(taken, torch.Tensor)
-        found = differences(taken.cpu(), reference)
-        rows += [some[found.row]] * 2
-        columns += found.columns(len(reference), spec.shape[0])
-    places = torch.cat(rows).numpy(), torch.cat(columns).numpy()
-    shape = len(inputs), number_of_columns(len(reference), spec.shape[0])
-    return csr_array((np.ones(len(places[0])), places), shape)
 
 
 def find_reference(tokens: torch.Tensor) -> tuple[torch.Tensor, float]:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 class TextCNN(TrunkConfig):
     """Words as sums of hashed n-grams, residual blocks of convolutions, and a linear layer that all tasks read.
 
-    Tasks of whole texts also read a linear layer on the text's n-grams with TF-IDF weights, as wide and deep networks
-    do (Cheng et al. 2016, arXiv 1606.07792): on texts of a few words or sentences, that alone is hard to beat.
-
     Words are embedded as in fastText (Bojanowski et al. 2017, doi 10.1162/tacl_a_00051), with beginnings, endings and
     the shape of a word beside its n-grams; what a task of whole texts reads is made of means, as there (Joulin
     et al. 2017, arXiv 1607.01759). Blocks are those of ``sequence_cnn``. Much is dropped in training: texts are few
@@ -35,10 +32,6 @@ class TextCNN(TrunkConfig):
     buckets : int
         Vectors of n-grams; those whose numbers are equal modulo it share one.
     embedding : int
-        Width of these vectors.
-    text_buckets : int
-        Vectors of n-grams in the linear layer on a whole text.
-    text_rank : int
         Width of these vectors.
     width : int
         Of every other layer.
@@ -53,8 +46,6 @@ class TextCNN(TrunkConfig):
         The share of n-grams that are left out.
     input_dropout : float
         The share of a word's, and a text's, numbers that are set to zero.
-    text_dropout : float
-        The share of n-grams that the linear layer leaves out.
     word_dropout : float, or "auto"
         The share of words that are left out of what tasks of whole texts read. ``auto``: 0.8, or 0.3 with more
         than 8000 texts to train on.
@@ -62,8 +53,6 @@ class TextCNN(TrunkConfig):
 
     buckets: PositiveInt = 16384
     embedding: PositiveInt = 64
-    text_buckets: PositiveInt = 65536
-    text_rank: PositiveInt = 8
     width: PositiveInt = 128
     blocks: PositiveInt = 1
     kernel: PositiveInt = 3
@@ -72,12 +61,11 @@ class TextCNN(TrunkConfig):
     gram_dropout: Probability = 0.3
     input_dropout: Probability = 0.5
     word_dropout: Literal["auto"] | Probability = "auto"
-    text_dropout: Probability = 0.6
 
     accepts: ClassVar[tuple[str, ...]] = ("text",)
     levels: ClassVar[tuple[Level, ...]] = ("row", "token")
     training_only: ClassVar[tuple[str, ...]] = (
-        *TrunkConfig.training_only, "gram_dropout", "input_dropout", "word_dropout", "text_dropout",
+        *TrunkConfig.training_only, "gram_dropout", "input_dropout", "word_dropout",
     )  # fmt: skip
     can_scale: ClassVar[bool] = True
 
@@ -88,7 +76,7 @@ class TextCNN(TrunkConfig):
 
     def scaled(self, factor: float) -> TextCNN:
         """Return the same with layers ``factor`` times as wide."""
-        narrow = {key: max(1, round(vars(self)[key] * factor)) for key in ("embedding", "text_rank", "width")}
+        narrow = {key: max(1, round(vars(self)[key] * factor)) for key in ("embedding", "width")}
         return replace(self, **narrow)
 
     def check(self, tasks: Sequence[str]) -> Iterator[Problem]:
@@ -99,13 +87,12 @@ class TextCNN(TrunkConfig):
 
     def build(self, spec: InputSpec) -> Trunk:
         """Build the trunk for texts, with features beside them where ``spec`` has some."""
-        from mtl_cli.models.text_layers import GramEmbedding, TextGrams, TextTrunk
+        from mtl_cli.models.text_layers import GramEmbedding, TextTrunk
 
         features = sum(part.width for part in spec.parts.values())
         embedding = GramEmbedding(self.buckets, self.embedding, self.gram_dropout)
-        grams = TextGrams(self.text_buckets, self.text_rank, self.width, self.text_dropout)
         module = TextTrunk(
-            embedding, grams, self.embedding, features, self.width, self.blocks, self.kernel, self.activation,
+            embedding, self.embedding, features, self.width, self.blocks, self.kernel, self.activation,
             self.dropout, self.input_dropout, None if self.word_dropout == "auto" else self.word_dropout,
         )  # fmt: skip
         return Trunk(module, self.width, module.last)

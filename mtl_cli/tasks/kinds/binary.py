@@ -139,7 +139,10 @@ class BinaryTask(ClassTask):
     pictures: ClassVar[tuple[str, ...]] = ("confusion", "calibration")
     primary: ClassVar[str] = "accuracy"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
-    linear: ClassVar[bool] = True
+
+    @property
+    def linear(self) -> bool:
+        return True
 
     @property
     def outputs(self) -> int:

@@ -101,7 +101,10 @@ class MulticlassTask(ClassTask):
     stated: ClassVar[tuple[str, str]] = ("confidence: probability of the predicted class", "accuracy")
     primary: ClassVar[str] = "accuracy"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "class"
-    linear: ClassVar[bool] = True
+
+    @property
+    def linear(self) -> bool:
+        return True
 
     @property
     def outputs(self) -> int:

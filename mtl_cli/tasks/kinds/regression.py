@@ -155,7 +155,10 @@ class RegressionTask(Task):
     pictures: ClassVar[tuple[str, ...]] = ("scatter",)
     primary: ClassVar[str] = "rmse"
     learns: ClassVar[Literal["number", "class", "labels"] | None] = "number"
-    linear: ClassVar[bool] = True
+
+    @property
+    def linear(self) -> bool:
+        return not self.quantiles  # a linear model says one number of a row
 
     @property
     def outputs(self) -> int:

@@ -1,4 +1,4 @@
-"""Linear models beside a network on a family: what they are fitted to, and how much of the outputs they are."""
+"""Linear models beside a network, of a family: what they are fitted to, and how much of the outputs they are."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mtl_cli.config.schema import Model
-from mtl_cli.data.base import Prepared
+from mtl_cli.data.base import Part, Prepared
 from mtl_cli.data.batches import Batches
-from mtl_cli.data.sequences.differences import difference_table
 from mtl_cli.data.sequences.reader import SequenceEncoder
 from mtl_cli.data.sequences.residues import LETTERS as ALPHABETS
 from mtl_cli.data.tables.config import CSV
 from mtl_cli.inference.evaluate import SHARES, Validation, outputs
-from mtl_cli.models.family_linear import FamilyLinear, mean_shares
+from mtl_cli.models.linear import LinearModels, mean_shares
 from mtl_cli.models.network import Network, Shape, build_network, shapes
 from mtl_cli.models.trunks.sequence_cnn import SequenceCNN
 from mtl_cli.tasks.kinds.binary import Binary
 from mtl_cli.tasks.kinds.multiclass import Multiclass
 from mtl_cli.tasks.kinds.regression import Regression
-from mtl_cli.training.family_linear import PENALTIES, SECOND, Chosen, fit_linear
+from mtl_cli.training.linear import PENALTIES, SECOND, Chosen, fit_linear
 
 CPU = torch.device("cpu")
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
@@ -72,7 +73,7 @@ def validation(data: Prepared) -> Validation:
 
 
 @pytest.fixture(scope="module")
-def fitted(data: Prepared, validation: Validation) -> FamilyLinear:
+def fitted(data: Prepared, validation: Validation) -> LinearModels:
     linear = network_of(data).linear
     assert linear is not None
     fit_linear(linear, data, validation, None)
@@ -86,36 +87,84 @@ def own(data: Prepared, name: str, penalty: float) -> Any:
 
 
 def said(model: Any, inputs: Any) -> np.ndarray:
-    """Return what such a model says of rows, (n, outputs)."""
-    found = model.predict(inputs) if isinstance(model, Ridge) else model.decision_function(inputs)
+    """Return what such a model, or a pipeline with one at its end, says of rows, (n, outputs)."""
+    found = model.decision_function(inputs) if hasattr(model, "decision_function") else model.predict(inputs)
     return np.asarray(found).reshape(inputs.shape[0], -1)
 
 
-def test_both_steps_are_those_of_scikit_learn(data: Prepared, fitted: FamilyLinear) -> None:
-    train, test = (difference_table(data.parts[part].inputs, data.reader.spec) for part in ("train", "test"))
-    left_out, tested = [], []
+def test_both_steps_are_those_of_scikit_learn(data: Prepared, validation: Validation, fitted: LinearModels) -> None:
+    train, val, test = (fitted.reads.table(data.parts[part].inputs) for part in ("train", "val", "test"))
+    left_out, first = [], {}
     for name, penalty in zip(fitted.tasks, fitted.penalties.tolist(), strict=True):
         target, model = data.parts["train"].targets[name], own(data, name, penalty)
         rows = np.flatnonzero(target.mask)
-        values, how = target.values[rows], "predict" if isinstance(model, Ridge) else "decision_function"
+        values, numbers = target.values[rows], isinstance(model, Ridge)
         model.fit(train[rows], values)
         outside = said(model, train)
-        folds = KFold(5, shuffle=True, random_state=0)
+        folds = (KFold if numbers else StratifiedKFold)(5, shuffle=True, random_state=0)
+        how = "predict" if numbers else "decision_function"
         outside[rows] = cross_val_predict(model, train[rows], values, cv=folds, method=how).reshape(len(rows), -1)
         left_out.append(outside)
-        tested.append(said(model, test))
-    found = fitted(data.parts["test"].inputs.take(slice(None)))
-    for name in fitted.tasks:
-        target, model = data.parts["train"].targets[name], own(data, name, SECOND)
-        model.fit(np.hstack(left_out)[target.mask], target.values[target.mask])
-        expected = torch.from_numpy(said(model, np.hstack(tested))).float()
-        torch.testing.assert_close(found[name], expected, atol=2e-3, rtol=2e-3)
+        first[name] = [said(model, part) for part in (val, test)]
+    found = [fitted(data.parts[part].inputs.take(slice(None))) for part in ("val", "test")]
+    assert fitted.second.sum() >= 2
+    for name, second in zip(fitted.tasks, fitted.second.tolist(), strict=True):
+        target = data.parts["train"].targets[name]
+        step = make_pipeline(StandardScaler(with_mean=False), own(data, name, SECOND))
+        step.fit(np.hstack(left_out)[target.mask], target.values[target.mask])
+        both = [said(step, np.hstack([own[part] for own in first.values()])) for part in (0, 1)]
+        losses = [float(validation.loss(name, torch.from_numpy(one[0]).float())) for one in (first[name], both)]
+        assert second == (losses[1] < losses[0]), "the better of both on validation rows is taken"
+        for part, outputs_of_part in enumerate(found):
+            expected = torch.from_numpy((both if second else first[name])[part]).float()
+            torch.testing.assert_close(outputs_of_part[name], expected, atol=1e-2, rtol=1e-2)
+
+
+def test_units_of_labels_and_of_weights_are_of_no_matter(data: Prepared, fitted: LinearModels) -> None:
+    def scaled(part: Part) -> Part:
+        targets = dict(part.targets)
+        for name in ("first", "second"):
+            targets[name] = replace(targets[name], values=targets[name].values / 1000)
+        weights = {name: np.full(len(part), 1e-3, "float32") for name in targets}
+        return replace(part, targets=targets, weights=weights)
+
+    small = replace(data, parts={name: scaled(part) for name, part in data.parts.items()})
+    linear = network_of(data).linear
+    assert linear is not None
+    fit_linear(linear, small, Validation(Batches(small.parts["val"], CPU), small.tasks), None)
+    inputs = data.parts["test"].inputs.take(slice(None))
+    found, expected = linear(inputs), fitted(inputs)
+    for name in data.tasks:
+        unit = 1000 if name in ("first", "second") else 1
+        torch.testing.assert_close(unit * found[name], expected[name], atol=1e-2, rtol=1e-2)
+
+
+def test_rows_count_as_their_weights_say(data: Prepared, fitted: LinearModels) -> None:
+    part, random = data.parts["train"], np.random.default_rng(0)
+    wrong = random.random(len(part)) < 0.3
+    targets = {
+        name: replace(target, values=np.where(wrong, random.permutation(target.values), target.values))
+        for name, target in part.targets.items()
+    }
+
+    def error(weight: float, known: np.ndarray) -> float:
+        linear, weights = network_of(data).linear, np.where(wrong, weight, 1).astype("float32")
+        assert linear is not None
+        labels = {name: replace(target, mask=target.mask & known) for name, target in targets.items()}
+        own = replace(part, targets=labels, weights=dict.fromkeys(targets, weights))
+        fit_linear(linear, replace(data, parts={"train": own}), None, None)
+        found = linear(data.parts["test"].inputs.take(slice(None)))["first"][:, 0].numpy()
+        return float(np.square(found - data.parts["test"].targets["first"].values).mean())
+
+    every = np.ones(len(part), bool)
+    assert error(0.0, every) == pytest.approx(error(1.0, ~wrong), rel=0.1), "they are as good as not there"
+    assert error(0.0, every) < 0.85 * error(1.0, every)
 
 
 def test_the_penalty_is_that_of_the_least_loss_on_validation_rows(
-    data: Prepared, validation: Validation, fitted: FamilyLinear
+    data: Prepared, validation: Validation, fitted: LinearModels
 ) -> None:
-    train, val = (difference_table(data.parts[part].inputs, data.reader.spec) for part in ("train", "val"))
+    train, val = (fitted.reads.table(data.parts[part].inputs) for part in ("train", "val"))
     target, there = data.parts["train"].targets["second"], data.parts["val"].targets["second"]
     errors = []
     for penalty in PENALTIES:
@@ -125,8 +174,8 @@ def test_the_penalty_is_that_of_the_least_loss_on_validation_rows(
     assert len({round(penalty, 3) for penalty in fitted.penalties.tolist()}) > 1, "each task has its own"
 
 
-def test_what_tasks_have_in_common_is_learnt_from_all_their_labels(data: Prepared, fitted: FamilyLinear) -> None:
-    train, test = (difference_table(data.parts[part].inputs, data.reader.spec) for part in ("train", "test"))
+def test_what_tasks_have_in_common_is_learnt_from_all_their_labels(data: Prepared, fitted: LinearModels) -> None:
+    train, test = (fitted.reads.table(data.parts[part].inputs) for part in ("train", "test"))
     target, there = data.parts["train"].targets["second"], data.parts["test"].targets["second"]
     alone = max(
         r2_score(
@@ -140,7 +189,7 @@ def test_what_tasks_have_in_common_is_learnt_from_all_their_labels(data: Prepare
 
 
 def test_shares_are_those_of_the_least_loss_and_the_outputs_are_what_they_make(
-    data: Prepared, fitted: FamilyLinear
+    data: Prepared, fitted: LinearModels
 ) -> None:
     network = network_of(data)
     network.linear = copy.deepcopy(fitted)
@@ -182,7 +231,7 @@ def test_classes_and_labels_that_are_lacking(data: Prepared) -> None:
     few = replace(data, parts={"train": replace(data.parts["train"], targets=targets)})
     linear = network_of(data).linear
     assert linear is not None
-    fit_linear(linear, few, None, Chosen({"first": 10.0}, {"first": 0.75, "third": 0.5}))
+    fit_linear(linear, few, None, Chosen({"first": 10.0}, {"first": 0.75, "third": 0.5}, {"third": True}))
     found = linear(data.parts["test"].inputs.take(slice(None)))
     for name in ("second", "high"):
         torch.testing.assert_close(found[name], torch.from_numpy(data.tasks[name].baseline).expand_as(found[name]))
@@ -192,19 +241,23 @@ def test_classes_and_labels_that_are_lacking(data: Prepared) -> None:
     others = there.mask & (there.values != 1)
     most = np.bincount(there.values[others]).max() / others.sum()
     assert (shares.argmax(1) == there.values)[others].mean() > most + 0.1
-    assert linear.penalties.tolist() == [10, 3, 3, 3]
+    assert not linear.penalties.any() and not linear.second.any(), "no validation row chose anything"
     assert mean_shares([linear]) == {"first": 0.75, "second": 0, "high": 0, "third": 0.5}
 
 
 def test_of_several_networks_the_middle_penalty_and_the_mean_share_are_taken(data: Prepared) -> None:
     several = [network_of(data).linear for _ in range(3)]
     linear = [one for one in several if one is not None]
-    for one, penalty, share in zip(linear, (0.1, 30.0, 1.0), (0.0, 0.9, 0.6), strict=True):
+    for one, penalty, share, second in zip(linear, (0.1, 30, 1), (0.0, 0.9, 0.6), (1, 0, 1), strict=True):
         one.penalties.fill_(penalty)
         one.shares.fill_(share)
+        one.second.fill_(second)
+    linear[1].penalties[1] = linear[1].shares[1] = 0  # of the second task, no validation row had a label
     chosen = Chosen.by(linear)
-    assert chosen.penalties == dict.fromkeys(data.tasks, 1.0)
-    assert chosen.shares == pytest.approx(dict.fromkeys(data.tasks, 0.5))
+    assert chosen.penalties == pytest.approx({"first": 1, "second": 0.55, "high": 1, "third": 1})
+    assert chosen.shares == pytest.approx({"first": 0.5, "second": 0.3, "high": 0.5, "third": 0.5})
+    assert chosen.second == dict.fromkeys(data.tasks, True)
+    assert Chosen.by([network_of(data).linear]) == Chosen({}, {}, {})  # type: ignore[list-item]
 
 
 def test_there_is_none_where_rows_are_no_family_or_are_read_from_both_strands(data: Prepared) -> None:
@@ -216,6 +269,8 @@ def test_there_is_none_where_rows_are_no_family_or_are_read_from_both_strands(da
     both = Model(trunk=SequenceCNN(reverse_complement="tied"), linear="auto")
     assert build_network(both, dna, shapes(data.tasks)).linear is None
     assert build_network(model, dna, shapes(data.tasks)).linear is not None
+    quantiles = Regression(loss="quantile").fit("q", pd.DataFrame({"q": [1.0, 2.0, 3.0]}), np.arange(3))
+    assert shapes({**data.tasks, "q": quantiles})["first"].linear and not shapes({"q": quantiles})["q"].linear
     counted = {"n": Shape(1), "y": Shape(1, linear=True)}
     found = build_network(model, dna, counted).linear
     assert found is not None and found.tasks == ["y"]

@@ -118,8 +118,7 @@ def describe(path: str) -> Description:
     """Return what a run's model is. Raises UserError if there is none or it is damaged."""
     content, file, model = load_model(path), find_model(path), TrainedModel.load(path)
     config = content["config"]
-    linear = [own for member in model.members if (own := member.network.linear) is not None]
-    shares = mean_shares(linear) if linear else {}
+    shares = mean_shares([member.network.linear for member in model.members])
     layers = layers_of(model.network, model.reader.spec, own_datasets(model))
     return Description(
         str(file),

@@ -188,20 +188,19 @@ class Validation:
     def _with_shares(self, model: Network, linear: LinearModels) -> dict[str, torch.Tensor]:
         """Set the shares of the linear models to those that fit the network as it is best, and return the outputs."""
         if self._linear is None:
-            self._linear = outputs(linear, self.inputs)
+            fitted = [name for name, at in zip(linear.tasks, linear.penalties.tolist(), strict=True) if at > 0]
+            self._linear = {name: output for name, output in outputs(linear, self.inputs).items() if name in fitted}
         model.linear = None  # while the network is asked what it says alone
         try:
             found = outputs(model, self.inputs)
         finally:
             model.linear = linear
         for place, name in enumerate(linear.tasks):
-            if name in self.tasks:
+            if name in self._linear:
                 own = [torch.lerp(found[name], self._linear[name], share) for share in SHARES]
                 best = torch.stack([self.loss(name, output) for output in own]).argmin()
                 linear.shares[place] = torch.tensor(SHARES, device=best.device)[best]
                 found[name] = torch.lerp(found[name], self._linear[name], linear.shares[place])
-            else:
-                linear.shares[place] = 0
         return found
 
     def _monitored(self, found: Mapping[str, torch.Tensor], skills: Mapping[str, float]) -> float:

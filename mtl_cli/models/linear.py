@@ -117,9 +117,13 @@ class LinearModels(nn.Module):
         }
 
 
-def mean_shares(several: Sequence[LinearModels]) -> dict[str, float]:
-    """Return the share of linear models in a task's outputs, by task: the mean of several networks'. It waits."""
-    if not several:
+def mean_shares(several: Sequence[LinearModels | None]) -> dict[str, float]:
+    """Return the share of linear models in a task's outputs, by task: the mean of several networks'. It waits.
+
+    Where networks have no linear models there are no shares.
+    """
+    own = [linear for linear in several if linear is not None]
+    if not own:
         return {}
-    shares = torch.stack([linear.shares for linear in several]).double().mean(0)
-    return dict(zip(several[0].tasks, shares.tolist(), strict=True))
+    shares = torch.stack([linear.shares for linear in own]).double().mean(0)
+    return dict(zip(own[0].tasks, shares.tolist(), strict=True))

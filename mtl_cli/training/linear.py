@@ -31,8 +31,10 @@ SECOND = 1.0
 """The penalty of the second step, whose inputs have a deviation of 1."""
 
 
-LONG = 10_000_000
-"""Numbers that are not 0 times outputs, beyond which the fitting takes more than some 20 s of one core."""
+LONG, MOST = 10_000_000, 1_000_000_000
+"""Numbers that are not 0 times outputs, beyond which the fitting takes 20 s of one core, or half an hour."""
+SAMPLE = 1000
+"""Rows that are counted to tell."""
 
 
 class Fit(NamedTuple):
@@ -84,11 +86,11 @@ class Chosen:
     second: dict[str, bool]
 
     @classmethod
-    def by(cls, several: Sequence[LinearModels]) -> Chosen:
+    def by(cls, several: Sequence[LinearModels | None]) -> Chosen:
         """Return the medians of their penalties, the means of their shares, and what most did, where labels said so."""
-        chosen = cls({}, {}, {})
-        for place, name in enumerate(several[0].tasks):
-            told = [linear for linear in several if linear.penalties[place] > 0]
+        own, chosen = [linear for linear in several if linear is not None], cls({}, {}, {})
+        for place, name in enumerate(own[0].tasks if own else ()):
+            told = [linear for linear in own if linear.penalties[place] > 0]
             if told:
                 chosen.penalties[name] = float(np.median([float(linear.penalties[place]) for linear in told]))
                 chosen.shares[name] = float(np.mean([float(linear.shares[place]) for linear in told]))
@@ -110,7 +112,7 @@ def fit_linear(
     what the first ones of all tasks say of rows that were left out of them: what tasks have in common is learnt from
     all of their labels (Breiman & Friedman 1997, doi 10.1111/1467-9868.00054; Spyromitros-Xioufis et al. 2016, doi
     10.1007/s10994-016-5546-z). Both together are linear in the inputs; where the first one has the smaller loss on the
-    validation rows, it is left at that.
+    validation rows, it is left at that. Of far too many rows and classes nothing is fitted.
 
     Parameters
     ----------
@@ -126,9 +128,14 @@ def fit_linear(
     from threadpoolctl import threadpool_limits
 
     part, given, reads = data.parts["train"], chosen or Chosen({}, {}, {}), copy.deepcopy(linear.reads).cpu()
-    train = reads.table(part.inputs)
-    if train.nnz * sum(linear.widths) > LONG:
+    some = part.inputs.select(np.arange(0, len(part), -(-len(part) // SAMPLE)))
+    work = reads.table(some).nnz / len(some) * len(part) * sum(linear.widths)
+    if work > MOST:
+        notice("model.linear: linear models of so many rows and classes are left out, for they take too long")
+        return
+    if work > LONG:
         notice("model.linear: linear models are fitted first, which takes a while; model.linear=none leaves them out")
+    train = reads.table(part.inputs)
     losses = {} if validation is None else _losses(validation, linear.tasks, reads.table(data.parts["val"].inputs))
     with threadpool_limits(1):
         known = {name: _known(data.tasks[name], part) for name in linear.tasks}

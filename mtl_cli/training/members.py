@@ -103,8 +103,7 @@ def train_members(ready: Ready, first: Run, folder: RunDirectory) -> tuple[list[
             if refit:
                 steps = round(float(np.median([trained.best.steps for trained in done])))
                 ready.progress.notice(f"trainer.refit: {steps} steps on all rows that are not test rows")
-                linear = [own for trained in done if (own := trained.model.network.linear) is not None]
-                chosen = Chosen.by(linear) if linear else None
+                chosen = Chosen.by([trained.model.network.linear for trained in done])
                 again = [Member(len(members) + n, steps=steps, linear=chosen) for n in range(trainer.members)]
                 final = list(_train(ready, begin(ready, again[0], True), again, folder, True, checkpoints))
         finally:

@@ -217,8 +217,8 @@ def tell_callbacks(ready: Ready, folder: RunDirectory) -> None:
 
 def tell_linear(ready: Ready, model: Sequence[Trained]) -> None:
     """Say how much linear models make up of the predictions, if there are any."""
-    linear = [own for trained in model if (own := trained.model.network.linear) is not None]
-    if linear and any((shares := mean_shares(linear)).values()):
+    shares = mean_shares([trained.model.network.linear for trained in model])
+    if any(shares.values()):
         parts = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
         ready.progress.notice(f"model.linear: linear models beside the network make up {parts}")
 

@@ -245,6 +245,23 @@ def test_classes_and_labels_that_are_lacking(data: Prepared) -> None:
     assert mean_shares([linear]) == {"first": 0.75, "second": 0, "high": 0, "third": 0.5}
 
 
+def test_what_takes_long_is_told_and_what_takes_too_long_left_out(
+    data: Prepared, validation: Validation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    for most, fitted in ((1e9, True), (1000.0, False)):
+        monkeypatch.setattr("mtl_cli.training.linear.LONG", 1000)
+        monkeypatch.setattr("mtl_cli.training.linear.MOST", most)
+        network = network_of(data)
+        assert network.linear is not None
+        fit_linear(network.linear, data, validation, None, told.append)
+        shares = Validation(Batches(data.parts["val"], CPU), data.tasks)(network)
+        assert bool(network.linear.weight.any()) == any(shares[f"linear_{name}"] for name in data.tasks) == fitted
+    assert [line.split(": ")[1][:31] for line in told] == [
+        "linear models are fitted first,", "linear models of so many rows a",
+    ]  # fmt: skip
+
+
 def test_of_several_networks_the_middle_penalty_and_the_mean_share_are_taken(data: Prepared) -> None:
     several = [network_of(data).linear for _ in range(3)]
     linear = [one for one in several if one is not None]
@@ -257,7 +274,7 @@ def test_of_several_networks_the_middle_penalty_and_the_mean_share_are_taken(dat
     assert chosen.penalties == pytest.approx({"first": 1, "second": 0.55, "high": 1, "third": 1})
     assert chosen.shares == pytest.approx({"first": 0.5, "second": 0.3, "high": 0.5, "third": 0.5})
     assert chosen.second == dict.fromkeys(data.tasks, True)
-    assert Chosen.by([network_of(data).linear]) == Chosen({}, {}, {})  # type: ignore[list-item]
+    assert Chosen.by([network_of(data).linear]) == Chosen.by([None]) == Chosen({}, {}, {})
 
 
 def test_there_is_none_where_rows_are_no_family_or_are_read_from_both_strands(data: Prepared) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from mtl_cli.data.base import Notice, Prepared
+from mtl_cli.data.base import Notice, Part, Prepared
 from mtl_cli.models.linear import LinearModels
 from mtl_cli.training.baselines import LEAST, labelled
 
@@ -163,9 +163,14 @@ def fit_linear(
                 linear.penalties[place], linear.second[place] = penalties[name], float(second)
 
 
-def _known(task: Task, part: Any) -> Known:
+def _known(task: Task, part: Part) -> Known:
+    """Return the labels of a task that count at all, with weights whose mean is 1: their unit is of no matter."""
     values, rows, weights = labelled(task.name, task, [part])
-    return Known(np.flatnonzero(rows), values, None if weights is None else weights / weights.mean())
+    known = Known(np.flatnonzero(rows), values, weights)
+    if weights is None:
+        return known
+    counting = np.flatnonzero(weights)
+    return Known(known.rows, values, weights / (weights.mean() or 1)).some(counting)
 
 
 def _losses(validation: Validation, tasks: Sequence[str], inputs: Any) -> dict[str, Callable[[Fit], float]]:

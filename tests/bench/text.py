@@ -155,7 +155,8 @@ def reviews(file: Path, where: Path, rows: int, epochs: str) -> None:
     table = read_reviews(file, rows)
     table.to_csv(where / "reviews.csv", index=False)
     keys = ["dataset.text=[title,review]", "model=text_cnn", "plots=false", f"run_dir={where / 'reviews'}"]
-    more = ["trainer.early_stopping.patience=5", "trainer.early_stopping.smooth=none", f"trainer.epochs={epochs}"]
+    more = ["trainer.folds=none", "trainer.early_stopping.patience=5", "trainer.early_stopping.smooth=none"]
+    more.append(f"trainer.epochs={epochs}")
     tasks = mtl("train", "dataset=text", f"dataset.path={where / 'reviews.csv'}", REVIEW_TASKS, *keys, *more)["metrics"]
     beside = linear_reviews(table, pd.read_csv(where / "reviews" / "splits.csv")["split"].to_numpy())
     for name, metric in REVIEW_METRICS.items():

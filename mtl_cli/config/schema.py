@@ -52,7 +52,7 @@ class Model:
     Parameters
     ----------
     linear : {"auto", "none"}
-        ``auto``: beside variants of one sequence, a linear model of each task too.
+        ``auto``: of texts, and of variants of one sequence, a linear model of each task beside the network.
     """
 
     trunk: Annotated[Any, Component("trunk")]

@@ -118,7 +118,7 @@ def _join(outputs: list[torch.Tensor], chunks: Sequence[torch.Tensor | slice], i
 
 
 class Validation:
-    """Scores a model on one part during training, with one wait for the device. Some row must have a label.
+    """Scores a model on one part during training, with one wait for the device.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class Validation:
         constant = {name: _constant(task, self.targets[name]) for name, task in tasks.items()}
         self.baselines = dict(zip(self.tasks, self._measure(constant)[0].tolist(), strict=True))
         self.monitor = None if monitor == "score" else monitor.partition(".")
-        if self.monitor is not None:
+        if self.monitor is not None and self.tasks:
             self._check_monitor(constant)
 
     def _labelled(self, name: str, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -160,7 +160,7 @@ class Validation:
             output, target, counts = self._labelled(name, found[name])
             losses.append(_mean(*task.batch_loss(output, target, counts)))
             metrics.append(task.monitor(output, target))
-        return torch.stack(losses), torch.stack(metrics)
+        return (torch.stack(losses), torch.stack(metrics)) if losses else (torch.empty(0), torch.empty(0))
 
     def loss(self, name: str, output: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of a task, a scalar, given its outputs for all rows, (n, outputs)."""
@@ -182,7 +182,7 @@ class Validation:
         skills = {name: skill(loss, self.baselines[name]) for name, loss in loss_of.items()}
         row["val_score"] = score(skills, self.all_tasks)
         if self.monitor is not None:
-            row["val_monitor"] = self._monitored(found, skills)
+            row["val_monitor"] = self._monitored(found, skills) if self.tasks else math.nan
         return row
 
     def _with_shares(self, model: Network, linear: LinearModels) -> dict[str, torch.Tensor]:

@@ -230,7 +230,7 @@ def build(ready: Ready) -> Run:
     if ready.member.steps is not None:
         callbacks.append(StopAfter(ready.member.steps))
     stopping = None
-    if validation is not None and config.trainer.early_stopping is not None:
+    if validation is not None and validation.tasks and config.trainer.early_stopping is not None:
         after = 0 if freeze is None else freeze.until
         after = int(config.trainer.epochs) if config.scheduler.needs_end else after
         so_far = SO_FAR.get(config.dataset.input_kind, math.inf)
@@ -255,16 +255,19 @@ def _build_network(config: Config, data: Prepared, device: torch.device, notice:
 def _validation(
     config: Config, data: Prepared, device: torch.device, notice: Notice, folded: bool
 ) -> Validation | None:
-    """Return what scores the model on the validation rows; None if none of them has a label."""
-    part = data.parts.get("val")
-    if part is not None and any(target.mask.any() for target in part.targets.values()):
-        stopping = config.trainer.early_stopping
-        monitor = "score" if stopping is None else stopping.monitor
-        return Validation(Batches(part, device), data.tasks, monitor, folded)
-    if config.trainer.early_stopping is not None:
+    """Return what scores the model on the validation rows, if any has a label.
+
+    A fold without one has no score, but the columns of the other folds in the history.
+    """
+    part, stopping = data.parts.get("val"), config.trainer.early_stopping
+    labelled = part is not None and any(target.mask.any() for target in part.targets.values())
+    if not labelled and stopping is not None:
         what = "row is left for validation" if part is None else "validation row has a label"
         notice(f"no {what}: all epochs are trained, and the last one's weights are kept")
-    return None
+    if part is None or not (labelled or folded):
+        return None
+    monitor = "score" if stopping is None else stopping.monitor
+    return Validation(Batches(part, device), data.tasks, monitor, folded)
 
 
 def _penalties(ready: Ready, training: Training, optimizer: Optimizer) -> Penalties:

@@ -161,6 +161,30 @@ def test_folds_where_few_rows_would_choose(train, monkeypatch: pytest.MonkeyPatc
     assert "members" not in train("all", *HOUSES, "trainer.early_stopping=null")[0]
 
 
+@pytest.mark.parametrize(
+    "more", [[], ["trainer.early_stopping.monitor=y"], ["scheduler=plateau", "trainer.refit=true"]]
+)
+def test_a_first_fold_without_labels_has_no_score_and_the_columns_of_the_others(
+    more: list[str], mtl: InProcess, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"a": random.normal(size=60), "y": random.normal(size=60)})
+    table.loc[random.choice(60, 55, replace=False), "y"] = np.nan
+    table.to_csv("few.csv", index=False)
+    words = ["dataset=few.csv", "tasks={y: regression}", "dataset.split.test=0", "plots=false"]
+    found = []
+    for seed in range(3):
+        folder = f"run{seed}"
+        keys = [*words, "trainer.folds=5", f"dataset.split.seed={seed}", "trainer.epochs=2", *more]
+        status, _, err = mtl("train", *keys, f"run_dir={folder}")
+        assert status == 0, err
+        history = pd.read_csv(f"{folder}/mtl_history.csv")
+        found.append(history.loc[history["member"] == 0, "val_score"].isna().all())
+        assert history["val_score"].notna().any()
+        assert ("no validation row has a label" in err) == found[-1]
+    assert any(found) and not all(found)
+
+
 def test_a_refit_is_on_all_rows_for_the_steps_that_were_found(train) -> None:
     metrics, err = train("run", *HOUSES, "trainer.folds=3", "trainer.refit=true")
     *folds, last = metrics["members"]

@@ -41,8 +41,9 @@ class Epoch:
 
     @property
     def score(self) -> float | None:
-        """The score on the validation rows; None if there are none."""
-        return self.history.get("val_score")
+        """The score on the validation rows; None if there is none."""
+        score = self.history.get("val_score")
+        return None if score is None or math.isnan(score) else score
 
     @property
     def monitored(self) -> float | None:

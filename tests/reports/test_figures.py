@@ -248,6 +248,18 @@ def test_losses_have_a_panel_per_task(tasks: int) -> None:
     assert kept.get_xdata() == [4, 4]
 
 
+def test_losses_say_that_validation_is_with_linear_models_and_training_is_not() -> None:
+    for linear in (False, True):
+        drawn = course(MOST_PANELS + 6)
+        if linear:
+            drawn.history["linear_" + drawn.tasks[1]] = [0.5] * 5  # type: ignore[index]
+        figure = render(lambda axes: Losses().draw(axes, drawn))  # noqa: B023
+        texts = [*(axes.title for axes in figure.axes), *figure.texts, *figure.legends[0].get_texts()]
+        (title,) = (text for text in texts if text.get_text().startswith("Loss per task"))
+        assert title.get_text().endswith("; in validation, with linear models") == linear
+        assert overlapping(texts) == [] and title.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_of_very_many_tasks_those_of_the_largest_loss_are_shown() -> None:
     drawn = course(MOST_PANELS + 6)
     assert shown_of(drawn) == drawn.tasks[6:]

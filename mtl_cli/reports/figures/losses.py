@@ -29,7 +29,9 @@ class Losses(RunFigure):
         """Draw a panel per task; of several members a faint line each, and the mean as far as all were trained."""
         shown = shown_of(course)
         part = "" if len(shown) == len(course.tasks) else f", the {len(shown)} of {len(course.tasks)} largest"
-        each = panels(axes, shown, f"Loss per task{part}", "epoch")
+        linear = any(f"linear_{name}" in course.history for name in course.tasks)
+        beside = "; in validation, with linear models" if linear else ""
+        each = panels(axes, shown, f"Loss per task{part}{beside}", "epoch")
         last = max(one.history["epoch"][-1] for one in course.members or (course,))
         for name, panel in zip(shown, each, strict=True):
             handles = self._draw_task(panel, course, name)
